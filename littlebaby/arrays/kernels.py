@@ -1,0 +1,405 @@
+"""Faster twins of ops for the CPU: same name, same arguments, equal by test. Read ops to understand, this to see what speed costs.
+
+What pays, and why: products on 2-D arrays; element-wise work in chunks that stay in the cache; row and column sums as products
+with ones (BLAS adds faster than a ufunc); `out=` on arrays of one's own; causal attention in row blocks that never touch the future.
+Gains measured one by one: docs/speed.md.
+"""
+import threading
+from functools import lru_cache, wraps
+from math import sqrt
+
+import numpy as np
+
+from . import ops
+from .backend import on_cpu
+
+CHUNK = 131072     # numbers of a chunk: half a megabyte of float32
+BLOCK = 64         # query rows of an attention block
+SAFE = 60.0        # exp of scores up to here cannot overflow float32, nor its sums over a million keys
+MASKED = -1e30     # a score whose exp is 0
+
+
+def twin(fast):
+    """On the CPU the fast one, elsewhere the plain one of the same name."""
+    plain = getattr(ops, fast.__name__)
+
+    @wraps(plain)
+    def op(*args, **settings):
+        return (fast if on_cpu() else plain)(*args, **settings)
+
+    return op
+
+
+@lru_cache(256)
+def ones(n, dtype):
+    a = np.ones(n, dtype)
+    a.flags.writeable = False
+    return a
+
+
+local = threading.local()
+
+
+def scratch(like, slot=0):
+    """An array shaped like `like` for intermediate results, the thread's own; the next call with this slot overwrites it"""
+    pool = local.__dict__.setdefault("pool", {})
+    key = slot, like.dtype
+    if key not in pool or pool[key].size < like.size:
+        pool[key] = np.empty(max(like.size, CHUNK), like.dtype)
+    return pool[key][:like.size].reshape(like.shape)
+
+
+def chunks(x):
+    """Slices of the rows of x (N, I) that hold about CHUNK numbers"""
+    step = max(1, CHUNK // x.shape[1])
+    return [slice(i, i + step) for i in range(0, len(x), step)]
+
+
+def column_sum(x):
+    """(N, I) -> (I)"""
+    return ones(len(x), x.dtype) @ x
+
+
+@twin
+def merge_heads(*xs):
+    first, parts = xs[0], len(xs)
+    whole = first.base
+    if whole is not None and whole.ndim == 5 and whole.shape[2] == parts and all(x.base is whole for x in xs):
+        if [address(x) for x in xs] == [address(whole[:, :, j]) for j in range(parts)]:
+            return whole.reshape(*whole.shape[:2], -1)           # attention's back wrote them side by side already
+    flat = [x.transpose(0, 2, 1, 3).reshape(x.shape[0], x.shape[2], -1) for x in xs]
+    return flat[0] if parts == 1 else np.concatenate(flat, -1)
+
+
+def address(x):
+    return x.__array_interface__["data"][0]
+
+
+@twin
+def linear(x, w, b=None):
+    x2 = ops.rows(x)
+    y = np.matmul(x2, w)
+    if b is not None:
+        y += b
+
+    def back(dy):
+        dy = ops.rows(dy)
+        dx = np.matmul(dy, w.T).reshape(x.shape)
+        dw = x2.T @ dy
+        return (dx, dw) if b is None else (dx, dw, column_sum(dy))
+
+    return y.reshape(*x.shape[:-1], w.shape[1]), back
+
+
+@twin
+def embedding(ids, w):
+    def back(dy):
+        flat, dy, V = ids.reshape(-1), ops.rows(dy), len(w)
+        if V <= 256:                                             # a product with one-hot rows: BLAS adds the repeats
+            hot = np.zeros((len(flat), V), dy.dtype)
+            hot[np.arange(len(flat)), flat] = 1
+            return hot.T @ dy
+        order = np.argsort(flat, kind="stable")
+        sorted_ids = flat[order]
+        starts = np.flatnonzero(np.r_[True, sorted_ids[1:] != sorted_ids[:-1]])
+        dw = np.zeros_like(w)
+        dw[sorted_ids[starts]] = np.add.reduceat(dy[order], starts, axis=0)
+        return dw
+
+    return w[ids], back
+
+
+@twin
+def gelu(x):
+    # with q = (1 + tanh u) / 2:  y = x q  and  y' = q + (1 - q) y 2u',  2u' = 6 w - 4 c  where  w = c + c a x^2 = u / x
+    c = sqrt(2 / np.pi)
+    x2 = ops.rows(x)
+    y, d = np.empty_like(x2), np.empty_like(x2)
+    for z in chunks(x2):
+        u, q = x2[z], d[z]
+        w = np.multiply(u, u, out=scratch(u))
+        w *= c * 0.044715
+        w += c
+        np.multiply(w, u, out=q)
+        np.tanh(q, out=q)
+        q *= 0.5
+        q += 0.5
+        np.multiply(u, q, out=y[z])
+        w *= 6
+        w -= 4 * c
+        w *= y[z]
+        rest = np.subtract(1, q, out=scratch(q, 1))
+        rest *= w
+        q += rest
+
+    def back(dy):
+        return dy * d.reshape(x.shape)
+
+    return y.reshape(x.shape), back
+
+
+@twin
+def swiglu(a, b):
+    a2, b2 = ops.rows(a), ops.rows(b)
+    u, s, y = np.empty_like(a2), np.empty_like(a2), np.empty_like(a2)
+    for z in chunks(a2):
+        t = np.multiply(a2[z], 0.5, out=s[z])                    # sigmoid a = (1 + tanh(a/2)) / 2
+        np.tanh(t, out=t)
+        t *= 0.5
+        t += 0.5
+        np.multiply(a2[z], t, out=u[z])
+        np.multiply(u[z], b2[z], out=y[z])
+
+    def back(dy):
+        dy = ops.rows(dy)
+        da, db = np.empty_like(a2), np.empty_like(a2)
+        for z in chunks(dy):
+            np.multiply(dy[z], u[z], out=db[z])
+            t = np.subtract(1, s[z], out=da[z])                  # silu' = s + u (1 - s)
+            t *= u[z]
+            t += s[z]
+            t *= b2[z]
+            t *= dy[z]
+        return da.reshape(a.shape), db.reshape(a.shape)
+
+    return y.reshape(a.shape), back
+
+
+@twin
+def rmsnorm(x, w, eps=1e-6):
+    x2 = ops.rows(x)
+    N, D = x2.shape
+    n, y, r = np.empty_like(x2), np.empty_like(x2), np.empty((N, 1), x.dtype)
+    for z in chunks(x2):
+        rz = r[z]
+        np.vecdot(x2[z], x2[z], out=rz[:, 0])
+        inverse_root(rz, D, eps)
+        np.multiply(x2[z], rz, out=n[z])
+        np.multiply(n[z], w, out=y[z])
+
+    def back(dy):
+        dy = ops.rows(dy)
+        dx, dyn, wD = np.empty_like(dy), np.empty_like(dy), w * (1 / D)
+        for z in chunks(dy):
+            t = np.multiply(dy[z], n[z], out=dyn[z])
+            mean = np.matmul(t, wD)[:, None]
+            d = np.multiply(dy[z], w, out=dx[z])
+            d -= np.multiply(n[z], mean, out=scratch(d))
+            d *= r[z]
+        return dx.reshape(x.shape), column_sum(dyn)
+
+    return y.reshape(x.shape), back
+
+
+@twin
+def layernorm(x, w, b, eps=1e-5):
+    x2 = ops.rows(x)
+    N, D = x2.shape
+    n, y, r = np.empty_like(x2), np.empty_like(x2), np.empty((N, 1), x.dtype)
+    share = ones(D, x.dtype) * (1 / D)
+    for z in chunks(x2):
+        nz, rz = n[z], r[z]
+        np.subtract(x2[z], np.matmul(x2[z], share)[:, None], out=nz)
+        np.vecdot(nz, nz, out=rz[:, 0])
+        inverse_root(rz, D, eps)
+        nz *= rz
+        np.multiply(nz, w, out=y[z])
+        y[z] += b
+
+    def back(dy):
+        dy = ops.rows(dy)
+        dx, dyn, wD = np.empty_like(dy), np.empty_like(dy), w * (1 / D)
+        for z in chunks(dy):
+            t = np.multiply(dy[z], n[z], out=dyn[z])
+            mean, mean_n = np.matmul(dy[z], wD)[:, None], np.matmul(t, wD)[:, None]
+            d = np.multiply(dy[z], w, out=dx[z])
+            d -= mean
+            d -= np.multiply(n[z], mean_n, out=scratch(d))
+            d *= r[z]
+        return dx.reshape(x.shape), column_sum(dyn), column_sum(dy)
+
+    return y.reshape(x.shape), back
+
+
+def inverse_root(total, D, eps):
+    """total <- 1 / sqrt(total / D + eps), in place"""
+    total *= 1 / D
+    total += eps
+    np.sqrt(total, out=total)
+    np.divide(1, total, out=total)
+
+
+@twin
+def cross_entropy(logits, targets):
+    z, t = ops.rows(logits), targets.reshape(-1)
+    counted = t >= 0
+    n = max(int(np.count_nonzero(counted)), 1)
+    at = np.where(counted, t, 0)
+    loss = 0.0
+    e = z if z.flags.writeable else np.empty_like(z)             # the logits are consumed
+    total = np.empty(len(z), z.dtype)
+    for c in chunks(z):
+        row = np.arange(len(t[c]))
+        ez = np.subtract(z[c], z[c].max(-1, keepdims=True), out=e[c])
+        picked = ez[row, at[c]]
+        np.exp(ez, out=ez)
+        np.matmul(ez, ones(ez.shape[1], ez.dtype), out=total[c])
+        loss += float(((np.log(total[c]) - picked) * counted[c]).sum())
+
+    def back(scale=1.0):
+        weight = counted * (scale / n)
+        for c in chunks(e):
+            row, ez = np.arange(len(t[c])), e[c]
+            ez *= (weight[c] / total[c]).astype(ez.dtype)[:, None]
+            ez[row, at[c]] -= weight[c].astype(ez.dtype)
+        return e.reshape(logits.shape)
+
+    return loss / n, back
+
+
+@twin
+def rotate(x, cos, sin, layout):
+    if layout == "interleaved" and x.strides[-1] == x.itemsize:
+        kind = np.complex64 if x.dtype == np.float32 else np.complex128
+        angle = cos.astype(kind)                                 # a pair is one complex number, a turn one product
+        angle.imag = sin
+        back_angle = angle.conj()
+        return (x.view(kind) * angle).view(x.dtype), lambda dy: turned(dy, kind, back_angle)
+    half = x.shape[-1] // 2
+
+    def turn(z, s):
+        if layout == "interleaved":
+            return ops.rotate(z, cos, s, layout)[0]
+        one, two, y = z[..., :half], z[..., half:], np.empty_like(z)
+        np.multiply(one, cos, out=y[..., :half])
+        np.multiply(two, cos, out=y[..., half:])
+        t = np.multiply(two, s)
+        y[..., :half] -= t
+        np.multiply(one, s, out=t)
+        y[..., half:] += t
+        return y
+
+    return turn(x, sin), lambda dy: turn(dy, -sin)
+
+
+def turned(x, kind, angle):
+    return (np.ascontiguousarray(x).view(kind) * angle).view(x.dtype)
+
+
+@lru_cache(64)
+def triangle(n, dtype):
+    """(n, n) 0 at and below the diagonal, MASKED above: added to the scores of a block on the diagonal"""
+    return np.triu(np.full((n, n), MASKED, dtype), 1)
+
+
+@twin
+def attention(q, k, v, scale, rate=0.0, rng=None):
+    (B, h, T, d), (n, S), dv = q.shape, k.shape[1:3], v.shape[3]
+    if T == 1 and rng is None:
+        return one_query(q, k, v, scale)
+    m, past = h // n, S - T                                      # heads of a group; keys before the first query
+    # (B, n, m T, .) would mix rows of different times, so a group's heads get an axis: (B, n, m, T, .) against (B, n, 1, S, .)
+    deep = lambda z: z.reshape(B, n, m, *z.shape[2:])
+    qs = heads_last(B, h, T, d, q.dtype)
+    np.multiply(q, scale, out=qs)
+    q5, k5, v5 = deep(qs), k[:, :, None], v[:, :, None]
+    o = heads_last(B, h, T, dv, q.dtype)
+    o5, inverse, shift = deep(o), np.empty((B, n, m, T, 1), q.dtype), needs_shift(q5, k5, past)
+    blocks = [(i, min(i + BLOCK, T)) for i in range(0, T, BLOCK)]
+    kept = []
+
+    # each block of queries sees the keys up to its own end; exp of a score needs no maximum where a bound proves it small
+    for i, e in blocks:
+        s = np.matmul(q5[..., i:e, :], k5[..., :past + e, :].swapaxes(-1, -2))      # (B, n, m, e - i, past + e)
+        s[..., past + i:] += triangle(e - i, q.dtype)
+        if shift is not None and shift[..., i:e].any():
+            s -= np.where(shift[..., i:e, None], s.max(-1, keepdims=True), 0)
+        np.exp(s, out=s)
+        total = inverse[..., i:e, :]
+        np.matmul(s, ones(past + e, q.dtype)[:, None], out=total)
+        np.divide(1, total, out=total)
+        keep = None
+        if rng is not None and rate:
+            keep = (rng.random(s.shape, dtype=np.float32) >= rate).astype(s.dtype)
+            keep *= 1 / (1 - rate)
+        np.matmul(s if keep is None else s * keep, v5[..., :past + e, :], out=o5[..., i:e, :])
+        kept.append((s, keep))
+    o5 *= inverse
+
+    def back(do):
+        dq, dk, dv_ = gradients(B, h, n, T, S, d, dv, q.dtype)
+        dq5, dk5, dv5 = deep(dq), dk[:, :, None], dv_[:, :, None]
+        dn = heads_last(B, h, T, dv, q.dtype)
+        dn5 = deep(dn)
+        np.multiply(deep(do), inverse, out=dn5)
+        mean = np.vecdot(dn, o).reshape(B, n, m, T, 1)           # sum over keys of a da
+        fresh = True
+        for (i, e), (s, keep) in zip(reversed(blocks), reversed(kept)):
+            da = np.matmul(dn5[..., i:e, :], v5[..., :past + e, :].swapaxes(-1, -2))
+            a = s
+            if keep is not None:
+                da *= keep
+                a = s * keep
+            da -= mean[..., i:e, :]
+            da *= s                                              # now the gradient of the scores
+            np.matmul(da, k5[..., :past + e, :], out=dq5[..., i:e, :])
+            add_group(dv5, a, dn5[..., i:e, :], past + e, fresh)
+            add_group(dk5, da, q5[..., i:e, :], past + e, fresh)
+            fresh = False
+        dq *= scale
+        return dq, dk, dv_
+
+    return o, back
+
+
+def add_group(out, a, b, stop, fresh):
+    """out[:stop] += a' b, summed over a group's heads; the first block reaches every key and writes"""
+    if fresh and a.shape[2] == 1:
+        np.matmul(a.swapaxes(-1, -2), b, out=out)
+        return
+    d = np.matmul(a.swapaxes(-1, -2), b)                         # (B, n, m, stop, .)
+    if d.shape[2] > 1:
+        d = d.sum(2, keepdims=True)
+    if fresh:
+        out[...] = d
+    else:
+        out[..., :stop, :] += d
+
+
+def heads_last(B, h, T, d, dtype):
+    """An empty (B, h, T, d) that lies in memory as (B, T, h, d): merging its heads costs nothing"""
+    return np.empty((B, T, h, d), dtype).transpose(0, 2, 1, 3)
+
+
+def gradients(B, h, n, T, S, d, dv, dtype):
+    """Empty dq, dk, dv: side by side in one array where their shapes allow, so that merge_heads need not copy them"""
+    if h == n and T == S and d == dv:
+        whole = np.empty((B, T, 3, h, d), dtype)
+        return tuple(whole[:, :, j].transpose(0, 2, 1, 3) for j in range(3))
+    return heads_last(B, h, T, d, dtype), heads_last(B, n, S, d, dtype), heads_last(B, n, S, dv, dtype)
+
+
+def needs_shift(q5, k5, past):
+    """Which rows need their maximum subtracted before exp: those whose bound |q_t| max_{j<=t} |k_j| passes SAFE; None: no row does
+
+    The bound of a row reads no later key, so that a token's result never depends on the future, not even in its last bit.
+    """
+    reach = np.maximum.accumulate(np.vecdot(k5, k5), -1)[..., past:]
+    reach = reach * np.vecdot(q5, q5)                            # (B, n, m, T), of squares
+    return None if reach.max() < SAFE * SAFE else ~(reach < SAFE * SAFE)
+
+
+def one_query(q, k, v, scale):
+    """Decoding: a single row needs no mask, no blocks and no way back"""
+    B, h, _, d = q.shape
+    n, dv = k.shape[1], v.shape[3]
+    s = np.matmul((q * scale).reshape(B, n, h // n, d), k.swapaxes(-1, -2))         # (B, n, h/n, S)
+    s -= s.max(-1, keepdims=True)
+    np.exp(s, out=s)
+    o = np.matmul(s, v)
+    o /= s.sum(-1, keepdims=True)
+
+    def back(do):
+        return ops.attention(q, k, v, scale)[1](do)
+
+    return o.reshape(B, h, 1, dv), back

@@ -1,0 +1,299 @@
+"""Primitives, each with its gradient, in order of increasing complexity.
+
+Each is one function: `y, back = op(*arrays, **settings)`. `back(dy)` gives the gradient of every array argument, in the order
+they were given. Arguments are read-only in both directions; y belongs to the caller unless the docstring says that it may be the
+argument itself. Nothing here knows of names, configs or layers.
+
+Letters, everywhere in littlebaby:
+    B batch   T new tokens   S all tokens so far   D n_emb   H head_size (all heads)   h heads   n key/value heads   d = H / h
+    V vocabulary   F hidden width   N rows (B T)   I, O any width in, out
+"""
+from functools import lru_cache
+from math import cos, log, pi, sqrt
+from math import erfc as math_erfc
+
+from .backend import scatter_add, xp
+
+# shapes
+
+def rows(x):
+    """(..., I) -> (N, I)"""
+    return x.reshape(-1, x.shape[-1])
+
+
+def split_heads(x, h):
+    """(B, T, h d) -> (B, h, T, d); its gradient is merge_heads"""
+    B, T, H = x.shape
+    return x.reshape(B, T, h, H // h).transpose(0, 2, 1, 3)
+
+
+def merge_heads(*xs):
+    """(B, h, T, d), ... -> (B, T, sum of h d), side by side; its gradient is split_heads of each part"""
+    flat = [x.transpose(0, 2, 1, 3).reshape(x.shape[0], x.shape[2], -1) for x in xs]
+    return flat[0] if len(flat) == 1 else xp.concatenate(flat, -1)
+
+
+# linear algebra
+
+def linear(x, w, b=None):
+    """y = x w + b          x (..., I)   w (I, O)   b (O)"""
+    y = rows(x) @ w                                              # (N, I) (I, O) -> (N, O)
+    if b is not None:
+        y += b
+
+    def back(dy):
+        dy = rows(dy)
+        dx = (dy @ w.T).reshape(x.shape)
+        dw = rows(x).T @ dy
+        return (dx, dw) if b is None else (dx, dw, dy.sum(0))
+
+    return y.reshape(*x.shape[:-1], w.shape[1]), back
+
+
+def matmul(a, b):
+    """y = a b              a (..., M, K)   b (..., K, N)"""
+    def back(dy):
+        return dy @ b.swapaxes(-1, -2), a.swapaxes(-1, -2) @ dy
+
+    return a @ b, back
+
+
+def embedding(ids, w):
+    """y = w[ids]           ids (...)   w (V, D)   y (..., D); back gives dw alone: ids have no gradient"""
+    def back(dy):
+        dw = xp.zeros_like(w)
+        scatter_add(dw, ids.reshape(-1), rows(dy))
+        return dw
+
+    return w[ids], back
+
+
+# element by element
+
+def gelu(x):
+    """y = x/2 (1 + tanh(c (x + a x^3))),  c = sqrt(2/pi), a = 0.044715      Hendrycks & Gimpel 2016, arXiv:1606.08415"""
+    c, a = sqrt(2 / pi), 0.044715
+    t = xp.tanh(c * (x + a * x * x * x))
+
+    def back(dy):
+        return dy * (0.5 * (1 + t) + 0.5 * x * (1 - t * t) * c * (1 + 3 * a * x * x))
+
+    return 0.5 * x * (1 + t), back
+
+
+def gelu_exact(x):
+    """y = x Phi(x),  Phi(x) = erfc(-x / sqrt 2) / 2"""
+    phi = 0.5 * erfc(x * -sqrt(0.5))
+
+    def back(dy):
+        return dy * (phi + x * xp.exp(-0.5 * x * x) * (1 / sqrt(2 * pi)))
+
+    return x * phi, back
+
+
+def erfc(x):
+    """The complementary error function to 1e-13, used as a constant: it brings no gradient
+
+    For z >= 0, erfc z = t exp(P(t) - z^2) with t = 2 / (2 + z) and P smooth: here its Chebyshev series, summed by Clenshaw's rule.
+    """
+    z = xp.minimum(xp.abs(x), FAR)
+    t = 2 / (2 + z)
+    u = (2 * t - 1 - NEAR) * (1 / (1 - NEAR))                    # t in [NEAR, 1] -> u in [-1, 1]
+    first, *rest = erfc_series()
+    above, value = 0.0, 0.0
+    for c in reversed(rest):
+        above, value = value, 2 * u * value - above + c
+    y = t * xp.exp(first + u * value - above - z * z)
+    return xp.where(x < 0, 2 - y, y)
+
+
+FAR = 26.0                                                       # erfc is below 1e-295 from here on
+NEAR = 2 / (2 + FAR)
+
+
+@lru_cache(1)
+def erfc_series(n=40):
+    """The n Chebyshev coefficients of P, from the erfc of Python's own math at Chebyshev's nodes"""
+    angles = [pi * (j + 0.5) / n for j in range(n)]
+    ts = [((1 - NEAR) * cos(a) + 1 + NEAR) / 2 for a in angles]
+    values = [log(math_erfc(2 / t - 2) / t) + (2 / t - 2) ** 2 for t in ts]
+    series = [2 / n * sum(v * cos(i * a) for v, a in zip(values, angles)) for i in range(n)]
+    return series[0] / 2, *series[1:]
+
+
+def relu(x):
+    """y = max(x, 0)"""
+    def back(dy):
+        return dy * (x > 0)
+
+    return xp.maximum(x, 0), back
+
+
+def relu2(x):
+    """y = max(x, 0)^2      So et al. 2021, arXiv:2109.08668"""
+    r = xp.maximum(x, 0)
+
+    def back(dy):
+        return dy * (2 * r)
+
+    return r * r, back
+
+
+def sigmoid(x):
+    """y = 1 / (1 + exp -x), exact in every digit however negative x is; y is no one's to overwrite"""
+    e = xp.exp(-xp.abs(x))
+    y = xp.where(x < 0, e, 1) / (1 + e)
+
+    def back(dy):
+        return dy * y * (1 - y)
+
+    return y, back
+
+
+def silu(x):
+    """y = x sigmoid(x)     Elfwing et al. 2017, arXiv:1702.03118"""
+    s, _ = sigmoid(x)
+
+    def back(dy):
+        return dy * s * (1 + x * (1 - s))
+
+    return x * s, back
+
+
+def swiglu(a, b):
+    """y = silu(a) b        Shazeer 2020, arXiv:2002.05202"""
+    s, _ = sigmoid(a)
+    u = a * s
+
+    def back(dy):
+        return dy * b * (s + u * (1 - s)), dy * u
+
+    return u * b, back
+
+
+def dropout(x, rate, rng):
+    """Zero a share `rate` of x and scale the rest up; y is x itself when rng is None or rate is 0"""
+    if rng is None or rate == 0:
+        return x, lambda dy: dy
+    keep = (rng.random(x.shape, dtype=xp.float32) >= rate).astype(x.dtype) * (1 / (1 - rate))
+
+    def back(dy):
+        return dy * keep
+
+    return x * keep, back
+
+
+def rotate(x, cos, sin, layout):
+    """Rotary positions: turn each pair of x (..., T, d) by its angle, cos, sin (T, d/2); the gradient turns back
+
+    layout: interleaved pairs (0, 1), (2, 3), ... or half pairs (0, d/2), (1, d/2 + 1), ...     Su et al. 2021, arXiv:2104.09864
+    """
+    half = x.shape[-1] // 2
+    one, two = (slice(0, None, 2), slice(1, None, 2)) if layout == "interleaved" else (slice(half), slice(half, None))
+
+    def turn(z, s):
+        y = xp.empty_like(z)
+        y[..., one] = z[..., one] * cos - z[..., two] * s
+        y[..., two] = z[..., one] * s + z[..., two] * cos
+        return y
+
+    return turn(x, sin), lambda dy: turn(dy, -sin)
+
+
+# over the last axis
+
+def softmax(x):
+    """y_i = exp x_i / sum_j exp x_j"""
+    y = xp.exp(x - x.max(-1, keepdims=True))
+    y /= y.sum(-1, keepdims=True)
+
+    def back(dy):
+        dx = y * dy
+        dx -= y * dx.sum(-1, keepdims=True)
+        return dx
+
+    return y, back
+
+
+def rmsnorm(x, w, eps=1e-6):
+    """y = w n,  n = x / sqrt(mean x^2 + eps)          Zhang & Sennrich 2019, arXiv:1910.07467"""
+    r = 1 / xp.sqrt((x * x).mean(-1, keepdims=True) + eps)
+    n = x * r
+
+    def back(dy):
+        dn = dy * w
+        dx = r * (dn - n * (dn * n).mean(-1, keepdims=True))
+        return dx, rows(dy * n).sum(0)
+
+    return n * w, back
+
+
+def layernorm(x, w, b, eps=1e-5):
+    """y = w n + b,  n = (x - mean) / sqrt(var + eps)  Ba et al. 2016, arXiv:1607.06450"""
+    n = x - x.mean(-1, keepdims=True)
+    r = 1 / xp.sqrt((n * n).mean(-1, keepdims=True) + eps)
+    n *= r
+
+    def back(dy):
+        dn = dy * w
+        dx = r * (dn - dn.mean(-1, keepdims=True) - n * (dn * n).mean(-1, keepdims=True))
+        return dx, rows(dy * n).sum(0), rows(dy).sum(0)
+
+    return n * w + b, back
+
+
+def cross_entropy(logits, targets):
+    """The mean over counted tokens of -log softmax(logits)[target], in nats; a target of -1 is not counted
+
+    logits (..., V)   targets (...)   y a number: 0 where nothing is counted.   `logits` are consumed: they may be overwritten.
+    """
+    z, t = rows(logits), targets.reshape(-1)                     # (N, V), (N,)
+    counted = t >= 0
+    n = max(int(counted.sum()), 1)
+    at = xp.arange(len(t)), xp.where(counted, t, 0)
+    z = z - z.max(-1, keepdims=True)
+    e = xp.exp(z)
+    total = e.sum(-1)                                            # (N,)
+    loss = float(((xp.log(total) - z[at]) * counted).sum()) / n
+
+    def back(scale=1.0):
+        """scale: what the loss is multiplied with downstream"""
+        d = e / total[:, None]
+        d[at] -= 1
+        d *= counted[:, None] * (scale / n)
+        return d.astype(z.dtype).reshape(logits.shape)
+
+    return loss, back
+
+
+# attention
+
+def attention(q, k, v, scale, rate=0.0, rng=None):
+    """o = softmax(scale q k', future masked) v: every query mixes the values of the keys it matches, none of them later than itself
+
+    q (B, h, T, d)   k (B, n, S, d)   v (B, n, S, dv)   o (B, h, T, dv)       the last query stands beside the last key
+    The h/n query heads of a group share one key head; dropout `rate` falls on the mixing weights.
+    Vaswani et al. 2017, arXiv:1706.03762; groups: Ainslie et al. 2023, arXiv:2305.13245.
+    """
+    (B, h, T, _), (n, S) = q.shape, k.shape[1:3]
+    # a group's heads stand in one tall matrix: their key's gradient sums over them by itself
+    group = lambda z: z.reshape(B, n, h // n * T, -1)            # (B, h, T, .) -> (B, n, h/n T, .)
+    apart = lambda z: z.reshape(B, h, T, -1)
+
+    # who looks at whom                                          (B, h, T, S)
+    s, back_s = matmul(group(q * scale), k.swapaxes(-1, -2))
+    s = apart(s)
+    s[..., ~xp.tri(T, S, S - T, dtype=bool)] = -xp.inf
+    a, back_a = softmax(s)
+    a, back_drop = dropout(a, rate, rng)
+
+    # mix the values                                             (B, h, T, dv)
+    o, back_o = matmul(group(a), v)
+
+    def back(do):
+        da, dv = back_o(group(do))
+        ds = back_a(back_drop(apart(da)))
+        dq, dk = back_s(group(ds))
+        return apart(dq) * scale, dk.swapaxes(-1, -2), dv
+
+    return apart(o), back

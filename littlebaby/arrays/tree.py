@@ -1,0 +1,120 @@
+"""Weights: named views into one flat vector. Gradients, moments and shards: the same names on another vector.
+
+`params(cfg)` of a layer gives a spec: nested dicts and lists of leaves. `views(spec, flat)` gives the arrays.
+Trainable leaves come first in the vector, frozen ones after them. A vector as long as the trainable stretch (a gradient,
+Adam's moments) is enough for `views`: what is frozen answers `+=` there and forgets it.
+"""
+from dataclasses import dataclass
+from math import prod
+
+import numpy
+
+from .backend import xp
+
+
+@dataclass(frozen=True)
+class Leaf:
+    shape: tuple
+    kind: str          # matrix | table | head | vector: what an optimizer may do with it
+    fill: float = 0.0  # where it starts
+    std: float = 0.0   # and how far it is scattered around that
+    train: bool = True
+    parts: tuple = ()  # ((name, width), ...): several matrices side by side, so that one product serves them all
+
+
+def matrix(i, o, std=0.02, kind="matrix", train=True): return Leaf((i, o), kind, 0.0, std, train)
+def table(n, d): return Leaf((n, d), "table", 0.0, 0.02)
+def vector(n, fill=0.0): return Leaf((n,), "vector", fill)
+
+
+def columns(i, std=0.02, **widths):
+    """Matrices (i, width) side by side: `columns(D, wq=H, wk=H, wv=H)` is one (D, 3H) leaf, seen as wq, wk, wv by name"""
+    return Leaf((i, sum(widths.values())), "matrix", 0.0, std, parts=tuple(widths.items()))
+
+
+def entries(**widths):
+    """Vectors end to end: the biases of `columns`"""
+    return Leaf((sum(widths.values()),), "vector", parts=tuple(widths.items()))
+
+
+class Tree(dict):
+    """A dict read as attributes: p.blocks[0].att.wqkv. Leaves change only in place."""
+    __getattr__ = dict.__getitem__
+
+    def __setattr__(self, name, value):
+        if self.get(name) is not value:
+            raise TypeError(f"write g.{name} += ..., not g.{name} = ...")
+
+
+class Sink:
+    """The gradient of what is frozen"""
+
+    def __iadd__(self, grad):
+        return self
+
+
+def leaves(spec, path=""):
+    """(path, leaf) in the order of declaration"""
+    if isinstance(spec, Leaf):
+        yield path, spec
+    else:
+        pairs = spec.items() if isinstance(spec, dict) else enumerate(spec)
+        for name, child in pairs:
+            yield from leaves(child, f"{path}.{name}" if path else str(name))
+
+
+def size(spec, train=None):
+    """How many numbers: all of them, the trainable (True) or the frozen (False)"""
+    return sum(prod(leaf.shape) for _, leaf in leaves(spec) if train in (None, leaf.train))
+
+
+def places(spec):
+    """path -> (first, last) in the flat vector"""
+    at, out = {True: 0, False: size(spec, train=True)}, {}
+    for path, leaf in leaves(spec):
+        n = prod(leaf.shape)
+        out[path] = at[leaf.train], at[leaf.train] + n
+        at[leaf.train] += n
+    return out
+
+
+def views(spec, flat):
+    """The tree of views that `spec` names over `flat`"""
+    at = places(spec)
+
+    def build(node, path):
+        if isinstance(node, Leaf):
+            first, last = at[path]
+            return flat[first:last].reshape(node.shape) if last <= flat.size else Sink()
+        below = lambda name, child: build(child, f"{path}.{name}" if path else str(name))
+        if isinstance(node, dict):
+            return Tree((name, below(name, child)) for name, child in node.items())
+        return [below(i, child) for i, child in enumerate(node)]
+
+    return build(spec, "")
+
+
+def named(spec, flat):
+    """path -> view, with fused leaves split into their parts: {"blocks.0.att.wq": (D, H), ...}"""
+    out, at = {}, places(spec)
+    for path, leaf in leaves(spec):
+        first, last = at[path]
+        if last > flat.size:
+            continue
+        whole, start = flat[first:last].reshape(leaf.shape), 0
+        if not leaf.parts:
+            out[path] = whole
+        for name, width in leaf.parts:
+            out[f"{path.rpartition('.')[0]}.{name}"] = whole[..., start:start + width]
+            start += width
+    return out
+
+
+def init(spec, rng, dtype):
+    """A fresh flat vector: every leaf drawn by its own law, in the order of declaration, on the host, so that a seed means the same
+    weights on every device"""
+    flat, at = numpy.zeros(size(spec), dtype), places(spec)
+    for path, leaf in leaves(spec):
+        first, last = at[path]
+        flat[first:last] = leaf.fill + leaf.std * rng.standard_normal(last - first) if leaf.std else leaf.fill
+    return xp.asarray(flat)

@@ -1,0 +1,9 @@
+"""Room 3: what changes the weights, and what uses them. No file is touched here.
+
+optimizers/ schedules clip   one step, and how long it is
+data                         token ids -> windows -> batches, a pure function of seed and step
+parallel                     one batch over several threads, one summed gradient
+evaluate sampling generate   the same forward, to measure and to write
+baby                         config, tokenizer and weights in one hand
+train                        the loop: yields events
+"""

@@ -1,0 +1,25 @@
+"""How well a model guesses text it has not learned from: the mean cross-entropy in nats, without dropout, without auxiliary losses."""
+from ..arrays.backend import xp
+from ..model import gpt
+from ..model.context import Context
+from .parallel import share
+
+
+def evaluate(workers, p, cfg, windows):
+    """The mean over every counted target of `windows`, a pair of (n, T) arrays of ids and targets; -1 is not counted"""
+    ids, targets = windows
+    stretches = share(len(ids), workers.n)
+
+    def work(i):
+        loss, counted = 0.0, 0
+        rows = range(*stretches[i].indices(len(ids))) if i < len(stretches) else range(0)
+        for first in rows[::cfg.batch_size]:
+            here = slice(first, min(first + cfg.batch_size, rows.stop))
+            x, t = xp.asarray(ids[here]), xp.asarray(targets[here])
+            n = int((t >= 0).sum())
+            loss += n * gpt.loss(p, x, t, Context(cfg))
+            counted += n
+        return loss, counted
+
+    results = workers.run(work)
+    return sum(loss for loss, _ in results) / max(sum(n for _, n in results), 1)

@@ -1,0 +1,167 @@
+"""The training loop: it yields what happens and touches no file, so a notebook plots it live and a test runs it without a disk.
+
+    for event in train(baby, state, train_batches, valid_windows): ...
+
+One step: draw batches, forward and backward in shards, clip, optimizer, the layers' own `after`. Every batch and every dropout
+mask is a function of (seed, step), and `State` holds all the rest: a run that goes on from its state is the run that never stopped.
+"""
+from dataclasses import dataclass, field
+from importlib import import_module
+from math import isfinite
+from time import perf_counter
+
+import numpy as np
+
+from ..arrays import tree
+from ..arrays.backend import blas_threads, on_cpu, xp
+from ..errors import RunFailed
+from ..model import gpt
+from .clip import clip
+from .evaluate import evaluate
+from .generate import generate
+from .parallel import Workers, gradient, how_many
+from .sampling import Sampling
+from .schedules import multiplier
+
+MOST_SKIPPED = 10  # steps in a row without a finite loss or gradient
+
+
+@dataclass
+class State:
+    """All that a run is, besides its config and its data. `total`: the steps it will make."""
+    total: int
+    optimizer: dict
+    step: int = 0                 # steps done, the skipped ones among them
+    tokens: int = 0               # targets learned from
+    seconds: float = 0.0
+    skipped: int = 0
+    skipped_in_a_row: int = 0
+    best_loss: float = float("inf")
+    best_step: int = 0
+    best_flat: object = None
+    waited: int = 0               # evaluations since the best one
+    recent: dict = field(default_factory=lambda: dict(loss=0.0, steps=0, clipped=0, tokens=0, seconds=0.0))   # since the last evaluation
+
+
+@dataclass(frozen=True)
+class Step:
+    step: int
+    loss: float                   # of this batch, in nats
+    rate: float                   # learning rate
+    norm: float                   # of the gradient, before clipping
+    skipped: bool
+    tokens_per_second: float
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    step: int
+    tokens: int
+    train_loss: float             # the mean since the last evaluation, with dropout
+    valid_loss: float
+    rate: float
+    norm: float                   # of the last step
+    clipped: float                # share of the steps since the last evaluation
+    skipped: int                  # steps so far
+    tokens_per_second: float
+    seconds: float
+    best: bool
+    sample: str
+
+
+@dataclass(frozen=True)
+class Done:
+    reason: str                   # finished | early stop | interrupted | not finite
+    step: int
+
+
+def begin(baby, total):
+    """The state of a run that has not started"""
+    optimizer = import_module(f"{__package__}.optimizers.{baby.config.c_optimizer}")
+    return State(total, optimizer.state(baby.spec, baby.flat.dtype))
+
+
+def train(baby, state, batches, valid, stop=lambda: False, begins_with=None):
+    """Train `baby` in place from `state` on; yields Step, Evaluation and one Done.
+
+    batches: `batches.batch(i)` -> ids, targets (B, T) for i = 0, 1, ...      valid: windows for `evaluate`
+    stop: asked after every step      begins_with: ids (1, T) that a live sample goes on from, None for no samples
+    """
+    cfg, spec = baby.config, baby.spec
+    optimizer = import_module(f"{__package__}.optimizers.{cfg.c_optimizer}")
+    workers = Workers(how_many(cfg))
+    trained = tree.size(spec, train=True)
+    grads = [xp.zeros(trained, baby.flat.dtype) for _ in range(workers.n)]
+    every = cfg.s_eval or max(1, state.total // 20)
+    reason = "finished"
+
+    def one_step():
+        first = state.step * cfg.n_accumulate
+        drawn = [tuple(map(xp.asarray, batches.batch(first + i))) for i in range(cfg.n_accumulate)]
+        loss, book = gradient(workers, grads, spec, baby.p, cfg, drawn, (cfg.seed, state.step))
+        norm, coefficient = clip(grads[0], cfg.r_clip)
+        state.step += 1
+        rate = cfg.r_learn * multiplier(state.step, state.total, cfg)
+        fine = isfinite(loss) and isfinite(norm)
+        if fine:
+            optimizer.step(baby.flat[:trained], grads[0], state.optimizer, spec, cfg, rate, workers)
+            gpt.after(baby.p, book, cfg)
+        tokens = sum(int((t >= 0).sum()) for _, t in drawn)
+        return loss, norm, rate, coefficient < 1, fine, tokens
+
+    def measure(rate, norm):
+        recent = state.recent
+        valid_loss = evaluate(workers, baby.p, cfg, valid)
+        better = valid_loss < state.best_loss
+        state.waited = 0 if better else state.waited + 1
+        if better:
+            state.best_loss, state.best_step, state.best_flat = valid_loss, state.step, baby.flat.copy()
+        steps = max(recent["steps"], 1)
+        event = Evaluation(state.step, state.tokens, recent["loss"] / steps, valid_loss, rate, norm, recent["clipped"] / steps,
+                           state.skipped, recent["tokens"] / max(recent["seconds"], 1e-9), state.seconds, better, sample())
+        state.recent = dict(loss=0.0, steps=0, clipped=0, tokens=0, seconds=0.0)
+        return event
+
+    def sample():
+        if begins_with is None or not cfg.n_sample:
+            return ""
+        ids = generate(baby.p, cfg, begins_with, cfg.n_sample, Sampling(temperature=0.8), np.random.default_rng([cfg.seed, state.step]))
+        return baby.decode([int(column[0]) for column in ids])
+
+    with blas_threads(1 if on_cpu() and workers.n > 1 else None):
+        try:
+            while state.step < state.total:
+                clock = perf_counter()
+                loss, norm, rate, clipped, fine, tokens = one_step()
+                seconds = perf_counter() - clock
+                state.seconds += seconds
+                if fine:
+                    state.skipped_in_a_row = 0
+                    state.tokens += tokens
+                    for name, value in dict(loss=loss, steps=1, clipped=clipped, tokens=tokens, seconds=seconds).items():
+                        state.recent[name] += value
+                else:
+                    state.skipped += 1
+                    state.skipped_in_a_row += 1
+                yield Step(state.step, loss, rate, norm, not fine, tokens / seconds)
+                if state.skipped_in_a_row == MOST_SKIPPED:
+                    raise RunFailed(not_finite(baby, grads[0], loss, state.step))
+                if state.step % every == 0 or state.step == state.total:
+                    yield measure(rate, norm)
+                if cfg.n_patience and state.waited >= cfg.n_patience:
+                    reason = "early stop"
+                    break
+                if stop() and state.step < state.total:
+                    reason = "interrupted"
+                    break
+        finally:
+            workers.close()
+    yield Done(reason, state.step)
+
+
+def not_finite(baby, grad, loss, step):
+    """The sentence for a run that cannot go on: which step, and where the first number that is none appeared"""
+    bad = [name for name, g in tree.named(baby.spec, grad).items() if not bool(xp.isfinite(g).all())]
+    where = f"the gradient of {bad[0]} is the first of {len(bad)} that are not finite" if bad else f"the loss is {loss}"
+    return (f"{MOST_SKIPPED} steps in a row had no finite loss or gradient, the last one step {step}: {where}; "
+            f"a lower r_learn or a longer s_warmup usually helps")

@@ -1,0 +1,60 @@
+"""mha: multi-head attention.
+
+Every token asks a question q, offers a key k and a value v, and takes a mixture of the values before it, by how well q meets k.
+    s = q k' / (sqrt(d) tau)        a = softmax(s), the future masked        y = merge(a v) wo
+h heads do so side by side, each in its own d = H / h dimensions.
+
+Cost O(B T^2 H + B T D H).  Cache per token 2 H numbers.
+Vaswani et al. 2017, arXiv:1706.03762.  Deviation: a temperature tau (`r_temp`), 1 by default.
+"""
+from ...arrays import attention, linear, merge_heads, split_heads
+from ...arrays.tree import columns, entries, matrix, vector
+from ..context import residual_std
+
+
+def params(cfg):
+    return weights(cfg, cfg.head_size)
+
+
+def weights(cfg, K):
+    """K: the width of all keys together, H unless query heads share them"""
+    D, H = cfg.n_emb, cfg.head_size
+    p = dict(wqkv=columns(D, wq=H, wk=K, wv=K), wo=matrix(H, D, std=residual_std(cfg)))
+    if cfg.c_bias == "all":
+        p["bqkv"] = entries(bq=H, bk=K, bv=K)
+    if cfg.c_bias != "none" or cfg.b_bias_attention_out:
+        p["bo"] = vector(D)
+    return p
+
+
+def forward(p, x, ctx):
+    h, H = ctx.cfg.n_heads, ctx.cfg.head_size
+    K = (p.wqkv.shape[1] - H) // 2
+    scale = (H // h) ** -0.5 / ctx.cfg.r_temp
+
+    # queries, keys, values: one product, three views            (B, T, D) -> (B, T, H + 2K) -> (B, h, T, d), two (B, n, T, d)
+    qkv, back_qkv = linear(x, p.wqkv, p.get("bqkv"))
+    q, k, v = split_heads(qkv[..., :H], h), split_heads(qkv[..., H:H + K], h * K // H), split_heads(qkv[..., H + K:], h * K // H)
+    q, back_rq = ctx.rotate(q)
+    k, back_rk = ctx.rotate(k)
+    k, v = ctx.extend(k=k, v=v)                                  # decoding: all tokens so far
+
+    # who looks at whom, and the mixture of their values         (B, h, T, d) -> (B, T, H) -> (B, T, D)
+    o, back_o = attention(q, k, v, scale, *ctx.drop)
+    y, back_y = linear(merge_heads(o), p.wo, p.get("bo"))
+    y, back_drop = ctx.dropout(y)
+
+    def backward(dy, g):
+        do, dwo, *dbo = back_y(back_drop(dy))
+        dq, dk, dv = back_o(split_heads(do, h))
+        dx, dwqkv, *dbqkv = back_qkv(merge_heads(back_rq(dq), back_rk(dk), dv))
+
+        g.wqkv += dwqkv
+        g.wo += dwo
+        if dbqkv:
+            g.bqkv += dbqkv[0]
+        if dbo:
+            g.bo += dbo[0]
+        return dx
+
+    return y, backward

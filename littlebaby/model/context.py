@@ -1,0 +1,118 @@
+"""What a layer may know besides its weights and its input, and what it may say. Made anew for every call, never stored.
+
+It is the only door for randomness, position and memory: the same `forward` trains, evaluates and decodes with another context.
+"""
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from importlib import import_module
+from pkgutil import iter_modules
+
+from ..arrays import dropout
+from ..arrays.backend import xp
+
+
+def variants(kind):
+    """The names that lie in a folder: `variants("attentions")` -> ["gqa", "mha"]"""
+    return sorted(m.name for m in iter_modules(import_module(f"{__package__}.{kind}").__path__))
+
+
+@lru_cache(None)
+def variant(kind, name):
+    """The file that a config's name means"""
+    return import_module(f"{__package__}.{kind}.{name}")
+
+
+def residual_std(cfg):
+    """The spread of matrices that write into the residual stream: 2 L of them add up (Radford et al. 2019)"""
+    return 0.02 * (2 * cfg.n_layers) ** -0.5
+
+
+@dataclass(frozen=True)
+class Context:
+    cfg: object
+    rng: object = None      # a generator in training, None in evaluation and decoding
+    start: int = 0          # position of the first token of this call
+    cache: object = None    # None in training; in decoding a dict of arrays, one room per layer and part
+    share: float = 1.0      # this call's part of the step's tokens (shards, accumulated batches)
+    book: dict = field(default_factory=dict)  # what the layers say: {(layer, name): (join, value)}
+    held: object = None     # laws only: the decisions of the first run, repeated in the probes
+    at: int = 0             # the layer's number
+
+    def layer(self, i):
+        return replace(self.inside(i), at=i)
+
+    def inside(self, *path):
+        """The context of a part: its own room in the cache, so that two parts may use one name."""
+        cache = self.cache
+        for name in path if cache is not None else ():
+            cache = cache.setdefault(name, {})
+        return replace(self, cache=cache)
+
+    # what a layer says
+
+    def aux(self, name, value):
+        """A loss of the layer's own. Returns d total / d value, with which its backward multiplies."""
+        self.book[self.at, "aux." + name] = xp.add, self.share * value
+        return self.share
+
+    def note(self, name, value, join=None):
+        """A statistic; `join` (xp.add or xp.maximum) says how shards and accumulated batches come together."""
+        self.book[self.at, name] = join or xp.add, value
+
+    def hold(self, name, value):
+        """value; but while the gradient law probes, the value of the first run: a decision that backward treats as a constant."""
+        return value if self.held is None else self.held.setdefault((self.at, name), value)
+
+    # what depends on the call
+
+    @property
+    def drop(self):
+        """(rate, generator), for primitives that drop inside"""
+        return self.cfg.r_dropout, self.rng
+
+    def dropout(self, x):
+        return dropout(x, *self.drop)
+
+    def rotate(self, x):
+        """Queries or keys (B, h, T, d) turned to their positions, where the positions turn anything"""
+        turn = getattr(variant("positions", self.cfg.c_position), "rotate", None)
+        return turn(x, self) if turn and x.size else (x, lambda dy: dy)
+
+    # memory: rows (extend) and running states (recall, keep); in training all three are the identity
+
+    def extend(self, last=None, **new):
+        """The rows kept so far, then the new ones (axis -2). Keeps all of them, or the `last` ones."""
+        if self.cache is None:
+            return tuple(new.values())
+        return tuple(self.append(name, x, last) for name, x in new.items())
+
+    def append(self, name, x, last):
+        T, most = x.shape[-2], self.cfg.n_ctx if last is None else last
+        room, first, stop = self.cache.get(name, (None, 0, 0))
+        if room is None or stop + T > room.shape[-2]:            # first call, or the room is full: moved once in many tokens
+            old = x[..., :0, :] if room is None else room[..., first:stop, :]
+            size = most if last is None else 2 * most + 64
+            room = xp.empty((*x.shape[:-2], max(size, stop - first + T), x.shape[-1]), x.dtype)
+            room[..., :stop - first, :] = old
+            first, stop = 0, stop - first
+        room[..., stop:stop + T, :] = x
+        self.cache[name] = room, max(first, stop + T - most), stop + T
+        return room[..., first:stop + T, :]
+
+    def recall(self, name):
+        """What `keep` stored at the end of the last call; None in training and at the first token."""
+        return None if self.cache is None else self.cache.get(name)
+
+    def keep(self, **states):
+        """Store states for the next call; copies, so no large array stays alive."""
+        if self.cache is not None:
+            self.cache.update((name, xp.array(state)) for name, state in states.items())
+
+
+def join(books):
+    """What the shards and accumulated batches of one step said, as one book"""
+    out: dict = {}
+    for book in books:
+        for key, (how, value) in book.items():
+            out[key] = (how, how(out[key][1], value)) if key in out else (how, value)
+    return out

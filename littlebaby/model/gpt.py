@@ -1,0 +1,133 @@
+"""The GPT: embed, L blocks, head, loss. The same forward trains, evaluates and decodes.
+
+    x = token(ids) + position        x = block_i(x), i < L        logits = norm(x) head
+A block is an attention and a network, each in a residual step: pre, x + f(norm x), or post, norm(x + f x).
+Radford et al. 2019; Vaswani et al. 2017.
+"""
+from ..arrays import cross_entropy, embedding, linear
+from ..arrays.tree import matrix, table, vector
+from .context import Context, variant
+
+
+def params(cfg):
+    """The spec of a whole model; `tree.init`, `tree.views` and `tree.named` make arrays of it."""
+    attention, network, norm, position = parts(cfg)
+    block = lambda: dict(norm1=norm.params(cfg), att=attention.params(cfg), norm2=norm.params(cfg), net=network.params(cfg))
+    p = dict(token=table(cfg.n_vocab, cfg.n_emb), position=position.params(cfg), blocks=[block() for _ in range(cfg.n_layers)])
+    if cfg.c_sequence == "pre":
+        p["norm"] = norm.params(cfg)
+    if not cfg.b_tied:
+        p["head"] = dict(w=matrix(cfg.n_emb, cfg.n_vocab, kind="head"))
+        if cfg.c_bias == "out":
+            p["head"]["b"] = vector(cfg.n_vocab)
+    return p
+
+
+def parts(cfg):
+    """The files that a config names: attention, network, norm, position"""
+    return (variant("attentions", cfg.c_attention), variant("networks", cfg.c_network),
+            variant("norms", cfg.c_norm), variant("positions", cfg.c_position))
+
+
+def pre(norm, f, pn, p, x, ctx):
+    """x + f(norm x): the stream itself is never normalised, so gradients flow straight through (Xiong et al. 2020)"""
+    n, back_n = norm.forward(pn, x, ctx)
+    y, back_f = f(p, n, ctx)
+    y += x
+
+    def backward(dy, gn, g):
+        dx = back_n(back_f(dy, g), gn)
+        dx += dy
+        return dx
+
+    return y, backward
+
+
+def post(norm, f, pn, p, x, ctx):
+    """norm(x + f x): the original order"""
+    y, back_f = f(p, x, ctx)
+    y += x
+    n, back_n = norm.forward(pn, y, ctx)
+
+    def backward(dn, gn, g):
+        dy = back_n(dn, gn)
+        dx = back_f(dy, g)
+        dx += dy
+        return dx
+
+    return n, backward
+
+
+def block(p, x, ctx):
+    attention, network, norm, _ = parts(ctx.cfg)
+    step = pre if ctx.cfg.c_sequence == "pre" else post
+    x, back_att = step(norm, attention.forward, p.norm1, p.att, x, ctx.inside("att"))
+    x, back_net = step(norm, network.forward, p.norm2, p.net, x, ctx.inside("net"))
+
+    def backward(dx, g):
+        return back_att(back_net(dx, g.norm2, g.net), g.norm1, g.att)
+
+    return x, backward
+
+
+def forward(p, ids, ctx):
+    """ids (B, T) -> logits (B, T, V), backward; `backward(dlogits, g)` adds every weight's gradient into g"""
+    _, _, norm, position = parts(ctx.cfg)
+
+    # what each token is and where it stands                     (B, T) -> (B, T, D)
+    x, back_token = embedding(ids, p.token)
+    x, back_position = position.forward(p.position, x, ctx)
+    x, back_drop = ctx.dropout(x)
+
+    backs = []
+    for i, pb in enumerate(p.blocks):
+        x, back = block(pb, x, ctx.layer(i))
+        backs.append(back)
+
+    # what comes next                                            (B, T, D) -> (B, T, V)
+    x, back_norm = norm.forward(p.norm, x, ctx) if "norm" in p else (x, lambda dx, g: dx)
+    logits, back_head = linear(x, p.head.w, p.head.get("b")) if "head" in p else linear(x, p.token.T)
+
+    def backward(dlogits, g):
+        dx, dhead, *dbias = back_head(dlogits)
+        if "head" in p:
+            g.head.w += dhead
+            if dbias:
+                g.head.b += dbias[0]
+        else:
+            g.token += dhead.T                                   # tied: the table is used twice, its gradient is the sum
+        dx = back_norm(dx, g.get("norm"))
+        while backs:                                             # frees each block's activations as it goes
+            back = backs.pop()
+            dx = back(dx, g.blocks[len(backs)])
+        dx = back_position(back_drop(dx), g.position)
+        g.token += back_token(dx)
+
+    return logits, backward
+
+
+def loss(p, ids, targets, ctx):
+    """The mean cross-entropy over counted targets (B, T), in nats; a target of -1 is not counted"""
+    logits, _ = forward(p, ids, ctx)
+    return cross_entropy(logits, targets)[0]
+
+
+def loss_and_grad(p, g, ids, targets, ctx):
+    """Adds the gradient of share * cross-entropy + the layers' own losses into g; returns the cross-entropy alone."""
+    logits, backward = forward(p, ids, ctx)
+    value, back = cross_entropy(logits, targets)
+    backward(back(ctx.share), g)
+    return value
+
+
+def after(p, book, cfg):
+    """Once a step, after the optimizer: what a variant does with its own statistics."""
+    attention, network, _, _ = parts(cfg)
+    for i, pb in enumerate(p.blocks):
+        said = {name: value for (at, name), (_, value) in book.items() if at == i}
+        for module, part in ((attention, pb.att), (network, pb.net)):
+            if hasattr(module, "after"):
+                module.after(part, said, cfg)
+
+
+__all__ = ["Context", "after", "forward", "loss", "loss_and_grad", "params"]

@@ -1,0 +1,40 @@
+"""swi: SwiGLU, a gated perceptron.
+
+One half of the hidden width opens and closes the other:
+    y = (silu(x gate + bg) * (x up + bu)) down + bd        silu(a) = a sigmoid(a)
+
+Cost O(B T D 3F), F = `s_hidden` or `r_hidden` D.  Cache per token 0.
+Shazeer 2020, arXiv:2002.05202.
+"""
+from ...arrays import linear, swiglu
+from ...arrays.backend import xp
+from ...arrays.tree import columns, entries, matrix, vector
+from ..context import residual_std
+
+
+def params(cfg):
+    D, F = cfg.n_emb, cfg.hidden
+    p = dict(wide=columns(D, gate=F, up=F), down=matrix(F, D, std=residual_std(cfg)))
+    return p if cfg.c_bias == "none" else dict(p, bwide=entries(bgate=F, bup=F), bdown=vector(D))
+
+
+def forward(p, x, ctx):
+    F = ctx.cfg.hidden
+    w, back_wide = linear(x, p.wide, p.get("bwide"))             # (B, T, D) -> (B, T, 2F)
+    u, back_act = swiglu(w[..., :F], w[..., F:])                 # (B, T, 2F) -> (B, T, F)
+    y, back_down = linear(u, p.down, p.get("bdown"))             # (B, T, F) -> (B, T, D)
+    y, back_drop = ctx.dropout(y)
+
+    def backward(dy, g):
+        du, ddown, *dbdown = back_down(back_drop(dy))
+        dx, dwide, *dbwide = back_wide(xp.concatenate(back_act(du), -1))
+
+        g.wide += dwide
+        g.down += ddown
+        if dbwide:
+            g.bwide += dbwide[0]
+        if dbdown:
+            g.bdown += dbdown[0]
+        return dx
+
+    return y, backward

@@ -1,0 +1,26 @@
+"""layernorm: layer normalisation.
+
+Centre a token's numbers, bring their spread to 1, then scale and shift each dimension:
+    y = w (x - mean) / sqrt(var + eps) + b        eps = `norm_eps`
+
+Cost O(B T D).  Cache per token 0.
+Ba et al. 2016, arXiv:1607.06450.
+"""
+from ...arrays import layernorm
+from ...arrays.tree import vector
+
+
+def params(cfg):
+    return dict(w=vector(cfg.n_emb, 1.0), b=vector(cfg.n_emb))
+
+
+def forward(p, x, ctx):
+    y, back = layernorm(x, p.w, p.b, ctx.cfg.norm_eps)
+
+    def backward(dy, g):
+        dx, dw, db = back(dy)
+        g.w += dw
+        g.b += db
+        return dx
+
+    return y, backward

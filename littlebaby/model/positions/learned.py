@@ -1,0 +1,25 @@
+"""learned: a learned vector for every position.
+
+    y_t = x_t + table_t        t counted from `ctx.start`
+
+Cost O(B T D).  Cache per token 0.  Nothing is known beyond `n_ctx`.
+Gehring et al. 2017, arXiv:1705.03122; Radford et al. 2018.
+"""
+from ...arrays import embedding
+from ...arrays.backend import xp
+from ...arrays.tree import table
+
+
+def params(cfg):
+    return dict(table=table(cfg.n_ctx, cfg.n_emb))
+
+
+def forward(p, x, ctx):
+    here = xp.arange(ctx.start, ctx.start + x.shape[1])
+    places, back = embedding(here, p.table)                      # (T) -> (T, D)
+
+    def backward(dy, g):
+        g.table += back(dy.sum(0))
+        return dy
+
+    return x + places, backward

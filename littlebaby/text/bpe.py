@@ -1,0 +1,315 @@
+"""bpe: byte pair encoding. Symbols are learned: whatever stands side by side most often becomes one.
+
+A text is bytes (UTF-8), and the 256 bytes are the first symbols, so any text in any script can be written and none is unknown.
+Learning repeats one step: find the pair of neighbours that occurs most often, give it a symbol of its own, and write that symbol
+wherever the pair stood. "t h" becomes "th", later "th e" becomes "the", later " the" is one token. Encoding replays these merges
+on a new text in the order in which they were learned.
+
+Pairs never reach over the border of a word: the text is first cut into pieces by the rule of GPT-2 (a word with the space before
+it, a number, a run of punctuation, a run of white space), and only the inside of a piece is merged.
+
+Files spell a symbol with one visible letter a byte ("Ġthe" is " the"), as GPT-2 began it and everyone reads it.
+
+Gage 1994, A New Algorithm for Data Compression. Sennrich, Haddow, Birch 2016, arXiv:1508.07909. Radford et al. 2019 (GPT-2).
+"""
+import json
+from collections import Counter, defaultdict
+from heapq import heapify, heappop, heappush
+from itertools import chain, pairwise
+
+import numpy as np
+import regex
+
+from littlebaby.errors import BadInput
+from littlebaby.text.symbols import MOST_SYMBOLS, begin_of, checked_ids, checked_text, field, texts, writable
+
+PIECES = regex.compile(r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+")
+
+# byte -> letter: a visible character stands for itself, the others take the letters from U+0100 on
+VISIBLE = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+HIDDEN = [byte for byte in range(256) if byte not in VISIBLE]
+LETTER_OF = {byte: chr(byte) for byte in VISIBLE} | {byte: chr(256 + n) for n, byte in enumerate(HIDDEN)}
+BYTE_OF = {letter: byte for byte, letter in LETTER_OF.items()}
+
+WALL = -1
+
+
+# --- the two algorithms ---
+
+def learn(pieces, symbols, size, min_frequency):
+    """Learn merges until there are `size` symbols, or until no pair is left that occurs `min_frequency` times.
+
+    pieces   {piece: how often it occurs in the text}, each of them a tuple of ids
+    symbols  spelling of every id so far; the learned ones are appended
+    returns  the merges as pairs of spellings, in the order in which they were learned
+
+    The most frequent pair wins; among equals the smaller left id, then the smaller right id.
+
+    Every merge makes the row shorter by one symbol and touches only its neighbours, so all the learning together costs no more
+    steps than the row is long (and a heap's logarithm for finding the winner).
+    """
+    # all pieces in one row, a wall around each:  | t h e | t h e n |     with how often the text has the piece
+    row, weight = [WALL], [0]
+    for piece, n in pieces.items():
+        row += (*piece, WALL)
+        weight += [n] * (len(piece) + 1)
+
+    # who stands beside whom: indices of neighbours, which stay true while merged symbols drop out
+    before, after = list(range(-1, len(row) - 1)), list(range(1, len(row) + 1))
+
+    # every pair: how often it occurs, and where its left part stands
+    often, places = Counter(), defaultdict(list)
+
+    def gain(i):
+        pair = row[i], row[after[i]]
+        if WALL not in pair:
+            often[pair] += weight[i]
+            places[pair].append(i)
+            return pair
+
+    def lose(i):
+        often[row[i], row[after[i]]] -= weight[i]               # nobody asks for a pair with a wall
+
+    for i in range(len(row) - 1):
+        gain(i)
+    heap = [(-n, *pair) for pair, n in often.items()]
+    heapify(heap)
+
+    merges = []
+    while heap and len(symbols) < size:
+        n, left, right = heappop(heap)
+        now = often[left, right]
+        if now != -n:                                           # outdated: other merges took some of its places
+            if now > 0:
+                heappush(heap, (-now, left, right))
+            continue
+        if now < min_frequency:
+            break
+
+        # the winner gets a symbol: a new one always, since equal bytes are merged in equal order wherever they stand
+        joined = len(symbols)
+        merges.append((symbols[left], symbols[right]))
+        symbols.append(symbols[left] + symbols[right])
+
+        # and is written wherever the pair stands:  h [left] [right] k  ->  h [joined] k
+        gained = set()
+        for i in sorted(places.pop((left, right))):
+            j = after[i]
+            if row[i] != left or row[j] != right:               # in "aaa" the first pair takes the second one's left part
+                continue
+            h, k = before[i], after[j]
+            for place in (h, i, j):
+                lose(place)
+            row[i], row[j] = joined, WALL
+            after[i], before[k] = k, i
+            gained |= {gain(h), gain(i)}
+        for pair in gained - {None}:
+            heappush(heap, (-often[pair], *pair))
+    return merges
+
+
+def merge(row, ranks, joined):
+    """Apply merges to one piece, always the one that was learned first, and from left to right.
+
+    row      ids of the piece's bytes; used up on the way
+    ranks    {(left, right): place in the order of learning}
+    joined   for every rank the id that replaces the pair
+    returns  ids of the piece's symbols
+    """
+    before, after = list(range(-1, len(row) - 1)), list(range(1, len(row) + 1))
+    heap = [(ranks[pair], i) for i, pair in enumerate(pairwise(row)) if pair in ranks]
+    heapify(heap)
+    while heap:
+        rank, i = heappop(heap)
+        j = after[i]
+        if j == len(row) or ranks.get((row[i], row[j])) != rank:    # a merge beside it took one of the two
+            continue
+        h, k = before[i], after[j]
+        row[i], row[j], after[i] = joined[rank], WALL, k
+        if k < len(row):
+            before[k] = i
+            if (row[i], row[k]) in ranks:
+                heappush(heap, (ranks[row[i], row[k]], i))
+        if h >= 0 and (row[h], row[i]) in ranks:
+            heappush(heap, (ranks[row[h], row[i]], h))
+    return [i for i in row if i != WALL]
+
+
+# --- the tokenizer ---
+
+class BPE:
+    """Byte pairs as ids 0 … size - 1.
+
+    vocabulary       spelling of every id, one visible letter a byte
+    merges           pairs of spellings in the order of learning
+    special          spellings of the vocabulary that stand for themselves and are never merged, such as <|endoftext|>
+    special_in_text  whether encode gives a special token's id where the text spells it, or takes it as ordinary text
+    """
+
+    kind = "bpe"
+
+    def __init__(self, vocabulary, merges, begin, special=("<|endoftext|>",), special_in_text=True):
+        self.vocabulary, self.merges, self.begin = list(vocabulary), [tuple(pair) for pair in merges], begin
+        self.special, self.special_in_text = tuple(special), special_in_text
+        self.size = len(self.vocabulary)
+        ids = {spelling: i for i, spelling in enumerate(self.vocabulary)}
+        try:
+            self.byte_ids = [ids[LETTER_OF[byte]] for byte in range(256)]
+            self.ranks = {(ids[left], ids[right]): rank for rank, (left, right) in enumerate(self.merges)}
+            self.joined = [ids[left + right] for left, right in self.merges]
+            self.special_ids = {spelling: [ids[spelling]] for spelling in self.special}
+        except KeyError as missing:
+            raise BadInput(f"the vocabulary lacks {missing}, which a byte, a merge or a special token needs") from None
+        try:
+            self.bytes = [spelling.encode() if spelling in self.special_ids else bytes(BYTE_OF[letter] for letter in spelling)
+                          for spelling in self.vocabulary]
+        except KeyError as letter:
+            raise BadInput(f"the vocabulary spells a symbol with {letter}, which stands for no byte") from None
+        if len(ids) < self.size or len(self.ranks) < len(self.merges) or "" in ids:
+            raise BadInput("a symbol of the vocabulary or a merge stands there twice, or is empty")
+        longest_first = sorted(self.special, key=len, reverse=True) if special_in_text else []
+        self.cut = regex.compile("(" + "|".join(map(regex.escape, longest_first)) + ")") if longest_first else None
+
+    @classmethod
+    def train(cls, text, size=4096, special=("<|endoftext|>",), special_in_text=True, min_frequency=2):
+        """Learn from a text until there are `size` symbols: the special ones first, then the 256 bytes, then what is learned."""
+        if size < 256 + len(special):
+            raise BadInput(f"s_vocabulary is {size}; bpe needs at least {256 + len(special)}: every byte and special token has one")
+        symbols = [*special, *LETTER_OF.values()]
+        bare = cls(symbols, [], "\n", special, special_in_text)
+        pieces = Counter(bare.pieces(checked_text(text)))
+        spelled = {tuple(bare.byte_ids[byte] for byte in piece.encode()): n for piece, n in pieces.items() if piece not in special}
+        merges = learn(spelled, symbols, size, min_frequency)
+
+        divider = next((mark for mark in special if special_in_text and mark in pieces), "")
+        return cls(symbols, merges, divider or begin_of(text, text[0]), special, special_in_text)
+
+    def pieces(self, text):
+        """The text cut by the rule of GPT-2; special tokens are pieces of their own where they count as special."""
+        if not self.cut:
+            return PIECES.findall(text)
+        parts = self.cut.split(text)
+        return [*chain.from_iterable([part] if odd % 2 else PIECES.findall(part) for odd, part in enumerate(parts))]
+
+    def encode(self, text):
+        """text -> ids (n,) int32. No character is unknown; raises BadInput for half a surrogate pair, which UTF-8 cannot write."""
+        pieces = self.pieces(writable(text))
+        merged = {piece: merge([self.byte_ids[byte] for byte in piece.encode()], self.ranks, self.joined) for piece in set(pieces)}
+        if self.special_in_text:
+            merged |= self.special_ids
+        return np.fromiter(chain.from_iterable(map(merged.__getitem__, pieces)), dtype=np.int32)
+
+    def decode(self, ids):
+        """ids (n,) -> text; U+FFFD stands where the ids begin or end inside a character"""
+        return self.decode_bytes(ids).decode(errors="replace")
+
+    def decode_bytes(self, ids):
+        """ids (n,) -> the exact bytes"""
+        return b"".join(map(self.bytes.__getitem__, checked_ids(ids, self.size).tolist()))
+
+    def unknown_in(self, text):
+        """{}: bytes spell everything."""
+        return {}
+
+    def extend(self, text):
+        """(this tokenizer, []): nothing has to be added."""
+        return self, []
+
+    def tokens(self):
+        r"""The symbols in the order of their ids, for people to look at: " the", and \xe2 for a byte that is no whole character."""
+        return [symbol.decode(errors="backslashreplace") for symbol in self.bytes]
+
+    def to_json(self):
+        return {"kind": self.kind, "begin": self.begin, "special": list(self.special), "special_in_text": self.special_in_text,
+                "vocabulary": self.vocabulary, "merges": [" ".join(pair) for pair in self.merges]}
+
+    @classmethod
+    def from_json(cls, record):
+        """Raises BadInput where the record is not what to_json writes."""
+        begin = writable(field(record, "begin", str))
+        if not begin:
+            raise BadInput("'begin' in the tokenizer file must be a text of one character or more")
+        return cls(texts(record, "vocabulary"), pairs(texts(record, "merges")), begin,
+                   texts(record, "special"), field(record, "special_in_text", bool))
+
+    # --- the files of others ---
+
+    def to_tokenizer_json(self):
+        """The object of a Hugging Face tokenizer.json, which gives the same ids there."""
+        specials = self.special_ids.items() if self.special_in_text else ()
+        return {
+            "version": "1.0", "truncation": None, "padding": None,
+            "added_tokens": [{"id": i, "content": text, "single_word": False, "lstrip": False, "rstrip": False,
+                              "normalized": False, "special": True} for text, (i,) in specials],
+            "normalizer": None,
+            "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True},
+            "post_processor": None,
+            "decoder": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True},
+            "model": {"type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None,
+                      "end_of_word_suffix": None, "fuse_unk": False, "byte_fallback": False, "ignore_merges": False,
+                      "vocab": self.to_vocab(), "merges": [list(pair) for pair in self.merges]},
+        }
+
+    @classmethod
+    def from_tokenizer_json(cls, record):
+        """The tokenizer of a Hugging Face tokenizer.json; raises BadInput unless it is byte-level BPE with the pieces of GPT-2.
+
+        Its added tokens count as special in a text, as they do there. Its post-processor is not followed.
+        """
+        model, cut = field(record, "model", dict), field(record, "pre_tokenizer", dict)
+        unlike = [f"model.{name}" for name in ("dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix",
+                                               "byte_fallback", "ignore_merges") if model.get(name)]
+        unlike += ["model.type"] if model.get("type", "BPE") != "BPE" else []
+        unlike += ["pre_tokenizer.type"] if cut.get("type") != "ByteLevel" else []
+        unlike += ["pre_tokenizer.add_prefix_space"] if cut.get("add_prefix_space", True) else []
+        unlike += ["pre_tokenizer.use_regex"] if not cut.get("use_regex", True) else []
+        unlike += ["normalizer"] if record.get("normalizer") else []
+        if unlike:
+            raise BadInput(f"this tokenizer.json is not byte-level BPE as GPT-2 has it: {', '.join(unlike)} differ")
+
+        added = {}
+        for token in field(record, "added_tokens", list):
+            added[field(token, "content", str)] = field(token, "id", int)
+            if any(token.get(flag) for flag in ("single_word", "lstrip", "rstrip")):
+                raise BadInput(f"added token {token['content']!r:.40} has single_word, lstrip or rstrip, which nobody here follows")
+        merges = [" ".join(map(str, pair)) if isinstance(pair, list) else pair for pair in field(model, "merges", list)]
+        return cls(in_order(field(model, "vocab", dict) | added), pairs(texts({"merges": merges}, "merges")),
+                   next(iter(added), "\n"), added)
+
+    def to_vocab(self):
+        """The object of a vocab.json: {spelling: id}"""
+        return {spelling: i for i, spelling in enumerate(self.vocabulary)}
+
+    def to_merges(self):
+        """The text of a merges.txt"""
+        return "\n".join(["#version: 0.2", *map(" ".join, self.merges), ""])
+
+    @classmethod
+    def from_files(cls, vocab, merges, special=("<|endoftext|>",), special_in_text=True):
+        """The tokenizer of a vocab.json (or encoder.json) and a merges.txt (or vocab.bpe), given as their texts."""
+        try:
+            ids = json.loads(vocab)
+        except (ValueError, RecursionError) as error:
+            raise BadInput(f"the vocabulary is no JSON: {error}") from None
+        lines = merges.split("\n")
+        lines = [line for line in lines[lines[0].startswith("#version"):] if line]
+        return cls(in_order(field({"vocab": ids}, "vocab", dict)), pairs(texts({"merges": lines}, "merges")),
+                   special[0] if special and special_in_text else "\n", special, special_in_text)
+
+
+def pairs(merges):
+    """["Ġ t", …] -> [("Ġ", "t"), …]"""
+    found = [tuple(line.split(" ")) for line in merges]
+    for pair in found:
+        if len(pair) != 2 or not all(pair):
+            raise BadInput(f"{' '.join(pair)!r:.40} is no merge: it must be two symbols with one space between")
+    return found
+
+
+def in_order(ids):
+    """{spelling: id} -> spellings in the order of their ids, which must be 0, 1, 2, …"""
+    if len(ids) > MOST_SYMBOLS:
+        raise BadInput(f"the vocabulary has {len(ids)} symbols; at most {MOST_SYMBOLS} are read")
+    if any(type(i) is not int for i in ids.values()) or sorted(ids.values()) != list(range(len(ids))):
+        raise BadInput(f"the ids of the vocabulary must be 0 … {len(ids) - 1}, each once")
+    return texts({"vocabulary": sorted(ids, key=ids.__getitem__)}, "vocabulary")

@@ -1,0 +1,632 @@
+'''The nursery: tiny stories from a grammar that counts its own choices, so that the entropy of its text is known.
+
+A story is told by choosing, line by line and word by word, among equally likely possibilities. Every text has exactly one
+such derivation, so reading it back gives its probability: the sum of ln(possibilities) over the choices, in nats. Nobody who
+knows only the text before can predict the next character better: this is the floor of the loss, and the distance of a
+trained baby from it is exactly what the baby has not learned.
+
+How to read BOOK, where everything the nursery can say is written down:
+
+    look: brave, shy        a list of words
+    once                    a rule, and below it its lines; one of them is told
+        {hero} was ...
+    (ran|walked)            one of these
+    <look>                  one of that list or rule, chosen anew every time
+    {hero}                  a role: cast where it is first named and the same to the end of the story
+    <a look> {his hero}     a form of the word (see `form`): "an old", "her"
+
+    friend = name except hero        a role, the list it is cast from, and the roles it must differ from
+    finder = hero or friend          a role played by one of those who are in the story already
+'''
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from math import inf, log
+from os.path import commonprefix
+from random import Random
+from typing import NamedTuple
+
+from littlebaby.errors import BadInput
+
+GIRLS = frozenset("Ada Dot Fay Ida Lea Nan Pia Zoe".split())
+PREPOSITIONS = {"farm": "on", "hill": "on", "lake": "by", "river": "by", "well": "by", "dock": "at", "inn": "at"}  # else "in"
+UNCOUNTED = frozenset("honey jam rice".split())  # some honey, but a bun
+
+END = "\n\n"
+SENTENCE_END = re.compile(r'[.!?]"?(?=\s)')
+
+# In most lists no two words begin alike: who remembers a word can spell it from its first letter.
+BOOK = """
+name: Ada, Ben, Dot, Eli, Fay, Gus, Ida, Jim, Kit, Lea, Max, Nan, Otto, Pia, Sam, Zoe
+animal: bear, cat, duck, elk, fox, goat, hare, lamb, mole, newt, owl, pig, rat, seal, toad, yak
+look: big, calm, dizzy, eager, funny, happy, jolly, kind, little, merry, neat, old, quick, shy, tiny, wise
+color: black, blue, brown, gold, gray, green, pink, red, white, yellow
+toy: ball, cup, drum, flag, hat, jug, kite, lamp, mask, net, pen, ring, sled, top, vest, wig
+food: apple, bun, cake, date, egg, fig, honey, jam, kiwi, lime, melon, nut, pear, rice, tart, yam
+thing: acorn, bean, coin, feather, key, leaf, mitten, pin, rag, shell, twig, worm
+place: barn, cave, dock, farm, hill, inn, lake, mill, park, river, tower, well
+where: behind, beside, by, near, under
+mark: arch, bush, cart, door, fence, gate, log, oak, rock, stump, tent, wall
+fun: baking, dancing, fishing, jumping, painting, reading, singing, walking
+weather: cold, dry, foggy, hot, rainy, snowy, sunny, windy
+when: day, evening, Friday, Monday, morning, Saturday, Sunday, Tuesday
+went: crept, hopped, marched, raced, ran, skipped, strolled, walked
+said: called, cried, laughed, said, sang, shouted
+sad: grumpy, lonely, sad, upset, worried
+glad: glad, happy, merry, proud
+number: two, three, four, five, six, seven, eight, nine, ten
+many: ants, bees, birds, clouds, frogs, stars
+
+hero = name
+friend = name except hero
+guest = name except hero friend
+finder = hero or friend
+loser = hero or friend
+winner = hero or friend except loser
+seeker = hero or friend
+hider = hero or friend except seeker
+kind = animal
+other = animal except kind
+third = animal except kind other
+manner = look
+nature = look except manner
+gift = toy except toy
+shade = color
+tint = color except shade
+treat = food except food
+snack = food except food treat
+find = thing except thing
+beyond = place except place
+game = fun except fun
+
+story
+    <once> <day> <outing>(| <night>)
+    <once> <tale>
+
+outing
+    <owns> <lost>
+    <owns> <lent>
+    <shared>
+    <race>
+    <hiding>
+    <stuck>
+
+tale
+    <crossing>(| <night>)
+    <birthday>(| <night>)
+    <rain>(| <night>)
+    <pot>(| <night>)
+    <wish>(| <night>)
+    <bedtime>
+
+once
+    Once there was <a look> {kind} named {hero}.
+    {hero} was {a manner} and {nature} {kind} who liked <fun>.
+    <A look> {kind} named {hero} lived <spot>.
+    {hero} the {kind} lived in a <color> (house|hut|tree) and liked {fun} and {game}.
+
+day
+    One <weather> <when> {he hero} <went> to the {place}.
+    {He hero} <went> to the {place} on a <weather> <when>.
+
+spot
+    <where> a <color> <mark>
+    <where> the <mark>
+
+meets
+    There {he hero} met {friend}, <a look> {other}.
+    There {he hero} met {friend} the {other} with <a color> <toy>.
+    {friend} the {other} sat <spot> and (ate <some food>|hummed|waved).
+
+night
+    That night {he hero} dreamed of <a look> <animal> and <a color> <toy>.
+    At night {he hero} told <a look> <animal> (about it|about {friend}).
+    Then it was night, and {he hero} slept <spot>.
+
+owns
+    {He hero} had {his hero} {shade} {toy} and <some food>.
+    In {his hero} bag were <a thing>, <some food> and {a shade} {toy}.
+    {He hero} had {a shade} {toy} from <a look> <animal>.
+
+lost
+    <gone> <asks> <search> <found> <thanks>
+
+gone
+    Then the wind took the {toy}, and {he hero} was <sad>.
+    But {he hero} lost the {toy}, sat down <spot> and (cried|wept).
+
+asks
+    "Where is my {toy}?" {he hero} asked {friend} the {other}.
+    {friend}, <a look> {other}, <went> by. "I will help you," {he friend} said.
+
+search
+    They looked <spot>, but saw only <a color> <thing>.
+    {hero} found <a color> <thing>. {friend} found <a look> <animal>.
+    They asked <a look> <animal> and <a look> <animal>.
+
+found
+    Then {finder} looked <spot>. "Here it is!" {he finder} <said>.
+    At last {finder} saw the {toy} <spot>.
+    "Look <spot>!" <said> <a look> <animal>. There it was!
+
+thanks
+    {hero} was <glad> and gave {him friend} <a color> <thing>.
+    {hero} and {friend} <went> home and ate <some food>.
+    "Thank you," said {hero}, and they (danced|played|sang) until <hour>.
+
+hour: dark, noon, six, tea, three
+
+lent
+    <may> <lends> <plays> <returns>
+
+may
+    "May I (borrow|hold|try) it?" asked {friend}, <a look> {other}.
+    "I like your {toy}," <said> {friend}, <a look> {other}.
+
+lends
+    "Take it until <hour>," said {hero}.
+    {hero} was <sad>, but {he hero} gave it to {him friend}.
+    {hero} counted to <number> and gave it to {him friend}.
+
+plays
+    {friend} took it to the {beyond} and showed it to <a look> <animal>.
+    {hero} sat <spot> and counted <number> <many>.
+    {friend} <went> off, and {hero} ate <some food> <spot>.
+
+returns
+    Then {friend} came back with {a tint} {gift} for {him hero} too.
+    {friend} brought it back with <some food> and <a color> <thing>.
+    Then {friend} gave it back. {hero} was <glad>, and they ate <some food>.
+
+shared
+    <lunch> <meets> <hungry> <gives> <next>
+
+lunch
+    {He hero} had {some food} and {some treat} in a <color> bag.
+    "I have {some food} and {some treat}," {he hero} <said>.
+
+hungry
+    "I had {some snack}, but <a look> <animal> took it," {friend} said.
+    "I lost my lunch <spot>," {friend} said.
+    {friend} was hungry and <sad>.
+
+gives
+    {hero} gave {him friend} the {food} and ate the {treat}.
+    {hero} ate the {food} and gave {him friend} the {treat}.
+    {hero} gave {him friend} the {food}, the {treat} and a (hug|kiss|smile).
+
+next
+    They sat <spot> until <hour>, and {friend} was <glad>.
+    The next <when> {friend} gave {him hero} <a color> <toy>.
+    Then they <went> to the {beyond} and saw <a look> <animal>.
+
+race
+    <meets> "Let us race to the {beyond}!" <said> {friend}. <run> <stop> <win>
+
+run
+    They ran past <a look> <animal> and <a look> <animal>.
+    {hero} jumped over <a color> <thing>, and {friend} jumped over <number> <many>.
+    Off they went, as quick as (the wind|<number> <many>).
+
+stop
+    But {loser} fell over <a color> <thing>.
+    But {loser} lost <a color> (boot|shoe|sock) <spot>.
+    But {loser} stopped to look at <a look> <animal>.
+
+win
+    So {winner} won <a color> <toy>, and {loser} was a bit <sad>.
+    So {winner} was first, but {he winner} gave {loser} <some food>.
+    "You win!" {he loser} <said>, and {winner} was <glad>.
+
+hiding
+    <meets> They played hide and seek. <counts> <peeks> <caught>
+
+counts
+    {seeker} counted to <number>, and {hider} hid <spot>.
+    {seeker} stood <spot>, and {hider} <went> off to hide <spot>.
+
+peeks
+    {seeker} looked <spot> and saw <a look> <animal>.
+    {seeker} found <number> <many> and <a color> <thing>.
+
+caught
+    Then {he seeker} heard a (cough|giggle|song) <spot>. "I see you!" {he seeker} <said>.
+    "Come out, I have <some food>!" {he seeker} <said> at last.
+    "You win!" {he seeker} <said>, and {hider} was <glad>.
+
+stuck
+    <help> <pull> <free>
+
+help
+    "Help!" <said> {friend}, <a look> {other}. {He friend} was stuck in a <color> (boot|box|tent).
+    {friend} the {other} sat <spot> with a (foot|nose|tail) stuck in a <color> <toy>.
+
+pull
+    {hero} held on and pulled <number> times.
+    {hero} called <a look> <animal> and <a look> <animal> to help.
+    {hero} made a rope of <number> (rags|ribbons|socks).
+
+free
+    Pop! {friend} was free and <went> to the {beyond}.
+    Soon {friend} was free. {He friend} was <glad> and gave {hero} <a color> <toy>.
+    Then {friend} was free, and they ate <some food> <spot>.
+
+crossing
+    <visit> <water> <over> <arrive>
+
+visit
+    {He hero} had <some food> for {friend} the {other}, who lived over the river.
+    Over the river lived {friend} the {other} with <a look> <animal>.
+
+water
+    But the bridge was (broken|gone|shut) that <when>.
+    But on that <weather> <when> the water was (cold|deep|fast|wild).
+
+over
+    <A look> (goose|otter|swan) took {him hero} over.
+    {He hero} made a boat from <number> logs and <a color> <toy>.
+    {He hero} put <number> logs in the water and <went> over.
+
+arrive
+    {friend} was so <glad> that {he friend} gave {hero} <a color> <toy>.
+    "You came!" <said> {friend}, and they ate <some food> <spot>.
+    There stood {friend} with <some food> and <a color> <toy> for {him hero}.
+
+birthday
+    <party> <wraps> <guess> <opens>
+
+party
+    It was the birthday of {friend} the {other}.
+    {friend}, <a look> {other}, was <number> that <when>.
+
+wraps
+    {hero} put {a shade} {toy} in a <color> (bag|box).
+    {hero} made {a shade} {toy} and hid it <spot>.
+
+guess
+    "Is it {a gift} or {some food}?" asked {friend}. "No!" <said> {hero}.
+    "Count to <number>!" <said> {hero}, and {friend} did.
+    {hero} gave {him friend} <some food> too.
+
+opens
+    "{A shade} {toy}!" <said> {friend}, and they played until <hour>.
+    {friend} was <glad> with the {toy} and showed it to <a look> <animal>.
+    {friend} hugged {him hero}, took the {toy} and <went> to the {place}.
+
+rain
+    <pours> <knock> <guests> <cozy>
+
+pours
+    It was a <weather> <when>, and {he hero} ate <some food> at home.
+    One <weather> <when> {he hero} sat at home and was <sad>.
+
+knock
+    Knock, knock! It was {friend}, <a look> {other}, with <some food>.
+    "Who is there?" {he hero} <said>. It was {friend} the {other} with <a color> <toy>.
+
+guests
+    Then came {guest}, <a look> {third}, with <a color> <toy>.
+    Then {guest} the {third} came with <some food> and <a thing>.
+
+cozy
+    They told of <a look> <animal> and <a look> <animal>.
+    They (danced|played|sang) until <hour>, and {hero} was <glad>.
+    "I like it here," said {guest}, and they all ate <some food>.
+
+pot
+    <cook> <first> <more> <taste>
+
+cook
+    "I will cook," {he hero} <said>, and took out a <color> pot.
+    {He hero} had a <color> pot and was hungry.
+
+first
+    {He hero} put in {some food}, {some treat} and <a thing>.
+    {He hero} put in {some food}, and <a look> <animal> put in {some treat}.
+
+more
+    {friend} the {other} came by and put in <a color> <toy>!
+    "Put in {some snack}," <said> {friend}, <a look> {other}.
+
+taste
+    It was too (hot|salty|sour), but {friend} ate <number> bowls.
+    {hero} gave {him friend} <number> bowls and was <glad>.
+    They ate it <spot> with <a look> <animal>.
+
+wish
+    <star> <morning> <visitor> <thankful>
+
+star
+    One night {he hero} saw a star fall. "I wish for {a shade} {toy}," {he hero} said.
+    "I want {a shade} {toy}," {he hero} told <number> stars one night.
+
+morning
+    {He hero} looked <spot>, but found only <a color> <thing>.
+    {He hero} asked <a look> <animal> for one and got <a thing>.
+
+visitor
+    Then {friend} the {other} came with a <color> (bag|box).
+    {friend}, <a look> {other}, <went> by with a (bag|box).
+
+thankful
+    "{A shade} {toy}!" <said> {hero}. {friend} only smiled.
+    In it was not {a toy} but {a tint} {gift}. {hero} was <glad>.
+    In it was {a shade} {toy}, and they ate <some food> <spot>.
+
+bedtime
+    <late> <noise> <comfort> <asleep>
+
+late
+    It was late, but {he hero} wanted to play with {his hero} {shade} {toy}.
+    One <weather> night {he hero} was too <sad> to sleep.
+
+noise
+    Tap, tap! Was it <a look> <animal>? No, it was the (moon|rain|wind).
+    {He hero} heard <a look> <animal> sing <spot>.
+    {He hero} counted <number> <many> and then <number> <many>.
+
+comfort
+    {His hero} (father|mother) came with <some food> and <a color> <toy>.
+    {His hero} (father|mother) sang of <a look> <animal> and <a look> <animal>.
+    {friend} the {other} came with <some food> and sat <spot>.
+
+asleep
+    {hero} slept and dreamed of <a color> <toy> and <a look> <animal>.
+    "Good night, <animal>. Good night, <animal>," said {hero}, and slept.
+    {hero} hugged {his hero} {shade} {toy} and slept until <number>.
+"""
+
+
+# ---------------------------------------------------------------------------------------------------- from the book to choices
+
+class Choice(NamedTuple):
+    options: tuple    # of tuples of pieces (texts, choices and roles), all equally likely
+    nats: float       # ln(how many)
+
+
+class Role(NamedTuple):
+    name: str
+    how: str          # its form
+
+
+@cache
+def form(word, how):
+    """The word as the sentence needs it: a/an, some, he, him, his, on ("on the hill"), or capitalised: A, He …
+
+    >>> form("old", "a"), form("Mia", "His"), form("honey", "some"), form("lake", "on")
+    ('an old', 'Her', 'some honey', 'by the lake')
+    """
+    small = how.lower()
+    if how != small:
+        said = form(word, small)
+        return said[0].upper() + said[1:]
+    if small == "":
+        return word
+    if small == "some" and word in UNCOUNTED:
+        return f"some {word}"
+    if small in ("a", "some"):
+        return f"an {word}" if word[0] in "aeiou" else f"a {word}"
+    if small == "on":
+        return f"{PREPOSITIONS.get(word, 'in')} the {word}"
+    return {"he": "she", "him": "her", "his": "her"}[small] if word in GIRLS else small
+
+
+@cache
+def grammar():
+    """The book compiled: (the first link of a story, {role: (words, played by, unlike)})"""
+    lists, rules, roles = {}, {}, {}
+    for line in BOOK.splitlines():
+        if line.startswith("    "):
+            rules[rule].append(line.strip())
+        elif ": " in line:
+            name, words = line.split(": ")
+            lists[name] = words.split(", ")
+        elif " = " in line:
+            name, _, pool, _, unlike = re.fullmatch(r"(\w+)( = )([\w ]+?)( except ([\w ]+))?", line).groups()
+            roles[name] = pool.split(" or "), (unlike or "").split()
+        elif line:
+            rule = line
+            rules[rule] = []
+
+    @cache
+    def choice(name, how=""):
+        if name in rules:
+            return equally([pieces(line) for line in rules[name]])
+        return equally([(form(word, how),) for word in lists[name]])
+
+    def equally(options):
+        return Choice(tuple(options), log(len(options)))
+
+    def pieces(line):
+        tokens = re.findall(r"[{<][\w ]+[}>]|[(|)]|[^{<(|)]+", line)
+        return options(iter([*tokens, ")"]))[0]
+
+    def options(tokens):
+        """What stands before the closing bracket: one tuple of pieces for every side of the bars"""
+        sides = [[]]
+        for token in tokens:
+            how, _, name = token[1:-1].rpartition(" ")
+            if token == ")":
+                break
+            elif token == "|":
+                sides.append([])
+            elif token == "(":
+                sides[-1].append(equally(options(tokens)))
+            elif token[0] == "<":
+                sides[-1].append(choice(name, how))
+            elif token[0] == "{":
+                sides[-1].append(Role(name, how))
+            else:
+                sides[-1].append(token)
+        return [tuple(side) for side in sides]
+
+    cast = {name: (lists[name], (), ()) for name in lists}
+    for name, (pool, unlike) in roles.items():
+        cast[name] = (lists[pool[0]], (), unlike) if len(pool) == 1 else ((), pool, unlike)
+    return link((choice("story"), END), None), cast
+
+
+def link(pieces, rest):
+    """The pieces as a chain (piece, (piece, … rest)): what is still to be told"""
+    for piece in reversed(pieces):
+        rest = piece, rest
+    return rest
+
+
+def candidates(role, cast):
+    """The words that may still take the role"""
+    words, players, unlike = grammar()[1][role]
+    taken = [cast.get(other) for other in unlike]
+    return [word for word in words or [cast[player] for player in players] if word not in taken]
+
+
+# ---------------------------------------------------------------------------------------------------------------------- telling
+
+def tell(rng):
+    """One story and its nats; `rng` is a random.Random"""
+    text, cast, nats = [], {}, 0.0
+    rest = grammar()[0]
+    while rest:
+        piece, rest = rest
+        if isinstance(piece, str):
+            text.append(piece)
+        elif isinstance(piece, Choice):
+            rest = link(piece.options[int(rng.random() * len(piece.options))], rest)
+            nats += piece.nats
+        else:
+            if piece.name not in cast:
+                words = candidates(piece.name, cast)
+                cast[piece.name] = words[int(rng.random() * len(words))]
+                nats += log(len(words))
+            text.append(form(cast[piece.name], piece.how))
+    return "".join(text), nats
+
+
+def stories(rng: Random) -> Iterator[tuple[str, float]]:
+    """Stories without end, each with its blank line, and the nats of each"""
+    while True:
+        yield tell(rng)
+
+
+def pieces(size: int, seed: int) -> Iterator[tuple[str, float]]:
+    """The stories of a corpus, one by one, for as long as they fit into `size` characters"""
+    for text, nats in stories(Random(seed)):
+        size -= len(text)
+        if size < 0:
+            return
+        yield text, nats
+
+
+def corpus(size: int, seed: int) -> tuple[str, float]:
+    """At most `size` characters of whole stories, and their nats"""
+    told = list(pieces(size, seed))
+    return "".join(text for text, _ in told), sum(nats for _, nats in told)
+
+
+# ---------------------------------------------------------------------------------------------------------------------- reading
+
+class Reading(NamedTuple):
+    ways: int         # how many derivations the story has: 1, or 0 where it is none of the nursery's
+    nats: float       # −ln(its probability); infinite where it is none
+    end: int          # where the story ends, or the first character that no story could have here
+
+
+def read(text: str, start: int = 0) -> Reading:
+    """The story that begins at `start`: every derivation is followed as far as the text agrees"""
+    found, refused = [], []
+    paths = [(grammar()[0], start, {}, 0.0)]
+    while paths:
+        rest, at, cast, nats = paths.pop()
+        while rest:
+            piece, rest = rest
+            if isinstance(piece, str):
+                if not text.startswith(piece, at):
+                    refused.append((at, piece))
+                    break
+                at += len(piece)
+            elif isinstance(piece, Choice):
+                paths += [(link(option, rest), at, cast, nats + piece.nats) for option in piece.options]
+                break
+            elif piece.name in cast:
+                rest = form(cast[piece.name], piece.how), rest
+            else:
+                words = candidates(piece.name, cast)
+                paths += [((form(word, piece.how), rest), at, {**cast, piece.name: word}, nats + log(len(words))) for word in words]
+                break
+        else:
+            found.append((nats, at))
+    if found:
+        return Reading(len(found), *found[0])
+    return Reading(0, inf, max(at + len(commonprefix((piece, text[at:at + len(piece)]))) for at, piece in refused))
+
+
+def surprise(text: str) -> float:
+    """The nats of a text of whole stories; BadInput says where another text leaves the nursery"""
+    at, nats = 0, 0.0
+    while at < len(text):
+        story = read(text, at)
+        if not story.ways:
+            raise BadInput(f"the text leaves the nursery at character {story.end}: ...{text[max(at, story.end - 30):story.end + 10]!r}")
+        at, nats = story.end, nats + story.nats
+    return nats
+
+
+def floor(text: str) -> float | None:
+    """Nats per character of the whole stories in a text that may begin and end inside one; None where it is not the nursery's"""
+    nats, begin = 0.0, 0
+    if not read(text).ways:
+        begin = text.find(END) + len(END) if END in text else len(text)
+    at = begin
+    while at < len(text):
+        story = read(text, at)
+        if not story.ways and story.end < len(text):
+            return None
+        if not story.ways:
+            break
+        at, nats = story.end, nats + story.nats
+    return nats / (at - begin) if at > begin else None
+
+
+class Marks(NamedTuple):
+    words: float      # share of the words that the nursery knows
+    sentences: float  # share of the sentences that stand where the story so far allows them
+    stories: float    # share of the stories that are right from beginning to end
+
+
+def grammatical(text: str) -> Marks | None:
+    """How much of a baby's writing is right, counted over the stories that were brought to an end; None where none was
+
+    A story is right up to where it departs from every story that the nursery could tell, so a forgotten name counts as a mistake.
+    """
+    told = [story + END for story in text.split(END)[:-1] if story.strip()]
+    readings = [read(story) for story in told]
+    ends = [[mark.end() for mark in SENTENCE_END.finditer(story)] for story in told]
+    spelled = [word in words() for story in told for word in spell(story)]
+    right = [end <= reading.end for reading, story in zip(readings, ends) for end in story]
+    if not spelled or not right:
+        return None
+    return Marks(sum(spelled) / len(spelled), sum(right) / len(right), sum(reading.ways for reading in readings) / len(told))
+
+
+def spell(text: str) -> list[str]:
+    """The words of a text, in lower case"""
+    return re.findall("[a-z]+", text.lower())
+
+
+@cache
+def words() -> frozenset[str]:
+    """Every word that the nursery can write, in lower case"""
+    known, waiting = set(), [grammar()[0][0]]
+    while waiting:
+        piece = waiting.pop()
+        if isinstance(piece, str):
+            known.update(spell(piece))
+        elif isinstance(piece, Choice):
+            waiting += {part for option in piece.options for part in option}
+        else:
+            options, players, _ = grammar()[1][piece.name]
+            names = options or [word for player in players for word in grammar()[1][player][0]]
+            known.update(word for name in names for word in spell(form(name, piece.how)))
+    return frozenset(known)

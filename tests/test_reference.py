@@ -1,0 +1,97 @@
+"""Whole models against the numbers of other implementations: logits and every gradient, in float64."""
+import json
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from littlebaby.learning.baby import Baby
+from littlebaby.runs.records import Config
+
+
+def gpt2(n_layers):
+    """our name -> (their name, transposed): GPT-2 stores (in, out)"""
+    names = {"token": "wte.weight", "position.table": "wpe.weight", "norm.w": "ln_f.weight", "norm.b": "ln_f.bias"}
+    inside = {"norm1.w": "ln_1.weight", "norm1.b": "ln_1.bias", "norm2.w": "ln_2.weight", "norm2.b": "ln_2.bias",
+              "att.wqkv": "attn.c_attn.weight", "att.bqkv": "attn.c_attn.bias", "att.wo": "attn.c_proj.weight",
+              "att.bo": "attn.c_proj.bias", "net.up": "mlp.c_fc.weight", "net.b1": "mlp.c_fc.bias",
+              "net.down": "mlp.c_proj.weight", "net.b2": "mlp.c_proj.bias"}
+    names |= {f"blocks.{i}.{ours}": f"h.{i}.{theirs}" for i in range(n_layers) for ours, theirs in inside.items()}
+    return {ours: (f"transformer.{theirs}", False) for ours, theirs in names.items()}
+
+
+def llama(n_layers):
+    """our name -> (their name, transposed): Llama stores (out, in)"""
+    names = {"token": ("model.embed_tokens.weight", False), "norm.w": ("model.norm.weight", False), "head.w": ("lm_head.weight", True)}
+    inside = {"norm1.w": "input_layernorm", "norm2.w": "post_attention_layernorm", "att.wq": "self_attn.q_proj",
+              "att.wk": "self_attn.k_proj", "att.wv": "self_attn.v_proj", "att.wo": "self_attn.o_proj",
+              "net.gate": "mlp.gate_proj", "net.up": "mlp.up_proj", "net.down": "mlp.down_proj"}
+    return names | {f"blocks.{i}.{ours}": (f"model.layers.{i}.{theirs}.weight", "norm" not in theirs)
+                    for i in range(n_layers) for ours, theirs in inside.items()}
+
+
+def parts(arrays):
+    """wq wk wv side by side as they are stored in GPT-2's c_attn"""
+    out = dict(arrays)
+    for name in list(arrays):
+        if name.endswith(".wq") or name.endswith(".bq"):
+            stem, kind = name[:-2], name[-2]
+            out[f"{stem}{kind}qkv"] = np.concatenate([arrays[f"{stem}{kind}{part}"] for part in "qkv"], -1)
+    return out
+
+
+CASES = {
+    "gpt2_a": (gpt2, lambda c: dict(n_ctx=c["n_positions"], n_emb=c["n_embd"], n_heads=c["n_head"], n_layers=c["n_layer"],
+                                    c_bias="all", b_tied=True, norm_eps=c["layer_norm_epsilon"])),
+    "llama_a": (llama, lambda c: dict(n_ctx=c["max_position_embeddings"], n_emb=c["hidden_size"], n_heads=c["num_attention_heads"],
+                                      n_kv_heads=c["num_key_value_heads"], n_layers=c["num_hidden_layers"], c_bias="none",
+                                      c_attention="gqa", c_network="swi", s_hidden=c["intermediate_size"], c_norm="rmsnorm",
+                                      norm_eps=c["rms_norm_eps"], c_position="rope", rope_layout="half",
+                                      rope_base=c["rope_parameters"]["rope_theta"])),
+}
+
+
+def load(folder, dtype):
+    names, settings = CASES[folder.name]
+    config = json.loads((folder / "config.json").read_text())
+    theirs = load_file(folder / "weights.safetensors")
+    baby = Baby(Config(d_type=dtype, **settings(config)), vocab_size=config["vocab_size"])
+    names = names(baby.config.n_layers)
+    mine = baby.weights()
+    for ours, (name, transposed) in names.items():
+        value = theirs[name].T if transposed else theirs[name]
+        if ours in mine:
+            mine[ours][...] = value
+        else:                                                    # a fused leaf: its parts are views side by side
+            stem, kind = ours[:-4], ours[-4]
+            for part, piece in zip("qkv", np.split(value, 3, -1)):
+                mine[f"{stem}{kind}{part}"][...] = piece
+    return baby, names
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_logits_and_gradients(case, reference):
+    folder = reference(case)
+    baby, names = load(folder, "fp64")
+    ref = np.load(folder / "reference.npz")
+    assert np.abs(baby.logits(ref["ids"]) - ref["logits"]).max() < 1e-10
+    loss, grads = baby.loss_and_grads(ref["ids"], ref["targets"])
+    assert abs(loss - ref["loss"]) < 1e-12
+    grads = parts(grads)
+    for ours, (name, transposed) in names.items():
+        want = ref[f"grad/{name}"]
+        assert np.abs((grads[ours].T if transposed else grads[ours]) - want).max() < 1e-9, ours
+    assert {f"grad/{name}" for name, _ in names.values()} == {k for k in ref.files if k.startswith("grad/")}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_float32(case, reference):
+    folder = reference(case)
+    baby, names = load(folder, "fp32")
+    ref = np.load(folder / "reference.npz")
+    logits = baby.logits(ref["ids"])
+    assert logits.dtype == np.float32 and np.abs(logits - ref["logits_float32"]).max() < 5e-5
+    grads = parts(baby.loss_and_grads(ref["ids"], ref["targets"])[1])
+    for ours, (name, transposed) in names.items():
+        want = ref[f"grad/{name}"]
+        assert np.abs((grads[ours].T if transposed else grads[ours]) - want).max() < 5e-5 * max(np.abs(want).max(), 1e-3), ours
