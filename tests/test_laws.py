@@ -24,6 +24,7 @@ def narrow(monkeypatch):
     """Block sizes so small that five tokens span several blocks"""
     monkeypatch.setattr(kernels, "BLOCK", 2)
     monkeypatch.setattr(kernels, "CHUNK", 16)
+    monkeypatch.setattr(kernels, "SAFE", 2.0)                    # so that some rows take the careful way, some the short one
 
 
 @every

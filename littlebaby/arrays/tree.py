@@ -105,7 +105,7 @@ def named(spec, flat):
         if not leaf.parts:
             out[path] = whole
         for name, width in leaf.parts:
-            out[f"{path.rpartition('.')[0]}.{name}"] = whole[..., start:start + width]
+            out[path[:path.rfind(".") + 1] + name] = whole[..., start:start + width]
             start += width
     return out
 

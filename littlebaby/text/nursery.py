@@ -2,7 +2,7 @@
 
 A story is told by choosing, line by line and word by word, among equally likely possibilities. Every text has exactly one
 such derivation, so reading it back gives its probability: the sum of ln(possibilities) over the choices, in nats. Nobody who
-knows only the text before can predict the next character better: this is the floor of the loss, and the distance of a
+knows only the text before can, on average, predict the next character better: this is the floor of the loss, and the distance of a
 trained baby from it is exactly what the baby has not learned.
 
 How to read BOOK, where everything the nursery can say is written down:
@@ -15,8 +15,9 @@ How to read BOOK, where everything the nursery can say is written down:
     {hero}                  a role: cast where it is first named and the same to the end of the story
     <a look> {his hero}     a form of the word (see `form`): "an old", "her"
 
-    friend = name except hero        a role, the list it is cast from, and the roles it must differ from
-    finder = hero or friend          a role played by one of those who are in the story already
+    friend = name except hero    a role, the list it is cast from, and the roles it must differ from
+    finder = hero or friend      a role played by one of those who are in the story already
+    (a role named like its list needs no such line)
 '''
 from __future__ import annotations
 
@@ -31,7 +32,6 @@ from typing import NamedTuple
 from littlebaby.errors import BadInput
 
 GIRLS = frozenset("Ada Dot Fay Ida Lea Nan Pia Zoe".split())
-PREPOSITIONS = {"farm": "on", "hill": "on", "lake": "by", "river": "by", "well": "by", "dock": "at", "inn": "at"}  # else "in"
 UNCOUNTED = frozenset("honey jam rice".split())  # some honey, but a bun
 
 END = "\n\n"
@@ -42,6 +42,7 @@ BOOK = """
 name: Ada, Ben, Dot, Eli, Fay, Gus, Ida, Jim, Kit, Lea, Max, Nan, Otto, Pia, Sam, Zoe
 animal: bear, cat, duck, elk, fox, goat, hare, lamb, mole, newt, owl, pig, rat, seal, toad, yak
 look: big, calm, dizzy, eager, funny, happy, jolly, kind, little, merry, neat, old, quick, shy, tiny, wise
+virtue: brave, calm, eager, funny, kind, neat, quick, shy, wise
 color: black, blue, brown, gold, gray, green, pink, red, white, yellow
 toy: ball, cup, drum, flag, hat, jug, kite, lamp, mask, net, pen, ring, sled, top, vest, wig
 food: apple, bun, cake, date, egg, fig, honey, jam, kiwi, lime, melon, nut, pear, rice, tart, yam
@@ -54,10 +55,10 @@ weather: cold, dry, foggy, hot, rainy, snowy, sunny, windy
 when: day, evening, Friday, Monday, morning, Saturday, Sunday, Tuesday
 went: crept, hopped, marched, raced, ran, skipped, strolled, walked
 said: called, cried, laughed, said, sang, shouted
-sad: grumpy, lonely, sad, upset, worried
+sad: gloomy, grumpy, sad, upset, worried
 glad: glad, happy, merry, proud
 number: two, three, four, five, six, seven, eight, nine, ten
-many: ants, bees, birds, clouds, frogs, stars
+many: ants, bees, birds, ducks, frogs, snails
 
 hero = name
 friend = name except hero
@@ -71,13 +72,12 @@ kind = animal
 other = animal except kind
 third = animal except kind other
 manner = look
-nature = look except manner
+nature = virtue except manner
 gift = toy except toy
 shade = color
 tint = color except shade
 treat = food except food
 snack = food except food treat
-find = thing except thing
 beyond = place except place
 game = fun except fun
 
@@ -156,19 +156,19 @@ thanks
     {hero} and {friend} <went> home and ate <some food>.
     "Thank you," said {hero}, and they (danced|played|sang) until <hour>.
 
-hour: dark, noon, six, tea, three
+hour: bedtime, dark, dinner, supper
 
 lent
     <may> <lends> <plays> <returns>
 
 may
-    "May I (borrow|hold|try) it?" asked {friend}, <a look> {other}.
+    "May I (borrow|hold|try) your {toy}?" asked {friend}, <a look> {other}.
     "I like your {toy}," <said> {friend}, <a look> {other}.
 
 lends
     "Take it until <hour>," said {hero}.
-    {hero} was <sad>, but {he hero} gave it to {him friend}.
-    {hero} counted to <number> and gave it to {him friend}.
+    {hero} was <sad>, but let {friend} have it.
+    {hero} counted to <number> and gave it to {friend}.
 
 plays
     {friend} took it to the {beyond} and showed it to <a look> <animal>.
@@ -240,8 +240,8 @@ stuck
     <help> <pull> <free>
 
 help
-    "Help!" <said> {friend}, <a look> {other}. {He friend} was stuck in a <color> (boot|box|tent).
-    {friend} the {other} sat <spot> with a (foot|nose|tail) stuck in a <color> <toy>.
+    "Help!" (called|cried|shouted) {friend}, <a look> {other}. {He friend} was stuck in a <color> (boot|box|tent).
+    {friend} the {other} sat <spot> with {his friend} (foot|nose|tail) stuck in a <color> <toy>.
 
 pull
     {hero} held on and pulled <number> times.
@@ -258,7 +258,7 @@ crossing
 
 visit
     {He hero} had <some food> for {friend} the {other}, who lived over the river.
-    Over the river lived {friend} the {other} with <a look> <animal>.
+    Over the river, {friend} the {other} and <a look> <animal> had a party.
 
 water
     But the bridge was (broken|gone|shut) that <when>.
@@ -304,7 +304,7 @@ pours
 
 knock
     Knock, knock! It was {friend}, <a look> {other}, with <some food>.
-    "Who is there?" {he hero} <said>. It was {friend} the {other} with <a color> <toy>.
+    "Who is there?" {he hero} (asked|called|cried). It was {friend} the {other} with <a color> <toy>.
 
 guests
     Then came {guest}, <a look> {third}, with <a color> <toy>.
@@ -343,8 +343,8 @@ star
     "I want {a shade} {toy}," {he hero} told <number> stars one night.
 
 morning
-    {He hero} looked <spot>, but found only <a color> <thing>.
-    {He hero} asked <a look> <animal> for one and got <a thing>.
+    At dawn {he hero} looked <spot>, but found only <a color> <thing>.
+    {He hero} asked <a look> <animal> for one, but got <a thing>.
 
 visitor
     Then {friend} the {other} came with a <color> (bag|box).
@@ -393,10 +393,10 @@ class Role(NamedTuple):
 
 @cache
 def form(word, how):
-    """The word as the sentence needs it: a/an, some, he, him, his, on ("on the hill"), or capitalised: A, He …
+    """The word as the sentence needs it: a/an, some, he, him, his, or capitalised: A, He …
 
-    >>> form("old", "a"), form("Mia", "His"), form("honey", "some"), form("lake", "on")
-    ('an old', 'Her', 'some honey', 'by the lake')
+    >>> form("old", "a"), form("Zoe", "His"), form("honey", "some"), form("bun", "some")
+    ('an old', 'Her', 'some honey', 'a bun')
     """
     small = how.lower()
     if how != small:
@@ -408,15 +408,13 @@ def form(word, how):
         return f"some {word}"
     if small in ("a", "some"):
         return f"an {word}" if word[0] in "aeiou" else f"a {word}"
-    if small == "on":
-        return f"{PREPOSITIONS.get(word, 'in')} the {word}"
     return {"he": "she", "him": "her", "his": "her"}[small] if word in GIRLS else small
 
 
 @cache
 def grammar():
     """The book compiled: (the first link of a story, {role: (words, played by, unlike)})"""
-    lists, rules, roles = {}, {}, {}
+    lists, rules, roles, rule = {}, {}, {}, ""
     for line in BOOK.splitlines():
         if line.startswith("    "):
             rules[rule].append(line.strip())
@@ -424,7 +422,7 @@ def grammar():
             name, words = line.split(": ")
             lists[name] = words.split(", ")
         elif " = " in line:
-            name, _, pool, _, unlike = re.fullmatch(r"(\w+)( = )([\w ]+?)( except ([\w ]+))?", line).groups()
+            name, pool, unlike = re.fullmatch(r"(.+) = (.+?)(?: except (.+))?", line).groups()
             roles[name] = pool.split(" or "), (unlike or "").split()
         elif line:
             rule = line
@@ -433,13 +431,13 @@ def grammar():
     @cache
     def choice(name, how=""):
         if name in rules:
-            return equally([pieces(line) for line in rules[name]])
+            return equally([compiled(line) for line in rules[name]])
         return equally([(form(word, how),) for word in lists[name]])
 
     def equally(options):
         return Choice(tuple(options), log(len(options)))
 
-    def pieces(line):
+    def compiled(line):
         tokens = re.findall(r"[{<][\w ]+[}>]|[(|)]|[^{<(|)]+", line)
         return options(iter([*tokens, ")"]))[0]
 
@@ -485,7 +483,7 @@ def candidates(role, cast):
 # ---------------------------------------------------------------------------------------------------------------------- telling
 
 def tell(rng):
-    """One story and its nats; `rng` is a random.Random"""
+    """One story with its blank line, and its nats; `rng` is a random.Random"""
     text, cast, nats = [], {}, 0.0
     rest = grammar()[0]
     while rest:
@@ -534,9 +532,12 @@ class Reading(NamedTuple):
 
 
 def read(text: str, start: int = 0) -> Reading:
-    """The story that begins at `start`: every derivation is followed as far as the text agrees"""
+    """The story that begins at `start`: every derivation is followed as far as the text agrees
+
+    A text that stops inside a story is none either; then `end` is len(text).
+    """
     found, refused = [], []
-    paths = [(grammar()[0], start, {}, 0.0)]
+    paths: list = [(grammar()[0], start, {}, 0.0)]
     while paths:
         rest, at, cast, nats = paths.pop()
         while rest:
@@ -568,22 +569,21 @@ def surprise(text: str) -> float:
     while at < len(text):
         story = read(text, at)
         if not story.ways:
-            raise BadInput(f"the text leaves the nursery at character {story.end}: ...{text[max(at, story.end - 30):story.end + 10]!r}")
+            around = text[max(at, story.end - 30):story.end + 10]
+            raise BadInput(f"the text leaves the nursery at character {story.end}: ...{around!r}")
         at, nats = story.end, nats + story.nats
     return nats
 
 
 def floor(text: str) -> float | None:
     """Nats per character of the whole stories in a text that may begin and end inside one; None where it is not the nursery's"""
-    nats, begin = 0.0, 0
-    if not read(text).ways:
-        begin = text.find(END) + len(END) if END in text else len(text)
-    at = begin
+    begin = 0 if read(text).ways else text.find(END) + len(END)
+    at, nats = begin, 0.0
     while at < len(text):
         story = read(text, at)
-        if not story.ways and story.end < len(text):
-            return None
         if not story.ways:
+            if story.end < len(text):
+                return None
             break
         at, nats = story.end, nats + story.nats
     return nats / (at - begin) if at > begin else None
@@ -624,7 +624,7 @@ def words() -> frozenset[str]:
         if isinstance(piece, str):
             known.update(spell(piece))
         elif isinstance(piece, Choice):
-            waiting += {part for option in piece.options for part in option}
+            waiting += [part for option in piece.options for part in option]
         else:
             options, players, _ = grammar()[1][piece.name]
             names = options or [word for player in players for word in grammar()[1][player][0]]

@@ -3,6 +3,7 @@
 A character a tokenizer never saw goes by one rule in all of them: its nearest known form takes its place, or the text is refused.
 """
 import unicodedata
+from reprlib import repr as short
 
 import numpy as np
 
@@ -32,7 +33,7 @@ def stand_ins(strange, known):
     form (so that ' finds ’ where a text has only that, and α finds ά).
     """
     kin = {}
-    for character in sorted(known) if strange else ():
+    for character in sorted(known):
         kin.setdefault(plain(character).casefold(), []).append(character)
 
     def nearest_form(character):
@@ -107,7 +108,7 @@ def field(record, name, kind):
     if name not in record:
         raise BadInput(f"the tokenizer file has no {name!r}")
     if type(record[name]) is not kind:
-        raise BadInput(f"{name!r} in the tokenizer file must be {names[kind]}, not {record[name]!r:.40}")
+        raise BadInput(f"{name!r} in the tokenizer file must be {names[kind]}, not {short(record[name])}")
     return record[name]
 
 
@@ -119,8 +120,8 @@ def texts(record, name):
     seen = set()
     for place, text in enumerate(found):
         if type(text) is not str or not text:
-            raise BadInput(f"entry {place} of {name!r} in the tokenizer file must be a text that is not empty, not {text!r:.40}")
+            raise BadInput(f"entry {place} of {name!r} in the tokenizer file must be a text that is not empty, not {short(text)}")
         if text in seen:
-            raise BadInput(f"{text!r:.40} stands twice in {name!r} of the tokenizer file")
+            raise BadInput(f"{short(text)} stands twice in {name!r} of the tokenizer file")
         seen.add(writable(text))
     return found

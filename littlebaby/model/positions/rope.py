@@ -10,7 +10,7 @@ Su et al. 2021, arXiv:2104.09864.
 from functools import lru_cache
 
 from ...arrays import rotate as turn
-from ...arrays.backend import xp
+from ...arrays.backend import on_cpu, xp
 
 
 def params(cfg):
@@ -23,13 +23,13 @@ def forward(p, x, ctx):
 
 def rotate(x, ctx):
     T, d = x.shape[-2:]                                          # (B, h, T, d)
-    cos, sin = tables(d, ctx.cfg.n_ctx, float(ctx.cfg.rope_base), x.dtype.name, xp.float64)
+    cos, sin = tables(d, ctx.cfg.n_ctx, float(ctx.cfg.rope_base), x.dtype.name, on_cpu())
     here = slice(ctx.start, ctx.start + T)
     return turn(x, cos[here], sin[here], ctx.cfg.rope_layout)
 
 
 @lru_cache(32)
-def tables(d, n_ctx, base, dtype, device_float):
-    """cos and sin of every angle, (n_ctx, d/2) each; `device_float` keeps the tables of two devices apart"""
-    angle = xp.outer(xp.arange(n_ctx, dtype=device_float), base ** (-xp.arange(0, d, 2, dtype=device_float) / d))
+def tables(d, n_ctx, base, dtype, here):
+    """cos and sin of every angle, (n_ctx, d/2) each; `here` keeps the tables of two devices apart"""
+    angle = xp.outer(xp.arange(n_ctx, dtype="float64"), base ** (-xp.arange(0, d, 2, dtype="float64") / d))
     return xp.cos(angle).astype(dtype), xp.sin(angle).astype(dtype)

@@ -1,0 +1,40 @@
+"""A run as one sees it go by: a bar with the loss and the time left, and now and then what the baby says by now."""
+import sys
+
+from tqdm.auto import tqdm
+
+from ..learning.train import Done, Evaluation, Step
+
+
+class Watcher:
+    """Call it with every event of a run; writes to `out`, the terminal's stderr or a notebook's cell"""
+
+    def __init__(self, state, floor=None, out=None):
+        self.out, self.floor = out or sys.stderr, floor
+        self.bar = tqdm(total=state.total, initial=state.step, unit="step", file=self.out, dynamic_ncols=True, mininterval=0.5)
+        self.loss = None
+
+    def __call__(self, event):
+        if isinstance(event, Step):
+            # one batch says little: the bar shows a mean over about twenty
+            self.loss = event.loss if self.loss is None or event.skipped else 0.95 * self.loss + 0.05 * event.loss
+            self.bar.set_postfix_str(f"loss {self.loss:.3f}, {event.tokens_per_second:,.0f} tokens/s", refresh=False)
+            self.bar.update(event.step - self.bar.n)
+        elif isinstance(event, Evaluation):
+            self.say(line(event, self.floor))
+            if event.sample:
+                self.say("    " + " ".join(event.sample.split())[:200] + "\n")
+        elif isinstance(event, Done):
+            self.close()
+
+    def say(self, text):
+        self.bar.write(text, file=self.out)
+
+    def close(self):
+        self.bar.close()
+
+
+def line(event, floor):
+    """One evaluation in one line"""
+    above = f", {event.valid_loss / floor - 1:.0%} above the floor" if floor else ""
+    return f"step {event.step:>6,}   train {event.train_loss:.3f}   valid {event.valid_loss:.3f}{' *' if event.best else '  '}{above}"

@@ -1,0 +1,156 @@
+"""The nursery counts its own choices: what it says of a text must be what reading it, sampling it and counting by hand find."""
+import re
+from collections import Counter
+from itertools import islice
+from math import inf, log
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from littlebaby.errors import BadInput
+from littlebaby.text import nursery
+
+INPUTS = Path(__file__).parents[1] / "inputs" / "nursery.txt"
+LULLABY = ('Once there was a shy fox named Zoe. It was late, but she wanted to play with her red hat. Tap, tap! Was it a shy owl? '
+           'No, it was the moon. Her father sang of a kind bear and an old cat. '
+           '"Good night, owl. Good night, fox," said Zoe, and slept.\n\n')
+
+
+@pytest.fixture(scope="module")
+def told():
+    """[(text, nats)] of 800 stories"""
+    return list(islice(nursery.stories(Random(3)), 800))
+
+
+@pytest.fixture(scope="module")
+def text(told):
+    return "".join(story for story, _ in told)
+
+
+def test_every_story_has_one_derivation_and_it_is_the_one_that_wrote_it(told):
+    for story, nats in told:
+        assert nursery.read(story) == (1, nats, len(story))
+
+
+def test_a_story_counted_by_hand():
+    lists_of_sixteen = 12    # looks, animals, a name, a toy
+    lines = 2 * 4 * 6 * 2 * 3 * 3 * 3    # story, once, tale, late, noise, comfort, asleep
+    words = 10 * 3 * 2    # a color; moon, rain or wind; father or mother
+    assert nursery.surprise(LULLABY) == pytest.approx(lists_of_sixteen * log(16) + log(lines) + log(words), rel=1e-12)
+
+
+def test_roles_take_what_the_others_leave():
+    """The friend is one of fifteen, the loser one of two and the winner then no choice at all"""
+    cast = {"hero": "Zoe", "friend": "Ben"}
+    assert len(nursery.candidates("hero", {})) == 16
+    assert sorted(nursery.candidates("friend", {"hero": "Zoe"})) == sorted(set(nursery.candidates("hero", {})) - {"Zoe"})
+    assert len(nursery.candidates("guest", cast)) == 14
+    assert nursery.candidates("loser", cast) == ["Zoe", "Ben"]
+    assert nursery.candidates("winner", {**cast, "loser": "Zoe"}) == ["Ben"]
+
+
+def test_things_happen_as_often_as_their_probability_says():
+    """Within five standard deviations, over some 3,400 stories"""
+    stories = nursery.corpus(1_000_000, 11)[0].split("\n\n")[:-1]
+    chances = {
+        "^Once there was": 1 / 4,
+        "^Once there was an? (eager|old|happy) ": 3 / 64,
+        "^Zoe ": 1 / 32,
+        "^[^.]*[.] One (cold|dry) Friday s?he (ran|crept) ": 1 / 2 / 2 * 2 / 8 / 8 * 2 / 8,
+        "Let us race to the": 1 / 12,
+        "So [A-Z][a-z]+ won an? (red|blue) ": 1 / 12 / 3 / 5,
+        "birthday": 1 / 24,
+    }
+    for pattern, chance in chances.items():
+        found = sum(bool(re.search(pattern, story)) for story in stories)
+        spread = (chance * (1 - chance) * len(stories)) ** 0.5
+        assert abs(found - chance * len(stories)) < 5 * spread, (pattern, found, chance * len(stories))
+
+
+def test_the_floor_is_the_surprise_of_any_sample():
+    one, two = (nats / len(text) for text, nats in (nursery.corpus(300_000, seed) for seed in (1, 2)))
+    assert one == pytest.approx(two, rel=0.01)
+    assert 0.20 < one < 0.22
+
+
+def test_reading_back_a_corpus_gives_its_nats_to_the_last_bit(told, text):
+    assert nursery.surprise(text) == sum(nats for _, nats in told)
+    assert nursery.floor(text) == sum(nats for _, nats in told) / len(text)
+    assert nursery.surprise("") == 0
+
+
+def test_a_slice_counts_its_whole_stories(told):
+    stories = [story for story, _ in told[:12]]
+    whole = sum(nats for _, nats in told[1:11]) / sum(map(len, stories[1:11]))
+    text = "".join(stories)
+    for begin in (1, len(stories[0]) // 2, len(stories[0]) - 2):
+        for end in (1, len(stories[11]) // 2, len(stories[11]) - 1):
+            assert nursery.floor(text[begin:len(text) - end]) == pytest.approx(whole, rel=1e-12)
+    assert nursery.floor(text[5:40]) is None
+
+
+def test_other_text_has_no_floor(text):
+    assert nursery.floor("To be, or not to be\n\nthat is the question\n\n") is None
+    assert nursery.floor(text[:900] + " xyz" + text[900:]) is None
+    assert nursery.floor("") is None
+
+
+def test_a_departure_is_found_where_it_is():
+    at = LULLABY.index("red hat")
+    for wrong, place in (("rad hat", at + 1), ("red hut", at + 5), ("hat", at)):
+        story = LULLABY.replace("red hat", wrong)
+        assert nursery.read(story) == (0, inf, place)
+        with pytest.raises(BadInput, match=f"character {len(LULLABY) + place}:"):
+            nursery.surprise(LULLABY + story)
+
+
+def test_what_a_story_said_must_stay_so():
+    for told, forgotten in (("she", "he"), ("Her father", "His father"), ("said Zoe", "said Ben"), ("an old cat", "a old cat")):
+        assert nursery.read(LULLABY.replace(told, forgotten)).ways == 0, forgotten
+
+
+def test_marks_of_a_baby():
+    right, wrong = LULLABY, LULLABY.replace("said Zoe", "zaid Zoe")
+    assert nursery.grammatical(right) == (1, 1, 1)
+    words, sentences, stories = nursery.grammatical("\n\n" + right + wrong + "Once there was a sh")
+    count = len(nursery.spell(right))
+    assert (words, stories) == ((2 * count - 1) / (2 * count), 1 / 2)
+    assert sentences == 15 / 16
+    assert nursery.grammatical("Once there was a sh") is None
+
+
+def test_words_are_closed_and_few(text):
+    assert set(nursery.spell(nursery.corpus(400_000, 5)[0])) == nursery.words()
+    assert 200 <= len(nursery.words()) <= 450
+
+
+def test_a_story_reads_like_one(told, text):
+    for story, _ in told:
+        assert re.fullmatch(r'[A-Z][^\n]*[.!?]"?\n\n', story), story
+        assert story.count('"') % 2 == 0
+        assert 4 <= len(nursery.SENTENCE_END.findall(story)) <= 25
+        assert 150 < len(story) < 600
+    assert set(text) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ ,.!?\"\n")
+    assert not re.search(r"  | [,.!?]|\b[Aa] [aeiou]|\b[Aa]n [^aeiou]|\b(\w+) \1\b", text)
+    assert len(Counter(story for story, _ in told)) == 800
+
+
+def test_every_role_and_rule_is_told():
+    defined = re.findall(r"^(\w+)", nursery.BOOK, re.M)
+    used = set(re.findall(r"[{<](?:\w+ )?(\w+)[}>]", nursery.BOOK)) | {"story"}
+    pools = set(re.findall(r" = (\w+)", nursery.BOOK))
+    assert set(defined) <= used | pools
+    assert used <= set(defined)
+
+
+def test_a_seed_is_a_corpus():
+    once, again, other = (nursery.corpus(20_000, seed) for seed in (7, 7, 8))
+    assert once == again != other
+    assert 19_000 < len(once[0]) <= 20_000
+    assert nursery.corpus(50_000, 7)[0].startswith(once[0])
+    assert "".join(story for story, _ in nursery.pieces(20_000, 7)) == once[0]
+
+
+def test_the_embedded_corpus_is_seed_0():
+    assert INPUTS.read_text(encoding="ascii") == nursery.corpus(300_000, 0)[0]
