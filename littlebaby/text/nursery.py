@@ -121,9 +121,9 @@ meets
     {friend} the {other} sat <spot> and (ate <some food>|hummed|waved).
 
 night
-    That night {he hero} dreamed of <a look> <animal> and <a color> <toy>.
-    At night {he hero} told <a look> <animal> (about it|about {friend}).
-    Then it was night, and {he hero} slept <spot>.
+    That night {hero} dreamed of <a look> <animal> and <a color> <toy>.
+    At night {hero} told <a look> <animal> (about it|about {friend}).
+    Then it was night, and {hero} slept <spot>.
 
 owns
     {He hero} had {his hero} {shade} {toy} and <some food>.

@@ -1,0 +1,102 @@
+"""Optimizers and clipping: torch's numbers, and the same bits however the vector is shared."""
+import json
+from threading import Thread
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from littlebaby.arrays.tree import Leaf, init, matrix, size, vector, views
+from littlebaby.learning.clip import clip
+from littlebaby.learning.optimizers import adamw, sgd
+
+CFG = SimpleNamespace(r_beta1=0.9, r_beta2=0.95, r_eps=1e-8, r_decay=0.1, r_momentum=0.9, b_nesterov=False)
+
+
+class Threads:
+    n = 3
+
+    def run(self, work):
+        threads = [Thread(target=work, args=(i,)) for i in range(self.n)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+
+def test_adamw_and_clipping_equal_torch(reference):
+    folder = reference("optimisers_a")
+    arrays, given = np.load(folder / "reference.npz"), json.loads((folder / "config.json").read_text())["adamw"]
+    names = given["decayed"] + given["not_decayed"]
+    spec = {name: Leaf(arrays[f"adamw/grad/0/{name}"].shape, "matrix" if name in given["decayed"] else "vector") for name in names}
+    flat, grad = np.empty(size(spec)), np.empty(size(spec))
+    p, g = views(spec, flat), views(spec, grad)
+    safetensors = pytest.importorskip("safetensors.numpy", reason="safetensors is not installed")
+    start = safetensors.load_file(folder / "weights.safetensors")
+    for name in names:
+        p[name][:] = start[f"adamw/{name}"]
+    memory = adamw.state(spec, "f8")
+    clipped = []
+    for t, lr in enumerate(given["lr_per_step"]):
+        for name in names:
+            g[name][:] = arrays[f"adamw/grad/{t}/{name}"]
+        norm, coefficient = clip(grad, given["clip_global_norm"])
+        clipped.append(coefficient < 1)
+        assert norm == pytest.approx(arrays["adamw/grad_norm_before_clip"][t], rel=1e-14)
+        adamw.step(flat, grad, memory, spec, CFG, lr)
+        for name in names:
+            np.testing.assert_allclose(p[name], arrays[f"adamw/after/{t}/{name}"], rtol=0, atol=1e-15)
+    assert any(clipped) and not all(clipped) and memory["t"] == given["steps"]
+    for name in names:
+        np.testing.assert_allclose(views(spec, memory["m"])[name], arrays[f"adamw/exp_avg/{name}"], rtol=0, atol=1e-15)
+        np.testing.assert_allclose(views(spec, memory["v"])[name], arrays[f"adamw/exp_avg_sq/{name}"], rtol=0, atol=1e-15)
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_sgd_by_its_formula(nesterov):
+    cfg = SimpleNamespace(**{**vars(CFG), "b_nesterov": nesterov})
+    spec = dict(w=Leaf((2,), "matrix"), b=vector(2))
+    flat, memory = np.array([1.0, -2.0, 3.0, 4.0]), sgd.state(spec, "f8")
+    p, m = flat.copy(), np.zeros(4)
+    for g in np.array([[1.0, -1.0, 0.5, 2.0], [0.5, 3.0, -1.0, 0.0], [0.0, 0.0, 0.0, 0.0]]):
+        sgd.step(flat, g, memory, spec, cfg, 0.1)
+        m = 0.9 * m + g
+        p = p * [0.99, 0.99, 1, 1] - 0.1 * (g + 0.9 * m if nesterov else m)
+        np.testing.assert_allclose(flat, p, rtol=1e-15)
+
+
+@pytest.mark.parametrize("optimizer", [adamw, sgd])
+def test_shared_among_workers_bit_for_bit_and_frozen_leaves_stay(optimizer):
+    """Leaves that begin and end inside chunks, one frozen among them, float32 throughout"""
+    spec = dict(a=matrix(100, 301), gain=vector(77), cold=matrix(9, 9, train=False), b=matrix(211, 173), c=matrix(5, 7),
+                bias=vector(40000))
+    rng = np.random.default_rng(0)
+    flat = init(spec, rng, "f4")
+    n = size(spec, train=True)
+    flat[:n] += rng.standard_normal(n).astype("f4")
+    alone, shared, whole = flat.copy(), flat.copy(), flat.copy()
+    memories = [optimizer.state(spec, "f4") for _ in range(3)]
+    for _ in range(3):
+        grad = rng.standard_normal(n).astype("f4")
+        grad.flags.writeable = False
+        optimizer.step(alone, grad, memories[0], spec, CFG, 1e-2)
+        optimizer.step(shared[:n], grad, memories[1], spec, CFG, 1e-2, Threads())
+        shrunk = {name: leaf for name, leaf in views(spec, whole).items() if name in "abc"}
+        for leaf in shrunk.values():
+            leaf *= 1 - 1e-2 * CFG.r_decay
+        optimizer.step(whole, grad, memories[2], spec, SimpleNamespace(**{**vars(CFG), "r_decay": 0.0}), 1e-2)
+    assert np.array_equal(alone, shared) and np.array_equal(alone, whole)
+    assert np.array_equal(alone[n:], flat[n:]) and not np.array_equal(alone[:n], flat[:n])
+    for name, value in memories[0].items():
+        assert np.array_equal(value, memories[1][name])
+        assert np.ndim(value) == 0 or value.dtype == np.float32
+
+
+def test_clip_cuts_length_and_only_length():
+    grad = np.full(50_000, 0.02, "f4")
+    norm, coefficient = clip(grad, 1.0)
+    assert norm == pytest.approx(0.02 * 50_000 ** 0.5, rel=1e-6) and coefficient == pytest.approx(1 / norm, rel=1e-5)
+    assert grad.dtype == np.float32 and np.linalg.norm(grad.astype("f8")) == pytest.approx(1, rel=1e-5)
+    assert clip(np.array([3.0, 4.0]), 0) == (5, 1) == clip(np.array([3.0, 4.0]), 5.1)
+    for bad in (np.nan, np.inf):
+        assert not np.isfinite(clip(np.array([1.0, bad]), 0.0)[0])
