@@ -5,10 +5,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
-from littlebaby.arrays.tree import Leaf, init, matrix, size, vector, views
+from littlebaby.arrays.tree import Leaf, columns, init, matrix, named, size, vector, views
 from littlebaby.learning.clip import clip
-from littlebaby.learning.optimizers import adamw, sgd
+from littlebaby.learning.optimizers import adamw, muon, sgd
 
 CFG = SimpleNamespace(r_beta1=0.9, r_beta2=0.95, r_eps=1e-8, r_decay=0.1, r_momentum=0.9, b_nesterov=False)
 
@@ -31,8 +32,7 @@ def test_adamw_and_clipping_equal_torch(reference):
     spec = {name: Leaf(arrays[f"adamw/grad/0/{name}"].shape, "matrix" if name in given["decayed"] else "vector") for name in names}
     flat, grad = np.empty(size(spec)), np.empty(size(spec))
     p, g = views(spec, flat), views(spec, grad)
-    safetensors = pytest.importorskip("safetensors.numpy", reason="safetensors is not installed")
-    start = safetensors.load_file(folder / "weights.safetensors")
+    start = load_file(folder / "weights.safetensors")
     for name in names:
         p[name][:] = start[f"adamw/{name}"]
     memory = adamw.state(spec, "f8")
@@ -65,7 +65,7 @@ def test_sgd_by_its_formula(nesterov):
         np.testing.assert_allclose(flat, p, rtol=1e-15)
 
 
-@pytest.mark.parametrize("optimizer", [adamw, sgd])
+@pytest.mark.parametrize("optimizer", [adamw, sgd, muon])
 def test_shared_among_workers_bit_for_bit_and_frozen_leaves_stay(optimizer):
     """Leaves that begin and end inside chunks, one frozen among them, float32 throughout"""
     spec = dict(a=matrix(100, 301), gain=vector(77), cold=matrix(9, 9, train=False), b=matrix(211, 173), c=matrix(5, 7),
@@ -93,10 +93,48 @@ def test_shared_among_workers_bit_for_bit_and_frozen_leaves_stay(optimizer):
 
 
 def test_clip_cuts_length_and_only_length():
-    grad = np.full(50_000, 0.02, "f4")
+    grad = np.random.default_rng(0).standard_normal(100_000).astype("f4")
+    length = np.linalg.norm(grad.astype("f8"))
     norm, coefficient = clip(grad, 1.0)
-    assert norm == pytest.approx(0.02 * 50_000 ** 0.5, rel=1e-6) and coefficient == pytest.approx(1 / norm, rel=1e-5)
+    assert norm == pytest.approx(length, rel=1e-6) and coefficient == pytest.approx(1 / length, rel=1e-5)
     assert grad.dtype == np.float32 and np.linalg.norm(grad.astype("f8")) == pytest.approx(1, rel=1e-5)
     assert clip(np.array([3.0, 4.0]), 0) == (5, 1) == clip(np.array([3.0, 4.0]), 5.1)
     for bad in (np.nan, np.inf):
         assert not np.isfinite(clip(np.array([1.0, bad]), 0.0)[0])
+
+
+def test_muon_equals_its_reference(reference):
+    folder = reference("optimisers_a")
+    arrays, given = np.load(folder / "reference.npz"), json.loads((folder / "config.json").read_text())["muon"]
+    names = sorted({key.split("/")[3] for key in arrays.files if key.startswith("muon/grad/0/")})
+    spec = {name: matrix(*arrays[f"muon/grad/0/{name}"].shape) for name in names}
+    flat, grad = np.empty(size(spec)), np.empty(size(spec))
+    p, g = views(spec, flat), views(spec, grad)
+    start = load_file(folder / "weights.safetensors")
+    for name in names:
+        p[name][:] = start[f"muon/{name}"]
+    cfg = SimpleNamespace(**{**vars(CFG), "r_momentum": given["momentum"], "r_decay": given["weight_decay"]})
+    memory = muon.state(spec, "f8")
+    for t, lr in enumerate(given["lr_per_step"]):
+        for name in names:
+            g[name][:] = arrays[f"muon/grad/{t}/{name}"]
+        muon.step(flat, grad, memory, spec, cfg, lr, Threads())
+        for name in names:
+            np.testing.assert_allclose(p[name], arrays[f"muon/after/{t}/{name}"], rtol=0, atol=1e-9)
+
+
+def test_muon_takes_matrices_apart_and_leaves_the_rest_to_adamw():
+    """A fused leaf is orthogonalised part by part; what is no hidden matrix moves exactly as under AdamW"""
+    spec = dict(wqkv=columns(6, wq=6, wk=3, wv=3), table=Leaf((5, 6), "table"), head=Leaf((6, 5), "head"), gain=vector(6))
+    rng = np.random.default_rng(0)
+    flat = rng.standard_normal(size(spec))
+    grad, other, cfg = rng.standard_normal(flat.size), flat.copy(), SimpleNamespace(**{**vars(CFG), "r_decay": 0.0})
+    before = flat.copy()
+    muon.step(flat, grad, muon.state(spec, "f8"), spec, cfg, 0.01)
+    adamw.step(other, grad, adamw.state(spec, "f8"), spec, cfg, 0.01)
+    new, adam, moved, g = (named(spec, a) for a in (flat, other, flat - before, grad))
+    assert all(np.array_equal(new[name], adam[name]) for name in ("table", "head", "gain"))
+    for name, width in (("wq", 6), ("wk", 3), ("wv", 3)):
+        values = np.linalg.svd(moved[name] / (0.01 * 0.2 * 6 ** 0.5), compute_uv=False)
+        assert len(values) == width and 0.3 < values.min() and values.max() < 1.3
+        assert (moved[name] * g[name]).sum() < 0

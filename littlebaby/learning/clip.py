@@ -1,17 +1,18 @@
-"""Clipping: a gradient longer than the limit keeps its direction and gets the limit's length (Pascanu et al. 2013, arXiv:1211.5063)."""
-from math import sqrt
+"""Clipping: a gradient longer than `limit` keeps its direction and loses its excess length (Pascanu et al. 2013, arXiv 1211.5063)."""
+from math import isfinite, sqrt
 
-from ..arrays.backend import on_cpu, xp
-
-CHUNK = 32768      # numbers per dot product: partial sums in float64 keep the norm of millions of float32 exact
+from ..arrays.backend import xp
+from .flat import chunk
 
 
 def clip(grad, limit):
-    """Scale the flat `grad` in place by min(1, limit / (norm + 1e-6)); returns its norm before and the factor. limit 0: never"""
-    size = CHUNK if on_cpu() else max(grad.size, 1)
-    parts = (grad[i:i + size] for i in range(0, grad.size, size))
-    norm = sqrt(sum(float(xp.dot(part, part)) for part in parts))
-    factor = min(1.0, limit / (norm + 1e-6)) if limit else 1.0
-    if factor < 1:
-        grad *= factor
-    return norm, factor
+    """Scale the flat gradient in place by min(1, limit / (norm + 1e-6)); limit 0 leaves it alone. Returns (norm, coefficient).
+
+    The norm is that of the whole vector before clipping. Where it is not finite nothing is scaled: such a step is to be skipped.
+    """
+    size = chunk(grad.size)
+    norm = sqrt(sum(float(xp.dot(g, g)) for g in (grad[first:first + size] for first in range(0, grad.size, size))))
+    coefficient = min(1.0, limit / (norm + 1e-6)) if limit and isfinite(norm) else 1.0
+    if coefficient < 1:
+        grad *= coefficient
+    return norm, coefficient

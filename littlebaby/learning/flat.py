@@ -13,20 +13,19 @@ def chunk(n):
     return min(n, CHUNK) if on_cpu() else n
 
 
-def walk(n, dtype, update, workers=None):
-    """Call update(first, last, spare) for chunk after chunk of n numbers; spare is an array of last - first to compute in.
+def walk(runs, dtype, update, workers=None):
+    """Call update(first, last, spare) for chunk after chunk of the runs [(first, last), ...]; spare is an array to compute in.
 
     workers (optional) has `.n` and `.run(work)`, which calls work(0) ... work(n - 1) in threads. What update does to one number
     must not depend on its neighbours: then the result is the same bit for bit however the vector is shared.
     """
+    size = chunk(max((last - first for first, last in runs), default=0))
+    pieces = [(at, min(at + size, last)) for first, last in runs for at in range(first, last, size or 1)]
     crew = workers.n if workers else 1
-    share = -(-n // crew)
 
     def work(i):
-        end, size = min((i + 1) * share, n), chunk(share)
         spare = xp.empty(size, dtype)
-        for first in range(i * share, end, size):
-            last = min(first + size, end)
+        for first, last in pieces[len(pieces) * i // crew:len(pieces) * (i + 1) // crew]:
             update(first, last, spare[:last - first])
 
     if workers:

@@ -6,11 +6,10 @@ On a GPU one worker feeds the device.
 from concurrent.futures import ThreadPoolExecutor
 
 from ..arrays import tree
-from ..arrays.backend import cores, generator, on_cpu, xp
+from ..arrays.backend import cores, generator, on_cpu
 from ..model import gpt
 from ..model.context import Context, join
-
-CHUNK = 32768      # numbers summed at a time, so that they stay in the cache
+from .flat import walk
 
 
 class Workers:
@@ -67,21 +66,11 @@ def gradient(workers, grads, spec, p, cfg, batches, seeds):
             books.append(ctx.book)
         return loss, books
 
+    def add_up(first, last, spare):
+        for other in grads[1:]:
+            grads[0][first:last] += other[first:last]
+
     results = workers.run(work)
-    total(workers, grads)
-    return sum(loss for loss, _ in results), join(book for _, books in results for book in books)
-
-
-def total(workers, grads):
-    """grads[0] <- the sum of all, each worker a stretch of it"""
-    n = grads[0].size
-    size = CHUNK if on_cpu() else n
-
-    def work(i):
-        for first in range(n * i // workers.n, n * (i + 1) // workers.n, size):
-            part = slice(first, min(first + size, n * (i + 1) // workers.n))
-            for other in grads[1:]:
-                xp.add(grads[0][part], other[part], out=grads[0][part])
-
     if len(grads) > 1:
-        workers.run(work)
+        walk([(0, grads[0].size)], grads[0].dtype, add_up, workers)
+    return sum(loss for loss, _ in results), join(book for _, books in results for book in books)

@@ -1,36 +1,44 @@
-"""How the learning rate moves over a run: up in the warm-up, then down by the shape of `c_schedule`.
+"""Schedules: the learning rate of a step is r_learn * multiplier(step, total, cfg).
 
-    constant    1
-    linear      1 -> m                     m = r_learn_min, the floor as a fraction of r_learn
-    cosine      m + (1 - m) (1 + cos pi f) / 2,  f the done fraction        Loshchilov & Hutter 2017, arXiv:1608.03983
-    wsd         1, then in the last s_decay steps down to m: linear, or 1 - sqrt f        Hu et al. 2024, arXiv:2404.06395
-Update number `step` counts from 1 and never has a multiplier of 0 by its warm-up: step / s_warmup for step <= s_warmup.
+It rises during W warm-up steps, W from `s_warmup`:
+
+    "none" 0; "auto" max(10, 2% of the steps); a number of steps; or a fraction of the steps, below 1
+    step / (W + 1)    so that step 1 already learns and step W + 1 has the whole rate
+
+and then falls from 1 towards the floor f, `r_learn_min`, given as a fraction of r_learn (0.1 ends at a tenth of the rate):
+
+    1 - (1 - f) fallen(x)    x = 0 at the first step of the fall, 1 one step after the last: with f = 0 the last step still learns
+
+`c_schedule` says how: constant (does not fall), linear, cosine (Loshchilov & Hutter 2017, arXiv 1608.03983), or wsd, warm-up-stable-
+decay: constant until the last `s_decay` steps (0: a fifth of all), then by `c_decay`, linear or 1-sqrt (Hu et al. 2024, arXiv 2404.06395;
+Hägele et al. 2024, arXiv 2405.18392).
 """
 from math import cos, pi, sqrt
 
+FALLEN = {                           # how much of the way down is behind us at the share x of the time
+    "constant": lambda x: 0.0,
+    "linear": lambda x: x,
+    "cosine": lambda x: (1 - cos(pi * x)) / 2,
+    "1-sqrt": sqrt,
+}
+
 
 def warmup(cfg, total):
-    """The warm-up in steps: s_warmup none | auto (2% of the steps, at least 10) | a number of steps | a fraction of them"""
+    """The number of warm-up steps in a run of total steps"""
     if cfg.s_warmup == "none":
         return 0
     if cfg.s_warmup == "auto":
         return max(10, round(0.02 * total))
-    return round(cfg.s_warmup * total) if 0 < cfg.s_warmup < 1 else int(cfg.s_warmup)
+    return round(cfg.s_warmup * total if cfg.s_warmup < 1 else cfg.s_warmup)
 
 
 def multiplier(step, total, cfg):
-    """What r_learn is multiplied with at update number `step` (1, 2, ... total)"""
-    warm = warmup(cfg, total)
-    if step <= warm:
-        return step / warm
-    low = cfg.r_learn_min
-    done = min(1.0, (step - warm) / max(1, total - warm))
-    if cfg.c_schedule == "linear":
-        return 1 + (low - 1) * done
-    if cfg.c_schedule == "cosine":
-        return low + (1 - low) * (1 + cos(pi * done)) / 2
-    if cfg.c_schedule == "wsd":
-        decay = cfg.s_decay or max(1, round(0.2 * total))
-        done = max(0.0, (step - (total - decay)) / decay)
-        return 1 + (low - 1) * (sqrt(done) if cfg.c_decay == "1-sqrt" else done)
-    return 1.0
+    """What to multiply r_learn with at step 1, 2, ..., total; from then on the floor"""
+    rise = warmup(cfg, total)
+    if step <= rise:
+        return step / (rise + 1)
+    wsd, span = cfg.c_schedule == "wsd", total - rise
+    if wsd:
+        span = min(span, cfg.s_decay or round(0.2 * total))
+    x = (step - 1 - (total - span)) / max(1, span)
+    return 1 - (1 - cfg.r_learn_min) * FALLEN[cfg.c_decay if wsd else cfg.c_schedule](min(1.0, max(0.0, x)))

@@ -1,4 +1,4 @@
-"""What the files hold: every setting of a run with type, range, default, unit and meaning, and the shape of everything it leaves behind.
+"""What the files hold: every setting of a run with type, range, default, unit and meaning, and all that a run leaves behind.
 
 Config is what a run is made from; it knows its own ranges and tells all that is wrong with it at once. The other records are the
 contents of a run's files. `python -c "from littlebaby.runs.store import write_schemas; write_schemas()"` writes schemas/ from them.
@@ -19,6 +19,7 @@ from ..errors import BadInput, nearest
 
 HERE = Path(__file__).parent
 STRICT = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+NAME = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?:_finetuned(?:_[0-9]{1,4})?)?"     # of a run
 GROUPS = ("model", "training", "data", "device", "output")
 
 # where the folder is the registry: a file there is a value here
@@ -26,10 +27,11 @@ FOLDERS = dict(c_attention="model/attentions", c_network="model/networks", c_nor
                c_optimizer="learning/optimizers")
 
 # what older systems and other people call the same thing
-ALIASES = dict(s_head="head_size", s_batch="batch_size", s_emb="n_emb", s_ctx="n_ctx", dropout="r_dropout", lr="r_learn",
-               learning_rate="r_learn", num_epochs="n_epochs", n_embd="n_emb", block_size="n_ctx", n_head="n_heads", n_layer="n_layers",
-               n_kv_head="n_kv_heads", vocab_size="n_vocab", max_iters="n_steps", weight_decay="r_decay", grad_clip="r_clip",
-               warmup="s_warmup", c_tokeniser="c_tokenizer")
+ALIASES = dict(
+    s_head="head_size", s_batch="batch_size", s_emb="n_emb", s_ctx="n_ctx", n_embd="n_emb", block_size="n_ctx",
+    vocab_size="n_vocab", n_head="n_heads", n_kv_head="n_kv_heads", n_layer="n_layers", num_epochs="n_epochs",
+    max_iters="n_steps", dropout="r_dropout", lr="r_learn", learning_rate="r_learn", weight_decay="r_decay",
+    grad_clip="r_clip", warmup="s_warmup", c_tokeniser="c_tokenizer")
 OLD_VALUES = dict(c_attention=dict(lda="gla"), c_network=dict(lin="gln"))
 
 try:
@@ -75,7 +77,7 @@ class Config(BaseModel):
     b_bias_attention_out: bool = model(False, "A bias on the attention's output even where c_bias is none.")
     norm_eps: float = model(0.0, "Added to a variance before its root; 0 means 1e-5 for layernorm and 1e-6 for rmsnorm.", 0, 0.1)
     rope_base: float = model(10000.0, "The slowest wavelength of rope; larger ones reach further back.", 1, 10**9)
-    rope_layout: Literal["half", "interleaved"] = model("half", "Which numbers rope turns together: halves as llama, or neighbours.")
+    rope_layout: Literal["half", "interleaved"] = model("half", "What rope turns together: halves, as llama, or neighbours.")
     b_tied: bool = model(False, "Use the token table as the head too; saves n_vocab x n_emb parameters.")
     r_temp: float = model(1.0, "Temperature of attention: above 1 it looks at more tokens, below 1 at fewer.", 0.01, 100)
     d_type: Literal["fp32", "fp64"] = model("fp32", "Type of weights and sums; fp64 is twice as large and half as fast.")
@@ -83,25 +85,25 @@ class Config(BaseModel):
     # training
     n_epochs: int = training(1, "Passes over the training tokens; time grows in proportion.", 1, 10**6)
     n_steps: int = training(0, "Updates of the weights, in place of n_epochs; 0 leaves it to n_epochs.", 0, 10**9, "steps")
-    batch_size: int = training(8, "Windows per step; a larger one steadies the gradient, takes longer and needs more memory.", 1, 2**16)
+    batch_size: int = training(8, "Windows per step; a larger one steadies the gradient and needs more time and memory.", 1, 2**16)
     n_accumulate: int = training(1, "Batches summed into one step: a larger batch without its memory.", 1, 2**16)
     r_dropout: float = training(0.0, "Share of activations dropped while training; helps where a text is read many times.", 0, 0.99)
     c_optimizer: str = training("adamw", "How gradients change weights: a file in learning/optimizers.")
     r_learn: float = training(3e-3, "Learning rate at its highest; too high diverges, too low is slow.", 1e-9, 100)
-    c_schedule: Literal["constant", "linear", "cosine", "wsd"] = training("cosine", "How the learning rate falls after the warm-up.")
+    c_schedule: Literal["constant", "linear", "cosine", "wsd"] = training("cosine", "How the rate falls after the warm-up.")
     r_learn_min: float = training(0.1, "Where the learning rate ends, as a fraction of r_learn.", 0, 1)
     s_warmup: Literal["none", "auto"] | int | float = training(
-        "auto", "Steps in which the learning rate rises: none, auto (2%, at least 10), a number, or a fraction of all.", unit="steps")
+        "auto", "Steps in which the rate rises: none, auto (2%, at least 10), a number, or a fraction of all.", unit="steps")
     s_decay: int = training(0, "Steps in which wsd falls at the end; 0 means a fifth of all.", 0, 10**9, "steps")
     c_decay: Literal["linear", "1-sqrt"] = training("linear", "The shape of wsd's fall.")
     r_beta1: float = training(0.9, "Memory of adamw's mean gradient: 0.9 looks back about 10 steps.", 0, 0.99999)
     r_beta2: float = training(0.99, "Memory of adamw's mean square: 0.99 looks back about 100 steps.", 0, 0.999999)
     r_eps: float = training(1e-8, "Keeps adamw from dividing by nothing.", 1e-16, 1)
-    r_decay: float = training(0.1, "Weight decay of matrices and tables: pulls weights to 0, so that fewer are learned by heart.", 0, 10)
+    r_decay: float = training(0.1, "Weight decay of matrices and tables: pulls weights to 0, against learning by heart.", 0, 10)
     r_momentum: float = training(0.9, "Memory of sgd's mean gradient.", 0, 0.99999)
     b_nesterov: bool = training(False, "Let sgd look one step ahead.")
     r_clip: float = training(1.0, "Longest gradient that is used as it is; longer ones are shortened; 0 never does.", 0, 10**9)
-    n_patience: int = training(0, "Evaluations without a better validation loss after which training stops; 0 never does.", 0, 10**6)
+    n_patience: int = training(0, "Evaluations in a row without a better loss after which training stops; 0 never does.", 0, 10**6)
     n_eval: int = training(0, "Windows per evaluation; 0 means the whole validation split, exact and slower.", 0, 10**9, "windows")
     s_eval: int = training(0, "Steps between evaluations; 0 means twenty evaluations in all.", 0, 10**9, "steps")
     s_checkpoint: int = training(0, "Steps between checkpoints; 0 means one at each evaluation.", 0, 10**9, "steps")
@@ -109,12 +111,12 @@ class Config(BaseModel):
 
     # data
     c_tokenizer: str = data("char", "How text becomes tokens: char, word, bpe, or the path of a tokenizer.json.")
-    s_vocabulary: int = data(4096, "Symbols that word and bpe may learn; more make texts shorter and the head slower.", 2, 2**24, "tokens")
+    s_vocabulary: int = data(4096, "Symbols for word and bpe; more means shorter texts and a slower head.", 2, 2**24, "tokens")
     c_unknown: Literal["replace", "error"] = data("replace", "Unknown symbols become their nearest known form, or an error.")
     c_shuffle: Literal["none", "documents", "windows"] = data(
         "none", "What is shuffled before the split: nothing, documents, or stretches of 10 n_ctx.")
     r_split: float = data(0.9, "Share of the text that is trained on; the rest validates.", 0.01, 1)
-    stride: int = data(0, "Distance between the windows of an epoch; 0 means n_ctx, 1 shows each token n_ctx times.", 0, 2**20, "tokens")
+    stride: int = data(0, "From one window to the next; 0 means n_ctx, 1 shows each token n_ctx times.", 0, 2**20, "tokens")
 
     # device
     c_device: Literal["cpu", "gpu", "auto"] = device("auto", "Where to compute; auto takes a GPU if there is one.")
@@ -164,14 +166,14 @@ class Config(BaseModel):
         self.fill("head_size", self.n_emb)
         self.fill("n_kv_heads", max(n for n in divisors(self.n_heads) if n <= max(1, self.n_heads // 4)))
         self.fill("norm_eps", 1e-5 if self.c_norm == "layernorm" else 1e-6)
-        width, wrong = self.head_size // self.n_heads, []
+        wrong = []
         if self.head_size % self.n_heads:
             wrong.append(f"n_heads is {self.n_heads}; allowed are divisors of head_size, {self.head_size}; "
                          f"did you mean {closest(self.n_heads, divisors(self.head_size))}?")
-        elif self.c_position == "rope" and width % 2:
-            even = [n for n in divisors(self.head_size) if self.head_size // n % 2 == 0]
-            wrong.append(f"n_heads is {self.n_heads}, which makes heads {width} wide; rope turns pairs and allows even widths only; "
-                         + (f"did you mean {closest(self.n_heads, even)}?" if even else f"did you mean head_size {self.head_size + 1}?"))
+        elif self.c_position == "rope" and self.head_width % 2:
+            pair = 2 * self.n_heads
+            wrong.append(f"head_size is {self.head_size}, which makes heads {self.head_width} wide, and rope turns pairs; "
+                         f"allowed are multiples of {pair}; did you mean {max(1, round(self.head_size / pair)) * pair}?")
         if self.n_heads % self.n_kv_heads:
             wrong.append(f"n_kv_heads is {self.n_kv_heads}; allowed are divisors of n_heads, {self.n_heads}; "
                          f"did you mean {closest(self.n_kv_heads, divisors(self.n_heads))}?")
@@ -187,7 +189,7 @@ class Config(BaseModel):
 
     def replace(self, **changes: Any):
         """The same settings but for these, checked; what a rule has filled in follows what it depends on"""
-        return Config(**{name: getattr(self, name) for name in Config.model_fields if name in self.model_fields_set} | renamed(changes))
+        return Config(**self.model_dump(exclude_unset=True) | renamed(changes))
 
     @property
     def hidden(self):
@@ -198,6 +200,208 @@ class Config(BaseModel):
     def head_width(self):
         """d, the width of one head"""
         return self.head_size // self.n_heads
+
+
+# the files of a run: what each holds
+
+def note(default, meaning, unit=""):
+    """One field of a file: its default (... where there must be one), what it says, in which unit"""
+    return Field(default, description=meaning, json_schema_extra={"unit": unit})
+
+
+# a number that was measured: null in the file where it came out as no number
+Number = Annotated[float | None, BeforeValidator(lambda value: None if value is None or not isfinite(value) else float(value))]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0)]
+Name = Annotated[str, Field(pattern=f"^{NAME}$")]
+
+
+def now():
+    return datetime.now(timezone.utc)
+
+
+class ConfigFile(Config):
+    """configs/config_GUID.json: the settings, defaults included, and where they come from"""
+    version: str = note("", "The littlebaby that wrote the file.")
+    guid: str = note("", "The run.")
+    base: str = note("", "The run whose weights this one started from, empty for a training from scratch.")
+    time: AwareDatetime | None = note(None, "When the run began.")
+
+    @property
+    def config(self):
+        return Config(**self.model_dump(include=set(Config.model_fields)))
+
+
+class TokenizerFile(BaseModel):
+    """tokenizers/tokenizer_GUID.json; what else it holds is the kind's own"""
+    model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
+    version: str = note(VERSION, "The littlebaby that wrote the file.")
+    guid: Name = note(..., "The run.")
+    kind: Literal["char", "word", "bpe"] = note(..., "What a symbol is.")
+    begin: str = note(..., "What stands before a document.")
+    vocabulary: list[str] = note(..., "The symbols in the order of their ids.")
+    merges: list[str] = note([], "bpe: pairs that become one symbol, in the order in which they are joined.")
+    special: list[str] = note([], "bpe: symbols that are never spelled out.")
+
+
+class Tensor(BaseModel):
+    """Where a weight lies in the stream of bytes, and what it is"""
+    model_config = STRICT
+    shape: list[Count] = note(..., "Its shape; matrices are (in, out).")
+    dtype: Literal["float16", "float32", "float64"] = note(..., "Type of its numbers, little-endian.")
+    kind: str = note(..., "What an optimizer may do with it: matrix, table, head, vector, ...")
+    trainable: bool = note(..., "Whether training changes it.")
+    offset: Count = note(..., "Where it begins in the stream.", "bytes")
+
+
+class Parameters(BaseModel):
+    model_config = STRICT
+    trainable: Count = note(..., "How many numbers training changes.")
+    frozen: Count = note(..., "How many it leaves alone.")
+    total: Count = note(..., "Both together.")
+
+
+class ModelFile(BaseModel):
+    """models/model_GUID.json: the manifest and, unless `file` names another place, the weights"""
+    model_config = STRICT
+    format: Literal[1] = note(1, "Version of this layout.")
+    version: str = note(VERSION, "The littlebaby that wrote the file.")
+    guid: Name = note(..., "The run.")
+    time: AwareDatetime = Field(default_factory=now, description="When it was written.")
+    parameters: Parameters = note(..., "Counts.")
+    sha256: str = Field(pattern="^[0-9a-f]{64}$", description="Of all weights' bytes, one after the other in this order.")
+    tensors: dict[str, Tensor] = note(..., "The weights by name, in the order of the stream.")
+    file: str = note("", "safetensors: the file beside this one that holds the weights.")
+    blocks: list[str] = note([], "json: the stream in base64, in pieces.")
+    lists: dict[str, Any] = note({}, "lists: the weights as nested lists of numbers.")
+
+
+class Evaluation(BaseModel):
+    """One row of a report"""
+    model_config = STRICT
+    step: Count = note(..., "Updates so far.", "steps")
+    tokens: Count = note(..., "Targets learned from so far.", "tokens")
+    train_loss: Number = note(None, "Mean cross-entropy of the batches since the last row, with dropout.", "nats")
+    valid_loss: Number = note(None, "Cross-entropy over the validation windows, without dropout.", "nats")
+    bits_per_character: Number = note(None, "The validation loss in bits, divided among characters.", "bits")
+    rate: Number = note(None, "Learning rate.")
+    norm: Number = note(None, "Length of the last step's gradient before clipping.")
+    clipped: Share = note(0.0, "Share of the steps since the last row whose gradient was shortened.")
+    skipped: Count = note(0, "Steps so far without a finite loss or gradient.", "steps")
+    tokens_per_second: Number = note(None, "Speed since the last row.", "tokens/s")
+    seconds: Number = note(None, "Time spent in steps so far.", "s")
+    best: bool = note(False, "Whether no earlier row had a lower validation loss.")
+    sample: str = note("", "What the model wrote at this point.")
+
+
+class Input(BaseModel):
+    model_config = STRICT
+    name: str = note(..., "Name of the file.")
+    bytes: Count = note(..., "Its size.", "bytes")
+    characters: Count = note(..., "Its length.", "characters")
+    sha256: str = Field(pattern="^[0-9a-f]{64}$", description="Of the file's bytes.")
+
+
+class Environment(BaseModel):
+    model_config = STRICT
+    device: str = note(..., "Where it ran, in words.")
+    python: str = note(..., "Version of Python.")
+    platform: str = note("", "The system, in words.")
+    libraries: dict[str, str] = note({}, "Versions of the libraries it stands on.")
+    threads: Count = note(0, "Threads that shared a step.")
+    peak_memory: Count | None = note(None, "Most memory in use at a time.", "bytes")
+
+
+class Figures(BaseModel):
+    """What a run comes to"""
+    model_config = STRICT
+    parameters: Parameters = note(..., "Counts.")
+    embedding: Count = note(0, "Parameters of the token and position tables.")
+    parts: dict[str, Count] = note({}, "Parameters by part of the model.")
+    flops_per_token: Number = note(None, "Arithmetic of one token, forward and backward.", "FLOPs")
+    flops: Number = note(None, "Arithmetic of the whole run.", "FLOPs")
+    memory: Count | None = note(None, "Estimated memory of a step.", "bytes")
+    tokens: Count = note(0, "Targets learned from.", "tokens")
+    tokens_per_parameter: Number = note(None, "About 20 is a good use of arithmetic.")
+    train_loss: Number = note(None, "At the end.", "nats")
+    valid_loss: Number = note(None, "Of the weights that were kept.", "nats")
+    bits_per_character: Number = note(None, "Of the weights that were kept.", "bits")
+    seconds: Number = note(None, "Time spent in steps.", "s")
+    tokens_per_second: Number = note(None, "Over the whole run.", "tokens/s")
+    longest_overlap: Count | None = note(None, "Longest stretch of the completion found word for word in the input.", "characters")
+    overlap_share: Number = note(None, "Share of the completion's stretches of 50 characters found in the input.")
+
+
+class Report(BaseModel):
+    """outputs/report_GUID.json"""
+    model_config = STRICT
+    version: str = note(VERSION, "The littlebaby that wrote the file.")
+    guid: Name = note(..., "The run.")
+    base: str = note("", "The run whose weights this one started from.")
+    started: AwareDatetime = Field(default_factory=now, description="When the run began.")
+    ended: AwareDatetime | None = note(None, "When it ended.")
+    input: Input | None = note(None, "The text.")
+    tokenizer: str = note("", "Kind of tokenizer.")
+    vocabulary: Count = note(0, "Its size.", "tokens")
+    train_tokens: Count = note(0, "Size of the training split.", "tokens")
+    valid_tokens: Count = note(0, "Size of the validation split.", "tokens")
+    evaluations: list[Evaluation] = note([], "How it went.")
+    base_evaluations: list[Evaluation] = note([], "How it had gone for the base.")
+    best_step: Count = note(0, "The step whose weights were kept.", "steps")
+    best_valid_loss: Number = note(None, "Their validation loss.", "nats")
+    stop_reason: str = note("", "finished, early stop, interrupted or not finite.")
+    nursery_floor: Number = note(None, "Entropy of the input where it is known: no model can have a lower loss.", "nats per token")
+    environment: Environment | None = note(None, "Where it ran.")
+    figures: Figures | None = note(None, "What it came to.")
+
+
+class Settings(BaseModel):
+    """How a text was sampled, in the order in which the settings act"""
+    model_config = STRICT
+    max_tokens: Count = note(200, "Most tokens to write.", "tokens")
+    repetition_penalty: float = note(1.0, "Divides the chance of tokens that were there already; 1 leaves it.")
+    temperature: float = note(1.0, "Below 1 surer, above 1 wilder, 0 always the likeliest.")
+    top_k: Count = note(0, "Choose among that many; 0 among all.")
+    top_p: float = note(1.0, "Choose among the likeliest that together have this chance.")
+    min_p: float = note(0.0, "Choose among those at least this likely, measured by the likeliest.")
+    stop: list[str] = note([], "Texts that end the writing.")
+
+
+class Completion(BaseModel):
+    """outputs/completion_GUID.json at the end of a training, outputs/completion_GUID_yyyymmddhhmmss.json for each inference"""
+    model_config = STRICT
+    version: str = note(VERSION, "The littlebaby that wrote the file.")
+    guid: Name = note(..., "The run whose model wrote it.")
+    time: AwareDatetime = Field(default_factory=now, description="When.")
+    prompt: str = note("", "What was asked to go on from, as it was typed.")
+    replaced: dict[str, str] = note({}, "Symbols of the prompt that the tokenizer does not know, and what stood for them.")
+    text: str = note(..., "What was written, without the prompt.")
+    samples: list[str] = note([], "All texts, where more than one was asked for.")
+    prompt_tokens: Count = note(0, "Length of the prompt.", "tokens")
+    tokens: Count = note(0, "Length of the text.", "tokens")
+    seed: int = note(0, "Where its randomness started.")
+    settings: Settings = note(Settings(), "How it was sampled.")
+
+
+FILES = dict(config=ConfigFile, tokenizer=TokenizerFile, model=ModelFile, report=Report, completion=Completion)
+
+
+def schemas():
+    """{name: JSON Schema} of every kind of file"""
+    return {name: record.model_json_schema() for name, record in FILES.items()}
+
+
+def read(record, data, where):
+    """A record from what a JSON file held; BadInput names the file and every wrong place in it"""
+    if not isinstance(data, dict):
+        raise BadInput(f"{where} holds {'a list' if isinstance(data, list) else shown(data)} where an object belongs")
+    try:
+        return record(**data)
+    except BadInput as error:
+        raise BadInput("\n".join(f"{where}: {line}" for line in str(error).splitlines())) from None
+    except ValidationError as error:
+        raise BadInput("\n".join(f"{where}: {'.'.join(map(str, each['loc']))} is {shown(each['input'])}: {each['msg'].lower()}"
+                                 for each in error.errors()[:5])) from None
 
 
 # what is told about settings, right or wrong
@@ -257,6 +461,8 @@ def complaint(error):
     name, value = error["loc"][0], error["input"]
     if error["type"] == "extra_forbidden":
         return unknown(name)
+    if name not in Config.model_fields:
+        return f"{name} is {shown(value)}: {error['msg'].lower()}"
     if allowed(name) and name != "c_tokenizer":
         return nearest(name, value, allowed(name))
     words, (least, most) = allowed(name) or ["none", "auto"], limits(name)
@@ -280,7 +486,7 @@ def renamed(settings):
     for name, value in settings.items():
         right = ALIASES.get(name, name)
         if right in new:
-            raise BadInput(f"{right} is given twice, once under another name ({', '.join(n for n in settings if ALIASES.get(n) == right)})")
+            raise BadInput(f"{right} is given twice: as {' and '.join(n for n in settings if ALIASES.get(n, n) == right)}")
         new[right] = value
     return new
 

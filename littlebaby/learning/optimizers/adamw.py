@@ -23,8 +23,9 @@ def state(spec, dtype):
     return dict(m=xp.zeros(n, dtype), v=xp.zeros(n, dtype), t=0)
 
 
-def step(flat, grad, state, spec, cfg, lr, workers=None):
-    """Update the trainable stretch of flat, and state, in place. grad: (trainable,), only read; lr: this step's learning rate"""
+def step(flat, grad, state, spec, cfg, lr, workers=None, runs=None):
+    """Update the trainable stretch of flat, and state, in place. grad: (trainable,), only read; lr: this step's learning rate;
+    runs: the stretches [(first, last), ...] to update, None for all"""
     state["t"] += 1
     b1, b2 = cfg.r_beta1, cfg.r_beta2
     # sqrt(v^) + eps = (sqrt(v) + eps root) / root: one pass over the numbers less
@@ -50,4 +51,4 @@ def step(flat, grad, state, spec, cfg, lr, workers=None):
         spare *= rate
         p -= spare
 
-    walk(grad.size, flat.dtype, update, workers)
+    walk([(0, grad.size)] if runs is None else runs, flat.dtype, update, workers)

@@ -38,4 +38,4 @@ def step(flat, grad, state, spec, cfg, lr, workers=None):
             xp.multiply(m, lr, out=spare)
         p -= spare
 
-    walk(grad.size, flat.dtype, update, workers)
+    walk([(0, grad.size)], flat.dtype, update, workers)

@@ -1,0 +1,182 @@
+"""Whole files or none: written under a temporary name, synced, renamed. What goes wrong is said in one sentence.
+
+Only the store calls what writes here.
+"""
+import errno
+import json
+import os
+import time
+from contextlib import contextmanager
+from math import isfinite
+from pathlib import Path
+from secrets import token_hex
+from shutil import rmtree
+
+from filelock import FileLock, Timeout
+
+from ..errors import BadInput
+
+TEMPORARY = ".part"
+MOST_JSON = 4 * 2**30                   # bytes; nothing littlebaby writes as JSON comes near
+ATTEMPTS = 20 if os.name == "nt" else 1  # Windows refuses to rename over a file that a virus scanner is reading
+
+REASONS = {
+    errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up", errno.EROFS: "the disk is read-only",
+    errno.EACCES: "permission is denied", errno.EPERM: "permission is denied", errno.ENAMETOOLONG: "the name is too long",
+    errno.ENOTDIR: "a part of the path is a file, not a folder", errno.EISDIR: "it is a folder", errno.ENOENT: "there is no such file",
+}
+
+
+@contextmanager
+def said(verb, path):
+    """An OSError inside becomes one sentence: cannot VERB PATH: the reason"""
+    try:
+        yield
+    except OSError as error:
+        reason = REASONS.get(error.errno or 0) or error.strerror or str(error)
+        raise BadInput(f"cannot {verb} {shortened(path)}: {reason}") from None
+    except ValueError as error:
+        if "null" not in str(error):
+            raise
+        raise BadInput(f"cannot {verb} {shortened(path)}: the name holds a null character") from None
+
+
+def shortened(path):
+    text = str(path)
+    return text if len(text) <= 200 else f"{text[:100]}...{text[-60:]}"
+
+
+@contextmanager
+def replacing(path):
+    """A temporary file beside `path` to write into; it takes the place of `path` when all went well, and is gone when not"""
+    temporary = path.with_name(f".{path.name[:180]}.{token_hex(4)}{TEMPORARY}")
+    try:
+        with said("write", path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            with open(temporary, "rb+") as file:
+                os.fsync(file.fileno())
+            rename(temporary, path)
+            if os.name != "nt":
+                sync_folder(path.parent)
+    finally:
+        if os.path.lexists(temporary):
+            temporary.unlink()
+
+
+def rename(temporary, path):
+    for attempt in range(ATTEMPTS):
+        try:
+            return os.replace(temporary, path)
+        except PermissionError:
+            if attempt == ATTEMPTS - 1:
+                raise
+            time.sleep(0.05)
+
+
+def sync_folder(folder):
+    """Makes the new name itself last"""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write(path, pieces):
+    """A file of these pieces of bytes"""
+    with replacing(path) as temporary, open(temporary, "xb") as file:
+        for piece in pieces:
+            file.write(piece)
+
+
+def write_json(path, data):
+    # a lone surrogate, as a terminal may hand over, becomes the escape that JSON has for it
+    write(path, [page(data).encode("utf-8", "backslashreplace")])
+
+
+def page(data):
+    """JSON for people too: every key on its own line, and every item of what it holds; deeper things stay on that line"""
+    line = lambda value: json.dumps(value, ensure_ascii=False, allow_nan=False)
+    entries = lambda value: [f"{line(k)}: {line(v)}" for k, v in value.items()] if isinstance(value, dict) else [line(v) for v in value]
+
+    def opened(value):
+        if not value or not isinstance(value, dict | list):
+            return line(value)
+        begin, end = "{}" if isinstance(value, dict) else "[]"
+        return f"{begin}\n  " + ",\n  ".join(entries(value)) + f"\n {end}"
+
+    return "{\n " + ",\n ".join(f"{line(k)}: {opened(v)}" for k, v in data.items()) + "\n}\n"
+
+
+def claim(path):
+    """Makes an empty file of this name; False where there is one already"""
+    with said("write", path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.open("x").close()
+        except FileExistsError:
+            return False
+    return True
+
+
+def remove(path):
+    """A file or a whole folder; a link goes, what it points to stays"""
+    with said("delete", path):
+        if path.is_dir() and not path.is_symlink():
+            rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def read_bytes(path):
+    with said("read", path):
+        return Path(path).read_bytes()
+
+
+def read_json(path):
+    """What a JSON file holds. BadInput: missing, too large, not UTF-8, damaged, or a number in it that is none"""
+    with said("read", path):
+        if path.stat().st_size > MOST_JSON:
+            raise BadInput(f"{path} is larger than {MOST_JSON / 2**30:.0f} GiB, more than a JSON file of littlebaby ever is")
+    return parse(read_bytes(path), path)
+
+
+def parse(data, where):
+    try:
+        return json.loads(data.decode("utf-8-sig"), parse_constant=not_a_number, parse_float=number)
+    except BadInput as error:
+        raise BadInput(f"{where} holds {error}, which is no number to go on with") from None
+    except json.JSONDecodeError as error:
+        cut = error.pos >= len(error.doc.rstrip()) or error.msg.startswith("Unterminated")
+        what = "is empty" if not data.strip() else "breaks off: it is truncated" if cut else f"is damaged: {error.msg.lower()}"
+        raise BadInput(f"{where} {what} (line {error.lineno}, column {error.colno})") from None
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{where} is damaged: the byte at {error.start} is not UTF-8") from None
+    except (ValueError, RecursionError):
+        raise BadInput(f"{where} is damaged: nested too deep, or a number too long") from None
+
+
+def not_a_number(word):
+    raise BadInput(word)
+
+
+def number(text):
+    value = float(text)
+    return value if isfinite(value) else not_a_number(text)
+
+
+@contextmanager
+def locked(path, sentence):
+    """Holds the lock file `path`; raises BadInput(sentence) where another process, or another part of this one, holds it"""
+    with said("lock", path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path, timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise BadInput(sentence) from None
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,398 @@
+"""The workspace: which file of which run lies where. Nothing else knows the names of folders, and nothing else writes.
+
+    inputs/NAME.txt                          texts to learn from
+    configs/config_GUID.json                 tokenizers/tokenizer_GUID.json
+    models/model_GUID.json (.safetensors)    models/checkpoint_GUID/
+    outputs/report_GUID.json                 outputs/completion_GUID[_time].json        outputs/chart_GUID.png
+A finetuned run is GUID_finetuned, the next one GUID_finetuned_2. Older files that misspell a name are found all the same.
+"""
+import os
+import re
+from contextlib import ExitStack, contextmanager
+from datetime import datetime, timezone
+from difflib import get_close_matches
+from hashlib import sha256
+from itertools import count
+from pathlib import Path
+from typing import NamedTuple
+from uuid import uuid4
+
+from ..errors import BadInput
+from . import disk, weights
+from .records import (
+    FILES,
+    HERE,
+    NAME,
+    VERSION,
+    Completion,
+    Config,
+    ConfigFile,
+    ModelFile,
+    Report,
+    TokenizerFile,
+    now,
+    read,
+    schemas,
+    shown,
+)
+
+PLACES = dict(
+    config="configs/config_{}.json", tokenizer="tokenizers/tokenizer_{}.json", model="models/model_{}.json",
+    weights="models/model_{}.safetensors", checkpoint="models/checkpoint_{}", lock="models/.lock_{}",
+    report="outputs/report_{}.json", completion="outputs/completion_{}.json", chart="outputs/chart_{}.png")
+FOLDERS = sorted({place.split("/")[0] for place in PLACES.values()})
+
+# a run's file, finished or left behind half-written, under its right name or an old spelling
+OF_A_RUN = re.compile(
+    rf"\.?(?:config|tokenizer|model|checkpoint|lock|report|completion|complation|chart)_({NAME.replace('finetuned', 'fine?t?uned')})"
+    rf"(?:_\d{{14}}(?:_\d+)?)?(?:\.json|\.safetensors|\.png)?(?:\.[0-9a-f]{{8}}\{disk.TEMPORARY})?")
+OLD_SPELLINGS = [("completion_", "complation_"), ("_finetuned", "_fineuned")]
+
+SAFETENSORS_FROM = 8_000_000            # parameters
+KEPT_CHECKPOINTS = 2
+NURSERY = "nursery.txt"
+
+
+class File(NamedTuple):
+    path: Path
+    bytes: int
+
+
+class Run(NamedTuple):
+    name: str
+    time: datetime
+    bytes: int
+    config: Config | None
+    report: Report | None
+    damaged: list[str]                  # a sentence for each file that cannot be read
+
+
+class Text(NamedTuple):
+    name: str
+    text: str
+    bytes: int
+    sha256: str
+
+
+class Workspace:
+    """A root folder and what lies in it; `path` None is LITTLEBABY_HOME or the current folder, "same" the current one"""
+
+    def __init__(self, path=None):
+        chosen = path or os.environ.get("LITTLEBABY_HOME") or "same"
+        self.root = Path.cwd() if str(chosen) == "same" else Path(chosen).expanduser()
+        with disk.said("use", self.root):
+            if self.root.exists() and not self.root.is_dir():
+                raise BadInput(f"{self.root} is a file; a workspace is a folder")
+
+    # names of runs
+
+    def new(self):
+        """The name of a run that does not exist yet"""
+        return str(uuid4())
+
+    def finetuned(self, name):
+        """The name of the next finetune of a run: GUID_finetuned, GUID_finetuned_2, ..."""
+        taken, base = self.names(), name[:36]
+        return next(n for i in count(1) if (n := f"{base}_finetuned" + (f"_{i}" if i > 1 else "")) not in taken)
+
+    def names(self):
+        """Every run that left a file here"""
+        return set(self.scan())
+
+    def resolve(self, word):
+        """The name of a run from its whole name, a unique beginning of 4 or more characters, or `last`"""
+        word = str(word)
+        if word == "last":
+            runs = self.list()
+            if not runs:
+                raise BadInput(f"there is no run in {self.root} yet; `littlebaby train` makes one")
+            return runs[-1].name
+        if re.search(r"[/\\\0]|\.\.", word):
+            raise BadInput(f"{shown(word)} has a path in it; a GUID is a name such as {uuid4()}")
+        head, _, tail = word.lower().partition("_")
+        if not re.fullmatch(f"{NAME}|[0-9a-f-]{{1,35}}(_finetuned(_[0-9]{{1,4}})?)?", word.lower()):
+            raise BadInput(f"{shown(word)} is no GUID: that is a uuid, the first 4 or more of its characters, or last")
+        if len(head) < 4:
+            raise BadInput(f"{shown(word)} is too short: give 4 or more characters of the GUID")
+        names = sorted(self.names())
+        found = [name for name in names if name.startswith(head) and name[37:] == tail]
+        if len(found) > 1:
+            raise BadInput(f"{word} fits {len(found)} runs: {', '.join(found[:5])}{', ...' if len(found) > 5 else ''}; "
+                           f"give more of its characters")
+        if not found:
+            near = get_close_matches(word, names, 3, 0) if names else []
+            raise BadInput(f"there is no run {word} in {self.root}; " + (f"the nearest are {', '.join(near)}" if near else
+                                                                         "there is none at all yet"))
+        return found[0]
+
+    # files of runs
+
+    def path(self, kind, name):
+        """Where a file of this kind lies: config, tokenizer, model, weights, checkpoint, lock, report, completion or chart"""
+        return self.root / PLACES[kind].format(name)
+
+    def existing(self, kind, name):
+        """The same, or a file under an old spelling where only that exists"""
+        right = self.path(kind, name)
+        spellings = [right.name]
+        for good, bad in OLD_SPELLINGS:
+            spellings += [spelling.replace(good, bad) for spelling in spellings]
+        return next((p for s in spellings if (p := right.with_name(s)).exists()), right)
+
+    def scan(self):
+        """{run: paths of all that it left}"""
+        found = {}
+        for folder in FOLDERS:
+            with disk.said("read", self.root / folder):
+                paths = sorted((self.root / folder).iterdir()) if (self.root / folder).is_dir() else []
+            for path in paths:
+                if match := OF_A_RUN.fullmatch(path.name):
+                    found.setdefault(re.sub("_fine?t?uned", "_finetuned", match[1]), []).append(path)
+        return found
+
+    def files(self, name):
+        """Every file and folder of one run with its size, and of no other"""
+        return [sized(path) for path in self.scan().get(name, []) if path.name != self.path("lock", name).name]
+
+    def list(self):
+        """Every run, the oldest first; a damaged file does not hide its run"""
+        runs = []
+        for name, paths in self.scan().items():
+            damaged = []
+
+            def attempt(load):
+                try:
+                    return load(name)
+                except BadInput as error:
+                    damaged.append(str(error))
+
+            head = attempt(self.load_config_file) if self.existing("config", name).exists() else None
+            report = attempt(self.load_report) if self.existing("report", name).exists() else None
+            time = head.time if head and head.time else datetime.fromtimestamp(min(p.lstat().st_mtime for p in paths), timezone.utc)
+            runs.append(Run(name, time, sum(sized(p).bytes for p in paths), head and head.config, report, damaged))
+        return sorted(runs, key=lambda run: (run.time, run.name))
+
+    def going(self, name, finetuned=False):
+        """What `delete` would remove"""
+        return [file for each in self.family(name, finetuned) for file in self.files(each)]
+
+    def delete(self, name, finetuned=False):
+        """Removes all files of a run and of no other, its finetunes too if asked; returns what went"""
+        family = self.family(name, finetuned)
+        going = self.going(name, finetuned)
+        with ExitStack() as locks:
+            for each in family:
+                locks.enter_context(self.lock(each))
+            for file in going:
+                disk.remove(file.path)
+        for each in family:
+            disk.remove(self.path("lock", each))
+        return going
+
+    def family(self, name, finetuned):
+        return [name] + [each for each in sorted(self.names()) if finetuned and each.startswith(f"{name}_finetuned")]
+
+    @contextmanager
+    def lock(self, name):
+        """Keeps a run to oneself; BadInput where another process has it"""
+        with disk.locked(self.path("lock", name), f"{name} is in use by another process; wait for its end or stop it"):
+            yield
+
+    # what the files hold
+
+    def save_config(self, name, config, base=""):
+        head = dict(version=VERSION, guid=name, base=base, time=now())
+        self.write("config", name, ConfigFile(**config.model_dump(), **head), first=[*head])
+
+    def load_config_file(self, name):
+        """The settings with the version that wrote them, the base and the time"""
+        return self.load("config", name)
+
+    def load_config(self, name):
+        return self.load_config_file(name).config
+
+    def save_tokenizer(self, name, record):
+        """`record`: a tokenizer's own to_json"""
+        self.write("tokenizer", name, TokenizerFile(guid=name, **record))
+
+    def load_tokenizer(self, name):
+        """The record that text.from_json reads; files of other systems are handed on as they are"""
+        path = self.existing("tokenizer", name)
+        data = disk.read_json(path)
+        if isinstance(data, dict) and "vocabilary" in data:
+            data["vocabulary"] = data.pop("vocabilary")
+        return read(TokenizerFile, data, path).model_dump() if isinstance(data, dict) and "kind" in data else data
+
+    def save_model(self, name, tensors, kinds, trainable, snapshot="auto"):
+        """The weights {name: array}, of the kinds {name: word}, trainable {name: bool}; `snapshot` auto, json, safetensors or lists"""
+        arrays = {n: weights.plain(a) for n, a in tensors.items()}
+        about = weights.describe(arrays, kinds, trainable)
+        if snapshot == "auto":
+            snapshot = "json" if about["parameters"].total < SAFETENSORS_FROM else "safetensors"
+        if snapshot == "json":
+            about["blocks"] = weights.blocks(arrays)
+        elif snapshot == "lists":
+            about["lists"] = {n: a.tolist() for n, a in arrays.items()}
+        else:
+            path = self.path("weights", name)
+            with disk.replacing(path) as temporary:
+                weights.save_safetensors(temporary, arrays, dict(guid=name))
+            about["file"] = path.name
+        self.write("model", name, ModelFile(guid=name, **about))
+
+    def load_model(self, name):
+        """({name: array}, manifest)"""
+        path = self.existing("model", name)
+        data = disk.read_json(path)
+        if isinstance(data, dict) and "format" not in data:
+            old = "a model of The Little Baby v0" if "wte_weight" in data else "no model that littlebaby wrote"
+            raise BadInput(f"{path} is {old}: it has no manifest, and this version cannot read it")
+        manifest = read(ModelFile, data, path)
+        if not manifest.file:
+            load = weights.from_blocks if manifest.blocks else weights.from_lists
+            return load(manifest, path), manifest
+        if Path(manifest.file).name != manifest.file or "\\" in manifest.file or ":" in manifest.file:
+            raise BadInput(f"{path} names its weights {shown(manifest.file)}; only a file beside it is read, never a path")
+        return weights.from_safetensors(manifest, path.with_name(manifest.file)), manifest
+
+    def save_report(self, name, report):
+        self.write("report", name, report)
+
+    def load_report(self, name):
+        return self.load("report", name)
+
+    def save_completion(self, name, completion, final=False):
+        """The text at the end of a training (`final`), or one of any number of others, named by its time; returns its path"""
+        path = self.path("completion", name)
+        if not final:
+            stem = f"{path.stem}_{completion.time:%Y%m%d%H%M%S}"
+            path = next(p for i in count(1) if disk.claim(p := path.with_name(f"{stem}{f'_{i}' if i > 1 else ''}.json")))
+        try:
+            disk.write_json(path, completion.model_dump(mode="json"))
+        finally:
+            if path.stat().st_size == 0:
+                disk.remove(path)
+        return path
+
+    def load_completion(self, name):
+        """The text at the end of a training"""
+        return self.load("completion", name)
+
+    def completions(self, name):
+        """Every text that a run has written, the oldest first; damaged files are left out"""
+        found = []
+        for file in self.files(name):
+            if file.path.name.startswith(("completion_", "complation_")):
+                try:
+                    found.append(read(Completion, disk.read_json(file.path), file.path))
+                except BadInput:
+                    continue
+        return sorted(found, key=lambda completion: completion.time)
+
+    def save_chart(self, name, png):
+        """`png`: the bytes of a picture"""
+        disk.write(self.path("chart", name), [png])
+
+    def write(self, kind, name, record, first=()):
+        data = record.model_dump(mode="json")
+        disk.write_json(self.path(kind, name), {key: data[key] for key in [*first, *data]})
+
+    def load(self, kind, name):
+        path = self.existing(kind, name)
+        return read(FILES[kind], disk.read_json(path), path)
+
+    # checkpoints: what an interrupted run goes on from
+
+    def save_checkpoint(self, name, arrays, meta):
+        """{name: array} and a JSON-able meta; the two newest are kept"""
+        folder = self.path("checkpoint", name)
+        old = checkpoints(folder)
+        number = int(old[-1].stem.rpartition("_")[2]) + 1 if old else 1
+        with disk.replacing(folder / f"state_{number:06d}.safetensors") as temporary:
+            weights.save_safetensors(temporary, {n: weights.plain(a) for n, a in arrays.items()}, meta)
+        for path in old[:-(KEPT_CHECKPOINTS - 1)]:
+            disk.remove(path)
+
+    def load_checkpoint(self, name):
+        """(arrays, meta) of the newest checkpoint that is whole, None where there is none; BadInput where all are damaged"""
+        failure = None
+        for path in reversed(checkpoints(self.path("checkpoint", name))):
+            try:
+                with disk.said("read", path):
+                    return weights.load_safetensors(path)
+            except BadInput as error:
+                failure = failure or error
+        if failure:
+            raise failure
+        return None
+
+    def remove_checkpoint(self, name):
+        disk.remove(self.path("checkpoint", name))
+
+    # texts
+
+    def inputs(self):
+        """The names that lie in inputs/"""
+        folder = self.root / "inputs"
+        return sorted(p.name for p in folder.iterdir() if p.is_file() and p.name[0] != ".") if folder.is_dir() else []
+
+    def input_path(self, where):
+        """The file that a path, or a name in inputs/ with or without .txt, means; the nursery is found even where inputs/ has none"""
+        here, inside = Path(str(where)).expanduser(), self.root / "inputs"
+        candidates = [here, inside / here, inside / f"{here}.txt"]
+        if str(where) in (NURSERY, Path(NURSERY).stem):
+            candidates += [HERE.parent / "text" / NURSERY, HERE.parents[1] / "inputs" / NURSERY]
+        with disk.said("read", where):
+            found = [p for p in candidates if p.exists()]
+        if not found:
+            names = self.inputs()
+            near = get_close_matches(str(where), names, 1, 0.5)
+            raise BadInput(f"there is no file {shown(str(where))}, neither as a path nor in {inside}"
+                           + (f"; there are {', '.join(names[:10])}" if names else "")
+                           + (f"; did you mean {near[0]}?" if near else ""))
+        if found[0].is_dir():
+            raise BadInput(f"{found[0]} is a folder; give one text file in it")
+        return found[0]
+
+    def read_text(self, where, encoding="utf-8"):
+        """The text of an input, with its name, size and sha256; a byte-order mark goes and line ends become \\n"""
+        path = self.input_path(where)
+        data = disk.read_bytes(path)
+        if not data:
+            raise BadInput(f"{path} is empty: there is nothing to learn from")
+        try:
+            text = data.decode(encoding).removeprefix("\ufeff")
+        except LookupError:
+            raise BadInput(f"--encoding {shown(encoding)} is no encoding; common ones are utf-8, utf-16, latin-1, cp1252") from None
+        except UnicodeDecodeError as error:
+            likely = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "latin-1" if encoding == "utf-8" else "utf-8"
+            raise BadInput(f"{path} is not {encoding}: byte {data[error.start]:#04x} at offset {error.start} does not belong there; "
+                           f"give --encoding, for example --encoding {likely}") from None
+        return Text(path.name, text.replace("\r\n", "\n").replace("\r", "\n"), len(data), sha256(data).hexdigest())
+
+    def write_input(self, name, pieces):
+        """inputs/NAME from pieces of text or bytes as they come; an input that is there already is never overwritten"""
+        if not re.fullmatch(r"[^/\\:*?\"<>|\0-\x1f.][^/\\:*?\"<>|\0-\x1f]{0,199}", name):
+            raise BadInput(f"{shown(name)} is no name for a file in inputs/")
+        path = self.root / "inputs" / name
+        if path.exists():
+            raise BadInput(f"{path} exists already; choose another name or delete it first")
+        disk.write(path, (piece.encode() if isinstance(piece, str) else piece for piece in pieces))
+        return path
+
+
+def sized(path):
+    """A file or folder with all its bytes"""
+    inside = path.rglob("*") if path.is_dir() and not path.is_symlink() else [path]
+    return File(path, sum(p.lstat().st_size for p in inside))
+
+
+def checkpoints(folder):
+    """The checkpoints in a folder, the oldest first"""
+    return sorted(folder.glob("state_*.safetensors"))
+
+
+def write_schemas():
+    """Writes schemas/ anew from the records"""
+    for name, schema in schemas().items():
+        disk.write_json(HERE / "schemas" / f"{name}.schema.json", schema)
