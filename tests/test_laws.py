@@ -13,7 +13,6 @@ from littlebaby.model.context import Context, variant, variants
 from littlebaby.model.gpt import post, pre
 from littlebaby.show import laws
 
-EXACT = 1e-6     # what the laws demand of a gradient
 CASES = laws.cases()
 LABELS = [f"{name}-{'-'.join(f'{k}={v}' for k, v in more.items()) or 'plain'}" for _, name, more in CASES]
 every = pytest.mark.parametrize("folder, name, more", CASES, ids=LABELS)
@@ -28,10 +27,10 @@ def narrow(monkeypatch):
 
 
 @every
-@pytest.mark.parametrize("how", [dict(), dict(size=3.0, x_size=2.0), dict(T=1)], ids=["ordinary", "large", "one token"])
+@pytest.mark.parametrize("how", laws.HOWS.values(), ids=laws.HOWS.keys())
 def test_gradient(folder, name, more, how, narrow):
     cfg = laws.config(folder, name, r_dropout=0.2, **more)
-    assert laws.gradient(variant(folder, name), cfg, **how) < EXACT
+    assert laws.gradient(variant(folder, name), cfg, **how) < laws.EXACT
 
 
 @every
@@ -78,7 +77,7 @@ def test_residual_steps(sequence):
         return y, lambda dy, g: backward(dy, g.norm, g.net)
 
     step = SimpleNamespace(params=lambda cfg: dict(norm=norm.params(cfg), net=network.params(cfg)), forward=forward)
-    assert laws.gradient(step, cfg) < EXACT
+    assert laws.gradient(step, cfg) < laws.EXACT
 
 
 MODELS = [dict(c_attention=a, c_network=n, c_position=pos, c_sequence=seq, b_tied=tied)
@@ -88,7 +87,7 @@ MODELS = [dict(c_attention=a, c_network=n, c_position=pos, c_sequence=seq, b_tie
 
 @pytest.mark.parametrize("settings", MODELS, ids=["-".join(map(str, m.values())) for m in MODELS])
 def test_whole_model(settings):
-    assert laws.model_gradient(laws.config(r_dropout=0.1, **settings)) < EXACT
+    assert laws.model_gradient(laws.config(r_dropout=0.1, **settings)) < laws.EXACT
 
 
 @pytest.mark.parametrize("attention", variants("attentions"))

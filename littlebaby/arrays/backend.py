@@ -99,6 +99,15 @@ def blas_threads(n):
         yield
 
 
+def peak_memory():
+    """The most memory this process has had, in bytes; None where the system does not tell"""
+    try:
+        import resource
+    except ImportError:
+        return None
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
 def describe():
     """One line about what computes: for reports and the first line of a run"""
     if not on_cpu():

@@ -58,7 +58,7 @@ class Evaluation:
     step: int
     tokens: int
     train_loss: float             # the mean since the last evaluation, with dropout
-    valid_loss: float
+    valid_loss: float | None      # None where there is no validation text: the newest weights then count as the best
     rate: float
     norm: float                   # of the last step
     clipped: float                # share of the steps since the last evaluation
@@ -111,11 +111,12 @@ def train(baby, state, batches, valid, stop=lambda: False, begins_with=None):
 
     def measure(rate, norm):
         recent = state.recent
-        valid_loss = evaluate(workers, baby.p, cfg, valid)
-        better = valid_loss < state.best_loss
+        valid_loss = evaluate(workers, baby.p, cfg, valid) if len(valid[0]) else None
+        better = valid_loss is None or valid_loss < state.best_loss
         state.waited = 0 if better else state.waited + 1
         if better:
-            state.best_loss, state.best_step, state.best_flat = valid_loss, state.step, baby.flat.copy()
+            state.best_step, state.best_flat = state.step, baby.flat.copy()
+            state.best_loss = float("inf") if valid_loss is None else valid_loss
         steps = max(recent["steps"], 1)
         event = Evaluation(state.step, state.tokens, recent["loss"] / steps, valid_loss, rate, norm, recent["clipped"] / steps,
                            state.skipped, recent["tokens"] / max(recent["seconds"], 1e-9), state.seconds, better, sample())

@@ -23,7 +23,8 @@ ATTEMPTS = 20 if os.name == "nt" else 1  # Windows refuses to rename over a file
 REASONS = {
     errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up", errno.EROFS: "the disk is read-only",
     errno.EACCES: "permission is denied", errno.EPERM: "permission is denied", errno.ENAMETOOLONG: "the name is too long",
-    errno.ENOTDIR: "a part of the path is a file, not a folder", errno.EISDIR: "it is a folder", errno.ENOENT: "there is no such file",
+    errno.ENOTDIR: "a part of the path is a file, not a folder", errno.EISDIR: "it is a folder",
+    errno.ENOENT: "there is no such file",
 }
 
 
@@ -35,10 +36,6 @@ def said(verb, path):
     except OSError as error:
         reason = REASONS.get(error.errno or 0) or error.strerror or str(error)
         raise BadInput(f"cannot {verb} {shortened(path)}: {reason}") from None
-    except ValueError as error:
-        if "null" not in str(error):
-            raise
-        raise BadInput(f"cannot {verb} {shortened(path)}: the name holds a null character") from None
 
 
 def shortened(path):
@@ -98,13 +95,13 @@ def write_json(path, data):
 def page(data):
     """JSON for people too: every key on its own line, and every item of what it holds; deeper things stay on that line"""
     line = lambda value: json.dumps(value, ensure_ascii=False, allow_nan=False)
-    entries = lambda value: [f"{line(k)}: {line(v)}" for k, v in value.items()] if isinstance(value, dict) else [line(v) for v in value]
 
     def opened(value):
-        if not value or not isinstance(value, dict | list):
-            return line(value)
-        begin, end = "{}" if isinstance(value, dict) else "[]"
-        return f"{begin}\n  " + ",\n  ".join(entries(value)) + f"\n {end}"
+        if isinstance(value, dict) and value:
+            return "{\n  " + ",\n  ".join(f"{line(k)}: {line(v)}" for k, v in value.items()) + "\n }"
+        if isinstance(value, list) and value:
+            return "[\n  " + ",\n  ".join(map(line, value)) + "\n ]"
+        return line(value)
 
     return "{\n " + ",\n ".join(f"{line(k)}: {opened(v)}" for k, v in data.items()) + "\n}\n"
 

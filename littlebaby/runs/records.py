@@ -210,7 +210,7 @@ def note(default, meaning, unit=""):
 
 
 # a number that was measured: null in the file where it came out as no number
-Number = Annotated[float | None, BeforeValidator(lambda value: None if value is None or not isfinite(value) else float(value))]
+Number = Annotated[float | None, BeforeValidator(lambda v: None if hasattr(v, "__float__") and not isfinite(v) else v)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
 Name = Annotated[str, Field(pattern=f"^{NAME}$")]

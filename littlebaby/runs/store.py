@@ -44,7 +44,7 @@ FOLDERS = sorted({place.split("/")[0] for place in PLACES.values()})
 
 # a run's file, finished or left behind half-written, under its right name or an old spelling
 OF_A_RUN = re.compile(
-    rf"\.?(?:config|tokenizer|model|checkpoint|lock|report|completion|complation|chart)_({NAME.replace('finetuned', 'fine?t?uned')})"
+    rf"\.?(?:config|tokenizer|model|checkpoint|report|completion|complation|chart)_({NAME.replace('tuned', 't?uned')})"
     rf"(?:_\d{{14}}(?:_\d+)?)?(?:\.json|\.safetensors|\.png)?(?:\.[0-9a-f]{{8}}\{disk.TEMPORARY})?")
 OLD_SPELLINGS = [("completion_", "complation_"), ("_finetuned", "_fineuned")]
 
@@ -147,12 +147,12 @@ class Workspace:
                 paths = sorted((self.root / folder).iterdir()) if (self.root / folder).is_dir() else []
             for path in paths:
                 if match := OF_A_RUN.fullmatch(path.name):
-                    found.setdefault(re.sub("_fine?t?uned", "_finetuned", match[1]), []).append(path)
+                    found.setdefault(match[1].replace("_fineuned", "_finetuned"), []).append(path)
         return found
 
     def files(self, name):
         """Every file and folder of one run with its size, and of no other"""
-        return [sized(path) for path in self.scan().get(name, []) if path.name != self.path("lock", name).name]
+        return [sized(path) for path in self.scan().get(name, [])]
 
     def list(self):
         """Every run, the oldest first; a damaged file does not hide its run"""
@@ -224,7 +224,7 @@ class Workspace:
         return read(TokenizerFile, data, path).model_dump() if isinstance(data, dict) and "kind" in data else data
 
     def save_model(self, name, tensors, kinds, trainable, snapshot="auto"):
-        """The weights {name: array}, of the kinds {name: word}, trainable {name: bool}; `snapshot` auto, json, safetensors or lists"""
+        """The weights {name: array}, with {name: kind} and {name: trainable or not}; `snapshot` as c_snapshot"""
         arrays = {n: weights.plain(a) for n, a in tensors.items()}
         about = weights.describe(arrays, kinds, trainable)
         if snapshot == "auto":
@@ -249,11 +249,13 @@ class Workspace:
             raise BadInput(f"{path} is {old}: it has no manifest, and this version cannot read it")
         manifest = read(ModelFile, data, path)
         if not manifest.file:
-            load = weights.from_blocks if manifest.blocks else weights.from_lists
+            load = weights.from_lists if manifest.lists else weights.from_blocks
             return load(manifest, path), manifest
-        if Path(manifest.file).name != manifest.file or "\\" in manifest.file or ":" in manifest.file:
+        if not re.fullmatch(r"[\w-][\w.-]*\.safetensors", manifest.file):
             raise BadInput(f"{path} names its weights {shown(manifest.file)}; only a file beside it is read, never a path")
-        return weights.from_safetensors(manifest, path.with_name(manifest.file)), manifest
+        beside = path.with_name(manifest.file)
+        with disk.said("read", beside):
+            return weights.from_safetensors(manifest, beside), manifest
 
     def save_report(self, name, report):
         self.write("report", name, report)
@@ -263,15 +265,17 @@ class Workspace:
 
     def save_completion(self, name, completion, final=False):
         """The text at the end of a training (`final`), or one of any number of others, named by its time; returns its path"""
-        path = self.path("completion", name)
-        if not final:
-            stem = f"{path.stem}_{completion.time:%Y%m%d%H%M%S}"
-            path = next(p for i in count(1) if disk.claim(p := path.with_name(f"{stem}{f'_{i}' if i > 1 else ''}.json")))
+        path, data = self.path("completion", name), completion.model_dump(mode="json")
+        if final:
+            disk.write_json(path, data)
+            return path
+        stem = f"{path.stem}_{completion.time:%Y%m%d%H%M%S}"
+        path = next(p for i in count(1) if disk.claim(p := path.with_name(f"{stem}_{i}.json" if i > 1 else f"{stem}.json")))
         try:
-            disk.write_json(path, completion.model_dump(mode="json"))
-        finally:
-            if path.stat().st_size == 0:
-                disk.remove(path)
+            disk.write_json(path, data)
+        except BaseException:
+            disk.remove(path)
+            raise
         return path
 
     def load_completion(self, name):
@@ -337,13 +341,13 @@ class Workspace:
         return sorted(p.name for p in folder.iterdir() if p.is_file() and p.name[0] != ".") if folder.is_dir() else []
 
     def input_path(self, where):
-        """The file that a path, or a name in inputs/ with or without .txt, means; the nursery is found even where inputs/ has none"""
+        """The file that a path means, or a name in inputs/ with or without .txt; the nursery is found everywhere"""
         here, inside = Path(str(where)).expanduser(), self.root / "inputs"
         candidates = [here, inside / here, inside / f"{here}.txt"]
         if str(where) in (NURSERY, Path(NURSERY).stem):
             candidates += [HERE.parent / "text" / NURSERY, HERE.parents[1] / "inputs" / NURSERY]
         with disk.said("read", where):
-            found = [p for p in candidates if p.exists()]
+            found = sorted((p for p in candidates if p.exists()), key=lambda p: p.is_dir())
         if not found:
             names = self.inputs()
             near = get_close_matches(str(where), names, 1, 0.5)
@@ -362,12 +366,12 @@ class Workspace:
             raise BadInput(f"{path} is empty: there is nothing to learn from")
         try:
             text = data.decode(encoding).removeprefix("\ufeff")
-        except LookupError:
-            raise BadInput(f"--encoding {shown(encoding)} is no encoding; common ones are utf-8, utf-16, latin-1, cp1252") from None
         except UnicodeDecodeError as error:
             likely = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "latin-1" if encoding == "utf-8" else "utf-8"
-            raise BadInput(f"{path} is not {encoding}: byte {data[error.start]:#04x} at offset {error.start} does not belong there; "
+            raise BadInput(f"{path} is not {encoding.upper()}: byte {data[error.start]:#04x} at offset {error.start} does not fit; "
                            f"give --encoding, for example --encoding {likely}") from None
+        except (LookupError, ValueError):
+            raise BadInput(f"--encoding {shown(encoding)} is no encoding; common ones are utf-8, utf-16, latin-1, cp1252") from None
         return Text(path.name, text.replace("\r\n", "\n").replace("\r", "\n"), len(data), sha256(data).hexdigest())
 
     def write_input(self, name, pieces):

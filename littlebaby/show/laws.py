@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from ..arrays import tree
+from ..errors import BadInput, nearest
 from ..model import gpt
 from ..model.context import Context, variant, variants
 from ..runs.records import Config
@@ -14,6 +15,9 @@ from ..runs.records import Config
 FOLDERS = ("attentions", "networks", "norms", "positions")
 KEYS = dict(attentions="c_attention", networks="c_network", norms="c_norm", positions="c_position")
 SMALL = dict(n_vocab=11, n_ctx=16, n_emb=8, head_size=8, n_heads=4, n_layers=2, r_hidden=1.5, norm_eps=1e-5, d_type="fp64")
+
+EXACT = 1e-6     # what the laws demand of a gradient
+HOWS = {"ordinary": {}, "large": dict(size=3.0, x_size=2.0), "one token": dict(T=1)}
 
 # settings with which a variant is tried besides its defaults; a new file needs none
 OPTIONS = dict(
@@ -28,6 +32,24 @@ OPTIONS = dict(
 def cases():
     """Every variant with every option: (folder, name, settings)"""
     return [(folder, name, more) for folder in FOLDERS for name in variants(folder) for more in [{}] + OPTIONS.get(name, [])]
+
+
+def verdicts(name):
+    """The laws' numbers for every option of one variant: [{"settings", "gradient", "decoding", "causality", "life", "kept"}, ...]
+
+    gradient: the worst relative error on ordinary and large inputs and at one token, dropout on; decoding: the largest difference between
+    cached and full; causality: the largest change that a later token causes; life: leaves without a gradient.
+    """
+    if name not in (known := sorted({each for _, each, _ in cases()})):
+        raise BadInput(nearest("variant", name, known))
+    rows = []
+    for folder, _, more in (case for case in cases() if case[1] == name):
+        cfg, dropping = (config(folder, name, r_dropout=rate, **more) for rate in (0.0, 0.2))
+        worst = max(gradient(variant(folder, name), dropping, **how) for how in HOWS.values())
+        row = dict(gradient=float(worst), decoding=float(decoding(cfg)), causality=float(causality(cfg)), life=life(cfg))
+        kept = worst < EXACT and row["decoding"] < 1e-10 and row["causality"] == 0 and not row["life"]
+        rows.append(dict(settings=more, **row, kept=bool(kept)))
+    return rows
 
 
 def config(folder=None, name=None, **more):

@@ -35,6 +35,7 @@ class Watcher:
 
 
 def line(event, floor):
-    """One evaluation in one line"""
-    above = f", {event.valid_loss / floor - 1:.0%} above the floor" if floor else ""
-    return f"step {event.step:>6,}   train {event.train_loss:.3f}   valid {event.valid_loss:.3f}{' *' if event.best else '  '}{above}"
+    """One evaluation in one line; a star marks the best so far"""
+    valid = "" if event.valid_loss is None else f"   valid {event.valid_loss:.3f}{' *' if event.best else '  '}"
+    above = f"   {event.valid_loss / floor:.2f} x the floor" if floor and valid else ""
+    return f"step {event.step:>6,}   train {event.train_loss:.3f}{valid}{above}"

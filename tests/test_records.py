@@ -1,0 +1,150 @@
+"""Settings: what is wrong is told at once and by name, 0 means its rule, schemas and presets are current, files say what they hold."""
+import json
+
+import numpy as np
+import pytest
+from jsonschema import Draft202012Validator
+
+from littlebaby.arrays import tree
+from littlebaby.errors import BadInput
+from littlebaby.model import gpt
+from littlebaby.runs.records import (
+    ALIASES,
+    FILES,
+    GROUPS,
+    HERE,
+    Completion,
+    Config,
+    ConfigFile,
+    Evaluation,
+    Report,
+    allowed,
+    keys,
+    limits,
+    preset,
+    presets,
+    read,
+    renamed,
+    schemas,
+)
+
+GUID = "0b2f8a52-7b0c-4f7e-9d3c-5a1f6f2f7c11"
+
+
+def sentence(call, *args, **named):
+    with pytest.raises(BadInput) as caught:
+        call(*args, **named)
+    return str(caught.value)
+
+
+def test_several_wrong_values_are_told_at_once():
+    said = sentence(Config, n_layers=0, c_attention="mah", n_lyers=3, r_dropout=2, s_warmup="atuo", c_tokenizer="cahr", n_emb=3.5,
+                    d_type="float32", zzz=1, b_tied="perhaps").splitlines()
+    assert sorted(said) == sorted([
+        "n_layers is 0; allowed is a whole number from 1 to 1,024; did you mean 1?",
+        "c_attention is 'mah'; allowed are " + ", ".join(allowed("c_attention")) + "; did you mean mha?",
+        "'n_lyers' is no setting; did you mean n_layers?",
+        "r_dropout is 2; allowed is a number from 0 to 0.99; did you mean 0.99?",
+        "s_warmup is 'atuo'; allowed is none, auto, a number of steps or a fraction between 0 and 1; did you mean auto?",
+        "c_tokenizer is 'cahr'; allowed is bpe, char, word or the path of a tokenizer.json; did you mean char?",
+        "n_emb is 3.5; allowed is a whole number from 1 to 65,536; did you mean 4?",
+        "d_type is 'float32'; allowed are fp32, fp64; did you mean fp32?",
+        "'zzz' is no setting; `littlebaby catalog` lists them all",
+        "b_tied is 'perhaps'; allowed is true or false"])
+
+
+@pytest.mark.parametrize("settings, said", [
+    (dict(n_heads=3), "n_heads is 3; allowed are divisors of head_size, 128; did you mean 2?"),
+    (dict(n_heads=6, head_size=120, n_kv_heads=4), "n_kv_heads is 4; allowed are divisors of n_heads, 6; did you mean 3?"),
+    (dict(head_size=28, c_position="rope"), "head_size is 28, which makes heads 7 wide, and rope turns pairs; "
+                                            "allowed are multiples of 8; did you mean 32?"),
+    (dict(n_ctx=1), "n_ctx is 1; allowed is a whole number from 2 to 1,048,576; did you mean 2?"),
+    (dict(r_learn=float("nan")), "r_learn is nan; allowed is a number from 1e-09 to 100"),
+    (dict(r_learn=float("inf")), "r_learn is inf; allowed is a number from 1e-09 to 100; did you mean 100?"),
+    (dict(s_warmup=1.5), "s_warmup is 1.5; allowed is none, auto, a number of steps or a fraction between 0 and 1"),
+    (dict(s_warmup=float("nan")), "s_warmup is nan; allowed is none, auto, a number of steps or a fraction between 0 and 1"),
+    (dict(lr=1, r_learn=2), "r_learn is given twice: as lr and r_learn"),
+    (dict(r_split=None), "r_split is None; allowed is a number from 0.01 to 1"),
+    (dict(c_norm="../../etc"), "c_norm is '../../etc'; allowed are " + ", ".join(allowed("c_norm")))])
+def test_a_wrong_value_names_what_is_right(settings, said):
+    assert sentence(Config, **settings) == said
+
+
+def test_zero_means_its_rule_and_follows_what_it_depends_on():
+    cfg = Config(n_emb=96, n_heads=12)
+    assert (cfg.head_size, cfg.n_kv_heads, cfg.hidden, cfg.norm_eps, cfg.head_width) == (96, 3, 384, 1e-5, 8)
+    assert cfg == Config(n_emb=96, n_heads=12, head_size=0, n_kv_heads=0, norm_eps=0)
+    wider = cfg.replace(n_emb=192, c_norm="rmsnorm")
+    assert (wider.head_size, wider.hidden, wider.norm_eps) == (192, 768, 1e-6)
+    assert Config(head_size=64).replace(n_emb=192).head_size == 64
+    assert Config(n_emb=9, n_heads=9).n_kv_heads == 1                  # the largest divisor of 9 that is at most 9 / 4
+    assert Config(s_hidden=100).hidden == 100 and Config(n_emb=8, r_hidden=1.5).hidden == 12
+    assert "n_layers is -1" in sentence(cfg.replace, n_layers=-1)
+    with pytest.raises(ValueError, match="frozen"):
+        cfg.n_emb = 3
+
+
+def test_old_names_are_read():
+    assert Config(s_head=64, dropout=0.5, lr=1e-3, num_epochs=2, n_embd=32, block_size=16) == Config(
+        head_size=64, r_dropout=0.5, r_learn=1e-3, n_epochs=2, n_emb=32, n_ctx=16)
+    assert renamed(dict(lr=1, seed=2)) == dict(r_learn=1, seed=2)
+    assert set(ALIASES.values()) <= set(Config.model_fields) and not set(ALIASES) & set(Config.model_fields)
+
+
+@pytest.mark.parametrize("given, held", [("none", "none"), ("auto", "auto"), (100, 100), (100.0, 100), ("100", 100), (0.1, 0.1), (0, 0)])
+def test_warm_up_is_a_word_steps_or_a_fraction(given, held):
+    assert Config(s_warmup=given).s_warmup == held and type(Config(s_warmup=given).s_warmup) is type(held)
+
+
+def test_numbers_of_numpy_are_numbers():
+    cfg = Config(n_layers=np.int64(3), r_learn=np.float64(0.5))
+    assert type(cfg.n_layers) is int and type(cfg.r_learn) is float
+
+
+def test_every_setting_says_what_it_is():
+    assert {key.group for key in keys()} == set(GROUPS) and len(keys()) == len(Config.model_fields)
+    for key in keys():
+        assert key.meaning.endswith(".") and key.allowed, key
+        field = Config.model_fields[key.name]
+        if field.annotation in (int, float):
+            least, most = limits(key.name)
+            assert least <= key.default <= most
+    assert allowed("c_schedule") == ["constant", "linear", "cosine", "wsd"] and allowed("n_layers") == []
+    assert {"mha", "gqa"} <= set(allowed("c_attention")) and {"adamw", "sgd"} <= set(allowed("c_optimizer"))
+
+
+def test_the_default_is_the_nursery():
+    assert Config(**preset("nursery")) == Config()
+    assert sentence(preset, "gpt3") == "preset is 'gpt3'; allowed are " + ", ".join(presets()) + "; did you mean gpt2?"
+
+
+@pytest.mark.parametrize("name, parameters", [("gpt2", 124_439_808), ("smollm2-135m", 134_515_008)])
+def test_a_preset_has_its_published_size(name, parameters):
+    assert tree.size(gpt.params(Config(**preset(name)))) == parameters
+
+
+def test_schemas_and_presets_are_current():
+    lie = {path.name.removesuffix(".schema.json"): json.loads(path.read_text("utf-8")) for path in (HERE / "schemas").iterdir()}
+    assert lie == json.loads(json.dumps(schemas())) and set(lie) == set(FILES)
+    for name, schema in lie.items():
+        Draft202012Validator.check_schema(schema)
+        for field, what in schema["properties"].items():
+            assert "description" in what or "$ref" in what, f"{name}.{field} does not say what it is"
+    for name, about in presets().items():
+        Draft202012Validator(lie["config"]).validate(preset(name))
+        assert about.endswith(".") and Config(**preset(name))
+
+
+def test_a_file_says_what_is_wrong_with_it():
+    assert sentence(read, ConfigFile, dict(n_layers=0, seed=1), "a.json").startswith("a.json: n_layers is 0; allowed is")
+    assert sentence(read, ConfigFile, [1], "a.json") == "a.json holds a list where an object belongs"
+    assert sentence(read, ConfigFile, dict(time="noon"), "a.json").startswith("a.json: time is 'noon': ")
+    assert sentence(read, Report, dict(guid="../x"), "r.json").startswith("r.json: guid is '../x': string should match pattern")
+    row = dict(step=1, tokens=2, train_loss="much")
+    assert sentence(read, Report, dict(guid=GUID, evaluations=[row]), "r.json").startswith("r.json: evaluations.0.train_loss is 'much': ")
+    assert "r.json: text is " in sentence(read, Completion, dict(guid=GUID), "r.json")
+
+
+def test_a_number_that_is_none_is_null():
+    row = Evaluation(step=1, tokens=2, norm=float("nan"), train_loss=np.float32("inf"), rate=np.float32(0.5))
+    assert (row.norm, row.train_loss, row.rate) == (None, None, 0.5)
