@@ -22,9 +22,9 @@ ATTEMPTS = 20 if os.name == "nt" else 1  # Windows refuses to rename over a file
 
 REASONS = {
     errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up", errno.EROFS: "the disk is read-only",
-    errno.EACCES: "permission is denied", errno.EPERM: "permission is denied", errno.ENAMETOOLONG: "the name is too long",
-    errno.ENOTDIR: "a part of the path is a file, not a folder", errno.EISDIR: "it is a folder",
-    errno.ENOENT: "there is no such file",
+    errno.EFBIG: "the file grows too large for this disk", errno.ENAMETOOLONG: "the name is too long",
+    errno.EACCES: "permission is denied", errno.EPERM: "permission is denied", errno.EISDIR: "it is a folder",
+    errno.ENOTDIR: "a part of the path is a file, not a folder", errno.ENOENT: "there is no such file",
 }
 
 

@@ -3,6 +3,7 @@
 What is read may come from a stranger: every size is compared before anything is allocated, every byte against its sha256.
 """
 import json
+import os
 import re
 from base64 import b64decode, b64encode
 from binascii import Error as NotBase64
@@ -134,7 +135,8 @@ def checked(arrays, manifest, where):
 def save_safetensors(path, arrays, meta):
     """Plain arrays and a JSON-able meta as one file; read back and compared, since a release of the library wrote views wrongly"""
     with damaged(path):
-        save_file(arrays, path, {"meta": json.dumps(meta), "sha256": digest(dict(sorted(arrays.items())))})
+        text = json.dumps(meta)
+        save_file(arrays, path, {"meta": text, "sha256": seal(arrays, text)})
         with safe_open(path, "numpy") as file:
             for name, a in arrays.items():
                 if not np.array_equal(raw(file.get_tensor(name)), raw(a)):
@@ -144,10 +146,17 @@ def save_safetensors(path, arrays, meta):
 def load_safetensors(path):
     """(arrays, meta) of a file that save_safetensors wrote"""
     with damaged(path), safe_open(path, "numpy") as file:
-        arrays, notes = {name: file.get_tensor(name) for name in sorted(file.keys())}, file.metadata() or {}
-    if digest(arrays) != notes.get("sha256"):
+        arrays, notes = {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
+    if seal(arrays, notes.get("meta", "")) != notes.get("sha256"):
         raise BadInput(f"{path} is damaged: its contents do not have the sha256 that it names")
     return arrays, json.loads(notes["meta"])
+
+
+def seal(arrays, text):
+    """The sha256 of a whole file: the text, and every array with its name, type and shape"""
+    arrays = dict(sorted(arrays.items()))
+    about = [text, [[name, a.dtype.str, list(a.shape)] for name, a in arrays.items()], digest(arrays)]
+    return sha256(json.dumps(about).encode()).hexdigest()
 
 
 @contextmanager
@@ -159,5 +168,5 @@ def damaged(path):
         raise BadInput(f"{path} is missing") from None
     except SafetensorError as error:
         if about := re.search(r"os error (\d+)", str(error)):
-            raise OSError(int(about[1]), "") from None
+            raise OSError(int(about[1]), os.strerror(int(about[1]))) from None
         raise BadInput(f"{path} is truncated or damaged: {str(error).lower()}") from None
