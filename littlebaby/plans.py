@@ -2,7 +2,6 @@
 
 The shell, Python and a notebook call these same functions. `path` is the workspace (None: LITTLEBABY_HOME or the current folder).
 """
-import json
 import platform
 import secrets
 import signal
@@ -28,7 +27,7 @@ from .learning.train import train as events
 from .runs import disk, records
 from .runs.fetch import fetch as download
 from .runs.store import Workspace
-from .show import charts
+from .show import catalog, charts
 from .show.laws import verdicts
 from .show.preflight import preflight as predict
 from .show.progress import Watcher
@@ -115,7 +114,7 @@ def configured(preset=None, config=None, settings=()):
 
 def device(cfg):
     """Make the run's device the one that arrays live on"""
-    backend.use(cfg.c_device)
+    backend.use(cfg.c_device, cfg.c_device_gpu_core, cfg.c_device_gpu_tensor)
     backend.keep_memory()
 
 
@@ -207,8 +206,9 @@ def finish(workspace, name, baby, state, report, reason, steps, source):
     if cfg.n_completion and reason in ("finished", "early stop"):
         completion = write(baby, name, "", Sampling(temperature=0.8), cfg.n_completion, seed=cfg.seed)
         workspace.save_completion(name, completion, final=True)
+    right = grammar.grammatical(completion.text) if completion and report.nursery_floor else None
     report = report.model_copy(update=dict(
-        ended=records.now(), stop_reason=reason, best_step=state.best_step,
+        marks=right and records.Marks(**right._asdict()), ended=records.now(), stop_reason=reason, best_step=state.best_step,
         best_valid_loss=state.best_loss if state.best_step else None, figures=figures(baby, state, report, completion, source)))
     workspace.save_report(name, report)
     workspace.save_chart(name, charts.chart(report, steps))
@@ -299,7 +299,7 @@ def save_state(workspace, name, baby, state, rows, origin):
     meta = dict(state=numbers, best_loss=state.best_loss if state.best_step else None, origin=origin,
                 optimizer={k: v for k, v in state.optimizer.items() if isinstance(v, int)},
                 rows=[row.model_dump(mode="json") for row in rows])
-    workspace.save_checkpoint(name, {k: backend.to_numpy(v) for k, v in arrays.items()}, dict(littlebaby=json.dumps(meta)))
+    workspace.save_checkpoint(name, {k: backend.to_numpy(v) for k, v in arrays.items()}, meta)
 
 
 def go_on(workspace, guid, input, progress, stop):
@@ -308,7 +308,7 @@ def go_on(workspace, guid, input, progress, stop):
     saved = workspace.load_checkpoint(name)
     if saved is None:
         raise BadInput(f"{name} has no checkpoint: it ended, or was interrupted before its first one")
-    arrays, meta = saved[0], json.loads(saved[1]["littlebaby"])
+    arrays, meta = saved
     cfg, report = workspace.load_config(name), workspace.load_report(name)
     source = workspace.read_text(input or meta["origin"]["input"], meta["origin"]["encoding"])
     if source.sha256 != report.input.sha256:
@@ -466,6 +466,11 @@ def preflight(input=None, preset=None, config=None, path=None, encoding="utf-8",
     tokenizer = tokenizer_for(cfg, source.text)
     trained, _ = split(tokenizer.encode(source.text), cfg, tokenizer.encode(tokenizer.begin))
     return predict(cfg.replace(n_vocab=tokenizer.size), len(trained), probe)
+
+
+def refill(page):
+    """Make the tables between a page's catalog marks anew"""
+    disk.write(Path(page), [catalog.filled(disk.read_bytes(Path(page)).decode()).encode()])
 
 
 def check(variant):

@@ -124,13 +124,24 @@ def test_a_preset_has_its_published_size(name, parameters):
     assert tree.size(gpt.params(Config(**preset(name)))) == parameters
 
 
+def plain(schema):
+    """Without what pydantic's versions say differently: references wrapped in allOf, leave that is given anyway, constants twice"""
+    if isinstance(schema, list):
+        return [plain(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    one = schema["allOf"][0] if len(schema.get("allOf", [])) == 1 else {}
+    needless = "allOf" if one else "enum" if "const" in schema else None
+    return {k: plain(v) for k, v in schema.items() if k != needless and (k, v) != ("additionalProperties", True)} | one
+
+
 def test_schemas_and_presets_are_current():
     lie = {path.name.removesuffix(".schema.json"): json.loads(path.read_text("utf-8")) for path in (HERE / "schemas").iterdir()}
-    assert lie == json.loads(json.dumps(schemas())) and set(lie) == set(FILES)
+    assert plain(lie) == plain(json.loads(json.dumps(schemas()))) and set(lie) == set(FILES)
     for name, schema in lie.items():
         Draft202012Validator.check_schema(schema)
         for field, what in schema["properties"].items():
-            assert "description" in what or "$ref" in what, f"{name}.{field} does not say what it is"
+            assert "description" in what, f"{name}.{field} does not say what it is"
     for name, about in presets().items():
         Draft202012Validator(lie["config"]).validate(preset(name))
         assert about.endswith(".") and Config(**preset(name))

@@ -22,14 +22,23 @@ class Module:
 xp = Module()
 
 
-def use(device="cpu"):
-    """Choose where arrays live: "cpu", "gpu", "auto" (the GPU if there is one) or a module with NumPy's names. Returns the choice."""
+def use(device="cpu", number=0, tensor=False):
+    """Choose where arrays live: "cpu", "gpu", "auto" (the GPU if there is one) or a module with NumPy's names. Returns the choice.
+
+    number: which GPU      tensor: let it multiply in tf32, about three digits
+    """
     module = numpy if device == "cpu" else device
     if device in ("gpu", "auto"):
+        os.environ["CUPY_TF32"] = str(int(tensor))
         module = gpu_module() or numpy
         if device == "gpu" and module is numpy:
             raise BadInput("c_device is 'gpu' and no GPU was found: install littlebaby[gpu] (CUDA 12) or littlebaby[gpu13] (CUDA 13), "
                            "or use c_device cpu")
+        if module is not numpy:
+            found = module.cuda.runtime.getDeviceCount()
+            if number >= found:
+                raise BadInput(f"c_device_gpu_core is {number}; allowed are 0 to {found - 1}, the GPUs of this machine")
+            module.cuda.Device(number).use()
     use.module = module
     return "cpu" if module is numpy else "gpu"
 

@@ -332,6 +332,14 @@ class Figures(BaseModel):
     overlap_share: Number = note(None, "Share of the completion's stretches of 50 characters found in the input.")
 
 
+class Marks(BaseModel):
+    """How much of the completion is right, where the text's grammar is known"""
+    model_config = STRICT
+    words: Share = note(..., "Share of its words that the nursery knows.")
+    sentences: Share = note(..., "Share of its sentences that stand where the story so far allows them.")
+    stories: Share = note(..., "Share of its stories that are right from beginning to end.")
+
+
 class Report(BaseModel):
     """outputs/report_GUID.json"""
     model_config = STRICT
@@ -351,6 +359,7 @@ class Report(BaseModel):
     best_valid_loss: Number = note(None, "Their validation loss.", "nats")
     stop_reason: str = note("", "finished, early stop, interrupted or not finite.")
     nursery_floor: Number = note(None, "Entropy of the input where it is known: no model can have a lower loss.", "nats per token")
+    marks: Marks | None = note(None, "How much of the completion is right, where the input is the nursery's.")
     environment: Environment | None = note(None, "Where it ran.")
     figures: Figures | None = note(None, "What it came to.")
 

@@ -1,0 +1,4 @@
+"""`python -m littlebaby` is the command `littlebaby`."""
+from .cli import main
+
+main()
