@@ -268,12 +268,18 @@ def cross_entropy(logits, targets):
 
 # attention
 
-def attention(q, k, v, scale, rate=0.0, rng=None):
+def distance(first, last, S):
+    """(last - first, S): how far each key lies before the queries at first ... last - 1; below 0 for keys after them"""
+    return xp.arange(first, last)[:, None] - xp.arange(S)
+
+
+def attention(q, k, v, scale, rate=0.0, rng=None, slopes=None):
     """o = softmax(scale q k', future masked) v: every query mixes the values of the keys it matches, none of them later than itself
 
     q (B, h, T, d)   k (B, n, S, d)   v (B, n, S, dv)   o (B, h, T, dv)       the last query stands beside the last key
-    The h/n query heads of a group share one key head; dropout `rate` falls on the mixing weights.
-    Vaswani et al. 2017, arXiv:1706.03762; groups: Ainslie et al. 2023, arXiv:2305.13245.
+    The h/n query heads of a group share one key head; dropout `rate` falls on the mixing weights; with `slopes` (h), constants of zero
+    or more, a score falls by its head's slope with every token between query and key.
+    Vaswani et al. 2017, arXiv:1706.03762; groups: Ainslie et al. 2023, arXiv:2305.13245; slopes: Press et al. 2021, arXiv:2108.12409.
     """
     (B, h, T, _), (n, S) = q.shape, k.shape[1:3]
     # a group's heads stand in one tall matrix: their key's gradient sums over them by itself
@@ -283,6 +289,8 @@ def attention(q, k, v, scale, rate=0.0, rng=None):
     # who looks at whom                                          (B, h, T, S)
     s, back_s = matmul(group(q * scale), k.swapaxes(-1, -2))
     s = apart(s)
+    if slopes is not None:
+        s -= slopes[:, None, None] * distance(S - T, S, S).astype(s.dtype)
     s[..., ~xp.tri(T, S, S - T, dtype=bool)] = -xp.inf
     a, back_a = softmax(s)
     a, back_drop = dropout(a, rate, rng)
