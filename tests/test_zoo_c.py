@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 from test_laws import narrow  # noqa: F401
 from test_laws_bite import broken
+from test_optimizers import CFG, Threads
 
 from littlebaby.arrays import kernels, ops, tree
 from littlebaby.errors import BadInput
+from littlebaby.learning.optimizers import lion
 from littlebaby.model import gpt
 from littlebaby.model.context import Context, variant
 from littlebaby.model.positions.alibi import prices
@@ -94,3 +96,41 @@ def test_a_broken_price_is_caught(old, new, law, monkeypatch):
     assert measure() < 1e-10
     monkeypatch.setattr(import_module("littlebaby.model.attentions.mha"), "attention", broken(kernels, old, new).attention)
     assert measure() > 1e-6
+
+
+# lion
+
+
+def test_lion_by_its_formula():
+    """A zero gradient at the start moves nothing; a direction may differ from the memory's; vectors do not decay"""
+    spec = dict(w=tree.Leaf((2,), "matrix"), b=tree.vector(2))
+    flat, memory = np.array([1.0, -2.0, 3.0, 4.0]), lion.state(spec, "f8")
+    p, m = flat.copy(), np.zeros(4)
+    turned = 0
+    for g in np.array([[1.0, -1.0, 0.5, 0.0], [-8.0, 3.0, -0.1, 2.0], [0.0, 0.0, 0.0, -0.1]]):
+        lion.step(flat, g, memory, spec, CFG, 0.1)
+        direction = np.sign(0.9 * m + 0.1 * g)
+        turned += (direction * m < 0).sum()
+        p = p * [0.99, 0.99, 1, 1] - 0.1 * direction
+        m = 0.95 * m + 0.05 * g
+        np.testing.assert_allclose(flat, p, rtol=1e-15)
+        np.testing.assert_allclose(memory["m"], m, rtol=1e-14)
+    assert turned == 2 and list(memory) == ["m"]
+
+
+def test_lion_shared_among_workers_bit_for_bit_and_frozen_leaves_stay():
+    spec = dict(a=tree.matrix(100, 301), gain=tree.vector(77), cold=tree.matrix(9, 9, train=False), bias=tree.vector(40000))
+    rng = np.random.default_rng(0)
+    n = tree.size(spec, train=True)
+    start = rng.standard_normal(tree.size(spec)).astype("f4")
+    alone, shared = start.copy(), start.copy()
+    memories = [lion.state(spec, "f4") for _ in range(2)]
+    for _ in range(3):
+        grad = rng.standard_normal(n).astype("f4")
+        grad.flags.writeable = False
+        lion.step(alone, grad, memories[0], spec, CFG, 1e-2)
+        lion.step(shared[:n], grad, memories[1], spec, CFG, 1e-2, Threads())
+    assert np.array_equal(alone, shared) and np.array_equal(memories[0]["m"], memories[1]["m"])
+    assert np.array_equal(alone[n:], start[n:]) and memories[0]["m"].dtype == np.float32
+    moved = np.abs(tree.views(spec, alone)["gain"] - tree.views(spec, start)["gain"]) / 1e-2
+    assert np.abs(moved - np.round(moved)).max() < 1e-3 and set(np.round(moved)) <= {1.0, 3.0}
