@@ -134,3 +134,53 @@ def test_lion_shared_among_workers_bit_for_bit_and_frozen_leaves_stay():
     assert np.array_equal(alone[n:], start[n:]) and memories[0]["m"].dtype == np.float32
     moved = np.abs(tree.views(spec, alone)["gain"] - tree.views(spec, start)["gain"]) / 1e-2
     assert np.abs(moved - np.round(moved)).max() < 1e-3 and set(np.round(moved)) <= {1.0, 3.0}
+
+
+# networks
+
+
+def logistic(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def test_gln_is_its_formula():
+    cfg = laws.config("networks", "gln")
+    s = laws.start(variant("networks", "gln"), cfg)
+    y, _ = variant("networks", "gln").forward(s.p, s.x, Context(cfg))
+    assert np.abs(y - (s.x @ s.p.w + s.p.b) * logistic(s.x @ s.p.u + s.p.c)).max() < 1e-12
+
+
+def test_ggl_is_its_formula():
+    """A loop over groups and numbers: number i of group g lands at place i G + g"""
+    cfg = laws.config("networks", "ggl", n_emb=6, n_groups_ggl=3)
+    s = laws.start(variant("networks", "ggl"), cfg)
+    w, want = tree.named(s.spec, s.flat), np.zeros_like(s.x)
+    for g in range(3):
+        part = s.x[..., 2 * g:2 * g + 2]
+        out = (part @ w[f"a{g}"]) * logistic(part @ w[f"u{g}"])
+        for i in range(2):
+            want[..., i * 3 + g] = out[..., i]
+    y, _ = variant("networks", "ggl").forward(s.p, s.x, Context(cfg))
+    assert np.abs(y - want).max() < 1e-12
+
+
+def test_ggl_of_one_group_is_gln_without_biases():
+    """Law 9"""
+    one, other = laws.config("networks", "ggl", n_groups_ggl=1), laws.config("networks", "gln", c_bias="none")
+    s = laws.start(variant("networks", "ggl"), one)
+    y, _ = variant("networks", "gln").forward(tree.views(variant("networks", "gln").params(other), s.flat), s.x, Context(other))
+    assert np.abs(y - variant("networks", "ggl").forward(s.p, s.x, Context(one))[0]).max() < 1e-12
+
+
+def test_groups_divide_the_width():
+    with pytest.raises(BadInput, match="n_groups_ggl is 3; allowed are divisors of n_emb, 8; did you mean 2"):
+        laws.config("networks", "ggl", n_groups_ggl=3)
+
+
+@pytest.mark.parametrize("name, old, new", [
+    ("gln", "return dx_a + dx\n", "return dx_a\n"), ("gln", "g.c += dc[0]", "g.c += 2 * dc[0]"),
+    ("ggl", "back_z(dz)", "back_z(da)"), ("ggl", ".reshape(B * T, n, G).transpose(2, 0, 1)", ".reshape(B * T, G, n).swapaxes(0, 1)")])
+def test_a_broken_network_is_caught(name, old, new):
+    layer = import_module(f"littlebaby.model.networks.{name}")
+    cfg = laws.config("networks", name, n_emb=6, n_groups_ggl=2)
+    assert laws.gradient(layer, cfg) < 1e-6 < laws.gradient(broken(layer, old, new), cfg)

@@ -160,6 +160,17 @@ def silu(x):
     return x * s, back
 
 
+def glu(a, z):
+    """y = a sigmoid(z)     Dauphin et al. 2016, arXiv:1612.08083"""
+    s, _ = sigmoid(z)
+
+    def back(dy):
+        da = dy * s
+        return da, da * a * (1 - s)
+
+    return a * s, back
+
+
 def swiglu(a, b):
     """y = silu(a) b        Shazeer 2020, arXiv:2002.05202"""
     s, _ = sigmoid(a)

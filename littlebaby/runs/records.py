@@ -108,6 +108,8 @@ class Config(BaseModel):
     n_eval: int = training(0, "Windows per evaluation; 0 means the whole validation split, exact and slower.", 0, 10**9, "windows")
     s_eval: int = training(0, "Steps between evaluations; 0 means twenty evaluations in all.", 0, 10**9, "steps")
     s_checkpoint: int = training(0, "Steps between checkpoints; 0 means one at each evaluation.", 0, 10**9, "steps")
+    b_gate: bool = model(True, "The gate of gln; without it the network is one matrix.")
+    n_groups_ggl: int = model(4, "Groups of ggl, divisors of n_emb; more are cheaper and know less of each other.", 1, 2**16)
     seed: int = training(0, "Where all randomness starts: the same seed gives the same run.", 0, 2**63 - 1)
 
     # data
@@ -175,6 +177,9 @@ class Config(BaseModel):
             pair = 2 * self.n_heads
             wrong.append(f"head_size is {self.head_size}, which makes heads {self.head_width} wide, and rope turns pairs; "
                          f"allowed are multiples of {pair}; did you mean {max(1, round(self.head_size / pair)) * pair}?")
+        if self.c_network == "ggl" and self.n_emb % self.n_groups_ggl:
+            wrong.append(f"n_groups_ggl is {self.n_groups_ggl}; allowed are divisors of n_emb, {self.n_emb}; "
+                         f"did you mean {closest(self.n_groups_ggl, divisors(self.n_emb))}?")
         if self.c_position == "alibi" and self.c_attention not in PRICED:
             wrong.append(f"c_attention is '{self.c_attention}', and alibi prices the scores of {' and '.join(PRICED)} only; "
                          f"did you mean c_position none?")

@@ -26,6 +26,8 @@ OPTIONS = dict(
     gqa=[dict(n_kv_heads=1), dict(n_kv_heads=2, c_position="rope"), dict(n_kv_heads=4, c_bias="all"),
          dict(n_kv_heads=2, c_position="alibi")],
     mlp=[dict(c_activation=a) for a in ("gelu_exact", "relu", "relu2", "silu")] + [dict(c_bias="none")],
+    gln=[dict(c_bias="none"), dict(b_gate=False), dict(b_gate=False, c_bias="none")],
+    ggl=[dict(n_groups_ggl=1), dict(n_groups_ggl=2), dict(n_emb=6, n_groups_ggl=2)],
     sinusoidal=[dict(n_emb=7)],
     swi=[dict(c_bias="all"), dict(s_hidden=5)],
 )
