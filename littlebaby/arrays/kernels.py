@@ -12,6 +12,7 @@ import numpy as np
 
 from . import ops
 from .backend import on_cpu
+from .tree import Lora
 
 CHUNK = 131072     # numbers of a chunk: half a megabyte of float32
 BLOCK = 64         # query rows of an attention block
@@ -77,6 +78,8 @@ def address(x):
 
 @twin
 def linear(x, w, b=None):
+    if isinstance(w, Lora):
+        return ops.adapted(x, w, b)
     x2 = ops.rows(x)
     y = np.matmul(x2, w)
     if b is not None:

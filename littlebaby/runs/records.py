@@ -110,6 +110,9 @@ class Config(BaseModel):
     s_checkpoint: int = training(0, "Steps between checkpoints; 0 means one at each evaluation.", 0, 10**9, "steps")
     b_gate: bool = model(True, "The gate of gln; without it the network is one matrix.")
     n_groups_ggl: int = model(4, "Groups of ggl, divisors of n_emb; more are cheaper and know less of each other.", 1, 2**16)
+    lora_rank: int = training(0, "Finetune adapters of this rank alone, the base frozen; 0 finetunes all weights.", 0, 2**16)
+    lora_alpha: float = training(0.0, "Strength of adapters, in proportion to lora_rank; 0 means twice lora_rank.", 0, 10**6)
+    lora_targets: str = training("*.att.*", "Matrices that get adapters: names or wildcards, separated by commas or spaces.")
     seed: int = training(0, "Where all randomness starts: the same seed gives the same run.", 0, 2**63 - 1)
 
     # data
@@ -169,6 +172,7 @@ class Config(BaseModel):
         self.fill("head_size", self.n_emb)
         self.fill("n_kv_heads", max(n for n in divisors(self.n_heads) if n <= max(1, self.n_heads // 4)))
         self.fill("norm_eps", 1e-5 if self.c_norm == "layernorm" else 1e-6)
+        self.fill("lora_alpha", 2.0 * self.lora_rank)
         wrong = []
         if self.head_size % self.n_heads:
             wrong.append(f"n_heads is {self.n_heads}; allowed are divisors of head_size, {self.head_size}; "

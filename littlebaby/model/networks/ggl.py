@@ -7,7 +7,7 @@ The shuffle deals every group's results out to all others, so that in the next l
 Cost O(B T D 2D / G).  Cache per token 0.
 Zhang et al. 2017 (ShuffleNet), arXiv:1707.01083; gates: Dauphin et al. 2016, arXiv:1612.08083.
 """
-from ...arrays import glu, matmul
+from ...arrays import glu, matmul, whole
 from ...arrays.tree import columns
 from ..context import residual_std
 
@@ -26,8 +26,9 @@ def forward(p, x, ctx):
     # every group its own map and gate                           (B, T, D) -> (G, B T, n), with (G, n, n)
     group = lambda w: w.reshape(n, G, n).swapaxes(0, 1)
     xs = x.reshape(B * T, G, n).swapaxes(0, 1)
-    a, back_a = matmul(xs, group(p.a))
-    z, back_z = matmul(xs, group(p.u))
+    (wa, back_wa), (wu, back_wu) = whole(p.a), whole(p.u)
+    a, back_a = matmul(xs, group(wa))
+    z, back_z = matmul(xs, group(wu))
     y, back_y = glu(a, z)
 
     # the shuffle                                                (G, B T, n) -> (B T, n, G) -> (B, T, D)
@@ -39,8 +40,8 @@ def forward(p, x, ctx):
         dx_z, dw_z = back_z(dz)
 
         apart = lambda dw: dw.swapaxes(0, 1).reshape(n, D)       # (G, n, n) -> (n, D)
-        g.a += apart(dw_a)
-        g.u += apart(dw_z)
+        g.a += back_wa(apart(dw_a))
+        g.u += back_wu(apart(dw_z))
         return (dx_a + dx_z).swapaxes(0, 1).reshape(B, T, D)
 
     return y, backward
