@@ -467,6 +467,8 @@ def in_words(name):
         return "none, auto, a number of steps or a fraction between 0 and 1"
     if name == "c_tokenizer":
         return "bpe, char, word or the path of a tokenizer.json"
+    if name == "lora_targets":
+        return "names or wildcards such as *.att.*, blocks.0.net.up"
     if words := allowed(name):
         return ", ".join(words)
     kind = Config.model_fields[name].annotation
