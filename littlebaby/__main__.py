@@ -1,4 +1,5 @@
-"""`python -m littlebaby` is the command `littlebaby`."""
+"""`python -m littlebaby` is `littlebaby`."""
 from .cli import main
 
-main()
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,291 +1,376 @@
-"""The plans from a shell. Every setting is an option; progress goes to stderr, results to stdout, with --json as one object.
+"""The plans from a shell: `littlebaby PLAN --any_config_key VALUE ...`, each command a few lines around the function of the same name.
 
-Exit codes: 0 done, 1 failed run, 2 wrong use, 130 interrupted with everything saved.
+A command returns an Answer: what --json prints, and what people read. Progress and complaints go to stderr. Exit codes: 0 done,
+1 failed, 2 wrong use, 130 interrupted.
 """
-import json as js
+import json as jsons
+import os
 import sys
-from dataclasses import asdict
-from inspect import Parameter as Argument
-from inspect import signature
+import textwrap
+from dataclasses import asdict, dataclass, make_dataclass
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Optional
+from shutil import get_terminal_size
+from typing import Annotated, Any, NamedTuple
 
-from cyclopts import App, Group, Parameter
-from cyclopts.exceptions import CycloptsError
+from cyclopts import App, CycloptsError, Group, Parameter
 
 from . import plans
 from .errors import BadInput, RunFailed
-from .runs import records
-from .show import card, catalog, preflight
+from .runs import disk, records
+from .show.words import columns, size
 
-app = App("littlebaby", version=records.VERSION, help="A whole GPT, forward and backward, written by hand: train one, take it apart.\n\n"
-          "`littlebaby train` learns the embedded nursery and writes stories; `littlebaby COMMAND --help` tells more.")
+WELCOME = """littlebaby: a whole GPT, forward and backward, written by hand.
 
-Path_ = Annotated[Optional[str], Parameter(name="--path", help="The workspace: where inputs, models and outputs lie.")]
-Json = Annotated[bool, Parameter(name="--json", negative=(), help="Print one machine-readable object and nothing else.")]
-Quiet = Annotated[bool, Parameter(name="--quiet", negative=(), help="No progress.")]
+  littlebaby train                              learn the nursery's stories, in two minutes
+  littlebaby train --input my.txt --n_layers 6  learn a text of yours
+  littlebaby inference last --prompt "Once"     let the newest one write
+  littlebaby info last                          see what it came to
+  littlebaby list                               all of them
 
-
-def with_settings(command):
-    """The command with every config key as an option, under its name with underscores or dashes, grouped and explained"""
-    own = [p for p in signature(command).parameters.values() if p.kind != Argument.VAR_KEYWORD]
-    groups = {name: Group(f"Settings: {name}", sort_key=1 + i) for i, name in enumerate(records.GROUPS)}
-    options = [Argument(key.name, Argument.KEYWORD_ONLY, default=None, annotation=Annotated[Optional[str], Parameter(
-        name=(f"--{key.name}", f"--{key.name.replace('_', '-')}"), group=groups[key.group], show_default=False,
-        help=f"{key.meaning} {key.allowed}; {key.default}.")]) for key in records.keys()]
-    command.__signature__ = signature(command).replace(parameters=own + options)
-    return command
+`littlebaby --help` names every command, `littlebaby train --help` every setting."""
 
 
-def show(json, record, text):
-    """The result on stdout, as an object or as text"""
-    print(js.dumps(record, ensure_ascii=False) if json else text)
+class Answer(NamedTuple):
+    data: Any           # of plain types: what --json prints
+    text: str           # what people read
+    code: int = 0
 
 
-def summary(run):
-    """What a script wants to know of a run"""
-    report = run.report
-    return dict(guid=run.guid, stop_reason=report.stop_reason, best_step=report.best_step, best_valid_loss=report.best_valid_loss,
-                nursery_floor=report.nursery_floor, tokens=report.figures.tokens, seconds=report.figures.seconds,
-                completion=run.completion.text if run.completion else "")
+# options: those of every command, and one for every setting
+
+def show(console, _options, panel):
+    """A group of options or commands in the help: name and meaning in two columns"""
+    wide = 24
+    if panel.entries:
+        print(f"{panel.title}:", file=console.file)
+    for entry in panel.entries:
+        name = entry.positional_label or next(iter(entry.positive_names + entry.positive_shorts), "")
+        meaning = "".join(segment.text for segment in console.render(entry.description or ""))
+        default = f" [{entry.default}]" if entry.default else ""
+        lines = textwrap.wrap(f"{' '.join(meaning.split())}{default}", max(30, get_terminal_size().columns - wide - 4))
+        gap = [""] if len(name) >= wide else []
+        print(f"  {name:<{wide}}" + f"\n{'':<{wide + 2}}".join(gap + lines), file=console.file)
+    print(file=console.file)
 
 
-def ended(run, json):
-    """A finished run's card, or how to go on with an interrupted one"""
-    show(json, summary(run), card.card(plans.info(run.guid, run.root)))
+flat = Parameter(name="*")
+groups = {name: Group(f"Settings: {name}", sort_key=i + 1) for i, name in enumerate(records.GROUPS)}
+
+
+def option(key):
+    """A setting as an option, under its own name and with hyphens; what it may be is checked where all settings are"""
+    default = str(key.default).lower() if isinstance(key.default, bool) else key.default
+    return Annotated[str | None, Parameter(name=(f"--{key.name}", f"--{key.name.replace('_', '-')}"), group=groups[key.group],
+                                           help=f"{key.meaning} [{default}]", show_default=False)]
+
+
+Settings = make_dataclass("Settings", [(key.name, option(key), None) for key in records.keys()], kw_only=True,
+                          namespace=dict(__module__=__name__))
+
+
+@dataclass(kw_only=True)
+class Common:
+    path: Annotated[str | None, Parameter(help="The workspace [LITTLEBABY_HOME, or the current folder].")] = None
+    json: Annotated[bool, Parameter(help="Print one object for machines, and nothing else.")] = False
+
+
+Chosen = Annotated[Settings, flat]
+Everywhere = Annotated[Common, flat]
+Others = Annotated[str, Parameter(show=False)]        # names that are no option's: older names of settings, and mistakes
+Text = Annotated[str, Parameter(allow_leading_hyphen=True)]
+OPTIONS = ("input", "preset", "config", "resume", "encoding", "quiet", "path", "json")
+
+app = App(name="littlebaby", help=WELCOME.splitlines()[0], version=records.VERSION, help_formatter=show, help_format="plaintext",
+          default_parameter=Parameter(negative=(), name_transform=str, show_default=lambda value: "" if value in ("", False) else value))
+
+
+def chosen(settings, others):
+    """The settings that were given, numbers as numbers. BadInput: a name that is nearly an option's"""
+    others = {name.replace("-", "_"): value for name, value in others.items()}
+    for name in others:
+        near = get_close_matches(name, [*OPTIONS, *records.Config.model_fields, *records.ALIASES], 1, 0.6)
+        if near and near[0] in OPTIONS:
+            raise BadInput(f"--{name} is no option; did you mean --{near[0]}?")
+    given = {name: value for name, value in vars(settings).items() if value is not None}
+    return {name: number(name, value) for name, value in (given | others).items()}
+
+
+def number(name, value):
+    """A setting's text as a number where it is to be one; what is none stays as it is, for Config to refuse"""
+    field = records.Config.model_fields.get(records.ALIASES.get(name, name))
+    for kind in (int, float) if field and field.annotation is not str else ():
+        try:
+            return kind(value)
+        except ValueError:
+            continue
+    return value
+
+
+# the five plans
+
+@app.command
+def train(input: str | None = None, *, preset: str | None = None, config: str | None = None, resume: str | None = None,
+          encoding: str = "utf-8", quiet: bool = False, settings: Chosen = Settings(), common: Everywhere = Common(), **others: Others):
+    """Train a baby on a text and keep it; with no argument at all, on the nursery.
+
+    Args:
+        input: A text file, or the name of one in inputs/ [nursery].
+        preset: A named set of settings; `littlebaby catalog presets` lists them [nursery].
+        config: A JSON file of settings, applied over the preset.
+        resume: An interrupted run to go on with: its GUID, or last.
+        encoding: How the text's bytes are to be read.
+        quiet: No progress and no samples on the way.
+    """
+    run = plans.train(input, preset, config, common.path, resume, encoding, not quiet, **chosen(settings, others))
+    return trained(run, common)
+
+
+@app.command
+def finetune(guid: str, *, input: str | None = None, encoding: str = "utf-8", quiet: bool = False, settings: Chosen = Settings(),
+             common: Everywhere = Common(), **others: Others):
+    """Go on training a run's baby on another text, under a new name; the old one stays.
+
+    Args:
+        guid: The run: its GUID, the first 4 or more characters of it, or last.
+        input: A text file, or the name of one in inputs/.
+        encoding: How the text's bytes are to be read.
+        quiet: No progress and no samples on the way.
+    """
+    return trained(plans.finetune(guid, input, common.path, encoding, not quiet, **chosen(settings, others)), common)
+
+
+def trained(run, common):
+    """What train and finetune answer: the card, or how to go on"""
+    data = dict(guid=run.guid, workspace=str(run.root), config=plain(run.config), report=plain(run.report),
+                completion=run.completion and plain(run.completion))
     if run.report.stop_reason == "interrupted":
-        print(f"interrupted and saved; go on with: littlebaby train --resume {run.guid}", file=sys.stderr)
-        return 130
-    return 0
+        tell(f"interrupted, and saved: `littlebaby train --resume {run.guid[:8]}` goes on")
+        return Answer(data, "", 130)
+    return Answer(data, "" if common.json else card(run.guid, run.root))
+
+
+def card(guid, path):
+    from .show.card import card
+
+    return card(plans.info(guid, path))
 
 
 @app.command
-@with_settings
-def train(*, input: Optional[str] = None, preset: Optional[str] = None, config: Optional[str] = None, resume: Optional[str] = None,
-          encoding: str = "utf-8", path: Path_ = None, json: Json = False, quiet: Quiet = False, **settings):
-    """Train a baby on a text and keep it.
+def inference(guid: str = "last", *, prompt: Text = "", max_tokens: int = 200, temperature: float = 0.8, top_k: int = 0, top_p: float = 1.0,
+              min_p: float = 0.0, repetition_penalty: float = 1.0, stop: list[Text] | None = None, seed: int | None = None,
+              samples: int = 1, stream: bool = False, common: Everywhere = Common()):
+    """Let a run's baby write. What acts on the choice acts in the order of this list.
 
-    Parameters
-    ----------
-    input
-        A text file, or the name of one in inputs/; without it the nursery.
-    preset
-        A named set of settings; `littlebaby catalog` lists them.
-    config
-        A JSON file of settings.
-    resume
-        The GUID of an interrupted run, or last.
-    encoding
-        Of the text file.
+    Args:
+        guid: The run: its GUID, the first 4 or more characters of it, or last.
+        prompt: What to go on from; empty begins a document.
+        max_tokens: Most tokens to write.
+        repetition_penalty: Divides the chance of tokens that were there already; 1 leaves it.
+        temperature: Below 1 surer, above 1 wilder, 0 always the likeliest.
+        top_k: Choose among that many; 0 among all.
+        top_p: Choose among the likeliest that together have this chance.
+        min_p: Choose among those at least this likely, measured by the likeliest.
+        stop: A text that ends the writing; may be given several times.
+        seed: The same seed writes the same text; drawn anew where none is given.
+        samples: How many texts to write.
+        stream: Show every piece as it comes.
     """
-    return ended(plans.train(input, preset, config, path, resume, encoding, not quiet, **given(settings)), json)
-
-
-@app.command
-@with_settings
-def finetune(guid: str, *, input: Optional[str] = None, encoding: str = "utf-8", path: Path_ = None, json: Json = False, quiet: Quiet = False,
-             **settings):
-    """Go on training a run's baby on another text, under a new name.
-
-    Parameters
-    ----------
-    guid
-        The run: its GUID, the first 4 or more characters of it, or last.
-    input
-        A text file, or the name of one in inputs/.
-    encoding
-        Of the text file.
-    """
-    return ended(plans.finetune(guid, input, path, encoding, not quiet, **given(settings)), json)
-
-
-@app.command
-def inference(guid: str = "last", *, prompt: str = "", max_tokens: int = 200, temperature: float = 0.8, top_k: int = 0, top_p: float = 1.0,
-              min_p: float = 0.0, repetition_penalty: float = 1.0, stop: Optional[list[str]] = None, seed: Optional[int] = None,
-              samples: int = 1, stream: bool = True, path: Path_ = None, json: Json = False):
-    """Let a run's baby write.
-
-    Parameters
-    ----------
-    guid
-        The run: its GUID, the first 4 or more characters of it, or last.
-    prompt
-        What to go on from; empty begins a document.
-    max_tokens
-        Most tokens to write.
-    temperature
-        Below 1 surer, above 1 wilder, 0 always the likeliest.
-    top_k
-        Choose among that many; 0 among all.
-    top_p
-        Choose among the likeliest that together have this chance.
-    min_p
-        Choose among those at least this likely, measured by the likeliest.
-    repetition_penalty
-        Above 1 repeats less.
-    stop
-        A text that ends the writing; may be given several times.
-    seed
-        The same seed writes the same text.
-    samples
-        How many texts.
-    stream
-        Show the text as it comes.
-    """
-    live = stream and samples == 1 and not json
-    tell = (lambda piece: print(piece, end="", flush=True)) if live else None
-    if live:
-        print(prompt, end="", flush=True)
-    done = plans.inference(guid, prompt, max_tokens, temperature, top_k, top_p, min_p, repetition_penalty, stop or (), seed, samples, tell,
-                           path)
+    pieces = stream and not common.json and (lambda piece: print(piece, end="", flush=True))
+    if pieces:
+        pieces(prompt)
+    done = plans.inference(guid, prompt, max_tokens, temperature, top_k, top_p, min_p, repetition_penalty, stop or (), seed, samples,
+                           pieces or None, common.path)
     if done.replaced:
-        said = ", ".join(f"{symbol!r} read as {by!r}" if by else f"{symbol!r} left out" for symbol, by in done.replaced.items())
-        print(f"unknown to this baby: {said}", file=sys.stderr)
+        tell("unknown to this baby: " + ", ".join(f"{old!r} read as {new!r}" if new else f"{old!r} left out"
+                                                  for old, new in done.replaced.items()))
     texts = done.samples or [done.text]
-    show(json, done.model_dump(mode="json"), "" if live else "\n\n---\n\n".join(prompt + text for text in texts))
+    return Answer(plain(done), "" if pieces else "\n\n---\n\n".join(prompt + text for text in texts))
 
 
 @app.command
-def delete(guid: str, *, finetuned: bool = False, yes: Annotated[bool, Parameter(negative=())] = False, path: Path_ = None, json: Json = False):
-    """Remove all files of a run and of no other.
+def delete(guid: str, *, finetuned: bool = False, yes: bool = False, common: Everywhere = Common()):
+    """Remove all files of a run, and of no other.
 
-    Parameters
-    ----------
-    guid
-        The run: its GUID, the first 4 or more characters of it, or last.
-    finetuned
-        Its finetunes too.
-    yes
-        Do not ask.
+    Args:
+        guid: The run: its GUID, the first 4 or more characters of it, or last.
+        finetuned: Its finetunes, too.
+        yes: Ask nothing.
     """
-    gone = plans.delete(guid, path, finetuned, yes, ask=lambda question: (print(question, end="", file=sys.stderr), input())[1])
-    show(json, dict(deleted=gone), "\n".join(f"deleted {file}" for file in gone) or "nothing deleted")
+    gone = plans.delete(guid, common.path, finetuned, yes, ask)
+    return Answer(dict(deleted=gone), f"{len(gone)} files deleted" if gone else "nothing deleted")
+
+
+def ask(question):
+    print(question, end="", file=sys.stderr, flush=True)
+    answer = sys.stdin.readline()
+    if not answer:
+        tell("")
+        raise BadInput("nobody answered; --yes deletes without asking")
+    return answer
 
 
 @app.command
-def info(guid: str = "last", *, path: Path_ = None, json: Json = False):
-    """The card of a run: what it is, what it came to, what it writes.
+def info(guid: str = "last", *, common: Everywhere = Common()):
+    """The card of a run: what it is, what it learned from, what it came to, which files it has.
 
-    Parameters
-    ----------
-    guid
-        The run: its GUID, the first 4 or more characters of it, or last.
+    Args:
+        guid: The run: its GUID, the first 4 or more characters of it, or last.
     """
-    record = plans.info(guid, path)
-    show(json, record, card.card(record))
+    return Answer(plans.info(guid, common.path), "" if common.json else card(guid, common.path))
 
+
+# companions
 
 @app.command(name="list")
-def list_(*, path: Path_ = None, json: Json = False):
-    """All runs of a workspace."""
-    runs = plans.runs(path)
-    show(json, dict(runs=[dict(guid=run.name, time=run.time.isoformat(), bytes=run.bytes, damaged=run.damaged,
-                               best_valid_loss=run.report and run.report.best_valid_loss) for run in runs]), card.listing(runs))
+def list_(*, common: Everywhere = Common()):
+    """Every run of the workspace, the oldest first."""
+    from .show.card import shelf
+
+    runs = plans.runs(common.path)
+    rows = [dict(guid=run.name, time=run.time.isoformat(), bytes=run.bytes, config=run.config and plain(run.config),
+                 stop_reason=run.report and run.report.stop_reason, best_valid_loss=run.report and run.report.best_valid_loss,
+                 damaged=run.damaged) for run in runs]
+    return Answer(dict(runs=rows), shelf(runs))
 
 
 @app.command
-def fetch(name: str, *, path: Path_ = None, json: Json = False):
+def fetch(name: str, *, common: Everywhere = Common()):
     """Bring a text into inputs/.
 
-    Parameters
-    ----------
-    name
-        tinyshakespeare, or the URL of a text.
+    Args:
+        name: tinyshakespeare, a URL (#sha256=... at its end is checked), or a text file of NLTK's or Kaggle's on this machine.
     """
-    where = plans.fetch(name, path)
-    show(json, dict(path=str(where)), str(where))
+    return brought(plans.fetch(name, common.path))
 
 
 @app.command
-def nursery(*, size: str = "300kB", seed: int = 0, path: Path_ = None, json: Json = False):
-    """Write nursery stories, a text whose entropy is known, into inputs/.
+def nursery(text_size: Annotated[str, Parameter(name=("--size",))] = "300kB", *, seed: int = 0, common: Everywhere = Common()):
+    """Write stories of known entropy into inputs/.
 
-    Parameters
-    ----------
-    size
-        300kB, 10MB, 1GB.
-    seed
-        Other seeds tell other stories.
+    Args:
+        text_size: How much: 300kB, 10MB, 1GB.
+        seed: Which stories.
     """
-    where = plans.nursery(size, seed, path)
-    show(json, dict(path=str(where)), str(where))
+    return brought(plans.nursery(text_size, seed, common.path))
 
 
-@app.command(name="preflight")
-@with_settings
-def preflight_(*, input: Optional[str] = None, preset: Optional[str] = None, config: Optional[str] = None, encoding: str = "utf-8",
-               path: Path_ = None, json: Json = False, **settings):
-    """What a training would cost: parameters, minutes on this machine, memory, arithmetic.
-
-    Parameters
-    ----------
-    input
-        A text file, or the name of one in inputs/; without it the nursery.
-    preset
-        A named set of settings.
-    config
-        A JSON file of settings.
-    encoding
-        Of the text file.
-    """
-    plan = plans.preflight(input, preset, config, path, encoding, **given(settings))
-    show(json, asdict(plan), preflight.table(plan))
+def brought(path):
+    return Answer(dict(path=str(path), bytes=path.stat().st_size), f"{path}  {size(path.stat().st_size)}")
 
 
 @app.command
-def check(variant: str, *, json: Json = False):
-    """Run the laws on an attention, a network, a norm or a position and show the numbers.
+def preflight(input: str | None = None, *, preset: str | None = None, config: str | None = None, encoding: str = "utf-8",
+              quick: bool = False, settings: Chosen = Settings(), common: Everywhere = Common(), **others: Others):
+    """What a training would cost: parameters, arithmetic, memory, minutes on this machine. The options are train's.
 
-    Parameters
-    ----------
-    variant
-        Its file's name, such as mha.
+    Args:
+        input: A text file, or the name of one in inputs/ [nursery].
+        preset: A named set of settings [nursery].
+        config: A JSON file of settings, applied over the preset.
+        encoding: How the text's bytes are to be read.
+        quick: No trial steps, and so no minutes.
+    """
+    from .show.preflight import table
+
+    about = plans.preflight(input, preset, config, common.path, encoding, not quick, **chosen(settings, others))
+    return Answer(asdict(about) | dict(total=about.total), table(about))
+
+
+@app.command
+def check(variant: str, *, common: Everywhere = Common()):
+    """The laws of the house on one attention, network, norm or position: gradient, decoding, causality, life.
+
+    Args:
+        variant: Its name: mha, mlp, rmsnorm, rope.
     """
     rows = plans.check(variant)
-    show(json, dict(variant=variant, rows=rows), card.verdict(variant, rows))
-    return 0 if all(row["kept"] for row in rows) else 1
+    kept = all(row["kept"] for row in rows)
+    table = columns([("settings", "gradient", "decoding", "causality", "without gradient", ""), *(
+        (" ".join(f"{key}={value}" for key, value in row["settings"].items()) or "defaults", f"{row['gradient']:.1e}",
+         f"{row['decoding']:.1e}", f"{row['causality']:.1e}", ", ".join(row["life"]) or "none", "kept" if row["kept"] else "BROKEN")
+        for row in rows)])
+    return Answer(dict(variant=variant, kept=kept, rows=rows), f"{table}\n\n{MEANING}", 0 if kept else 1)
 
 
-@app.command(name="catalog")
-def catalog_(*, write: Optional[Path] = None, json: Json = False):
-    """The tables of everything there is, made from the files themselves.
+MEANING = """gradient: the worst relative error against differences, in float64; below 1e-6
+decoding: token by token against all at once; below 1e-10
+causality: what a later token changes in earlier ones; 0"""
 
-    Parameters
-    ----------
-    write
-        A page whose catalog marks to fill, such as README.md.
+
+@app.command
+def catalog(name: str | None = None, *, write: str | None = None, common: Everywhere = Common()):
+    """What there is to choose from, as tables.
+
+    Args:
+        name: One table alone: attentions, networks, norms, positions, optimizers, schedules, tokenizers, presets or config.
+        write: A page whose tables, between <!-- catalog: NAME --> and <!-- end -->, are to be renewed.
     """
-    tables = catalog.tables()
+    from .show import catalog as made
+
     if write:
-        plans.refill(write)
-    show(json, tables, "\n\n".join(f"## {name}\n\n{table}" for name, table in tables.items()) if not write else f"{write} is up to date")
+        page = Path(write)
+        disk.write(page, [made.fill(disk.read_bytes(page).decode()).encode()])
+        return Answer(dict(path=write), f"{write} is current")
+    tables = made.catalog()
+    if name is not None:
+        if name not in tables:
+            raise BadInput(records.nearest("catalog", name, tables))
+        tables = {name: tables[name]}
+    return Answer(tables, "\n\n".join(f"## {each}\n\n{made.tables()[each]}" for each in tables))
 
 
-def given(settings):
-    """The settings that were typed"""
-    return {key: value for key, value in settings.items() if value is not None}
+for place, command in enumerate(app):
+    app[command].sort_key = place
 
 
-def main(arguments=None):
-    """Run a command and leave with its code; whatever goes wrong is one sentence"""
-    arguments = sys.argv[1:] if arguments is None else arguments
+# from a shell's words to an exit code
+
+def main(words=None):
+    """Run a command line (None: this process's own) and return its exit code"""
+    words = sys.argv[1:] if words is None else list(words)
+    machine = "--json" in words
+    if not words:
+        print(WELCOME)
+        return 0
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")     # a console that lacks a letter shows a question mark
     try:
-        sys.exit(app(arguments, exit_on_error=False, print_error=False, result_action="return_value") or 0)
-    except (CycloptsError, BadInput) as error:
-        complain(arguments, str(error), 2)
+        answer = app(words, exit_on_error=False, print_error=False, verbose=False, result_action="return_value")
+        if isinstance(answer, Answer):
+            if machine:
+                print(jsons.dumps(answer.data, default=str))
+            elif answer.text:
+                print(answer.text)
+            return answer.code
+        return 0
+    except CycloptsError as error:
+        return refuse(f"{error} See `littlebaby {' '.join(error.command_chain or ())} --help`.".replace("  ", " "), 2, machine)
+    except BadInput as error:
+        return refuse(str(error), 2, machine)
     except RunFailed as error:
-        complain(arguments, str(error), 1)
+        return refuse(str(error), 1, machine)
     except MemoryError:
-        complain(arguments, "the memory is full: a smaller batch_size, n_ctx or n_emb needs less", 1)
+        return refuse("there is not enough memory: lower batch_size, n_ctx, n_emb or n_layers; `littlebaby preflight` tells what a "
+                      "training needs", 1, machine)
     except KeyboardInterrupt:
-        complain(arguments, "interrupted", 130)
-    except BrokenPipeError:
-        sys.exit(1)
+        return refuse("interrupted", 130, machine)
+    except BrokenPipeError:                          # whoever read has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
-def complain(arguments, sentence, code):
-    """The sentence on stderr, and on stdout as an object where one was asked for"""
-    if "--json" in arguments:
-        print(js.dumps(dict(error=sentence)))
-    print(f"littlebaby: {sentence}", file=sys.stderr)
-    sys.exit(code)
+def refuse(sentence, code, machine):
+    tell(sentence)
+    if machine:
+        print(jsons.dumps(dict(error=sentence, code=code)))
+    return code
+
+
+def tell(line):
+    print(line, file=sys.stderr)
+
+
+def plain(record):
+    return record.model_dump(mode="json")

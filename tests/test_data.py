@@ -105,6 +105,15 @@ def test_evaluation_counts_every_token_once(n):
     assert x.shape[1] == min(8, n - 1) and x.max() < n
 
 
+@pytest.mark.parametrize("n", [2, 9, 10, 17, 100])
+def test_overlapping_evaluation_counts_every_token_once_and_never_without_context(n):
+    x, y = windows(np.arange(n), 8, overlap=0.75)
+    counted = y[y >= 0]
+    assert sorted(counted) == list(range(1, n)) and np.array_equal(np.where(y >= 0, y - 1, x), x)
+    seen = np.broadcast_to(np.arange(1, x.shape[1] + 1), y.shape)[1:]
+    assert (seen[y[1:] >= 0] > 6).all()
+
+
 def test_evaluation_of_a_few_windows_or_none():
     ids = np.arange(101)
     x, y = windows(ids, 10, 4)

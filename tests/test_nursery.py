@@ -34,18 +34,17 @@ def test_every_story_has_one_derivation_and_it_is_the_one_that_wrote_it(told):
 
 
 def test_a_story_counted_by_hand():
-    lists_of_sixteen = 12    # looks, animals, a name, a toy
-    lines = 2 * 4 * 6 * 2 * 3 * 3 * 3    # story, once, tale, late, noise, comfort, asleep
-    words = 10 * 3 * 2    # a color; moon, rain or wind; father or mother
+    lists_of_sixteen = 11    # looks, animals, a toy
+    lines = 2 * 4 * 3 * 2 * 3 * 3 * 3    # story, once, tale, late, noise, comfort, asleep
+    words = 8 * 10 * 3 * 2    # a name; a color; moon, rain or wind; father or mother
     assert nursery.surprise(LULLABY) == pytest.approx(lists_of_sixteen * log(16) + log(lines) + log(words), rel=1e-12)
 
 
 def test_roles_take_what_the_others_leave():
-    """The friend is one of fifteen, the loser one of two and the winner then no choice at all"""
+    """The friend is one of seven, the loser one of two and the winner then no choice at all"""
     cast = {"hero": "Zoe", "friend": "Ben"}
-    assert len(nursery.candidates("hero", {})) == 16
+    assert len(nursery.candidates("hero", {})) == 8
     assert sorted(nursery.candidates("friend", {"hero": "Zoe"})) == sorted(set(nursery.candidates("hero", {})) - {"Zoe"})
-    assert len(nursery.candidates("guest", cast)) == 14
     assert nursery.candidates("loser", cast) == ["Zoe", "Ben"]
     assert nursery.candidates("winner", {**cast, "loser": "Zoe"}) == ["Ben"]
 
@@ -56,11 +55,11 @@ def test_things_happen_as_often_as_their_probability_says():
     chances = {
         "^Once there was": 1 / 4,
         "^Once there was an? (eager|old|happy) ": 3 / 64,
-        "^Zoe ": 1 / 32,
+        "^Zoe ": 1 / 16,
         "^[^.]*[.] One (cold|dry) Friday s?he (ran|crept) ": 1 / 2 / 2 * 2 / 8 / 8 * 2 / 8,
-        "Let us race to the": 1 / 12,
-        "So [A-Z][a-z]+ won an? (red|blue) ": 1 / 12 / 3 / 5,
-        "birthday": 1 / 24,
+        "Let us race to the": 1 / 8,
+        "So [A-Z][a-z]+ won an? (red|blue) ": 1 / 8 / 3 / 5,
+        "birthday": 1 / 12,
     }
     for pattern, chance in chances.items():
         found = sum(bool(re.search(pattern, story)) for story in stories)
@@ -71,7 +70,7 @@ def test_things_happen_as_often_as_their_probability_says():
 def test_the_floor_is_the_surprise_of_any_sample():
     one, two = (nats / len(text) for text, nats in (nursery.corpus(300_000, seed) for seed in (1, 2)))
     assert one == pytest.approx(two, rel=0.01)
-    assert 0.20 < one < 0.22
+    assert 0.19 < one < 0.21
 
 
 def test_reading_back_a_corpus_gives_its_nats_to_the_last_bit(told, text):

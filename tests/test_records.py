@@ -114,8 +114,9 @@ def test_every_setting_says_what_it_is():
     assert {"mha", "gqa"} <= set(allowed("c_attention")) and {"adamw", "sgd"} <= set(allowed("c_optimizer"))
 
 
-def test_the_default_is_the_nursery():
-    assert Config(**preset("nursery")) == Config()
+def test_presets_are_whole_and_a_wrong_one_is_told():
+    for name, about in presets().items():
+        assert Config(**preset(name)).n_layers > 0 and about.endswith(".")
     assert sentence(preset, "gpt3") == "preset is 'gpt3'; allowed are " + ", ".join(presets()) + "; did you mean gpt2?"
 
 

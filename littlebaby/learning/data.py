@@ -96,18 +96,21 @@ def arrange(room, count, stride, seed, epoch):
     return rng.permutation((rng.integers(stride) + stride * np.arange(count)) % room)
 
 
-def windows(ids, n_ctx, limit=0):
+def windows(ids, n_ctx, limit=0, overlap=0.0):
     """For evaluation: x, y (W, T), consecutive windows in which every token but the first is a target once.
 
-    The last window reaches back over tokens that were targets already; there y is -1, which no loss counts. limit > 0 takes only
-    that many windows, always the same, evenly spread. T is n - 1 where there is no more; with fewer than two tokens W is 0.
+    overlap: the share of a window that reaches back over the one before; what was a target already has y -1, which no loss counts, so
+    no token but the first T is judged with less than overlap T tokens in view. The last window reaches back as far as it must.
+    limit > 0 takes only that many windows, always the same, evenly spread. T is n - 1 where there is no more; with fewer than two
+    tokens W is 0.
     """
     n = len(ids)
     T = max(1, min(n_ctx, n - 1))
-    count = max(0, -(-(n - 1) // T))
+    fresh = max(1, round(T * (1 - overlap)))
+    count = 1 + max(0, -(-(n - 1 - T) // fresh)) if n > 1 else 0
     chosen = np.arange(limit) * count // limit if 0 < limit < count else np.arange(count)
-    due = chosen * T
-    starts = np.minimum(due, n - 1 - T)
+    due = np.where(chosen > 0, T + (chosen - 1) * fresh, 0)
+    starts = np.minimum(chosen * fresh, n - 1 - T)
     x, y = cut(ids, starts, T)
     return x, np.where(starts[:, None] + np.arange(T) < due[:, None], -1, y)
 

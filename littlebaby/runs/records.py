@@ -106,6 +106,8 @@ class Config(BaseModel):
     r_clip: float = training(1.0, "Longest gradient that is used as it is; longer ones are shortened; 0 never does.", 0, 10**9)
     n_patience: int = training(0, "Evaluations in a row without a better loss after which training stops; 0 never does.", 0, 10**6)
     n_eval: int = training(0, "Windows per evaluation; 0 means the whole validation split, exact and slower.", 0, 10**9, "windows")
+    r_overlap: float = training(0.0, "Share of an evaluation window that is only read: at 0.5 no token is judged with less than "
+                           "half a window in view, at twice the time; 0 is what most reports do.", 0, 0.95)
     s_eval: int = training(0, "Steps between evaluations; 0 means twenty evaluations in all.", 0, 10**9, "steps")
     s_checkpoint: int = training(0, "Steps between checkpoints; 0 means one at each evaluation.", 0, 10**9, "steps")
     b_gate: bool = model(True, "The gate of gln; without it the network is one matrix.")

@@ -1,71 +1,145 @@
-"""The tables of what there is, made from the files themselves: a docstring's first line, its Cost, its Cache and its paper."""
+"""What there is, as tables: made from the files of each folder, their docstrings, their specs and the config's own descriptions.
+
+A page takes them in between two marks, <!-- catalog: NAME --> and <!-- end -->; `fill` renews what stands there.
+"""
 import re
-from inspect import getdoc
+from importlib import import_module
+from inspect import cleandoc
 
+import numpy as np
+
+from .. import text
 from ..arrays import tree
-from ..model.context import variant, variants
+from ..errors import BadInput, nearest
+from ..learning.schedules import multiplier
+from ..model import gpt
+from ..model.context import variant
 from ..runs import records
-from .preflight import flops
+from .laws import KEYS
+from .preflight import memory_of, mixing_flops, products
+from .words import short
 
-STANDARD = dict(n_layers=1, n_emb=128, n_heads=4, n_ctx=256, n_vocab=256)      # the size at which the tables count
-FOLDERS = dict(attentions="c_attention", networks="c_network", norms="c_norm", positions="c_position")
-MARKS = re.compile(r"(<!-- catalog: (\w+) -->\n).*?(<!-- end -->)", re.S)
+MARK = re.compile(r"(<!-- catalog: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+CITED = re.compile(r"((?:[A-Z][\w'-]+(?: et al\.| & [A-Z][\w'-]+)? (?:19|20)\d\d))(?:,? arXiv[: ](\d{4}\.\d{4,5}))?")
+STANDARD = dict(n_vocab=256)            # the config's defaults and an alphabet of bytes
+LAYER = "One layer with n_emb 128, n_heads 4 and n_ctx 256; FLOPs forward and backward."
+NOTES = dict(attentions=LAYER, networks=LAYER, schedules="The share of r_learn in a run of 1,000 steps, 20 of them warm-up.")
 
 
 def tables():
-    """{name: markdown table}: attentions, networks, norms, positions, optimizers, presets, config"""
-    return {**{folder: of_folder(folder) for folder in FOLDERS},
-            "optimizers": table(("name", "what it is", "paper"), [(f"`{name}`", title, paper) for name, title, _, _, paper in optimizers()]),
-            "presets": table(("preset", "what it is"), [(f"`{name}`", about) for name, about in records.presets().items()]),
-            "config": "\n\n".join(of_group(group) for group in records.GROUPS)}
+    """{name: a markdown table}"""
+    return {name: markdown(rows) + (f"\n\n{NOTES[name]}" if name in NOTES else "") for name, rows in catalog().items()}
 
 
-def of_folder(folder):
-    rows = []
-    for name in variants(folder):
-        module = variant(folder, name)
-        title, cost, cache, paper = about(module)
-        if folder in ("attentions", "networks"):
-            cfg = records.Config(**STANDARD, **{FOLDERS[folder]: name})
-            spec = module.params(cfg)
-            own = flops(cfg, spec) if folder == "attentions" else flops(cfg.replace(n_ctx=2), spec) - 12 * cfg.head_size
-            rows.append((f"`{name}`", title, f"{tree.size(spec):,}", f"{own:,}", cost, cache, paper))
-        else:
-            rows.append((f"`{name}`", title, cost, paper))
-    if folder in ("attentions", "networks"):
-        return table((f"`{FOLDERS[folder]}`", "what it is", "parameters", "FLOPs per token", "cost", "cache per token", "paper"), rows)
-    return table((f"`{FOLDERS[folder]}`", "what it is", "cost", "paper"), rows)
+def catalog():
+    """{name: rows as dicts}: attentions, networks, norms, positions, optimizers, schedules, tokenizers, presets, config"""
+    folders = {folder: [layer(folder, name) for name in records.allowed(KEYS[folder])] for folder in KEYS}
+    return folders | dict(
+        optimizers=[optimizer(name) for name in records.allowed("c_optimizer")], schedules=[schedule(name) for name in shapes()],
+        tokenizers=[tokenizer(kind) for kind in sorted(text.KINDS)], presets=[preset(name) for name in records.presets()],
+        config=[setting(key) for key in records.keys()])
 
 
-def about(module):
-    """(title, cost, cache, paper) of a variant's docstring"""
-    text = getdoc(module)
-    find = lambda pattern: (re.search(pattern, text) or [None, ""])[1].strip()
-    return (find(r"^\w+: (.*?)\."), find(r"Cost (.*?)\.(?:\s|$)"), find(r"Cache per token (.*?)\.(?:\s|$)"),
-            find(r"(\w[^\n]*?\d{4}, arXiv:[\d.]+)").rstrip("."))
-
-
-def optimizers():
-    from importlib import import_module
-    for name in records.allowed("c_optimizer"):
-        module = import_module(f"littlebaby.learning.optimizers.{name}")
-        text = getdoc(module)
-        papers = re.findall(r"^([A-Z][^\n]*\d{4}, (?:arXiv|kellerjordan)[^\n]*)", text, re.M)
-        yield name, re.match(r"\w+: (.*?)\.(?:\s|$)", text)[1], "", "", " ".join(papers).rstrip(".")
-
-
-def of_group(group):
-    rows = [(f"`{key.name}`", str(key.default), key.allowed, key.meaning) for key in records.keys() if key.group == group]
-    return f"### {group}\n\n" + table(("key", "default", "allowed", "meaning"), rows)
-
-
-def table(head, rows):
-    """A markdown table"""
-    line = lambda cells: "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"
-    return "\n".join([line(head), line("---" for _ in head), *map(line, rows)])
-
-
-def filled(page):
-    """A page with everything between its catalog marks made anew"""
+def fill(page):
+    """The page with every table between its marks renewed. BadInput: a mark that names no table"""
     made = tables()
-    return MARKS.sub(lambda mark: f"{mark[1]}{made[mark[2]]}\n{mark[3]}", page)
+
+    def renew(match):
+        if match[2] not in made:
+            raise BadInput(nearest("catalog", match[2], made))
+        return f"{match[1]}{made[match[2]]}\n{match[3]}"
+
+    return MARK.sub(renew, page)
+
+
+def markdown(rows):
+    """Rows of the same keys as a table; a column in which nothing stands is left out"""
+    heads = [head for head in rows[0] if any(row[head] for row in rows)]
+    line = lambda cells: f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+    return "\n".join([line(heads), line("---" for _ in heads), *(line(row[head] for head in heads) for row in rows)])
+
+
+# one row each
+
+def layer(folder, name):
+    """A file of model/: what its docstring says, and the numbers of one layer of standard size"""
+    module = variant(folder, name)
+    title, idea, cost, cache, papers = reading(module)
+    cfg = records.Config(**STANDARD, **{KEYS[folder]: name})
+    row = {"name": f"`{name}`", "full name": title}
+    if folder not in ("attentions", "networks"):
+        return row | {"idea": idea, "cost": cost, "paper": papers}
+    spec = module.params(cfg)
+    spent = sum(products(cfg, spec))
+    row |= {"cost": cost, "parameters": short(tree.size(spec))}
+    if folder == "attentions":
+        _, growth, state = memory_of(cfg)
+        spent += 3 * mixing_flops(cfg)
+        found = [f"here {growth}"] * bool(growth) + [f"a state of {short(state)}"] * bool(state)
+        row["cache per token"] = ", ".join([cache, *found])
+    return row | {"FLOPs per token": short(spent), "paper": papers}
+
+
+def optimizer(name):
+    module = import_module(f"littlebaby.learning.optimizers.{name}")
+    title, idea, _, _, papers = reading(module)
+    state = module.state(dict(w=tree.matrix(10, 10)), np.dtype("float32"))
+    return {"name": f"`{name}`", "full name": title, "idea": idea,
+            "numbers per weight": short(sum(getattr(a, "size", 0) for a in state.values()) / 100), "paper": papers}
+
+
+def shapes():
+    return [dict(c_schedule=name) for name in records.allowed("c_schedule") if name != "wsd"] + [
+        dict(c_schedule="wsd", c_decay=name) for name in records.allowed("c_decay")]
+
+
+def schedule(settings):
+    """The share of r_learn at points of a run of 1,000 steps with 20 of warm-up"""
+    cfg = records.Config(**settings, s_warmup=20)
+    at = {f"at {share:.0%}": f"{multiplier(round(1000 * share), 1000, cfg):.2f}" for share in (0.01, 0.25, 0.5, 0.75, 0.9, 1)}
+    return {"schedule": ", ".join(f"`{name}`" for name in settings.values()), **at}
+
+
+def tokenizer(kind):
+    title, idea, *_ = reading(import_module(f"littlebaby.text.{kind}"))
+    return {"name": f"`{kind}`", "what it does": f"{title[:1].upper()}{title[1:]}. {idea}".strip()}
+
+
+def preset(name):
+    """Its size with the vocabulary it names, or the alphabet of the standard"""
+    cfg = records.Config(**{**STANDARD, **records.preset(name)})
+    return {"name": f"`{name}`", "what it is": records.presets()[name], "parameters": short(tree.size(gpt.params(cfg)))}
+
+
+def setting(key):
+    default = str(key.default).lower() if isinstance(key.default, bool) else f"{key.default}"
+    return {"group": key.group, "key": f"`{key.name}`", "default": default, "allowed": key.allowed, "unit": key.unit,
+            "meaning": key.meaning}
+
+
+# reading a docstring
+
+def reading(module):
+    """(full name, idea, cost, cache, papers) from a docstring: `xyz: full name.`, a paragraph whose first sentence is the idea,
+    formulas, `Cost ...`, `Cache per token ...`, papers"""
+    doc = cleandoc(module.__doc__)
+    head, _, rest = doc.partition("\n")
+    title = head.partition(": ")[2].rstrip(".")
+    idea = sentence(rest.strip("\n").partition("\n\n")[0])
+    cost = re.search(r"^Cost (.+?)\.(?=\s|$)", doc, re.MULTILINE | re.DOTALL)
+    cache = re.search(r"Cache per token (.+?)\.(?=\s|$)", doc, re.DOTALL)
+    papers = CITED.findall(re.sub(r"\s+", " ", doc.rpartition("\n\n")[2]))
+    linked = [f"[{name}](https://arxiv.org/abs/{number})" if number else name for name, number in papers]
+    return title, idea, *(re.sub(r"\s+", " ", found[1]) if found else "" for found in (cost, cache)), ", ".join(dict.fromkeys(linked))
+
+
+def sentence(paragraph):
+    """The first sentence, without what is indented under it"""
+    prose = []
+    for line in paragraph.splitlines():
+        if line.startswith(" "):
+            break
+        prose.append(line)
+    joined = " ".join(prose)
+    first = re.match(r"(.+?)(?:\.\s|[.:]?$)", joined)
+    return f"{first[1]}." if first else ""

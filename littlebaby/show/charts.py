@@ -3,15 +3,18 @@ from io import BytesIO
 
 import numpy as np
 
-INK, GRAY, PALE = "#1b2a3a", "#7b8794", "#c9d1d9"
-TRAIN, VALID, FLOOR = "#8fb8de", "#c8442b", "#3a7d44"
+from .words import short
+
+INK, GRAY, PALE = "#1b2a3a", "#66727f", "#c9d1d9"
+TRAIN, VALID, FLOOR = "#3f7fb5", "#c8442b", "#2f7a3d"
+TICKS = [d * 10.0 ** e for e in range(-4, 3) for d in (1, 1.5, 2, 3, 4, 6, 8)]
 
 
 def chart(report, steps=()):
     """PNG bytes. report: a Report with its evaluation rows; steps: (step, loss), or (step, loss, rate, norm), of every step"""
-    bytes_ = BytesIO()
-    draw(report, steps).savefig(bytes_, format="png", dpi=150)
-    return bytes_.getvalue()
+    picture = BytesIO()
+    draw(report, steps).savefig(picture, format="png", dpi=150)
+    return picture.getvalue()
 
 
 def draw(report, steps=()):
@@ -22,53 +25,48 @@ def draw(report, steps=()):
     losses, rates, norms = figure.subplots(3, 1, sharex=True, height_ratios=(4, 1, 1))
     rows = report.evaluations
     column = lambda name: np.array([np.nan if (value := getattr(row, name)) is None else value for row in rows], float)
-    tokens = column("tokens")
-    lines = np.array([line[:4] for line in steps], float).reshape(len(steps), -1)
-    at = np.interp(lines[:, 0], [0, *column("step")], [0, *tokens]) if len(rows) and len(steps) else np.zeros(0)
-    fine = lines.shape[1] == 4 and len(at)
+    tokens, valid = column("tokens"), column("valid_loss")
+    each = np.array(list(steps) or np.zeros((0, 2)), float)      # (steps, 2 or 4)
+    at = np.interp(each[:, 0], [0, *column("step")], [0, *tokens])
 
-    if len(at):
-        losses.plot(at, lines[:, 1], color=TRAIN, lw=0.6, alpha=0.45)
-        smooth = running(lines[:, 1])
-        losses.plot(at, smooth, color=TRAIN, lw=2)
-        label(losses, at[-1], smooth[-1], "train", TRAIN)
-    elif len(rows):
-        losses.plot(tokens, column("train_loss"), color=TRAIN, lw=2)
-        label(losses, tokens[-1], column("train_loss")[-1], "train", TRAIN)
-    valid = column("valid_loss")
+    if len(rows) and len(each):
+        losses.plot(at, each[:, 1], color=TRAIN, lw=0.6, alpha=0.35)
+        x, train = at, running(each[:, 1])
+    else:
+        x, train = tokens, column("train_loss")
+    losses.plot(x, train, ".-" if len(x) == 1 else "-", color=TRAIN, lw=1.6)
+    label(losses, x, train, len(x) // 12, "train", TRAIN, (8, 8))
+    losses.plot(tokens, valid, "o-", color=VALID, lw=1.6, ms=3.5)
     if np.isfinite(valid).any():
-        losses.plot(tokens, valid, "o-", color=VALID, lw=1.6, ms=3.5)
         best = int(np.nanargmin(valid))
         losses.plot(tokens[best], valid[best], "o", ms=9, mfc="none", mec=VALID, mew=1.4)
-        label(losses, tokens[-1], valid[-1], f"validation\nbest {valid[best]:.3f}", VALID)
-    if report.nursery_floor:
-        losses.axhline(report.nursery_floor, color=FLOOR, lw=1.2, ls=(0, (6, 3)))
-        losses.annotate(f"the floor of this text, {report.nursery_floor:.3f}", (0.01, report.nursery_floor),
-                        xycoords=("axes fraction", "data"), xytext=(0, 4), textcoords="offset points", color=FLOOR)
+        label(losses, tokens, valid, -1, f"validation\nbest {valid[best]:.3f}", VALID, (9, 0))
+    if floor := report.nursery_floor:
+        losses.axhline(floor, color=FLOOR, lw=1.2, ls=(0, (6, 3)))
+        losses.annotate(f"the floor of this text, {floor:.3f}", (0.01, floor), xycoords=("axes fraction", "data"), xytext=(0, 4),
+                        textcoords="offset points", color=FLOOR)
+    scale(losses, np.concatenate([train, valid, each[:, 1], [floor or np.nan]]))
 
     for axes, name, index in ((rates, "rate", 2), (norms, "norm", 3)):
-        axes.plot(*((at, lines[:, index]) if fine else (tokens, column(name))), color=INK, lw=1.2)
-    spread(losses, [lines[:, 1] if len(at) else column("train_loss"), valid, [report.nursery_floor or np.nan]])
-    rates.set_ylim(bottom=0)
-    norms.set_ylim(bottom=0)
-    heading(losses, "loss, nats per token")
-    heading(rates, "learning rate")
-    heading(norms, "length of the gradient")
-    norms.set_xlabel("tokens learned from", color=GRAY)
+        axes.plot(*((at, each[:, index]) if each.shape[1] > 2 and len(rows) else (tokens, column(name))), ".-" if len(rows) == 1 else "-",
+                  color=INK, lw=1.2)
+        axes.set_ylim(bottom=0)
+    norms.set_xlabel("tokens learned from", color=GRAY, fontsize=9)
     norms.xaxis.set_major_formatter(lambda value, _: short(value))
     norms.set_xlim(0, max([*tokens, 1]))
-    for axes in (losses, rates, norms):
+    for axes, heading in ((losses, "loss, nats per token"), (rates, "learning rate"), (norms, "length of the gradient")):
+        axes.set_title(heading, loc="left", fontsize=9, color=GRAY)
         axes.spines[["top", "right"]].set_visible(False)
         axes.spines[["left", "bottom"]].set_color(PALE)
-        axes.tick_params(colors=GRAY, length=3, labelsize=9)
+        axes.tick_params(which="both", colors=GRAY, length=3, labelsize=9)
         axes.grid(axis="y", color=PALE, lw=0.5, alpha=0.6)
     figure.suptitle(title(report), x=0.01, ha="left", fontsize=11, color=INK)
     return figure
 
 
-def running(values, memory=0.95):
-    """A running mean that weighs each step by its age; steps without a finite loss do not count"""
-    out, mean, weight = np.empty(len(values)), 0.0, 0.0
+def running(values):
+    """A running mean over about a hundredth of the run; steps without a finite loss do not count"""
+    memory, out, mean, weight = 1 - 1 / max(4, len(values) / 100), np.empty(len(values)), 0.0, 0.0
     for i, value in enumerate(values):
         if np.isfinite(value):
             mean, weight = memory * mean + (1 - memory) * value, memory * weight + 1 - memory
@@ -76,35 +74,31 @@ def running(values, memory=0.95):
     return out
 
 
-def label(axes, x, y, text, color):
-    """What a line is, said at its end"""
-    if np.isfinite(y):
-        axes.annotate(text, (x, y), xytext=(7, 0), textcoords="offset points", va="center", color=color, annotation_clip=False)
+def label(axes, x, y, index, text, color, offset):
+    """What a line is, said beside one of its points"""
+    if len(y) and np.isfinite(y[index]):
+        axes.annotate(text, (x[index], y[index]), xytext=offset, textcoords="offset points", va="center", color=color,
+                      annotation_clip=False)
 
 
-def spread(axes, series):
-    """Limits that show every value but the very first, highest steps' noise, and leave room below the lowest"""
-    values = np.concatenate([np.asarray(each, float) for each in series])
-    values = values[np.isfinite(values)]
-    if len(values):
-        low, high = values.min(), np.quantile(values, 0.999)
-        axes.set_ylim(max(0, low - 0.08 * (high - low) - 0.02), high + 0.05 * (high - low) + 0.02)
-
-
-def heading(axes, text):
-    axes.set_title(text, loc="left", fontsize=9, color=GRAY)
+def scale(axes, values):
+    """A logarithmic axis, so that the last tenth of the way is seen as well as the first, with plain numbers on it; a short way
+    stays linear"""
+    values = values[np.isfinite(values) & (values > 0)]
+    low, high = (values.min() / 1.12, values.max() * 1.05) if len(values) else (0, 0)
+    ticks = [tick for tick in TICKS if low <= tick <= high]
+    if len(ticks) < 3:
+        return
+    axes.set_yscale("log")
+    axes.set_ylim(low, high)
+    axes.set_yticks(ticks)
+    axes.set_yticks([], minor=True)
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
 
 
 def title(report):
     """Who it is, what it learned, how large it is"""
-    figures = report.figures
-    size = f", {short(figures.parameters.total)} parameters" if figures else ""
-    return f"{report.guid[:8]} learns {report.input.name}{size}"
+    learned = f" learns {report.input.name}" if report.input else ""
+    size = f", {short(report.figures.parameters.total)} parameters" if report.figures else ""
+    return f"{report.guid[:8]}{learned}{size}"
 
-
-def short(number):
-    """1,234,567 as 1.2M"""
-    for unit, name in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if number >= unit:
-            return f"{number / unit:.3g}{name}"
-    return f"{number:.0f}"

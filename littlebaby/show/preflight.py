@@ -1,39 +1,62 @@
-"""What a training will cost, before it begins: counted from the spec without making a weight, and timed by a probe of two seconds."""
+"""What a training would cost, before it begins: parameters, arithmetic, memory, the data's share, minutes on this machine.
+
+Nothing of the model's size is allocated: all but the minutes follows from the spec and the config.
+
+    FLOPs of one token, forward    2 w for every number w of a matrix (a tied table is one: the head)
+                                   + 4 H r for an attention that looks back at rows: scores and mixture, r rows on average, (T + 1) / 2
+                                     of a causal window of T
+                                   + 4 s for one that carries a state of s numbers: brought up to date and read
+    backward                       twice that, once for the input and once for the weight; once only for a frozen weight
+Summed up, 6 N + 12 L H r: the 6 N of Kaplan et al. 2020 (arXiv:2001.08361) and their 12 L H T, causal.
+About 20 tokens per parameter make the best use of arithmetic: Hoffmann et al. 2022, arXiv:2203.15556.
+"""
 import os
+from collections import Counter
 from dataclasses import dataclass
+from importlib import import_module
 from math import prod
+from statistics import median
 from time import perf_counter
+from types import SimpleNamespace
 
 import numpy as np
 
-from ..arrays import tree
-from ..arrays.backend import describe
+from ..arrays import backend, tree
 from ..learning.baby import Baby
 from ..learning.data import Batches
 from ..learning.parallel import how_many
-from ..learning.train import Step, begin, train
+from ..learning.train import begin, train
 from ..model import gpt
+from ..model.context import Context, variant
+from .words import duration, page, short, size
 
-CHINCHILLA = 20                        # tokens per parameter for the best use of arithmetic (Hoffmann et al. 2022, arXiv:2203.15556)
-PROBE = 2.0                            # seconds
-PARTS = dict(token="embedding", position="embedding", att="attention", net="network", head="head")
+GOOD_RATIO = 20             # tokens per parameter
+PROBE_SECONDS = 2.0
+PROBE_FLOPS = 2e10          # the largest step that is probed as it is; larger ones are probed smaller
+LOOK_BACK = 512             # tokens after which an attention's memory is looked at
+PRODUCTS = ("matrix", "head", "router")
 
 
 @dataclass(frozen=True)
 class Preflight:
-    parts: dict                        # parameters by part: embedding, attention, network, norms, head
+    """What a training would cost"""
+    parts: dict                     # parameters: embedding, attention, network, norms, head
     trainable: int
     frozen: int
-    flops_per_token: float             # forward and backward
-    tokens: int                        # targets that the run will learn from
+    flops_forward: float            # one token
+    flops_per_token: float          # forward and backward
+    flops: float                    # the whole training
+    memory_parts: dict              # bytes: weights, best weights, optimizer, gradients, activations
+    memory: int                     # bytes
     steps: int
-    flops: float                       # of the whole run
-    memory: int                        # bytes of a step, an estimate
+    tokens_per_step: int
+    tokens: int                     # learned from, every pass over the text counted
+    train_tokens: int               # there are
     tokens_per_parameter: float
-    seconds_per_step: float | None     # None without a probe
-    minutes: float | None
+    tokens_per_second: float | None     # None where nothing was probed
+    seconds: float | None               # evaluations included, samples and files not
     device: str
-    warning: str                       # what slows this machine down, "" if nothing is known
+    warnings: list
 
     @property
     def total(self):
@@ -41,74 +64,178 @@ class Preflight:
 
 
 def preflight(cfg, n_tokens, probe=True):
-    """The Preflight of a config whose n_vocab is known, on a training split of n_tokens"""
+    """A Preflight for a config with n_vocab and a training split of n_tokens; `probe` spends two seconds on real steps"""
     spec = gpt.params(cfg)
-    batch = cfg.batch_size * cfg.n_accumulate * cfg.n_ctx
-    steps = cfg.n_steps or max(1, round(cfg.n_epochs * n_tokens / batch))
-    per_token, trainable = flops(cfg, spec), tree.size(spec, train=True)
-    seconds = seconds_per_step(cfg) if probe else None
-    forced = os.environ.get("OPENBLAS_CORETYPE")
-    return Preflight(
-        parts(spec), trainable, tree.size(spec, train=False), per_token, steps * batch, steps, per_token * steps * batch, memory(cfg, spec),
-        steps * batch / max(trainable, 1), seconds, seconds and seconds * steps / 60, describe(),
-        f"OPENBLAS_CORETYPE={forced} is set and may force slow matrix kernels: unset it to let the machine choose" if forced else "")
+    trainable, frozen = tree.size(spec, train=True), tree.size(spec, train=False)
+    forward, both = flops(cfg, spec)
+    batches = Batches(np.broadcast_to(np.int32(0), n_tokens), cfg, cfg.seed)
+    steps = cfg.n_steps or max(1, batches.steps(cfg.n_epochs) // cfg.n_accumulate)
+    per_step = cfg.batch_size * cfg.n_ctx * cfg.n_accumulate
+    memory = bytes_of(cfg, spec)
+    seconds = speed = None
+    if probe and (speed := tokens_per_second(cfg, both, sum(memory.values()))):
+        heard = n_tokens * (1 - cfg.r_split) / cfg.r_split
+        if cfg.n_eval:
+            heard = min(heard, cfg.n_eval * cfg.n_ctx)
+        times = steps // (cfg.s_eval or max(1, steps // 20))
+        seconds = (steps * per_step + times * heard * forward / both) / speed
+    tokens = steps * per_step
+    return Preflight(parts(spec), trainable, frozen, forward, both, both * tokens, memory, sum(memory.values()), steps, per_step, tokens,
+                     n_tokens, tokens / max(trainable, 1), speed, seconds, backend.describe(), warnings())
 
 
 def parts(spec):
     """Parameters by part of the model"""
-    out = dict.fromkeys(("embedding", "attention", "network", "norms", "head"), 0)
+    names = dict(token="embedding", position="embedding", norm="norms", norm1="norms", norm2="norms", att="attention", net="network")
+    found = Counter(dict.fromkeys(("embedding", "attention", "network", "norms", "head"), 0))
     for path, leaf in tree.leaves(spec):
-        part = next((PARTS[word] for word in path.split(".") if word in PARTS), "norms")
-        out[part] += prod(leaf.shape)
-    return out
+        where = path.split(".")
+        found[names.get(where[2] if where[0] == "blocks" else where[0], "head")] += prod(leaf.shape)
+    return dict(found)
 
+
+# arithmetic
 
 def flops(cfg, spec):
-    """Forward and backward of one token: 6 for every weight of a product (Kaplan et al. 2020), and attention's own
-
-    Scores and mixing are 2 H n_ctx / 2 multiply-adds a layer forward (half of the square is masked), twice that backward.
-    """
-    products = sum(prod(leaf.shape) for path, leaf in tree.leaves(spec) if leaf.kind in ("matrix", "head", "router"))
-    products += cfg.n_vocab * cfg.n_emb if cfg.b_tied else 0
-    return 6 * products + 6 * cfg.n_layers * cfg.head_size * cfg.n_ctx
-
-
-def memory(cfg, spec):
-    """Bytes: weights, best weights and two moments, a gradient per worker, and the activations that a backward waits for
-
-    A layer keeps about 16 arrays of D and 2.5 of F per token, and half a square of attention weights per head; the logits come once.
-    """
-    n, size = tree.size(spec), np.dtype(dict(fp32="f4", fp64="f8")[cfg.d_type]).itemsize
-    rows = cfg.batch_size * cfg.n_ctx
-    layer = rows * (16 * cfg.n_emb + 2.5 * cfg.hidden) + cfg.batch_size * cfg.n_heads * cfg.n_ctx ** 2 / 2
-    return int(size * (n * (4 + how_many(cfg)) + cfg.n_layers * layer + 2 * rows * cfg.n_vocab))
+    """FLOPs of one token: forward, and forward with backward"""
+    forward, backward = products(cfg, spec)
+    if cfg.b_tied:
+        head = 2 * prod(spec["token"].shape)
+        forward, backward = forward + head, backward + 2 * head
+    mixing = cfg.n_layers * mixing_flops(cfg)
+    return forward + mixing, forward + backward + 3 * mixing
 
 
-def seconds_per_step(cfg):
-    """The median time of real training steps on random tokens, for about two seconds after a first one"""
-    ids = np.random.default_rng(0).integers(0, cfg.n_vocab, cfg.n_ctx * max(2, cfg.batch_size) + 1)
-    short = cfg.replace(n_sample=0, n_patience=0, s_eval=10 ** 9)
-    baby, times = Baby(short), []
-    clock = perf_counter()
-    for event in train(baby, begin(baby, 10 ** 6), Batches(ids, short, 0), (ids[None, :0], ids[None, :0])):
-        now = perf_counter()
-        if isinstance(event, Step):
-            times.append(now - clock)
-        if len(times) > 2 and sum(times[1:]) > PROBE:
-            break
-        clock = now
-    return float(np.median(times[1:] or times))
+def products(cfg, spec):
+    """FLOPs of one token in the products with a spec's matrices: forward, backward"""
+    forward = backward = 0.0
+    for _, leaf in tree.leaves(spec):
+        if leaf.kind in PRODUCTS:
+            once = 2 * prod(leaf.shape) * (active(cfg) if len(leaf.shape) == 3 else 1)
+            forward += once
+            backward += once * (2 if leaf.train else 1)
+    return forward, backward
 
 
-def table(plan):
-    """A Preflight as lines for a terminal"""
-    shares = ", ".join(f"{name} {n:,}" for name, n in plan.parts.items() if n)
-    lines = [("parameters", f"{plan.total:,}: {shares}"),
-             ("tokens", f"{plan.tokens:,} in {plan.steps:,} steps, {plan.tokens_per_parameter:.1f} per parameter (about {CHINCHILLA} is a good use)"),
-             ("arithmetic", f"{plan.flops_per_token:.3g} FLOPs per token, {plan.flops:.3g} in all"),
-             ("memory", f"about {plan.memory / 2 ** 20:,.0f} MiB"), ("device", plan.device)]
-    if plan.minutes is not None:
-        lines.append(("time", f"about {plan.minutes:.1f} minutes, {plan.seconds_per_step * 1000:.0f} ms a step"))
-    if plan.warning:
-        lines.append(("warning", plan.warning))
-    return "\n".join(f"{name:<11} {value}" for name, value in lines)
+def active(cfg):
+    """The share of the experts that a token visits: stacked matrices (E, i, o) are used in part"""
+    return getattr(cfg, "n_active", 1) / getattr(cfg, "n_experts", 1)
+
+
+def mixing_flops(cfg):
+    """FLOPs of one token, forward, with which one layer's attention brings tokens together"""
+    rows, growth, state = memory_of(cfg)
+    return (4 * cfg.head_size * rows if growth else 0) + 4 * state
+
+
+def memory_of(cfg):
+    """What one layer's attention remembers, found by running it: rows that a token looks back at on average, numbers added per
+    token, numbers of a state that does not grow"""
+    attention = variant("attentions", cfg.c_attention)
+    spec = attention.params(cfg)
+    n = tree.size(spec)
+    p = tree.views(spec, backend.xp.zeros(n, backend.dtype(cfg.d_type)))
+
+    def kept(T):
+        cache: dict = {}
+        attention.forward(p, backend.xp.zeros((1, T, cfg.n_emb), backend.dtype(cfg.d_type)), Context(cfg, cache=cache))
+        return numbers(cache)
+
+    far = int(max(2, min(cfg.n_ctx, LOOK_BACK, 4e9 / max(n, 1))))
+    first, second, last = kept(1), kept(2), kept(far)
+    growth = second - first
+    state = first - growth
+    seen = (last - state) / growth if growth else 0             # rows left after `far` tokens: all, or a window's
+    window = cfg.n_ctx if seen >= far else seen
+    rows = (window * (window + 1) / 2 + (cfg.n_ctx - window) * window) / cfg.n_ctx
+    return rows, growth, state
+
+
+def numbers(cache):
+    """How many numbers a cache holds: rows stand in a room from `first` to `stop`, states are arrays"""
+    if isinstance(cache, dict):
+        return sum(map(numbers, cache.values()))
+    if isinstance(cache, tuple) and len(cache) == 3 and isinstance(cache[1], int):
+        room, first, stop = cache
+        return room[..., first:stop, :].size
+    return sum(map(numbers, cache)) if isinstance(cache, tuple | list) else getattr(cache, "size", 0)
+
+
+# memory
+
+def bytes_of(cfg, spec):
+    """Bytes by what they hold. Activations are an estimate: for every token what each product reads and writes, the stream around it
+    and its gradient, and the logits three times."""
+    one = backend.dtype(cfg.d_type).itemsize
+    total, trainable = tree.size(spec), tree.size(spec, train=True)
+    few = dict(w=tree.vector(100))
+    optimizer = import_module(f"..learning.optimizers.{cfg.c_optimizer}", __package__)
+    remembered = sum(getattr(a, "size", 0) for a in optimizer.state(few, backend.dtype(cfg.d_type)).values()) / 100
+    wide = sum(sum(leaf.shape[-2:]) * (getattr(cfg, "n_active", 1) if len(leaf.shape) == 3 else 1)
+               for path, leaf in tree.leaves(spec) if path.startswith("blocks.") and leaf.kind in PRODUCTS)
+    per_token = 1.7 * (wide + cfg.n_layers * 4 * cfg.n_emb) + 1.6 * cfg.n_vocab
+    return dict(weights=one * total, best=one * total, optimizer=round(one * trainable * remembered),
+                gradients=one * trainable * how_many(cfg), activations=round(one * cfg.batch_size * cfg.n_ctx * per_token))
+
+
+# time
+
+def tokens_per_second(cfg, per_token, memory):
+    """Targets learned per second, from real steps on random ids; None where even a small step is too large to try"""
+    small = next((each for each in smaller(cfg) if step_flops(each) <= PROBE_FLOPS), None)
+    if small is None:
+        return None
+    baby = Baby(small)
+    rng = np.random.default_rng(0)
+    ids = rng.integers(0, small.n_vocab, (2, small.batch_size, small.n_ctx))
+    steps = train(baby, begin(baby, 10 ** 9), SimpleNamespace(batch=lambda number: (ids[0], ids[1])), (ids[0][:0], ids[1][:0]))
+    times, start = [], perf_counter()
+    clock = start
+    try:
+        while len(times) < 4 or perf_counter() - start < PROBE_SECONDS:
+            next(steps)
+            times.append(perf_counter() - clock)
+            clock = perf_counter()
+    finally:
+        steps.close()
+    _, spent = flops(small, baby.spec)
+    return small.batch_size * small.n_ctx * small.n_accumulate * spent / per_token / median(times[1:])
+
+
+def smaller(cfg):
+    """The config and ever smaller ones, whose step tells how long the whole one's takes"""
+    yield (cfg := cfg.replace(s_eval=0))
+    yield (cfg := cfg.replace(n_accumulate=1, batch_size=min(cfg.batch_size, how_many(cfg))))
+    yield (cfg := cfg.replace(n_layers=min(cfg.n_layers, 2)))
+    yield (cfg := cfg.replace(n_vocab=min(cfg.n_vocab, 4096)))
+    yield cfg.replace(n_layers=1, n_ctx=min(cfg.n_ctx, 128))
+
+
+def step_flops(cfg):
+    return flops(cfg, gpt.params(cfg))[1] * cfg.batch_size * cfg.n_ctx * cfg.n_accumulate
+
+
+# words
+
+def warnings():
+    """What slows this machine down without need"""
+    if kind := os.environ.get("OPENBLAS_CORETYPE"):
+        return [f"OPENBLAS_CORETYPE={kind} is set: it makes NumPy use that processor's matrix kernels, often half as fast as this "
+                f"one's own; `unset OPENBLAS_CORETYPE` and start again"]
+    return []
+
+
+def table(about):
+    """A Preflight as text"""
+    wide = len(f"{about.total:,}")
+    rows = [("parameters", f"{about.total:,}" + (f", {about.frozen:,} of them frozen" if about.frozen else "") + "".join(
+                f"\n{n:>{wide},}  {n / about.total:4.0%}  {part}" for part, n in about.parts.items() if n)),
+            ("arithmetic", f"{short(about.flops_per_token)} FLOPs per token, {short(about.flops_forward)} of them forward; "
+                           f"{short(about.flops)} in all"),
+            ("memory", f"about {size(about.memory)}: " + ", ".join(f"{part} {size(n)}" for part, n in about.memory_parts.items())),
+            ("steps", f"{about.steps:,} of {about.tokens_per_step:,} tokens, {about.tokens:,} in all"),
+            ("text", f"{about.train_tokens:,} tokens to learn from, each seen {about.tokens / about.train_tokens:,.1f} times"),
+            ("data", f"{short(about.tokens_per_parameter)} tokens per parameter; about {GOOD_RATIO} make the best use of arithmetic")]
+    if about.seconds is not None:
+        rows.append(("time", f"about {duration(about.seconds)} at {about.tokens_per_second:,.0f} tokens/s"))
+    return page([*rows, ("device", about.device), *(("note", line) for line in about.warnings)])

@@ -31,7 +31,7 @@ from typing import NamedTuple
 
 from littlebaby.errors import BadInput
 
-GIRLS = frozenset("Ada Dot Fay Ida Lea Nan Pia Zoe".split())
+GIRLS = frozenset("Ada Dot Pia Zoe".split())
 UNCOUNTED = frozenset("honey jam rice".split())  # some honey, but a bun
 
 END = "\n\n"
@@ -39,7 +39,7 @@ SENTENCE_END = re.compile(r'[.!?]"?(?=\s)')
 
 # In most lists no two words begin alike: who remembers a word can spell it from its first letter.
 BOOK = """
-name: Ada, Ben, Dot, Eli, Fay, Gus, Ida, Jim, Kit, Lea, Max, Nan, Otto, Pia, Sam, Zoe
+name: Ada, Ben, Dot, Eli, Gus, Pia, Sam, Zoe
 animal: bear, cat, duck, elk, fox, goat, hare, lamb, mole, newt, owl, pig, rat, seal, toad, yak
 look: big, calm, dizzy, eager, funny, happy, jolly, kind, little, merry, neat, old, quick, shy, tiny, wise
 virtue: brave, calm, eager, funny, kind, neat, quick, shy, wise
@@ -62,15 +62,11 @@ many: ants, bees, birds, ducks, frogs, snails
 
 hero = name
 friend = name except hero
-guest = name except hero friend
 finder = hero or friend
 loser = hero or friend
 winner = hero or friend except loser
-seeker = hero or friend
-hider = hero or friend except seeker
 kind = animal
 other = animal except kind
-third = animal except kind other
 manner = look
 nature = virtue except manner
 gift = toy except toy
@@ -87,17 +83,12 @@ story
 
 outing
     <owns> <lost>
-    <owns> <lent>
     <shared>
     <race>
-    <hiding>
     <stuck>
 
 tale
-    <crossing>(| <night>)
     <birthday>(| <night>)
-    <rain>(| <night>)
-    <pot>(| <night>)
     <wish>(| <night>)
     <bedtime>
 
@@ -158,28 +149,6 @@ thanks
 
 hour: bedtime, dark, dinner, supper
 
-lent
-    <may> <lends> <plays> <returns>
-
-may
-    "May I (borrow|hold|try) your {toy}?" asked {friend}, <a look> {other}.
-    "I like your {toy}," <said> {friend}, <a look> {other}.
-
-lends
-    "Take it until <hour>," said {hero}.
-    {hero} was <sad>, but let {friend} have it.
-    {hero} counted to <number> and gave it to {friend}.
-
-plays
-    {friend} took it to the {beyond} and showed it to <a look> <animal>.
-    {hero} sat <spot> and counted <number> <many>.
-    {friend} <went> off, and {hero} ate <some food> <spot>.
-
-returns
-    Then {friend} came back with {a tint} {gift} for {him hero} too.
-    {friend} brought it back with <some food> and <a color> <thing>.
-    Then {friend} gave it back. {hero} was <glad>, and they ate <some food>.
-
 shared
     <lunch> <meets> <hungry> <gives> <next>
 
@@ -220,22 +189,6 @@ win
     So {winner} was first, but {he winner} gave {loser} <some food>.
     "You win!" {he loser} <said>, and {winner} was <glad>.
 
-hiding
-    <meets> They played hide and seek. <counts> <peeks> <caught>
-
-counts
-    {seeker} counted to <number>, and {hider} hid <spot>.
-    {seeker} stood <spot>, and {hider} <went> off to hide <spot>.
-
-peeks
-    {seeker} looked <spot> and saw <a look> <animal>.
-    {seeker} found <number> <many> and <a color> <thing>.
-
-caught
-    Then {he seeker} heard a (cough|giggle|song) <spot>. "I see you!" {he seeker} <said>.
-    "Come out, I have <some food>!" {he seeker} <said> at last.
-    "You win!" {he seeker} <said>, and {hider} was <glad>.
-
 stuck
     <help> <pull> <free>
 
@@ -252,27 +205,6 @@ free
     Pop! {friend} was free and <went> to the {beyond}.
     Soon {friend} was free. {He friend} was <glad> and gave {hero} <a color> <toy>.
     Then {friend} was free, and they ate <some food> <spot>.
-
-crossing
-    <visit> <water> <over> <arrive>
-
-visit
-    {He hero} had <some food> for {friend} the {other}, who lived over the river.
-    Over the river, {friend} the {other} and <a look> <animal> had a party.
-
-water
-    But the bridge was (broken|gone|shut) that <when>.
-    But on that <weather> <when> the water was (cold|deep|fast|wild).
-
-over
-    <A look> (goose|otter|swan) took {him hero} over.
-    {He hero} made a boat from <number> logs and <a color> <toy>.
-    {He hero} put <number> logs in the water and <went> over.
-
-arrive
-    {friend} was so <glad> that {he friend} gave {hero} <a color> <toy>.
-    "You came!" <said> {friend}, and they ate <some food> <spot>.
-    There stood {friend} with <some food> and <a color> <toy> for {him hero}.
 
 birthday
     <party> <wraps> <guess> <opens>
@@ -294,46 +226,6 @@ opens
     "{A shade} {toy}!" <said> {friend}, and they played until <hour>.
     {friend} was <glad> with the {toy} and showed it to <a look> <animal>.
     {friend} hugged {him hero}, took the {toy} and <went> to the {place}.
-
-rain
-    <pours> <knock> <guests> <cozy>
-
-pours
-    It was a <weather> <when>, and {he hero} ate <some food> at home.
-    One <weather> <when> {he hero} sat at home and was <sad>.
-
-knock
-    Knock, knock! It was {friend}, <a look> {other}, with <some food>.
-    "Who is there?" {he hero} (asked|called|cried). It was {friend} the {other} with <a color> <toy>.
-
-guests
-    Then came {guest}, <a look> {third}, with <a color> <toy>.
-    Then {guest} the {third} came with <some food> and <a thing>.
-
-cozy
-    They told of <a look> <animal> and <a look> <animal>.
-    They (danced|played|sang) until <hour>, and {hero} was <glad>.
-    "I like it here," said {guest}, and they all ate <some food>.
-
-pot
-    <cook> <first> <more> <taste>
-
-cook
-    "I will cook," {he hero} <said>, and took out a <color> pot.
-    {He hero} had a <color> pot and was hungry.
-
-first
-    {He hero} put in {some food}, {some treat} and <a thing>.
-    {He hero} put in {some food}, and <a look> <animal> put in {some treat}.
-
-more
-    {friend} the {other} came by and put in <a color> <toy>!
-    "Put in {some snack}," <said> {friend}, <a look> {other}.
-
-taste
-    It was too (hot|salty|sour), but {friend} ate <number> bowls.
-    {hero} gave {him friend} <number> bowls and was <glad>.
-    They ate it <spot> with <a look> <animal>.
 
 wish
     <star> <morning> <visitor> <thankful>
