@@ -17,6 +17,7 @@ import numpy as np
 from . import text as texts
 from .arrays import backend, tree
 from .errors import BadInput, RunFailed
+from .learning import lora
 from .learning.baby import Baby
 from .learning.data import Batches, split, windows
 from .learning.generate import generate, until
@@ -63,6 +64,8 @@ def train(input=None, preset=None, config=None, path=None, resume=None, encoding
             raise BadInput("a resumed run keeps its own settings: give --resume alone, or train anew")
         return go_on(workspace, resume, input, progress, stop)
     cfg = configured(preset, config, settings)
+    if cfg.lora_rank:
+        raise BadInput(f"lora_rank is {cfg.lora_rank}: adapters sit on a trained model, so they are for finetune; train takes lora_rank 0")
     source = workspace.read_text(input or "nursery", encoding)
     device(cfg)
     tokenizer = tokenizer_for(cfg, source.text)
@@ -77,6 +80,9 @@ def finetune(guid, input=None, path=None, encoding="utf-8", progress=True, stop=
 
     Characters that the baby does not know yet are appended: no learned row moves. The learning rate starts at a fifth of the
     base's and half as many steps are made, unless r_learn, n_steps or n_epochs say otherwise.
+
+    With lora_rank only adapters learn, at the base's own learning rate; the model is saved with the adapters merged in, and they
+    once more apart. A frozen table cannot learn new symbols, so a text that has some is refused.
     """
     workspace = Workspace(path)
     base = workspace.resolve(guid)
@@ -85,10 +91,18 @@ def finetune(guid, input=None, path=None, encoding="utf-8", progress=True, stop=
         raise BadInput("a finetune needs a text: --input FILE or the name of one in inputs/")
     source = workspace.read_text(input, encoding)
     tokenizer, new = old.tokenizer.extend(source.text)
+    settings = records.renamed(settings)
     half = dict(n_steps=max(1, old.config.n_steps // 2)) if "n_epochs" not in settings else dict(n_steps=0)
-    cfg = old.config.replace(**{"r_learn": old.config.r_learn / 5, **half, **settings, "n_vocab": tokenizer.size})
+    cfg = old.config.replace(**{"lora_rank": 0, "lora_alpha": 0.0, **half, **settings, "n_vocab": tokenizer.size})
+    if "r_learn" not in settings and not cfg.lora_rank:
+        cfg = cfg.replace(r_learn=old.config.r_learn / 5)
+    if cfg.lora_rank and new:
+        raise BadInput(f"{len(new)} symbols of {source.name} are new to this baby ({' '.join(map(repr, new[:10]))}), and with lora_rank "
+                       f"its tables stay frozen: finetune without lora_rank")
     device(cfg)
     baby = grown(old, cfg, tokenizer)
+    if cfg.lora_rank:
+        baby = lora.with_adapters(baby)
     name = workspace.finetuned(base)
     before = workspace.load_report(base)
     report = records.Report(guid=name, base=base, tokenizer=tokenizer.kind, vocabulary=tokenizer.size, input=describe(source),
@@ -198,13 +212,17 @@ def finish(workspace, name, baby, state, report, reason, steps, source):
     cfg, last = baby.config, baby.flat.copy()
     if state.best_flat is not None:
         baby.flat[...] = state.best_flat
-    leaves = dict(tree.leaves(baby.spec))
+    kept = lora.merged(baby) if cfg.lora_rank else baby
+    if cfg.lora_rank:
+        about = dict(base=report.base, lora_rank=cfg.lora_rank, lora_alpha=cfg.lora_alpha, lora_targets=cfg.lora_targets)
+        workspace.save_adapters(name, lora.adapters(baby), about)
+    leaves = dict(tree.leaves(kept.spec))
     of = {part: leaf for path, leaf in leaves.items() for part in parts_of(path, leaf)}
-    workspace.save_model(name, {n: backend.to_numpy(w) for n, w in baby.weights().items()}, {n: leaf.kind for n, leaf in of.items()},
+    workspace.save_model(name, {n: backend.to_numpy(w) for n, w in kept.weights().items()}, {n: leaf.kind for n, leaf in of.items()},
                          {n: leaf.train for n, leaf in of.items()}, cfg.c_snapshot)
     completion = None
     if cfg.n_completion and reason in ("finished", "early stop"):
-        completion = write(baby, name, "", Sampling(temperature=0.8), cfg.n_completion, seed=cfg.seed)
+        completion = write(kept, name, "", Sampling(temperature=0.8), cfg.n_completion, seed=cfg.seed)
         workspace.save_completion(name, completion, final=True)
     right = grammar.grammatical(completion.text) if completion and report.nursery_floor else None
     report = report.model_copy(update=dict(
@@ -237,11 +255,12 @@ def figures(baby, state, report, completion, source):
     about = predict(baby.config, report.train_tokens, probe=False)
     best = next((row for row in report.evaluations if row.step == state.best_step), None)
     written = completion.text if completion else ""
+    trainable, frozen = tree.size(baby.spec, train=True), tree.size(baby.spec, train=False)
     return records.Figures(
-        parameters=records.Parameters(trainable=about.trainable, frozen=about.frozen, total=about.trainable + about.frozen),
+        parameters=records.Parameters(trainable=trainable, frozen=frozen, total=trainable + frozen),
         embedding=about.parts.get("embedding", 0), parts=about.parts, flops_per_token=about.flops_per_token,
         flops=about.flops_per_token * state.tokens, memory=about.memory, tokens=state.tokens,
-        tokens_per_parameter=state.tokens / max(about.trainable, 1),
+        tokens_per_parameter=state.tokens / max(trainable, 1),
         train_loss=report.evaluations[-1].train_loss if report.evaluations else None,
         valid_loss=best and best.valid_loss, bits_per_character=best and best.bits_per_character,
         seconds=state.seconds, tokens_per_second=state.tokens / max(state.seconds, 1e-9),
@@ -261,9 +280,10 @@ def say(line):
 
 def opening(name, baby, report, state):
     """What a run says of itself before it begins"""
-    cfg, n = baby.config, tree.size(baby.spec)
+    cfg, n, trained = baby.config, tree.size(baby.spec), tree.size(baby.spec, train=True)
+    counts = f"{n:,} parameters" + (f", {trained:,} of them trained" if trained < n else "")
     return (f"{name}\n{backend.describe()}\n"
-            f"{cfg.c_attention} + {cfg.c_network}, {cfg.n_layers} layers of {cfg.n_emb}, {n:,} parameters; {report.input.name}, "
+            f"{cfg.c_attention} + {cfg.c_network}, {cfg.n_layers} layers of {cfg.n_emb}, {counts}; {report.input.name}, "
             f"{report.train_tokens:,} + {report.valid_tokens:,} {report.tokenizer} tokens of {report.vocabulary}; {state.total:,} steps of "
             f"{cfg.batch_size * cfg.n_ctx * cfg.n_accumulate:,}"
             + (f"\nthe floor of this text is {report.nursery_floor:.4f} nats per token" if report.nursery_floor else ""))
@@ -315,6 +335,8 @@ def go_on(workspace, guid, input, progress, stop):
         raise BadInput(f"{source.name} is not the text that {name} learns from (its sha256 differs); give that one with --input")
     device(cfg)
     baby = Baby(cfg, tokenizer=texts.from_json(workspace.load_tokenizer(name)))
+    if cfg.lora_rank:
+        baby = lora.with_adapters(baby)
     baby.flat[...] = backend.xp.asarray(arrays["flat"])
     state = begin(baby, meta["state"]["total"])
     state.optimizer.update(meta["optimizer"])

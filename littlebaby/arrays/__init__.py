@@ -6,7 +6,7 @@ ops       the primitives, plain: y, back = op(x, ...)
 kernels   faster twins of some of them for the CPU, equal by test; importing from this door gives the twin where there is one
 """
 from .kernels import attention, cross_entropy, embedding, gelu, layernorm, linear, merge_heads, rmsnorm, rotate, swiglu
-from .ops import dropout, gelu_exact, matmul, relu, relu2, sigmoid, silu, softmax, split_heads
+from .ops import dropout, gelu_exact, glu, matmul, relu, relu2, sigmoid, silu, softmax, split_heads, whole
 
-__all__ = ["attention", "cross_entropy", "dropout", "embedding", "gelu", "gelu_exact", "layernorm", "linear", "matmul", "merge_heads",
-           "relu", "relu2", "rmsnorm", "rotate", "sigmoid", "silu", "softmax", "split_heads", "swiglu"]
+__all__ = ["attention", "cross_entropy", "dropout", "embedding", "gelu", "gelu_exact", "glu", "layernorm", "linear", "matmul",
+           "merge_heads", "relu", "relu2", "rmsnorm", "rotate", "sigmoid", "silu", "softmax", "split_heads", "swiglu", "whole"]

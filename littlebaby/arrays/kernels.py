@@ -12,6 +12,7 @@ import numpy as np
 
 from . import ops
 from .backend import on_cpu
+from .tree import Lora
 
 CHUNK = 131072     # numbers of a chunk: half a megabyte of float32
 BLOCK = 64         # query rows of an attention block
@@ -77,6 +78,8 @@ def address(x):
 
 @twin
 def linear(x, w, b=None):
+    if isinstance(w, Lora):
+        return ops.adapted(x, w, b)
     x2 = ops.rows(x)
     y = np.matmul(x2, w)
     if b is not None:
@@ -293,10 +296,10 @@ def triangle(n, dtype):
 
 
 @twin
-def attention(q, k, v, scale, rate=0.0, rng=None):
+def attention(q, k, v, scale, rate=0.0, rng=None, slopes=None):
     (B, h, T, d), (n, S), dv = q.shape, k.shape[1:3], v.shape[3]
     if T == 1 and rng is None:
-        return one_query(q, k, v, scale)
+        return one_query(q, k, v, scale, slopes)
     m, past = h // n, S - T                                      # heads of a group; keys before the first query
     # (B, n, m T, .) would mix rows of different times, so a group's heads get an axis: (B, n, m, T, .) against (B, n, 1, S, .)
     deep = lambda z: z.reshape(B, n, m, *z.shape[2:])
@@ -307,10 +310,13 @@ def attention(q, k, v, scale, rate=0.0, rng=None):
     o5, inverse, shift = deep(o), np.empty((B, n, m, T, 1), q.dtype), needs_shift(q5, k5, past)
     blocks = [(i, min(i + BLOCK, T)) for i in range(0, T, BLOCK)]
     kept = []
+    deep_slopes = None if slopes is None else slopes.reshape(n, m, 1, 1)
 
     # each block of queries sees the keys up to its own end; exp of a score needs no maximum where a bound proves it small
     for i, e in blocks:
         s = np.matmul(q5[..., i:e, :], k5[..., :past + e, :].swapaxes(-1, -2))      # (B, n, m, e - i, past + e)
+        if slopes is not None:                                   # it only lowers scores of the past: the bound still holds
+            s -= deep_slopes * ops.distance(past + i, past + e, past + e).astype(s.dtype)
         s[..., past + i:] += triangle(e - i, q.dtype)
         if shift is not None and shift[..., i:e].any():
             s -= np.where(shift[..., i:e, None], s.max(-1, keepdims=True), 0)
@@ -389,17 +395,19 @@ def needs_shift(q5, k5, past):
     return None if reach.max() < SAFE * SAFE else ~(reach < SAFE * SAFE)
 
 
-def one_query(q, k, v, scale):
+def one_query(q, k, v, scale, slopes):
     """Decoding: a single row needs no mask, no blocks and no way back"""
     B, h, _, d = q.shape
     n, dv = k.shape[1], v.shape[3]
     s = np.matmul((q * scale).reshape(B, n, h // n, d), k.swapaxes(-1, -2))         # (B, n, h/n, S)
+    if slopes is not None:
+        s -= slopes.reshape(n, h // n, 1) * ops.distance(k.shape[2] - 1, k.shape[2], k.shape[2]).astype(s.dtype)
     s -= s.max(-1, keepdims=True)
     np.exp(s, out=s)
     o = np.matmul(s, v)
     o /= s.sum(-1, keepdims=True)
 
     def back(do):
-        return ops.attention(q, k, v, scale)[1](do)
+        return ops.attention(q, k, v, scale, slopes=slopes)[1](do)
 
     return o.reshape(B, h, 1, dv), back

@@ -13,6 +13,7 @@ from math import cos, log, pi, sqrt
 from math import erfc as math_erfc
 
 from .backend import scatter_add, xp
+from .tree import Lora
 
 # shapes
 
@@ -36,7 +37,9 @@ def merge_heads(*xs):
 # linear algebra
 
 def linear(x, w, b=None):
-    """y = x w + b          x (..., I)   w (I, O)   b (O)"""
+    """y = x w + b          x (..., I)   w (I, O)   b (O); a Lora in w's place gives its adapters' gradients for dw"""
+    if isinstance(w, Lora):
+        return adapted(x, w, b)
     y = rows(x) @ w                                              # (N, I) (I, O) -> (N, O)
     if b is not None:
         y += b
@@ -48,6 +51,55 @@ def linear(x, w, b=None):
         return (dx, dw) if b is None else (dx, dw, dy.sum(0))
 
     return y.reshape(*x.shape[:-1], w.shape[1]), back
+
+
+def adapted(x, w, b=None):
+    """y = x w + scale (x a) b + bias, for a Lora; of the frozen matrix no gradient is made     Hu et al. 2021, arXiv:2106.09685"""
+    y, u = rows(x) @ w.w, None                                   # (N, I) (I, O) -> (N, O)
+    if b is not None:
+        y += b
+    if w.columns:
+        u = rows(x) @ w.a                                        # (N, I) (I, r) -> (N, r)
+        u *= w.scale
+    for of_w, of_a, of_b in w.parts():
+        y[:, of_w] += u[:, of_a] @ w.b[:, of_b]
+
+    def back(dy):
+        dy = rows(dy)
+        dx, dw = dy @ w.w.T, ()
+        if w.columns:
+            du, db = xp.empty_like(u), xp.empty_like(w.b)
+            for of_w, of_a, of_b in w.parts():
+                du[:, of_a] = dy[:, of_w] @ w.b[:, of_b].T
+                db[:, of_b] = u[:, of_a].T @ dy[:, of_w]
+            du *= w.scale
+            dx += du @ w.a.T
+            dw = rows(x).T @ du, db
+        dx = dx.reshape(x.shape)
+        return (dx, dw) if b is None else (dx, dw, dy.sum(0))
+
+    return y.reshape(*x.shape[:-1], w.shape[1]), back
+
+
+def whole(w):
+    """The matrix that w stands for: itself, or a Lora's w + scale a b. For all who meet a matrix elsewhere than in `linear`;
+    back(dw) is what `g` is to be given"""
+    if not isinstance(w, Lora):
+        return w, lambda dw: dw
+    y = xp.array(w.w)
+    for of_w, of_a, of_b in w.parts():
+        y[:, of_w] += w.scale * (w.a[:, of_a] @ w.b[:, of_b])
+
+    def back(dw):
+        if not w.columns:
+            return ()
+        da, db = xp.empty_like(w.a), xp.empty_like(w.b)
+        for of_w, of_a, of_b in w.parts():
+            da[:, of_a] = w.scale * (dw[:, of_w] @ w.b[:, of_b].T)
+            db[:, of_b] = w.scale * (w.a[:, of_a].T @ dw[:, of_w])
+        return da, db
+
+    return y, back
 
 
 def matmul(a, b):
@@ -160,6 +212,17 @@ def silu(x):
     return x * s, back
 
 
+def glu(a, z):
+    """y = a sigmoid(z)     Dauphin et al. 2016, arXiv:1612.08083"""
+    s, _ = sigmoid(z)
+
+    def back(dy):
+        da = dy * s
+        return da, da * a * (1 - s)
+
+    return a * s, back
+
+
 def swiglu(a, b):
     """y = silu(a) b        Shazeer 2020, arXiv:2002.05202"""
     s, _ = sigmoid(a)
@@ -268,12 +331,18 @@ def cross_entropy(logits, targets):
 
 # attention
 
-def attention(q, k, v, scale, rate=0.0, rng=None):
+def distance(first, last, S):
+    """(last - first, S): how far each key lies before the queries at first ... last - 1; below 0 for keys after them"""
+    return xp.arange(first, last)[:, None] - xp.arange(S)
+
+
+def attention(q, k, v, scale, rate=0.0, rng=None, slopes=None):
     """o = softmax(scale q k', future masked) v: every query mixes the values of the keys it matches, none of them later than itself
 
     q (B, h, T, d)   k (B, n, S, d)   v (B, n, S, dv)   o (B, h, T, dv)       the last query stands beside the last key
-    The h/n query heads of a group share one key head; dropout `rate` falls on the mixing weights.
-    Vaswani et al. 2017, arXiv:1706.03762; groups: Ainslie et al. 2023, arXiv:2305.13245.
+    The h/n query heads of a group share one key head; dropout `rate` falls on the mixing weights; with `slopes` (h), constants of zero
+    or more, a score falls by its head's slope with every token between query and key.
+    Vaswani et al. 2017, arXiv:1706.03762; groups: Ainslie et al. 2023, arXiv:2305.13245; slopes: Press et al. 2021, arXiv:2108.12409.
     """
     (B, h, T, _), (n, S) = q.shape, k.shape[1:3]
     # a group's heads stand in one tall matrix: their key's gradient sums over them by itself
@@ -283,6 +352,8 @@ def attention(q, k, v, scale, rate=0.0, rng=None):
     # who looks at whom                                          (B, h, T, S)
     s, back_s = matmul(group(q * scale), k.swapaxes(-1, -2))
     s = apart(s)
+    if slopes is not None:
+        s -= slopes[:, None, None] * distance(S - T, S, S).astype(s.dtype)
     s[..., ~xp.tri(T, S, S - T, dtype=bool)] = -xp.inf
     a, back_a = softmax(s)
     a, back_drop = dropout(a, rate, rng)

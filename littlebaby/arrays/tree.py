@@ -15,7 +15,7 @@ from .backend import xp
 @dataclass(frozen=True)
 class Leaf:
     shape: tuple
-    kind: str          # matrix | table | head | vector: what an optimizer may do with it
+    kind: str          # matrix | table | head | vector | lora: what an optimizer may do with it
     fill: float = 0.0  # where it starts
     std: float = 0.0   # and how far it is scattered around that
     train: bool = True
@@ -46,6 +46,34 @@ class Tree(dict):
             raise TypeError(f"write g.{name} += ..., not g.{name} = ...")
 
 
+class Lora:
+    """A frozen matrix w (I, O), with or without a trainable correction of low rank, w + scale a b, in some of its columns.
+
+    In a spec it holds leaves, in p arrays, in g their gradients; only `ops.linear` and `ops.whole` look inside. `columns`: the stretches
+    ((first, last), ...) of w that have an adapter of their own; a (I, r each) and b (r, widths) hold them side by side.
+    """
+
+    def __init__(self, w, a=None, b=None, scale=0.0, columns=()):
+        self.w, self.a, self.b, self.scale, self.columns = w, a, b, scale, columns
+
+    @property
+    def shape(self):
+        return self.w.shape
+
+    def parts(self):
+        """For each adapter its columns in w, in a and in b"""
+        at, r = 0, self.b.shape[0] if self.columns else 0
+        for i, (first, last) in enumerate(self.columns):
+            yield slice(first, last), slice(i * r, i * r + r), slice(at, at + last - first)
+            at += last - first
+
+    def __iadd__(self, grads):                                   # g.wq += dwq, as every variant writes it
+        if self.columns:
+            self.a += grads[0]
+            self.b += grads[1]
+        return self
+
+
 class Sink:
     """The gradient of what is frozen"""
 
@@ -57,6 +85,11 @@ def leaves(spec, path=""):
     """(path, leaf) in the order of declaration"""
     if isinstance(spec, Leaf):
         yield path, spec
+    elif isinstance(spec, Lora):
+        yield path, spec.w
+        if spec.columns:
+            yield f"{path}_lora_a", spec.a
+            yield f"{path}_lora_b", spec.b
     else:
         pairs = spec.items() if isinstance(spec, dict) else enumerate(spec)
         for name, child in pairs:
@@ -86,6 +119,9 @@ def views(spec, flat):
         if isinstance(node, Leaf):
             first, last = at[path]
             return flat[first:last].reshape(node.shape) if last <= flat.size else Sink()
+        if isinstance(node, Lora):
+            factors = [build(each, f"{path}_lora_{name}") for name, each in (("a", node.a), ("b", node.b)) if node.columns]
+            return Lora(build(node.w, path), *(factors or (None, None)), node.scale, node.columns)
         below = lambda name, child: build(child, f"{path}.{name}" if path else str(name))
         if isinstance(node, dict):
             return Tree((name, below(name, child)) for name, child in node.items())

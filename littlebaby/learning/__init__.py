@@ -5,5 +5,6 @@ data                         token ids -> windows -> batches, a pure function of
 parallel                     one batch over several threads, one summed gradient
 evaluate sampling generate   the same forward, to measure and to write
 baby                         config, tokenizer and weights in one hand
+lora                         adapters: finetuning without touching the base
 train                        the loop: yields events
 """

@@ -11,18 +11,19 @@ from .sampling import Sampling
 
 
 class Baby:
-    """An untrained one from a config and a vocabulary size (or a tokenizer), a trained one where `flat` brings the weights.
+    """An untrained one from a config and a vocabulary size (or a tokenizer), a trained one where `flat` brings the weights, one with
+    adapters where `spec` says so.
 
     >>> baby = Baby(Config(n_layers=2), vocab_size=65, seed=0)
     """
 
-    def __init__(self, config, vocab_size=None, seed=0, tokenizer=None, flat=None):
+    def __init__(self, config, vocab_size=None, seed=0, tokenizer=None, flat=None, spec=None):
         size = vocab_size or (tokenizer.size if tokenizer else config.n_vocab)
         if not size:
             raise BadInput("a baby needs a vocabulary: give vocab_size, a tokenizer or a config with n_vocab")
         self.config = config if config.n_vocab == size else config.replace(n_vocab=size)
         self.tokenizer = tokenizer
-        self.spec = gpt.params(self.config)
+        self.spec = gpt.params(self.config) if spec is None else spec
         self.flat = tree.init(self.spec, np.random.default_rng(seed), dtype(self.config.d_type)) if flat is None else flat
         self.p = tree.views(self.spec, self.flat)
 

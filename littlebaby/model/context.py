@@ -78,6 +78,11 @@ class Context:
         turn = getattr(variant("positions", self.cfg.c_position), "rotate", None)
         return turn(x, self) if turn and x.size else (x, lambda dy: dy)
 
+    def slopes(self, q):
+        """What each head of q (B, h, T, d) pays for distance, (h); None where the positions ask for nothing"""
+        priced = getattr(variant("positions", self.cfg.c_position), "slopes", None)
+        return priced(q) if priced else None
+
     # memory: rows (extend) and running states (recall, keep); in training all three are the identity
 
     def extend(self, last=None, **new):

@@ -20,6 +20,7 @@ from ..errors import BadInput, nearest
 HERE = Path(__file__).parent
 STRICT = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 NAME = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?:_finetuned(?:_[0-9]{1,4})?)?"     # of a run
+PRICED = ("gqa", "mha")      # attentions with scores that alibi can lower
 GROUPS = ("model", "training", "data", "device", "output")
 
 # where the folder is the registry: a file there is a value here
@@ -96,8 +97,8 @@ class Config(BaseModel):
         "auto", "Steps in which the rate rises: none, auto (2%, at least 10), a number, or a fraction of all.", unit="steps")
     s_decay: int = training(0, "Steps in which wsd falls at the end; 0 means a fifth of all.", 0, 10**9, "steps")
     c_decay: Literal["linear", "1-sqrt"] = training("linear", "The shape of wsd's fall.")
-    r_beta1: float = training(0.9, "Memory of adamw's mean gradient: 0.9 looks back about 10 steps.", 0, 0.99999)
-    r_beta2: float = training(0.99, "Memory of adamw's mean square: 0.99 looks back about 100 steps.", 0, 0.999999)
+    r_beta1: float = training(0.9, "Memory of adamw's mean gradient, of lion's direction: 0.9 looks back about 10 steps.", 0, 0.99999)
+    r_beta2: float = training(0.99, "Memory of adamw's mean square, of lion's mean gradient: 0.99 looks back about 100 steps.", 0, 0.999999)
     r_eps: float = training(1e-8, "Keeps adamw from dividing by nothing.", 1e-16, 1)
     r_decay: float = training(0.1, "Weight decay of matrices and tables: pulls weights to 0, against learning by heart.", 0, 10)
     r_momentum: float = training(0.9, "Memory of sgd's mean gradient.", 0, 0.99999)
@@ -109,6 +110,11 @@ class Config(BaseModel):
                            "half a window in view, at twice the time; 0 is what most reports do.", 0, 0.95)
     s_eval: int = training(0, "Steps between evaluations; 0 means twenty evaluations in all.", 0, 10**9, "steps")
     s_checkpoint: int = training(0, "Steps between checkpoints; 0 means one at each evaluation.", 0, 10**9, "steps")
+    b_gate: bool = model(True, "The gate of gln; without it the network is one matrix.")
+    n_groups_ggl: int = model(4, "Groups of ggl, divisors of n_emb; more are cheaper and know less of each other.", 1, 2**16)
+    lora_rank: int = training(0, "Finetune adapters of this rank alone, the base frozen; 0 finetunes all weights.", 0, 2**16)
+    lora_alpha: float = training(0.0, "Strength of adapters, in proportion to lora_rank; 0 means twice lora_rank.", 0, 10**6)
+    lora_targets: str = training("*.att.*", "Matrices that get adapters: names or wildcards, separated by commas or spaces.")
     seed: int = training(0, "Where all randomness starts: the same seed gives the same run.", 0, 2**63 - 1)
 
     # data
@@ -168,6 +174,7 @@ class Config(BaseModel):
         self.fill("head_size", self.n_emb)
         self.fill("n_kv_heads", max(n for n in divisors(self.n_heads) if n <= max(1, self.n_heads // 4)))
         self.fill("norm_eps", 1e-5 if self.c_norm == "layernorm" else 1e-6)
+        self.fill("lora_alpha", 2.0 * self.lora_rank)
         wrong = []
         if self.head_size % self.n_heads:
             wrong.append(f"n_heads is {self.n_heads}; allowed are divisors of head_size, {self.head_size}; "
@@ -176,6 +183,12 @@ class Config(BaseModel):
             pair = 2 * self.n_heads
             wrong.append(f"head_size is {self.head_size}, which makes heads {self.head_width} wide, and rope turns pairs; "
                          f"allowed are multiples of {pair}; did you mean {max(1, round(self.head_size / pair)) * pair}?")
+        if self.c_network == "ggl" and self.n_emb % self.n_groups_ggl:
+            wrong.append(f"n_groups_ggl is {self.n_groups_ggl}; allowed are divisors of n_emb, {self.n_emb}; "
+                         f"did you mean {closest(self.n_groups_ggl, divisors(self.n_emb))}?")
+        if self.c_position == "alibi" and self.c_attention not in PRICED:
+            wrong.append(f"c_attention is '{self.c_attention}', and alibi prices the scores of {' and '.join(PRICED)} only; "
+                         f"did you mean c_position none?")
         if self.n_heads % self.n_kv_heads:
             wrong.append(f"n_kv_heads is {self.n_kv_heads}; allowed are divisors of n_heads, {self.n_heads}; "
                          f"did you mean {closest(self.n_kv_heads, divisors(self.n_heads))}?")
@@ -456,6 +469,8 @@ def in_words(name):
         return "none, auto, a number of steps or a fraction between 0 and 1"
     if name == "c_tokenizer":
         return "bpe, char, word or the path of a tokenizer.json"
+    if name == "lora_targets":
+        return "names or wildcards such as *.att.*, blocks.0.net.up"
     if words := allowed(name):
         return ", ".join(words)
     kind = Config.model_fields[name].annotation

@@ -3,6 +3,7 @@
     inputs/NAME.txt                          texts to learn from
     configs/config_GUID.json                 tokenizers/tokenizer_GUID.json
     models/model_GUID.json (.safetensors)    models/checkpoint_GUID/
+    models/adapters_GUID.safetensors         what a finetune with adapters has learned, apart
     outputs/report_GUID.json                 outputs/completion_GUID[_time].json        outputs/chart_GUID.png
 A finetuned run is GUID_finetuned, the next one GUID_finetuned_2. Older files that misspell a name are found all the same.
 """
@@ -38,13 +39,13 @@ from .records import (
 
 PLACES = dict(
     config="configs/config_{}.json", tokenizer="tokenizers/tokenizer_{}.json", model="models/model_{}.json",
-    weights="models/model_{}.safetensors", checkpoint="models/checkpoint_{}", lock="models/.lock_{}",
-    report="outputs/report_{}.json", completion="outputs/completion_{}.json", chart="outputs/chart_{}.png")
+    weights="models/model_{}.safetensors", adapters="models/adapters_{}.safetensors", checkpoint="models/checkpoint_{}",
+    lock="models/.lock_{}", report="outputs/report_{}.json", completion="outputs/completion_{}.json", chart="outputs/chart_{}.png")
 FOLDERS = sorted({place.split("/")[0] for place in PLACES.values()})
 
 # a run's file, finished or left behind half-written, under its right name or an old spelling
 OF_A_RUN = re.compile(
-    rf"\.?(?:config|tokenizer|model|checkpoint|report|completion|complation|chart)_({NAME.replace('tuned', 't?uned')})"
+    rf"\.?(?:config|tokenizer|model|adapters|checkpoint|report|completion|complation|chart)_({NAME.replace('tuned', 't?uned')})"
     rf"(?:_\d{{14}}(?:_\d+)?)?(?:\.json|\.safetensors|\.png)?(?:\.[0-9a-f]{{8}}\{disk.TEMPORARY})?")
 OLD_SPELLINGS = [("completion_", "complation_"), ("_finetuned", "_fineuned")]
 
@@ -128,7 +129,7 @@ class Workspace:
     # files of runs
 
     def path(self, kind, name):
-        """Where a file of this kind lies: config, tokenizer, model, weights, checkpoint, lock, report, completion or chart"""
+        """Where a file of this kind lies: config, tokenizer, model, weights, adapters, checkpoint, lock, report, completion or chart"""
         return self.root / PLACES[kind].format(name)
 
     def existing(self, kind, name):
@@ -256,6 +257,17 @@ class Workspace:
         beside = path.with_name(manifest.file)
         with disk.said("read", beside):
             return weights.from_safetensors(manifest, beside), manifest
+
+    def save_adapters(self, name, arrays, meta):
+        """{name: array} and a JSON-able meta: what was merged into the run's model, for those who have the base"""
+        with disk.replacing(self.path("adapters", name)) as temporary:
+            weights.save_safetensors(temporary, {n: weights.plain(a) for n, a in arrays.items()}, meta)
+
+    def load_adapters(self, name):
+        """(arrays, meta)"""
+        path = self.path("adapters", name)
+        with disk.said("read", path):
+            return weights.load_safetensors(path)
 
     def save_report(self, name, report):
         self.write("report", name, report)

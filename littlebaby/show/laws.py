@@ -22,9 +22,13 @@ HOWS = {"ordinary": {}, "large": dict(size=3.0, x_size=2.0), "one token": dict(T
 # settings with which a variant is tried besides its defaults; a new file needs none
 OPTIONS = dict(
     mha=[dict(c_bias="all"), dict(c_position="rope", rope_layout="half"), dict(c_position="rope", rope_layout="interleaved"),
-         dict(r_temp=1.7), dict(c_bias="none", b_bias_attention_out=True), dict(head_size=12)],
-    gqa=[dict(n_kv_heads=1), dict(n_kv_heads=2, c_position="rope"), dict(n_kv_heads=4, c_bias="all")],
+         dict(r_temp=1.7), dict(c_bias="none", b_bias_attention_out=True), dict(head_size=12), dict(c_position="alibi")],
+    gqa=[dict(n_kv_heads=1), dict(n_kv_heads=2, c_position="rope"), dict(n_kv_heads=4, c_bias="all"),
+         dict(n_kv_heads=2, c_position="alibi")],
     mlp=[dict(c_activation=a) for a in ("gelu_exact", "relu", "relu2", "silu")] + [dict(c_bias="none")],
+    gln=[dict(c_bias="none"), dict(b_gate=False), dict(b_gate=False, c_bias="none")],
+    ggl=[dict(n_groups_ggl=1), dict(n_groups_ggl=2), dict(n_emb=6, n_groups_ggl=2)],
+    sinusoidal=[dict(n_emb=7)],
     swi=[dict(c_bias="all"), dict(s_hidden=5)],
 )
 

@@ -40,7 +40,7 @@ def forward(p, x, ctx):
     k, v = ctx.extend(k=k, v=v)                                  # decoding: all tokens so far
 
     # who looks at whom, and the mixture of their values         (B, h, T, d) -> (B, T, H) -> (B, T, D)
-    o, back_o = attention(q, k, v, scale, *ctx.drop)
+    o, back_o = attention(q, k, v, scale, *ctx.drop, ctx.slopes(q))
     y, back_y = linear(merge_heads(o), p.wo, p.get("bo"))
     y, back_drop = ctx.dropout(y)
 

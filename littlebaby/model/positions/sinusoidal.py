@@ -1,0 +1,33 @@
+"""sinusoidal: waves of many lengths.
+
+Each pair of dimensions is the hand of a clock, from a fast one, 2 pi tokens a turn, to a slow one, 10,000 times that:
+    y_t = sqrt(D) x_t + w_t        w_t,2i = sin(t 10000^(-2i/D))        w_t,2i+1 = cos(t 10000^(-2i/D))
+A step of k tokens turns every hand by a fixed angle, so distances can be read by a linear map. The root keeps the token audible above
+waves that never grow or fade.
+
+Cost O(B T D).  Cache per token 0.  Nothing is learned; tables are made in float64 whatever the model's type.
+Vaswani et al. 2017, arXiv:1706.03762 (3.4, 3.5).
+"""
+from functools import lru_cache
+
+from ...arrays.backend import on_cpu, xp
+
+
+def params(cfg):
+    return {}
+
+
+def forward(p, x, ctx):
+    T, D = x.shape[1:]
+    here = waves(D, ctx.cfg.n_ctx, x.dtype.name, on_cpu())[ctx.start:ctx.start + T]
+    return x * D ** 0.5 + here, lambda dy, g: dy * D ** 0.5
+
+
+@lru_cache(32)
+def waves(D, n_ctx, dtype, here):
+    """(n_ctx, D); `here` keeps the tables of two devices apart"""
+    angle = xp.outer(xp.arange(n_ctx, dtype="float64"), 10000.0 ** (-xp.arange(0, D, 2, dtype="float64") / D))
+    table = xp.empty((n_ctx, D))
+    table[:, 0::2] = xp.sin(angle)
+    table[:, 1::2] = xp.cos(angle[:, :D // 2])
+    return table.astype(dtype)
