@@ -147,14 +147,16 @@ UNBORN = 15.0      # nats below the least likely old symbol: no old loss changes
 
 
 def grown(old, cfg, tokenizer):
-    """The old baby with a larger vocabulary: every learned row is copied as it is, new symbols start fresh and unexpected"""
+    """The old baby with a larger vocabulary: every learned row is copied as it is, new symbols start fresh and, where the head has a
+    bias (c_bias out), unexpected: then no loss on old text changes"""
     baby = Baby(cfg, seed=cfg.seed, tokenizer=tokenizer)
     new = baby.weights()
     for name, w in old.weights().items():
         new[name][tuple(slice(n) for n in w.shape)] = w
     known = old.config.n_vocab
     if "head.b" in new:
-        new["head.w"][:, known:] = 0
+        if "head.w" in new:
+            new["head.w"][:, known:] = 0
         new["head.b"][known:] = new["head.b"][:known].min() - UNBORN
     return baby
 
@@ -184,7 +186,7 @@ def learn(workspace, name, baby, source, report, origin, progress, stop, state=N
             for event in events(baby, state, batches, valid, stopped, opener(tokenizer)):
                 watch(event)
                 if isinstance(event, Step):
-                    steps.append((event.step, event.loss))
+                    steps.append((event.step, event.loss, event.rate, event.norm))
                 elif isinstance(event, Evaluation):
                     rows.append(records.Evaluation(**row(event, length)))
                     report = report.model_copy(update=dict(evaluations=rows))
@@ -226,7 +228,7 @@ def finish(workspace, name, baby, state, report, reason, steps, source):
         workspace.save_completion(name, completion, final=True)
     right = grammar.grammatical(completion.text) if completion and report.nursery_floor else None
     report = report.model_copy(update=dict(
-        marks=right and records.Marks(**right._asdict()), ended=records.now(), stop_reason=reason, best_step=state.best_step,
+        marks=right and records.Marks(**right._asdict()), ended=records.now(), environment=environment(cfg), stop_reason=reason, best_step=state.best_step,
         best_valid_loss=state.best_loss if state.best_step else None, figures=figures(baby, state, report, completion, source)))
     workspace.save_report(name, report)
     workspace.save_chart(name, charts.chart(report, steps))

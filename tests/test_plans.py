@@ -13,7 +13,8 @@ import littlebaby as lb
 from littlebaby.runs.store import Workspace
 from littlebaby.text import nursery
 
-TINY = dict(n_layers=1, n_emb=32, n_heads=2, n_ctx=32, batch_size=4, n_steps=30, n_completion=120, n_sample=20, progress=False)
+TINY = dict(n_layers=1, n_emb=32, n_heads=2, n_ctx=32, batch_size=4, n_steps=30, n_completion=120, n_sample=20, s_eval=10, r_overlap=0.0,
+            progress=False)
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +113,8 @@ def test_finetune_appends_and_moves_nothing(home, run):
     text = (home / "inputs" / "greek.txt").read_text()
     tokenizer, new = old.tokenizer.extend(text)
     fresh = plans.grown(old, old.config.replace(n_vocab=tokenizer.size), tokenizer)
-    assert len(new) == len(set(text) - set(old.tokenizer.vocabulary)) > 10 and tokenizer.vocabulary[:old.config.n_vocab] == old.tokenizer.vocabulary
+    assert len(new) == len(set(text) - set(old.tokenizer.vocabulary)) > 10
+    assert tokenizer.vocabulary[:old.config.n_vocab] == old.tokenizer.vocabulary
     for name, w in old.weights().items():
         assert np.array_equal(fresh.weights()[name][tuple(map(slice, w.shape))], w), name
     ids = old.encode((home / "inputs" / "tale.txt").read_text()[:33])

@@ -68,7 +68,7 @@ def test_arrays_choose_the_library_in_one_place():
 
 
 def test_only_the_store_writes():
-    writers = ("write_text", "write_bytes", ".unlink(", "os.replace", "os.remove", "rmtree", "mkdir(", '"w"', '"wb"', "savefig(")
+    writers = ("write_text", "write_bytes", ".unlink(", "os.replace", "os.remove", "rmtree", "mkdir(", ', "w"', ', "wb"', "savefig(")
     for path in FILES:
         if path.name not in ("store.py", "disk.py"):
             found = [w for w in writers if w in path.read_text()]

@@ -16,10 +16,9 @@ def params(cfg):
     p = dict(token=table(cfg.n_vocab, cfg.n_emb), position=position.params(cfg), blocks=[block() for _ in range(cfg.n_layers)])
     if cfg.c_sequence == "pre":
         p["norm"] = norm.params(cfg)
-    if not cfg.b_tied:
-        p["head"] = dict(w=matrix(cfg.n_emb, cfg.n_vocab, kind="head"))
-        if cfg.c_bias == "out":
-            p["head"]["b"] = vector(cfg.n_vocab)
+    p["head"] = {} if cfg.b_tied else dict(w=matrix(cfg.n_emb, cfg.n_vocab, kind="head"))
+    if cfg.c_bias == "out":
+        p["head"]["b"] = vector(cfg.n_vocab)
     return p
 
 
@@ -86,16 +85,16 @@ def forward(p, ids, ctx):
 
     # what comes next                                            (B, T, D) -> (B, T, V)
     x, back_norm = norm.forward(p.norm, x, ctx) if "norm" in p else (x, lambda dx, g: dx)
-    logits, back_head = linear(x, p.head.w, p.head.get("b")) if "head" in p else linear(x, p.token.T)
+    logits, back_head = linear(x, p.head.w if "w" in p.head else p.token.T, p.head.get("b"))
 
     def backward(dlogits, g):
-        dx, dhead, *dbias = back_head(dlogits)
-        if "head" in p:
-            g.head.w += dhead
-            if dbias:
-                g.head.b += dbias[0]
+        dx, dw, *db = back_head(dlogits)
+        if "w" in p.head:
+            g.head.w += dw
         else:
-            g.token += dhead.T                                   # tied: the table is used twice, its gradient is the sum
+            g.token += dw.T                                      # tied: the table is used twice, its gradient is the sum
+        if db:
+            g.head.b += db[0]
         dx = back_norm(dx, g.get("norm"))
         while backs:                                             # frees each block's activations as it goes
             back = backs.pop()

@@ -20,7 +20,7 @@ from .preflight import memory_of, mixing_flops, products
 from .words import short
 
 MARK = re.compile(r"(<!-- catalog: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
-CITED = re.compile(r"((?:[A-Z][\w'-]+(?: et al\.| & [A-Z][\w'-]+)? (?:19|20)\d\d))(?:,? arXiv[: ](\d{4}\.\d{4,5}))?")
+CITED = re.compile(r"((?:[A-Z][\w'-]+(?: et al\.| & [A-Z][\w'-]+)? (?:19|20)\d\d))(?: \([^)]*\))?(?:,? arXiv[: ](\d{4}\.\d{4,5}))?")
 STANDARD = dict(n_vocab=256)            # the config's defaults and an alphabet of bytes
 LAYER = "One layer with n_emb 128, n_heads 4 and n_ctx 256; FLOPs forward and backward."
 NOTES = dict(attentions=LAYER, networks=LAYER, schedules="The share of r_learn in a run of 1,000 steps, 20 of them warm-up.")
@@ -71,7 +71,7 @@ def layer(folder, name):
     if folder not in ("attentions", "networks"):
         return row | {"idea": idea, "cost": cost, "paper": papers}
     spec = module.params(cfg)
-    spent = sum(products(cfg, spec))
+    spent = sum(products(spec))
     row |= {"cost": cost, "parameters": short(tree.size(spec))}
     if folder == "attentions":
         _, growth, state = memory_of(cfg)

@@ -51,6 +51,7 @@ def draw(report, steps=()):
         axes.plot(*((at, each[:, index]) if each.shape[1] > 2 and len(rows) else (tokens, column(name))), ".-" if len(rows) == 1 else "-",
                   color=INK, lw=1.2)
         axes.set_ylim(bottom=0)
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     norms.set_xlabel("tokens learned from", color=GRAY, fontsize=9)
     norms.xaxis.set_major_formatter(lambda value, _: short(value))
     norms.set_xlim(0, max([*tokens, 1]))

@@ -98,7 +98,7 @@ def parts(spec):
 
 def flops(cfg, spec):
     """FLOPs of one token: forward, and forward with backward"""
-    forward, backward = products(cfg, spec)
+    forward, backward = products(spec)
     if cfg.b_tied:
         head = 2 * prod(spec["token"].shape)
         forward, backward = forward + head, backward + 2 * head
@@ -106,20 +106,15 @@ def flops(cfg, spec):
     return forward + mixing, forward + backward + 3 * mixing
 
 
-def products(cfg, spec):
+def products(spec):
     """FLOPs of one token in the products with a spec's matrices: forward, backward"""
     forward = backward = 0.0
     for _, leaf in tree.leaves(spec):
         if leaf.kind in PRODUCTS:
-            once = 2 * prod(leaf.shape) * (active(cfg) if len(leaf.shape) == 3 else 1)
+            once = 2 * prod(leaf.shape)
             forward += once
             backward += once * (2 if leaf.train else 1)
     return forward, backward
-
-
-def active(cfg):
-    """The share of the experts that a token visits: stacked matrices (E, i, o) are used in part"""
-    return getattr(cfg, "n_active", 1) / getattr(cfg, "n_experts", 1)
 
 
 def mixing_flops(cfg):
@@ -171,8 +166,7 @@ def bytes_of(cfg, spec):
     few = dict(w=tree.vector(100))
     optimizer = import_module(f"..learning.optimizers.{cfg.c_optimizer}", __package__)
     remembered = sum(getattr(a, "size", 0) for a in optimizer.state(few, backend.dtype(cfg.d_type)).values()) / 100
-    wide = sum(sum(leaf.shape[-2:]) * (getattr(cfg, "n_active", 1) if len(leaf.shape) == 3 else 1)
-               for path, leaf in tree.leaves(spec) if path.startswith("blocks.") and leaf.kind in PRODUCTS)
+    wide = sum(sum(leaf.shape) for path, leaf in tree.leaves(spec) if path.startswith("blocks.") and leaf.kind in PRODUCTS)
     per_token = 1.7 * (wide + cfg.n_layers * 4 * cfg.n_emb) + 1.6 * cfg.n_vocab
     return dict(weights=one * total, best=one * total, optimizer=round(one * trainable * remembered),
                 gradients=one * trainable * how_many(cfg), activations=round(one * cfg.batch_size * cfg.n_ctx * per_token))
