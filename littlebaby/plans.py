@@ -228,7 +228,8 @@ def finish(workspace, name, baby, state, report, reason, steps, source):
         workspace.save_completion(name, completion, final=True)
     right = grammar.grammatical(completion.text) if completion and report.nursery_floor else None
     report = report.model_copy(update=dict(
-        marks=right and records.Marks(**right._asdict()), ended=records.now(), environment=environment(cfg), stop_reason=reason, best_step=state.best_step,
+        marks=right and records.Marks(**right._asdict()), ended=records.now(), environment=environment(cfg),
+        stop_reason=reason, best_step=state.best_step,
         best_valid_loss=state.best_loss if state.best_step else None, figures=figures(baby, state, report, completion, source)))
     workspace.save_report(name, report)
     workspace.save_chart(name, charts.chart(report, steps))
