@@ -75,13 +75,14 @@ class Common:
     json: Annotated[bool, Parameter(help="Print one object for machines, and nothing else.")] = False
 
 
-Chosen = Annotated[Settings, flat]
+Chosen = Annotated[Settings, flat]  # type: ignore[valid-type]  # made from the records, which mypy cannot follow
 Everywhere = Annotated[Common, flat]
 Others = Annotated[str, Parameter(show=False)]        # names that are no option's: older names of settings, and mistakes
 Text = Annotated[str, Parameter(allow_leading_hyphen=True)]
 OPTIONS = ("input", "preset", "config", "resume", "encoding", "quiet", "path", "json")
 
 app = App(name="littlebaby", help=WELCOME.splitlines()[0], version=records.VERSION, help_formatter=show, help_format="plaintext",
+          suppress_keyboard_interrupt=False,
           default_parameter=Parameter(negative=(), name_transform=str, show_default=lambda value: "" if value in ("", False) else value))
 
 
@@ -181,6 +182,8 @@ def inference(guid: str = "last", *, prompt: Text = "", max_tokens: int = 200, t
         pieces(prompt)
     done = plans.inference(guid, prompt, max_tokens, temperature, top_k, top_p, min_p, repetition_penalty, stop or (), seed, samples,
                            pieces or None, common.path)
+    if pieces:
+        pieces("\n")
     if done.replaced:
         tell("unknown to this baby: " + ", ".join(f"{old!r} read as {new!r}" if new else f"{old!r} left out"
                                                   for old, new in done.replaced.items()))
@@ -317,7 +320,7 @@ def catalog(name: str | None = None, *, write: str | None = None, common: Everyw
         if name not in tables:
             raise BadInput(records.nearest("catalog", name, tables))
         tables = {name: tables[name]}
-    return Answer(tables, "\n\n".join(f"## {each}\n\n{made.tables()[each]}" for each in tables))
+    return Answer(tables, "\n\n".join(f"## {each}\n\n{made.table(each, rows)}" for each, rows in tables.items()))
 
 
 for place, command in enumerate(app):

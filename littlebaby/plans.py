@@ -28,7 +28,7 @@ from .learning.train import train as events
 from .runs import disk, records
 from .runs.fetch import fetch as download
 from .runs.store import Workspace
-from .show import catalog, charts
+from .show import charts
 from .show.laws import verdicts
 from .show.preflight import preflight as predict
 from .show.progress import Watcher
@@ -488,11 +488,6 @@ def preflight(input=None, preset=None, config=None, path=None, encoding="utf-8",
     tokenizer = tokenizer_for(cfg, source.text)
     trained, _ = split(tokenizer.encode(source.text), cfg, tokenizer.encode(tokenizer.begin))
     return predict(cfg.replace(n_vocab=tokenizer.size), len(trained), probe)
-
-
-def refill(page):
-    """Make the tables between a page's catalog marks anew"""
-    disk.write(Path(page), [catalog.filled(disk.read_bytes(Path(page)).decode()).encode()])
 
 
 def check(variant):

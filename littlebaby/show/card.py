@@ -38,6 +38,7 @@ def story(report, figures):
 
 
 def results(report, figures):
+    """The final figures in lines"""
     counts, loss, floor, around = figures["parameters"], figures["valid_loss"], report["nursery_floor"], report["environment"]
     frozen = f", {counts['frozen']:,} of them frozen" if counts["frozen"] else ""
     parts = ", ".join(f"{part} {short(n)}" for part, n in figures["parts"].items() if n)
@@ -57,8 +58,8 @@ def results(report, figures):
         lines += [("memory", f"about {size(figures['memory'])} for a step{peak}"),
                   ("device", f"{around['device']}, {around['threads']} threads")]
     if figures["longest_overlap"] is not None:
-        lines.append(("by heart", f"the longest stretch of its text that stands in what it wrote has {figures['longest_overlap']:,} "
-                                  f"characters; so do {figures['overlap_share']:.0%} of its stretches of 50"))
+        share = f"; of its stretches of 50, {figures['overlap_share']:.0%} do" if figures["overlap_share"] is not None else ""
+        lines.append(("by heart", f"{figures['longest_overlap']:,} characters in one piece stand word for word in its text{share}"))
     return lines
 
 

@@ -28,7 +28,7 @@ NOTES = dict(attentions=LAYER, networks=LAYER, schedules="The share of r_learn i
 
 def tables():
     """{name: a markdown table}"""
-    return {name: markdown(rows) + (f"\n\n{NOTES[name]}" if name in NOTES else "") for name, rows in catalog().items()}
+    return {name: table(name, rows) for name, rows in catalog().items()}
 
 
 def catalog():
@@ -52,11 +52,12 @@ def fill(page):
     return MARK.sub(renew, page)
 
 
-def markdown(rows):
-    """Rows of the same keys as a table; a column in which nothing stands is left out"""
+def table(name, rows):
+    """Rows of the same keys as markdown, and what they mean; a column in which nothing stands is left out"""
     heads = [head for head in rows[0] if any(row[head] for row in rows)]
     line = lambda cells: f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
-    return "\n".join([line(heads), line("---" for _ in heads), *(line(row[head] for head in heads) for row in rows)])
+    return "\n".join([line(heads), line("---" for _ in heads), *(line(row[head] for head in heads) for row in rows),
+                      *(["", NOTES[name]] if name in NOTES else [])])
 
 
 # one row each

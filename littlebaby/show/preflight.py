@@ -212,7 +212,8 @@ def smaller(cfg):
 
 
 def step_flops(cfg):
-    return flops(cfg, gpt.params(cfg))[1] * cfg.batch_size * cfg.n_ctx * cfg.n_accumulate
+    """Roughly: 6 for every parameter and token"""
+    return 6 * tree.size(gpt.params(cfg)) * cfg.batch_size * cfg.n_ctx * cfg.n_accumulate
 
 
 # words

@@ -57,7 +57,7 @@ def sort(spec):
 def orthogonal(G, steps=5):
     """U V' of the singular value decomposition U S V' of G (n, m), nearly: singular values end between about 0.7 and 1.2
 
-    X <- A X + (B X X' + C (X X')^2) X, which changes the singular values alone: s <- A s + B s^3 + C s^5.
+    X <- (A + B S + C S^2) X, S = X X', which changes the singular values alone: s <- A s + B s^3 + C s^5.
     """
     tall = G.shape[0] > G.shape[1]
     X = G.T if tall else G
@@ -66,6 +66,8 @@ def orthogonal(G, steps=5):
         S = X @ X.T                                              # (n, n), n <= m
         P = S @ S
         P *= C
-        P += B * S
-        X = A * X + P @ X
+        S *= B
+        P += S
+        P.reshape(-1)[::len(P) + 1] += A                         # on the diagonal
+        X = P @ X
     return X.T if tall else X

@@ -1,0 +1,210 @@
+"""The shell's side: exit codes, one object on stdout for --json, one sentence for every mistake, and never a traceback."""
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+import littlebaby as lb
+from littlebaby import cli, plans
+from littlebaby.runs import records
+from littlebaby.runs.store import Workspace
+from littlebaby.text import nursery
+
+TINY = "--n_layers 1 --n_emb 16 --n_heads 2 --n_ctx 16 --batch_size 2 --n_completion 20 --n_sample 0".split()
+COMMANDS = "train finetune inference delete info list fetch nursery preflight check catalog".split()
+
+
+@pytest.fixture
+def shell(capsys):
+    """A command line -> exit code, stdout, stderr"""
+    def run(*words):
+        code = cli.main(words)
+        out = capsys.readouterr()
+        assert "Traceback" not in out.err
+        return code, out.out, out.err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    path = tmp_path_factory.mktemp("home")
+    (path / "inputs").mkdir()
+    (path / "inputs" / "tale.txt").write_text(nursery.corpus(5_000, 1)[0])
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(home):
+    return lb.train("tale", path=home, progress=False, n_layers=1, n_emb=16, n_heads=2, n_ctx=16, batch_size=2, n_steps=4, n_completion=20)
+
+
+def test_alone_it_greets_and_help_names_everything(shell):
+    code, out, _ = shell()
+    assert code == 0 and "littlebaby train" in out
+    code, out, _ = shell("--help")
+    assert code == 0 and all(f"  {name} " in out for name in COMMANDS)
+    code, out, _ = shell("train", "--help")
+    assert all(f"--{key} " in out for key in records.Config.model_fields) and "Settings: training:" in out
+    assert "Passes over the training tokens" in out
+    assert shell("--version") == (0, records.VERSION + "\n", "")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_path_json_and_help(shell, name):
+    code, out, _ = shell(name, "--help")
+    assert code == 0 and "--path" in out and "--json" in out
+
+
+def test_train_inference_info_list_delete(shell, home):
+    code, out, err = shell("train", "--input", "tale", "--path", str(home), "--json", "--n-steps", "4", "--lr", "0.01", "--b_tied", "true",
+                           *TINY)
+    done = json.loads(out)
+    assert code == 0 and done["config"]["n_steps"] == 4 and done["config"]["r_learn"] == 0.01 and done["config"]["b_tied"] is True
+    assert done["report"]["stop_reason"] == "finished" and len(done["completion"]["text"]) == 20 and "step" in err
+    name, here = done["guid"], ("--path", str(home))
+
+    code, out, _ = shell("inference", name[:8], "--prompt", "- Ada", "--max_tokens", "7", "--seed", "3", "--json", *here)
+    written = json.loads(out)
+    assert code == 0 and written["prompt"] == "- Ada" and written["tokens"] == 7 and written["settings"]["temperature"] == 0.8
+    assert written["replaced"] == {"-": ""}
+    again = "inference", name, "--prompt", "- Ada", "--max_tokens", "7", "--seed", "3", *here
+    code, out, err = shell(*again)
+    assert out == "- Ada" + written["text"] + "\n" and "'-' left out" in err
+    assert shell(*again, "--stream")[1] == out
+
+    code, out, _ = shell("info", name, *here)
+    assert code == 0 and out.startswith(name) and "mha + mlp, 1 layers of 16" in out and "parameters" in out and f"model_{name}.json" in out
+    assert json.loads(shell("info", name, "--json", *here)[1])["config"] == done["config"]
+    assert name in [each["guid"] for each in json.loads(shell("list", "--json", *here)[1])["runs"]]
+    assert name in shell("list", *here)[1]
+
+    code, out, _ = shell("delete", name, "--yes", "--json", *here)
+    assert code == 0 and len(json.loads(out)["deleted"]) == 9
+    assert shell("info", name, *here)[0] == 2
+
+
+def test_finetune(shell, home, run):
+    code, out, err = shell("finetune", run.guid, "--input", "tale", "--n_steps", "2", "--quiet", "--path", str(home))
+    assert code == 0 and out.startswith(f"{run.guid}_finetuned  finished") and err == ""
+    assert "a finetune needs a text" in shell("finetune", run.guid, "--path", str(home))[2]
+
+
+def test_delete_asks(shell, home, run, monkeypatch):
+    import io
+    monkeypatch.setattr(sys, "stdin", io.StringIO("n\n"))
+    code, out, err = shell("delete", run.guid, "--path", str(home))
+    assert (code, out) == (0, "nothing deleted\n") and f"model_{run.guid}.json" in err and "[y/N]" in err
+    code, out, err = shell("delete", run.guid, "--json", "--path", str(home))
+    assert code == 2 and "nobody answered" in err and json.loads(out)["code"] == 2
+    assert Workspace(home).path("model", run.guid).exists()
+
+
+def test_an_interrupted_run_says_how_to_go_on(shell, home):
+    counting, plan = iter(range(9)), plans.train
+
+    def stopped(*given, **settings):
+        return plan(*given, stop=lambda: next(counting) == 2, **settings)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plans, "train", stopped)
+        code, out, err = shell("train", "tale", "--n_steps", "6", "--path", str(home), *TINY)
+    guid = Workspace(home).resolve("last")
+    assert (code, out) == (130, "") and f"`littlebaby train --resume {guid[:8]}` goes on" in err
+    code, out, err = shell("train", "--resume", guid[:8], "--json", "--path", str(home))
+    assert code == 0 and json.loads(out)["report"]["evaluations"][-1]["step"] == 6
+
+
+@pytest.mark.parametrize("words, sentence", [
+    ("trian", 'Unknown command "trian". Did you mean "train"?'),
+    ("train --n_layers", "--n_layers requires an argument"),
+    ("train --n_layers 1 --n_layers 2", "--n_layers specified multiple times"),
+    ("train --inptu a.txt", "--inptu is no option; did you mean --input?"),
+    ("train --b_tied maybe", "b_tied is 'maybe'; allowed is true or false"),
+    ("train one two", "two"),
+    ("train --input missing", "there is no file 'missing'"),
+    ("train --preset nursry", "did you mean nursery"),
+    ("train --lr 0.1 --r_learn 0.2", "r_learn is given twice"),
+    ("info --pth x", "--path"),
+    ("info", "there is no run in"),
+    ("info ../../etc", "has a path in it"),
+    ("inference --max_tokens x", 'unable to convert "x" into int'),
+    ("finetune", "--guid requires an argument"),
+    ("fetch ftp://a.org/b", "is no address to fetch from"),
+    ("nursery much", "300kB, 10MB or 1GB"),
+    ("check mah", "did you mean mha"),
+    ("catalog norm", "did you mean norms"),
+    ("catalog --write none.md", "cannot read none.md"),
+])
+def test_a_mistake_is_a_sentence_and_exit_2(shell, words, sentence, tmp_path, monkeypatch):
+    monkeypatch.setenv("LITTLEBABY_HOME", str(tmp_path))
+    code, out, err = shell(*words.split())
+    assert code == 2 and out == "" and sentence in err
+    assert not list(tmp_path.iterdir())
+
+
+def test_all_wrong_settings_are_told_at_once(shell, tmp_path):
+    code, _, err = shell(*"preflight --n_layers 0 --n_lyers 3 --r_dropout 2 --c_attention mah --n_emb 3.5".split(), "--path", str(tmp_path))
+    assert code == 2 and sorted(err.splitlines()) == sorted([
+        "n_layers is 0; allowed is a whole number from 1 to 1,024; did you mean 1?",
+        "'n_lyers' is no setting; did you mean n_layers?",
+        "r_dropout is 2; allowed is a number from 0 to 0.99; did you mean 0.99?",
+        "c_attention is 'mah'; allowed are " + ", ".join(records.allowed("c_attention")) + "; did you mean mha?",
+        "n_emb is 3.5; allowed is a whole number from 1 to 65,536; did you mean 4?"])
+
+
+@pytest.mark.parametrize("error, code, sentence", [
+    (lb.RunFailed("10 steps in a row had no finite loss"), 1, "no finite loss"), (MemoryError(), 1, "lower batch_size"),
+    (KeyboardInterrupt(), 130, "interrupted")])
+def test_failures_have_their_own_codes(shell, monkeypatch, error, code, sentence):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(plans, "train", fail)
+    assert shell("train")[0] == code
+    got, out, err = shell("train", "--json")
+    assert got == code and sentence in err and json.loads(out) == dict(error=err.strip(), code=code)
+
+
+def test_preflight(shell, home):
+    code, out, _ = shell("preflight", "tale", "--quick", "--n_steps", "10", "--json", "--path", str(home), *TINY)
+    about = json.loads(out)
+    assert code == 0 and about["steps"] == 10 and about["total"] == sum(about["parts"].values()) and about["seconds"] is None
+    code, out, _ = shell("preflight", "tale", "--quick", "--path", str(home), *TINY)
+    assert f"{about['total']:,}" in out and "FLOPs per token" in out
+
+
+def test_check(shell, monkeypatch):
+    rows = [dict(settings={}, gradient=1e-10, decoding=0.0, causality=0.0, life=[], kept=True)]
+    monkeypatch.setattr(plans, "verdicts", lambda name: rows)
+    code, out, _ = shell("check", "mha")
+    assert code == 0 and "1.0e-10" in out and "kept" in out
+    rows.append(dict(rows[0], settings=dict(n_kv_heads=1), gradient=0.5, life=["blocks.0.att.wo"], kept=False))
+    code, out, _ = shell("check", "mha")
+    assert code == 1 and "n_kv_heads=1" in out and "BROKEN" in out and "blocks.0.att.wo" in out
+    assert json.loads(shell("check", "mha", "--json")[1]) == dict(variant="mha", kept=False, rows=rows)
+
+
+def test_catalog_and_nursery(shell, tmp_path):
+    tables = json.loads(shell("catalog", "--json")[1])
+    assert [row["key"] for row in tables["config"]] == [f"`{name}`" for name in records.Config.model_fields]
+    assert shell("catalog", "norms")[1].startswith("## norms\n\n| name |")
+    page = tmp_path / "page.md"
+    page.write_text("a\n<!-- catalog: norms -->\n<!-- end -->\nb\n")
+    assert shell("catalog", "--write", str(page))[0] == 0 and "| `rmsnorm` |" in page.read_text() and page.read_text().endswith("-->\nb\n")
+    done = json.loads(shell("nursery", "2kB", "--seed", "4", "--json", "--path", str(tmp_path))[1])
+    assert done["bytes"] == os.path.getsize(done["path"]) <= 2000
+
+
+def test_a_real_shell(tmp_path):
+    """Its own process: exit code, a clean stdout, and a reader that goes away early is no failure"""
+    call = lambda *words: subprocess.run([sys.executable, "-m", "littlebaby", *words], capture_output=True, text=True)
+    done = call("list", "--json", "--path", str(tmp_path))
+    assert (done.returncode, json.loads(done.stdout), done.stderr) == (0, dict(runs=[]), "")
+    done = call("train", "--input", "none", "--path", str(tmp_path))
+    assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1
+    if os.name == "posix":
+        piped = subprocess.run(f"{sys.executable} -m littlebaby catalog | head -1", shell=True, capture_output=True, text=True)
+        assert piped.stdout == "## attentions\n" and piped.stderr == ""

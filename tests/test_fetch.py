@@ -1,0 +1,128 @@
+"""Fetching a text: from a server, from this machine, and every way in which it can fail, each in one sentence."""
+from functools import partial
+from hashlib import sha256
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
+import pytest
+
+from littlebaby.errors import BadInput
+from littlebaby.runs import fetch as module
+from littlebaby.runs.fetch import KNOWN, Source, fetch, name_of
+from littlebaby.runs.store import Workspace
+
+TEXT = "Ὦ τέκνα, Κάδμου τοῦ πάλαι νέα τροφή\n".encode() * 1000
+
+
+class Library(BaseHTTPRequestHandler):
+    def __init__(self, asked, *args):
+        self.asked = asked
+        super().__init__(*args)
+
+    def do_GET(self):
+        self.asked.append(self.path)
+        there = self.path.startswith("/books/")
+        self.send_response(200 if there else 404)
+        self.end_headers()
+        self.wfile.write(TEXT if there else b"no such book")
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server():
+    asked = []
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Library, asked)) as httpd:
+        Thread(target=httpd.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{httpd.server_port}", asked
+        httpd.shutdown()
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch):
+    """A workspace on a machine that has neither texts nor downloads yet"""
+    import pooch
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("NLTK_DATA", str(tmp_path / "nltk"))
+    monkeypatch.setattr(pooch, "os_cache", lambda name: tmp_path / "cache")
+    return Workspace(tmp_path / "home")
+
+
+def sentence(*args):
+    with pytest.raises(BadInput) as caught:
+        fetch(*args)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_url(server, workspace):
+    url, asked = server
+    path = fetch(f"{url}/books/oedipus.txt?page=1", workspace)
+    assert path == workspace.root / "inputs" / "oedipus.txt" and path.read_bytes() == TEXT
+    assert workspace.read_text("oedipus").text == TEXT.decode()
+    assert "exists already" in sentence(f"{url}/books/oedipus.txt", workspace)
+
+
+def test_a_pinned_url_and_wrong_bytes(server, workspace):
+    url, asked = server
+    right, wrong = sha256(TEXT).hexdigest(), sha256(b"other").hexdigest()
+    said = sentence(f"{url}/books/a.txt#sha256={wrong}", workspace)
+    assert "its bytes are not the ones with sha256 " + wrong in said and not (workspace.root / "inputs").exists()
+    assert fetch(f"{url}/books/a.txt#sha256={right}", workspace).read_bytes() == TEXT
+    assert "is no sha256: that is 64 hexadecimal digits" in sentence(f"{url}/books/b.txt#sha256=abc", workspace)
+
+
+def test_what_was_downloaded_once_needs_no_network(server, workspace):
+    url, asked = server
+    pinned = f"{url}/books/c.txt#sha256={sha256(TEXT).hexdigest()}"
+    fetch(pinned, workspace)
+    again = Workspace(workspace.root.with_name("other"))
+    assert fetch(pinned, again).read_bytes() == TEXT and asked == ["/books/c.txt"]
+
+
+def test_a_server_that_says_no_and_one_that_is_not_there(server, workspace):
+    url, _ = server
+    assert sentence(f"{url}/none.txt", workspace) == f"cannot fetch {url}/none.txt: the server answers 404 Not Found"
+    said = sentence("http://127.0.0.1:9/books/a.txt", workspace)
+    assert "cannot be reached; with no network, put the file into" in said and str(workspace.root / "inputs") in said
+    assert list(workspace.root.rglob("*")) == []
+
+
+def test_a_known_name(server, workspace, monkeypatch):
+    url, asked = server
+    source = Source(f"{url}/books/input.txt", len(TEXT), sha256(TEXT).hexdigest(), "a test")
+    monkeypatch.setitem(KNOWN, "oedipus", source)
+    path = fetch("oedipus", workspace)
+    assert path.name == "oedipus.txt" and path.read_bytes() == TEXT
+    assert fetch("oedipus", workspace) == path and asked == ["/books/input.txt"]
+    path.write_bytes(b"something else")
+    assert "exists already" in sentence("oedipus", workspace) and path.read_bytes() == b"something else"
+
+
+def test_texts_that_lie_on_this_machine(workspace, tmp_path, monkeypatch):
+    folder = tmp_path / "nltk" / "corpora" / "gutenberg"
+    folder.mkdir(parents=True)
+    (folder / "antigone.txt").write_bytes(TEXT)
+    monkeypatch.setitem(KNOWN, "oedipus", Source("http://127.0.0.1:9/x", len(TEXT), sha256(TEXT).hexdigest(), "a test"))
+    assert fetch("antigone", workspace).read_bytes() == TEXT
+    assert fetch("oedipus", workspace).name == "oedipus.txt"           # the same bytes under another name: no network needed
+    assert "did you mean antigone.txt?" in sentence("antigon.txt", workspace)
+
+
+def test_names_that_are_none(workspace):
+    assert sentence("tinyshakespear", workspace).startswith("name is 'tinyshakespear'; allowed are tinyshakespeare")
+    for url in ("ftp://127.0.0.1/a.txt", "file:///etc/passwd"):
+        assert "is no address to fetch from" in sentence(url, workspace)
+
+
+@pytest.mark.parametrize("url, name", [
+    ("https://a.org/b/c.txt", "c.txt"), ("https://a.org/b/c.txt/", "c.txt"), ("https://a.org/%2e%2e%2fetc%2fpasswd", "passwd.txt"),
+    ("https://a.org/", "a_org.txt"), ("https://a.org/.hidden", "hidden.txt"), ("https://a.org/Ödipus Rex", "Ödipus_Rex.txt")])
+def test_a_url_becomes_a_harmless_name(url, name):
+    assert name_of(url) == name
+
+
+def test_the_pinned_shakespeare_is_the_real_one(data):
+    source = KNOWN["tinyshakespeare"]
+    assert module.is_it(data("tinyshakespeare.txt"), source) and source.bytes == 1_115_394

@@ -1,0 +1,192 @@
+"""What people look at says the truth: counts, FLOPs, cache sizes, pictures, tables and cards."""
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from littlebaby.arrays import tree
+from littlebaby.errors import BadInput
+from littlebaby.model import gpt
+from littlebaby.runs import records
+from littlebaby.runs.records import Config, Evaluation, Input, Report, preset
+from littlebaby.show import catalog, charts, preflight, words
+from littlebaby.show.card import card, course
+
+GUID = "0b2f8a52-7b0c-4f7e-9d3c-5a1f6f2f7c11"
+
+
+def row(step, **more):
+    return Evaluation(**{**dict(step=step, tokens=100 * step, train_loss=4 / step, valid_loss=4.1 / step, rate=1e-3, norm=0.5), **more})
+
+
+def report(rows, **more):
+    return Report(guid=GUID, input=Input(name="tale.txt", bytes=10, characters=10, sha256="0" * 64), evaluations=rows, **more)
+
+
+# preflight
+
+def test_gpt2_is_counted_as_published():
+    about = preflight.preflight(Config(**preset("gpt2")), 10**7, probe=False)
+    assert about.total == about.trainable == 124_439_808
+    assert about.parts == dict(embedding=39_383_808, attention=28_348_416, network=56_669_184, norms=38_400, head=0)
+    # 6 N + 12 L H (T + 1) / 2, N the numbers of all matrices, the tied head among them
+    n = 12 * (768 * 3 * 768 + 768 * 768 + 2 * 768 * 3072) + 50257 * 768
+    assert about.flops_per_token == 6 * n + 12 * 12 * 768 * 1025 / 2 and about.flops_forward * 3 == about.flops_per_token
+    assert about.tokens == 600_000 * 12 * 40 * 1024 and about.flops == about.flops_per_token * about.tokens
+
+
+def test_grouped_queries_cost_what_all_heads_look_at():
+    cfg = Config(n_vocab=60, c_attention="gqa", n_kv_heads=1, n_ctx=64, n_emb=32, n_layers=3)
+    rows, growth, state = preflight.memory_of(cfg)
+    assert (rows, growth, state) == (65 / 2, 2 * 8, 0)
+    assert preflight.mixing_flops(cfg) == 4 * 32 * 65 / 2
+
+
+def test_frozen_weights_cost_no_gradient():
+    cfg = Config(n_vocab=60)
+    spec = dict(a=tree.matrix(10, 20), b=tree.matrix(10, 20, train=False), c=tree.vector(7))
+    assert preflight.products(cfg, spec) == (800, 1200)
+
+
+def test_memory_adds_up_and_follows_the_optimizer():
+    adam, sgd = (preflight.preflight(Config(n_vocab=60, c_optimizer=name, c_device_cpu_cores=1), 10**5, probe=False)
+                 for name in ("adamw", "sgd"))
+    size = 4 * adam.total
+    assert adam.memory_parts["optimizer"] == 2 * size and sgd.memory_parts["optimizer"] == size
+    assert adam.memory_parts["weights"] == adam.memory_parts["gradients"] == size and adam.memory == sum(adam.memory_parts.values())
+
+
+def test_activations_are_about_what_a_step_allocates():
+    import tracemalloc
+
+    from littlebaby.learning.baby import Baby
+    from littlebaby.learning.parallel import Workers, gradient
+    cfg = Config(n_vocab=60, n_layers=2, n_ctx=64, c_device_cpu_cores=1)
+    baby, workers = Baby(cfg), Workers(1)
+    ids = np.random.default_rng(0).integers(0, 60, (2, 8, 64))
+    grads = [np.zeros(baby.flat.size, np.float32)]
+    tracemalloc.start()
+    gradient(workers, grads, baby.spec, baby.p, cfg, [(ids[0], ids[1])], (0, 0))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert 0.7 < preflight.bytes_of(cfg, baby.spec)["activations"] / peak < 1.4
+
+
+def test_the_probe_times_real_steps(monkeypatch):
+    monkeypatch.setattr(preflight, "PROBE_SECONDS", 0.1)
+    cfg = Config(n_vocab=20, n_layers=1, n_emb=16, n_ctx=16, n_steps=1000, n_eval=1, s_eval=1000)
+    about = preflight.preflight(cfg, 10_000)
+    evaluation = 16 * about.flops_forward / about.flops_per_token
+    assert about.tokens_per_second > 0 and about.seconds == pytest.approx((128_000 + evaluation) / about.tokens_per_second)
+    assert about.steps == 1000 and about.tokens_per_parameter == 128_000 / about.trainable
+
+
+def test_a_large_model_is_probed_smaller():
+    sizes = [preflight.step_flops(each) for each in preflight.smaller(Config(**preset("gpt2")))]
+    assert sizes == sorted(sizes, reverse=True) and sizes[0] > 1e14 and sizes[-1] < preflight.PROBE_FLOPS
+
+
+def test_slow_kernels_are_told(monkeypatch):
+    monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
+    about = preflight.preflight(Config(n_vocab=60), 10**5, probe=False)
+    assert about.warnings == [] and "note" not in preflight.table(about)
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
+    assert "OPENBLAS_CORETYPE=Haswell" in preflight.table(preflight.preflight(Config(n_vocab=60), 10**5, probe=False))
+
+
+# charts
+
+def test_the_picture_shows_the_numbers():
+    rows = [row(s) for s in (1, 10, 20, 40)] + [row(50, valid_loss=0.2)]
+    steps = [(s, 4 / s, 1e-3, 0.5) for s in range(1, 51)]
+    losses, rates, norms = charts.draw(report(rows, nursery_floor=0.07), steps).axes
+    noise, mean, valid, best, floor = losses.lines
+    assert np.allclose(noise.get_ydata(), [4 / s for s in range(1, 51)]) and np.allclose(noise.get_xdata(), 100 * np.arange(1, 51))
+    assert np.allclose(valid.get_ydata(), [4.1, 0.41, 0.205, 0.1025, 0.2]) and best.get_ydata()[0] == 0.1025
+    assert floor.get_ydata()[0] == 0.07 and len(rates.lines[0].get_xdata()) == 50 == len(norms.lines[0].get_xdata())
+    said = " ".join(text.get_text() for text in losses.texts)
+    assert "best 0.102" in said and "train" in said and "floor of this text, 0.070" in said and losses.get_yscale() == "log"
+
+
+@pytest.mark.parametrize("rows, steps", [([], []), ([], [(1, 4.0)]), ([row(1)], []),
+                                         ([row(3, valid_loss=None)], [(1, 4.0), (2, np.nan), (3, 3.0)])])
+def test_a_picture_of_little_is_a_picture(rows, steps):
+    png = charts.chart(report(rows).model_copy(update=dict(input=None)), steps)
+    assert png[:8] == b"\x89PNG\r\n\x1a\n" and len(png) > 5000
+
+
+def test_the_running_mean_passes_over_what_is_no_number():
+    assert np.allclose(charts.running([2.0] * 50), 2) and np.allclose(charts.running([np.nan, 2.0, np.nan, 2.0])[1:], 2)
+
+
+# catalog
+
+def test_every_file_is_in_the_catalog():
+    tables = catalog.catalog()
+    for folder, key in (("attentions", "c_attention"), ("networks", "c_network"), ("norms", "c_norm"), ("positions", "c_position"),
+                        ("optimizers", "c_optimizer")):
+        assert [row["name"].strip("`") for row in tables[folder]] == records.allowed(key)
+        for row in tables[folder]:
+            assert row["full name"] and row["paper"], row
+    assert [row["key"].strip("`") for row in tables["config"]] == list(Config.model_fields)
+    assert {row["name"].strip("`") for row in tables["presets"]} == set(records.presets())
+    for row in tables["attentions"] + tables["networks"]:
+        assert row["cost"].startswith("O("), row
+
+
+def test_the_numbers_of_mha():
+    mha = next(row for row in catalog.catalog()["attentions"] if row["name"] == "`mha`")
+    assert mha["full name"] == "multi-head attention" and mha["cache per token"] == "2 H numbers, here 256"
+    cfg = Config(n_vocab=256)
+    assert mha["parameters"] == words.short(tree.size(gpt.params(cfg)["blocks"][0]["att"]))
+    assert mha["FLOPs per token"] == words.short(6 * 4 * 128 * 128 + 12 * 128 * 257 / 2)
+    assert mha["paper"] == "[Vaswani et al. 2017](https://arxiv.org/abs/1706.03762)"
+
+
+def test_filling_a_page():
+    page = "# A\n\n<!-- catalog: networks -->\nold\n<!-- end -->\n\nkept | as it is\n<!-- catalog: norms -->\n<!-- end -->"
+    full = catalog.fill(page)
+    assert "old" not in full and "| `mlp` | multilayer perceptron |" in full and "`rmsnorm`" in full and "kept | as it is" in full
+    assert catalog.fill(full) == full
+    with pytest.raises(BadInput, match="did you mean norms"):
+        catalog.fill("<!-- catalog: nroms -->\n<!-- end -->")
+
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize("path", [p for p in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))) if p.exists()],
+                         ids=lambda p: p.name)
+def test_the_tables_of_our_pages_are_current(path):
+    page = path.read_text("utf-8")
+    if not catalog.MARK.search(page):
+        pytest.skip("no generated table in it")
+    assert catalog.fill(page) == page, f"run: littlebaby catalog --write {path.name}"
+
+
+# words and cards
+
+def test_numbers_in_few_words():
+    assert [words.short(n) for n in (0, 7, 999, 1000, 124_439_808, 999_999, 2.5e15)] == ["0", "7", "999", "1k", "124M", "1M", "2.5P"]
+    assert [words.size(n) for n in (7, 1234, 5e9)] == ["7 B", "1.23 kB", "5 GB"]
+    assert [words.duration(s) for s in (5, 600, 9000, 864_000)] == ["5 seconds", "10 minutes", "2.5 hours", "10 days"]
+
+
+def test_columns_stand_straight():
+    lines = words.columns([("name", "size"), ("a", "7"), ("long one", "1,234")]).splitlines()
+    assert lines == ["name       size", "a             7", "long one  1,234"]
+
+
+def test_a_card_of_a_run_that_has_not_begun_and_one_that_failed_early():
+    cfg = Config(n_vocab=60).model_dump()
+    empty = dict(guid=GUID, config=cfg, report=None, completion="", files=[dict(path="configs/a.json", bytes=900)])
+    assert "mha + mlp, 4 layers of 128" in card(empty) and "configs/a.json" in card(empty)
+    begun = dict(empty, report=report([row(1, valid_loss=None)]).model_dump(mode="json"))
+    assert "tale.txt" in card(begun) and re.search(r"step +train +valid +sample\n +1 +4\.000 +-", card(begun))
+
+
+def test_the_course_shows_first_and_last():
+    rows = [row(s, sample=f"sample {s}").model_dump() for s in range(1, 21)]
+    lines = course(rows).splitlines()
+    assert len(lines) == 6 and lines[1].split()[0] == "1" and lines[-1].split()[0] == "20" and lines[-1].endswith("sample 20")
