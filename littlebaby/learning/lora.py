@@ -11,9 +11,10 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from ..arrays import tree, whole
-from ..arrays.backend import to_numpy
+from ..arrays.backend import to_numpy, xp
 from ..arrays.tree import Leaf, Lora
 from ..errors import BadInput
+from ..model import gpt
 from .baby import Baby
 
 
@@ -76,7 +77,8 @@ def with_adapters(baby):
 
 def merged(baby):
     """The plain baby that computes the same: w + s a b in every matrix's place, in the precision of the weights"""
-    new = Baby(baby.config, tokenizer=baby.tokenizer)
+    n = tree.size(gpt.params(baby.config))
+    new = Baby(baby.config, tokenizer=baby.tokenizer, flat=xp.empty(n, baby.flat.dtype))
 
     def fold(p, into):
         for name, child in p.items() if isinstance(p, dict) else enumerate(p):
