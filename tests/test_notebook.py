@@ -1,0 +1,30 @@
+"""The notebook runs from top to bottom, and is what its source says."""
+import re
+from pathlib import Path
+
+import pytest
+
+jupytext = pytest.importorskip("jupytext", reason="jupytext is not installed: pip install -e '.[test]'")
+nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed: pip install -e '.[test]'")
+nbclient = pytest.importorskip("nbclient", reason="nbclient is not installed: pip install -e '.[test]'")
+
+BOOK = Path(__file__).parents[1] / "notebooks" / "littlebaby.ipynb"
+
+
+def test_the_notebook_is_its_source_without_outputs():
+    cells, source = nbformat.read(BOOK, 4).cells, jupytext.read(BOOK.with_suffix(".py")).cells
+    assert [(cell.cell_type, cell.source) for cell in cells] == [(cell.cell_type, cell.source) for cell in source]
+    assert not any(cell.get("outputs") or cell.get("execution_count") for cell in cells)
+
+
+def test_it_runs_from_top_to_bottom(tmp_path, monkeypatch):
+    monkeypatch.setenv("LITTLEBABY_HOME", str(tmp_path))
+    book = nbformat.read(BOOK, 4)
+    choice = next(cell for cell in book.cells if "parameters" in cell.metadata.get("tags", []))
+    choice.source += "\nsettings = dict(n_layers=1, n_emb=32, n_ctx=64, n_steps=60, s_eval=20, n_completion=100)"
+    nbclient.NotebookClient(book, timeout=300, resources=dict(metadata=dict(path=str(tmp_path)))).execute()
+    said = "\n".join(out.get("text", "") for cell in book.cells for out in cell.get("outputs", []))
+    backward, difference = map(float, re.search(r"backward (-?[\d.]+), difference (-?[\d.]+)", said).groups())
+    assert abs(backward) > 1e-3 and difference == pytest.approx(backward, rel=0.02)
+    assert len(list(tmp_path.glob("models/model_*.json"))) == 1 and "files deleted; left: ['" in said
+    assert any("image/png" in out.get("data", {}) for cell in book.cells for out in cell.get("outputs", []))
