@@ -411,8 +411,11 @@ FILES = dict(config=ConfigFile, tokenizer=TokenizerFile, model=ModelFile, report
 
 
 def schemas():
-    """{name: JSON Schema} of every kind of file"""
-    return {name: record.model_json_schema() for name, record in FILES.items()}
+    """{name: JSON Schema} of every kind of file, the same whatever version writes it"""
+    made = {name: record.model_json_schema() for name, record in FILES.items()}
+    for schema in made.values():
+        schema["properties"].get("version", {}).pop("default", None)
+    return made
 
 
 def read(record, data, where):
