@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from strict import Array, crossings, strict
 
-from littlebaby.arrays import backend, kernels, ops, tree
+from littlebaby.arrays import backend, kernels, ops, scans, tree
 from littlebaby.learning.parallel import Workers, gradient
 from littlebaby.model import gpt
 from littlebaby.model.context import Context, variant, variants
@@ -22,6 +22,7 @@ every = pytest.mark.parametrize("folder, name, more", CASES, ids=LABELS)
 def narrow(monkeypatch):
     """Block sizes so small that five tokens span several blocks"""
     monkeypatch.setattr(kernels, "BLOCK", 2)
+    monkeypatch.setattr(scans, "BLOCK", 2)
     monkeypatch.setattr(kernels, "CHUNK", 16)
     monkeypatch.setattr(kernels, "SAFE", 2.0)                    # so that some rows take the careful way, some the short one
 

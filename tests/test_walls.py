@@ -9,7 +9,7 @@ FILES = sorted(HOUSE.rglob("*.py"))
 # text stands beside the stairs: it knows only arrays
 STAIRS = ["errors", "arrays", "model", "learning", "runs", "show", "plans", "cli", "__main__"]
 ROOMS = dict(
-    arrays=["backend", "tree", "ops", "kernels", "__init__"],
+    arrays=["backend", "tree", "ops", "kernels", "scans", "__init__"],
     model=["context", "attentions", "networks", "norms", "positions", "gpt"],
     learning=["flat", "optimizers", "schedules", "clip", "data", "parallel", "evaluate", "sampling", "generate", "baby", "lora", "train"],
 )

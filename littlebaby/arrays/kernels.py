@@ -66,14 +66,14 @@ def merge_heads(*xs):
     first, parts = xs[0], len(xs)
     whole = first.base
     if whole is not None and whole.ndim == 5 and whole.shape[2] == parts and all(x.base is whole for x in xs):
-        if [address(x) for x in xs] == [address(whole[:, :, j]) for j in range(parts)]:
+        if [place(x) for x in xs] == [place(whole[:, :, j].swapaxes(1, 2)) for j in range(parts)]:
             return whole.reshape(*whole.shape[:2], -1)           # attention's back wrote them side by side already
     flat = [x.transpose(0, 2, 1, 3).reshape(x.shape[0], x.shape[2], -1) for x in xs]
     return flat[0] if parts == 1 else np.concatenate(flat, -1)
 
 
-def address(x):
-    return x.__array_interface__["data"][0]
+def place(x):
+    return x.__array_interface__["data"][0], x.shape, x.strides
 
 
 @twin

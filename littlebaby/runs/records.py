@@ -68,7 +68,7 @@ class Config(BaseModel):
     n_emb: int = model(128, "Width of a token inside the model; parameters and time grow with its square.", 1, 2**16)
     head_size: int = model(0, "Width of all attention heads together; 0 means n_emb.", 0, 2**17)
     n_heads: int = model(4, "Attention heads, which share head_size among them; no effect on the number of parameters.", 1, 1024)
-    n_kv_heads: int = model(0, "Key and value heads of gqa; 0 means a quarter of n_heads; fewer make a smaller cache.", 0, 1024)
+    n_kv_heads: int = model(0, "Key and value heads of gqa and swa; 0 means a quarter of n_heads; fewer make a smaller cache.", 0, 1024)
     n_layers: int = model(4, "Blocks on top of each other; parameters and time grow in proportion.", 1, 1024)
     r_hidden: float = model(4.0, "Hidden width of a network as a multiple of n_emb; two thirds of a block at 4.", 0.01, 64)
     s_hidden: int = model(0, "Hidden width of a network in numbers, in place of r_hidden; 0 leaves it to r_hidden.", 0, 2**20)
@@ -81,6 +81,9 @@ class Config(BaseModel):
     rope_layout: Literal["half", "interleaved"] = model("half", "What rope turns together: halves, as llama, or neighbours.")
     b_tied: bool = model(False, "Use the token table as the head too; saves n_vocab x n_emb parameters.")
     r_temp: float = model(1.0, "Temperature of attention: above 1 it looks at more tokens, below 1 at fewer.", 0.01, 100)
+    s_window: int = model(64, "How many tokens swa and rfa look back over, the token itself included.", 2, 2**20, "tokens")
+    s_kernel: int = model(8, "How many tokens the filters of gla mix.", 1, 1024, "tokens")
+    n_latents: int = model(16, "Learned questions that each head of latent puts to the past; its state grows with them.", 2, 2**12)
     d_type: Literal["fp32", "fp64"] = model("fp32", "Type of weights and sums; fp64 is twice as large and half as fast.")
 
     # training
@@ -110,7 +113,7 @@ class Config(BaseModel):
                            "half a window in view, at twice the time; 0 is what most reports do.", 0, 0.95)
     s_eval: int = training(0, "Steps between evaluations; 0 means twenty evaluations in all.", 0, 10**9, "steps")
     s_checkpoint: int = training(0, "Steps between checkpoints; 0 means one at each evaluation.", 0, 10**9, "steps")
-    b_gate: bool = model(True, "The gate of gln; without it the network is one matrix.")
+    b_gate: bool = model(True, "The gate of gln and nft; without it gln is one matrix.")
     n_groups_ggl: int = model(4, "Groups of ggl, divisors of n_emb; more are cheaper and know less of each other.", 1, 2**16)
     lora_rank: int = training(0, "Finetune adapters of this rank alone, the base frozen; 0 finetunes all weights.", 0, 2**16)
     lora_alpha: float = training(0.0, "Strength of adapters, in proportion to lora_rank; 0 means twice lora_rank.", 0, 10**6)

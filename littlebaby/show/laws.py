@@ -14,7 +14,8 @@ from ..runs.records import Config
 
 FOLDERS = ("attentions", "networks", "norms", "positions")
 KEYS = dict(attentions="c_attention", networks="c_network", norms="c_norm", positions="c_position")
-SMALL = dict(n_vocab=11, n_ctx=16, n_emb=8, head_size=8, n_heads=4, n_layers=2, r_hidden=1.5, norm_eps=1e-5, d_type="fp64")
+SMALL = dict(n_vocab=11, n_ctx=16, n_emb=8, head_size=8, n_heads=4, n_layers=2, r_hidden=1.5, norm_eps=1e-5, d_type="fp64",
+             s_window=3, s_kernel=3, n_latents=3)
 
 EXACT = 1e-6     # what the laws demand of a gradient
 HOWS = {"ordinary": {}, "large": dict(size=3.0, x_size=2.0), "one token": dict(T=1)}
@@ -30,6 +31,13 @@ OPTIONS = dict(
     ggl=[dict(n_groups_ggl=1), dict(n_groups_ggl=2), dict(n_emb=6, n_groups_ggl=2)],
     sinusoidal=[dict(n_emb=7)],
     swi=[dict(c_bias="all"), dict(s_hidden=5)],
+    swa=[dict(n_kv_heads=2, c_position="rope"), dict(n_kv_heads=4, c_bias="all", r_temp=1.7), dict(s_window=2), dict(s_window=16)],
+    decay=[dict(c_bias="none"), dict(head_size=12)],
+    aft=[dict(c_bias="none"), dict(r_temp=1.7, head_size=12)],
+    gla=[dict(c_bias="none"), dict(s_kernel=1), dict(s_kernel=4, head_size=12)],
+    latent=[dict(c_bias="none"), dict(n_latents=2), dict(r_temp=1.7, head_size=12)],
+    rfa=[dict(c_bias="all", r_temp=1.7, c_position="rope"), dict(c_bias="none", s_window=2, head_size=12), dict(s_window=14)],
+    nft=[dict(c_bias="none"), dict(b_gate=False)],
 )
 
 

@@ -1,0 +1,223 @@
+"""Primitives that walk along the tokens: running sums and means, filters, windows. In blocks, as products: never a loop over tokens.
+
+As in ops: `y, back = op(*arrays, **settings)`. An op that can go on where an earlier call ended takes that call's state as `past` and
+returns its own as a third value; its back is the one of past=None, for decoding has no way back. T is axis -2 throughout.
+"""
+from .backend import xp
+from .ops import dropout
+
+BLOCK = 64     # tokens of a block
+
+
+def blocks(x, C):
+    """(..., T, D) -> (..., n, C, D); zeros fill the last block"""
+    *lead, T, D = x.shape
+    if T % C:
+        x = xp.concatenate([x, xp.zeros((*lead, -T % C, D), x.dtype)], -2)
+    return x.reshape(*lead, -1, C, D)
+
+
+def joined(x, T):
+    """(..., n, C, D) -> (..., T, D): the blocks end to end, without what filled the last one"""
+    *lead, n, C, D = x.shape
+    return x.reshape(*lead, n * C, D)[..., :T, :]
+
+
+# element by element
+
+def exp_clip(x, limit=20.0):
+    """y = exp(clip(x, +-limit)), no gradient where clipped: a million of them add up in float32 without any maximum"""
+    y = xp.exp(xp.clip(x, -limit, limit))
+
+    def back(dy):
+        return dy * y * (xp.abs(x) < limit)
+
+    return y, back
+
+
+def log_sigmoid(x):
+    """y = ln sigmoid(x), y' = 1 - sigmoid(x): both exact where the sigmoid itself would round to 1"""
+    def back(dy):
+        return dy * xp.exp(-xp.logaddexp(0, x))
+
+    return -xp.logaddexp(0, -x), back
+
+
+# running sums
+
+def scan(x, w=None):
+    """y_t = e^w y_{t-1} + x_t from nothing: the bare sum, without its gradient         x (..., T, D), or with w (h, 1, 1): (..., h, T, D)
+
+    In a block of C tokens a product with a triangle of powers of e^w; between blocks the same sum over their ends, C tokens a step.
+    """
+    T = x.shape[-2]
+    C = min(BLOCK, T)
+    i = xp.arange(C, dtype=x.dtype)[:, None]
+    weights = xp.tri(C, dtype=x.dtype)
+    if w is not None:                                            # no power below 0: dividing by e^(w t) would overflow
+        weights = (weights * xp.exp(w * xp.maximum(i - i.T, 0)))[:, None]                # (h, 1, C, C)
+    y = weights @ blocks(x, C)                                   # (..., n, C, D)
+    if y.shape[-3] > 1:
+        ends = scan(y[..., -1, :], None if w is None else C * w)[..., :-1, None, :]
+        y[..., 1:, :, :] += ends if w is None else xp.exp(w * (i + 1))[:, None] * ends
+    return joined(y, T)
+
+
+def scan_back(dy, w=None):
+    """The gradient of scan: the same sum, from the last token to the first"""
+    return scan(dy[..., ::-1, :], w)[..., ::-1, :]
+
+
+def running_sum(x, past=None):
+    """y_t = y_{t-1} + x_t; returns y, back, state (..., 1, D): the last y"""
+    y = scan(x)
+    if past is not None:
+        y += past
+    return y, scan_back, y[..., -1:, :]
+
+
+def running_mean(k, v, past=None):
+    """y_t = sum_{j<=t} e_j v_j / sum_{j<=t} e_j,  e = exp(clip(k, +-20)), channel by channel      k, v (..., T, D)
+
+    Returns y, back, state (..., 1, 2D): both sums.     Zhai et al. 2021, arXiv:2105.14103
+    """
+    D = k.shape[-1]
+    e, back_e = exp_clip(k)
+    sums, back_sums, state = running_sum(xp.concatenate([e * v, e], -1), past)
+    weight = sums[..., D:]
+    y = sums[..., :D] / weight
+
+    def back(dy):
+        dn = dy / weight
+        both = back_sums(xp.concatenate([dn, -dn * y], -1))
+        dn, dd = both[..., :D], both[..., D:]
+        return back_e(dn * v + dd), dn * e
+
+    return y, back, state
+
+
+def discounted_mean(x, w, past=None):
+    """y_t = s_t / z_t,  s_t = e^w s_{t-1} + x_t,  z_t = e^w z_{t-1} + 1        x (B, h, T, d)   w (h) <= 0, the ln of what a token keeps
+
+    Returns y, back, state (B, h, 1, d + 1): s and z of the last token. It is also y_t = y_{t-1} + (x_t - y_{t-1}) / z_t, hence
+    dw = -sum dx_t (x_t - y_{t-1}) z'_t / z_t: a sum of differences, which survives float32 and e^w next to 1.
+    """
+    d = x.shape[-1]
+    w = w[:, None, None]
+    sums = scan(xp.concatenate([x, xp.ones((*x.shape[:-1], 1), x.dtype)], -1), w)
+    if past is not None:
+        sums += xp.exp(w * xp.arange(1, x.shape[-2] + 1, dtype=x.dtype)[:, None]) * past
+    y, z = sums[..., :d] / sums[..., d:], sums[0, ..., d:]       # z (h, T, 1): the batch has one
+
+    def back(dy):
+        dx = scan_back(dy / z, w)
+        slope = xp.exp(w) * scan(z, w)[:, :-1] / z[:, 1:]        # z' / z from the second token on
+        dw = (dx[..., 1:, :] * (y[..., :-1, :] - x[..., 1:, :]) * slope).sum((0, 2, 3))
+        return dx, dw
+
+    return y, back, sums[..., -1:, :]
+
+
+def linear_attention(q, k, v, past=None):
+    """y_t = sum_{j<=t} (q_t k_j) v_j: attention without its softmax       q, k (..., T, M)   v (..., T, d)
+
+    Returns y, back, state (..., M, d): the sum of k_j' v_j. In a block as attention, between blocks through that sum.
+    Katharopoulos et al. 2020, arXiv:2006.16236.
+    """
+    *lead, T, M = q.shape
+    C, d = min(BLOCK, T), v.shape[-1]
+    qs, ks, vs, seen = blocks(q, C), blocks(k, C), blocks(v, C), xp.tri(C, dtype=q.dtype)
+
+    def before(s):
+        """(..., n, M, d) -> (..., n + 1, M, d): what stands before each block, and after the last"""
+        sums = scan(s.reshape(*lead, -1, M * d))
+        return xp.concatenate([xp.zeros_like(sums[..., :1, :]), sums], -2).reshape(*lead, -1, M, d)
+
+    sums = before(ks.swapaxes(-1, -2) @ vs)
+    if past is not None:
+        sums += past[..., None, :, :]
+    a = qs @ ks.swapaxes(-1, -2)                                 # (..., n, C, C)
+    a *= seen
+    y = a @ vs
+    y += qs @ sums[..., :-1, :, :]
+
+    def back(dy):
+        dys = blocks(dy, C)
+        da = dys @ vs.swapaxes(-1, -2)
+        da *= seen
+        asked = qs.swapaxes(-1, -2) @ dys                        # what each block asks of all the blocks before it
+        after = before(asked[..., ::-1, :, :])[..., -2::-1, :, :]
+        dq = da @ ks + dys @ sums[..., :-1, :, :].swapaxes(-1, -2)
+        dk = da.swapaxes(-1, -2) @ qs + vs @ after.swapaxes(-1, -2)
+        dv = a.swapaxes(-1, -2) @ dys + ks @ after
+        return joined(dq, T), joined(dk, T), joined(dv, T)
+
+    return joined(y, T), back, sums[..., -1, :, :]
+
+
+# what is near
+
+def causal_filter(x, f, T):
+    """y_t = sum_{i<K} f_i x_{t-i}, channel by channel, for the last T rows      x (B, S, D), 0 before its first row   f (K, D)"""
+    K, (B, S, D) = len(f), x.shape
+    fill = max(0, K - 1 + T - S)
+    xs = xp.concatenate([xp.zeros((B, fill, D), x.dtype), x], 1) if fill else x
+    end = xs.shape[1]
+    ago = lambda i: slice(end - T - i, end - i)                  # the T rows, i steps earlier
+    y = xs[:, ago(0)] * f[0]
+    for i in range(1, K):
+        y += xs[:, ago(i)] * f[i]
+
+    def back(dy):
+        dx, df = xp.zeros_like(xs), xp.empty_like(f)
+        for i in range(K):
+            dx[:, ago(i)] += dy * f[i]
+            df[i] = xp.einsum("btd,btd->d", dy, xs[:, ago(i)])
+        return dx[:, fill:], df
+
+    return y, back
+
+
+def window_attention(q, k, v, scale, window, rate=0.0, rng=None):
+    """o = softmax(scale q k') v, where a query sees the last `window` keys up to its own: ops.attention for one that reaches all of them
+
+    q (B, h, T, d)   k, v (B, n, S, d)   o (B, h, T, d)         Returns o, ln_sum, back.
+    ln_sum (B, h, T, 1) is the ln of the softmax's sum, for those who let more keys compete: back(do, dln_sum) -> dq, dk, dv, all yours.
+    """
+    (B, h, T, _), (n, S) = q.shape, k.shape[1:3]
+    deep = lambda z: z.reshape(B, n, h // n, T, -1)              # the heads of a group, against their one key head
+    qs, ks, vs = deep(q * scale), k[:, :, None], v[:, :, None]
+    o, ln_sum, kept = xp.empty_like(qs), xp.empty_like(qs[..., :1]), []
+
+    for i in range(0, T, BLOCK):                                 # rows r look at columns c, the first that any of them sees and on
+        r = slice(i, min(i + BLOCK, T))
+        own = xp.arange(S - T + i, S - T + r.stop)[:, None]
+        c = slice(max(0, S - T + i + 1 - window), S - T + r.stop)
+        j = xp.arange(c.start, c.stop)
+        s = qs[..., r, :] @ ks[..., c, :].swapaxes(-1, -2)       # (B, n, h/n, rows, columns)
+        s += xp.where((j <= own) & (j > own - window), 0, -xp.inf).astype(s.dtype)
+        top = s.max(-1, keepdims=True)
+        s -= top
+        xp.exp(s, out=s)
+        total = s.sum(-1, keepdims=True)
+        s /= total
+        a, back_drop = dropout(s, rate, rng)
+        o[..., r, :] = a @ vs[..., c, :]
+        ln_sum[..., r, :] = top + xp.log(total)
+        kept.append((r, c, s, a, back_drop))
+
+    def back(do, dln_sum=None):
+        do, dq, dk, dv = deep(do), xp.empty_like(qs), xp.zeros_like(k), xp.zeros_like(v)
+        for r, c, s, a, back_drop in kept:
+            ds = back_drop(do[..., r, :] @ vs[..., c, :].swapaxes(-1, -2))
+            ds = ds - (ds * s).sum(-1, keepdims=True)
+            if dln_sum is not None:
+                ds += deep(dln_sum)[..., r, :]
+            ds *= s
+            dq[..., r, :] = ds @ ks[..., c, :]
+            dk[..., c, :] += (ds.swapaxes(-1, -2) @ qs[..., r, :]).sum(2)
+            dv[..., c, :] += (a.swapaxes(-1, -2) @ do[..., r, :]).sum(2)
+        dq *= scale
+        return dq.reshape(q.shape), dk, dv
+
+    return o.reshape(q.shape), ln_sum.reshape(B, h, T, 1), back

@@ -1,0 +1,45 @@
+"""aft: attention-free transformer, its simple form.
+
+No questions: every channel keeps a running mean of its values, in which a token weighs, once and for all, the exp of its key.
+    e = exp(clip(x wk / tau, +-20))        y_t = (sum_{j<=t} e_j v_j / sum_{j<=t} e_j) wo        v = x wv
+The clip keeps the sums within float32; where it acts, there is no gradient.
+
+Cost O(B T H (D + C)), C = 64 the block.  Cache 2 H numbers, however long the text.
+Zhai et al. 2021, arXiv:2105.14103.  Deviations: no sigmoid(q) gate, as in the seed; a temperature tau (`r_temp`); `c_bias` all is out,
+for a bias on k cancels and one on v is one on the output.
+"""
+from ...arrays import linear, running_mean
+from ...arrays.backend import xp
+from ...arrays.tree import columns, matrix, vector
+from ..context import residual_std
+
+
+def params(cfg):
+    D, H = cfg.n_emb, cfg.head_size
+    p = dict(wkv=columns(D, wk=H, wv=H), wo=matrix(H, D, std=residual_std(cfg)))
+    if cfg.c_bias != "none" or cfg.b_bias_attention_out:
+        p["bo"] = vector(D)
+    return p
+
+
+def forward(p, x, ctx):
+    H, scale = ctx.cfg.head_size, 1 / ctx.cfg.r_temp
+
+    kv, back_kv = linear(x, p.wkv)                               # (B, T, D) -> (B, T, 2H)
+    o, back_o, state = running_mean(kv[..., :H] * scale, kv[..., H:], ctx.recall("sums"))       # (B, T, H)
+    ctx.keep(sums=state)
+    o, back_drop = ctx.dropout(o)
+    y, back_y = linear(o, p.wo, p.get("bo"))                     # (B, T, H) -> (B, T, D)
+
+    def backward(dy, g):
+        do, dwo, *dbo = back_y(dy)
+        dk, dv = back_o(back_drop(do))
+        dx, dwkv = back_kv(xp.concatenate([dk * scale, dv], -1))
+
+        g.wkv += dwkv
+        g.wo += dwo
+        if dbo:
+            g.bo += dbo[0]
+        return dx
+
+    return y, backward

@@ -1,0 +1,48 @@
+"""decay: fading heads.
+
+No questions and no keys: every head keeps one mean of the values in which a token's weight fades by lambda a step, and learns lambda.
+    y_t = merge(sum_{j<=t} lambda^{t-j} v_j / sum_{j<=t} lambda^{t-j}) wo        lambda = sigmoid(l), one per head, 0.9 at first
+Always a mean, whatever lambda: at 1 the plain one, at 0 the token itself.
+
+Cost O(B T H (D + C)), C = 64 the block.  Cache H + h numbers, however long the text.
+Kilat 2025; RetNet, Sun et al. 2023, arXiv:2307.08621.  Deviations: the weights' sum is carried along, never computed from lambda, which
+fails near 1; `c_bias` all is out, for a bias on v is one on the output.
+"""
+from math import log
+
+from ...arrays import discounted_mean, linear, log_sigmoid, merge_heads, split_heads
+from ...arrays.tree import matrix, vector
+from ..context import residual_std
+
+
+def params(cfg):
+    D, H = cfg.n_emb, cfg.head_size
+    p = dict(wv=matrix(D, H), l=vector(cfg.n_heads, log(9)), wo=matrix(H, D, std=residual_std(cfg)))
+    if cfg.c_bias != "none" or cfg.b_bias_attention_out:
+        p["bo"] = vector(D)
+    return p
+
+
+def forward(p, x, ctx):
+    h = ctx.cfg.n_heads
+
+    v, back_v = linear(x, p.wv)                                  # (B, T, D) -> (B, T, H)
+    w, back_w = log_sigmoid(p.l)                                 # ln lambda, (h)
+    o, back_o, state = discounted_mean(split_heads(v, h), w, ctx.recall("mean"))      # (B, h, T, d)
+    ctx.keep(mean=state)
+    y, back_y = linear(merge_heads(o), p.wo, p.get("bo"))        # (B, T, H) -> (B, T, D)
+    y, back_drop = ctx.dropout(y)
+
+    def backward(dy, g):
+        do, dwo, *dbo = back_y(back_drop(dy))
+        dv, dw = back_o(split_heads(do, h))
+        dx, dwv = back_v(merge_heads(dv))
+
+        g.wv += dwv
+        g.l += back_w(dw)
+        g.wo += dwo
+        if dbo:
+            g.bo += dbo[0]
+        return dx
+
+    return y, backward

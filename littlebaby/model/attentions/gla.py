@@ -1,0 +1,55 @@
+"""gla: gated linear attention, the seed's.
+
+No scores at all: two views of a token gate each other, and in every channel a learned filter mixes the last K = `s_kernel` tokens.
+    n = layernorm((x wk) * (x wv))        c_t = sum_{i<K} f_i n_{t-i}        y = relu(c) wo
+The filter looks back only: centred on the token, it would read the answer and reach a loss near 0 with nothing learned.
+
+Cost O(B T H (D + K)).  Cache H (K - 1) numbers, however long the text.
+The Little Baby (also called lda there); not the GLA of Yang et al. 2023.  `c_bias` all is out.
+"""
+from ...arrays import causal_filter, layernorm, linear, relu
+from ...arrays.backend import xp
+from ...arrays.tree import columns, matrix, vector
+from ..context import residual_std
+
+
+def params(cfg):
+    D, H, K = cfg.n_emb, cfg.head_size, cfg.s_kernel
+    p = dict(wkv=columns(D, wk=H, wv=H), w=vector(H, 1.0), b=vector(H), f=matrix(K, H, std=K ** -0.5, kind="taps"),
+             wo=matrix(H, D, std=residual_std(cfg)))
+    if cfg.c_bias != "none" or cfg.b_bias_attention_out:
+        p["bo"] = vector(D)
+    return p
+
+
+def forward(p, x, ctx):
+    H = ctx.cfg.head_size
+
+    # two views gate each other                                  (B, T, D) -> (B, T, 2H) -> (B, T, H)
+    kv, back_kv = linear(x, p.wkv)
+    k, v = kv[..., :H], kv[..., H:]
+    n, back_n = layernorm(k * v, p.w, p.b)
+
+    # what the last K tokens left in each channel                (B, T, H) -> (B, T, D)
+    n, = ctx.extend(last=ctx.cfg.s_kernel - 1, n=n)
+    c, back_c = causal_filter(n, p.f, x.shape[1])
+    r, back_r = relu(c)
+    r, back_drop = ctx.dropout(r)
+    y, back_y = linear(r, p.wo, p.get("bo"))
+
+    def backward(dy, g):
+        dr, dwo, *dbo = back_y(dy)
+        dn, df = back_c(back_r(back_drop(dr)))
+        dkv, dw, db = back_n(dn)
+        dx, dwkv = back_kv(xp.concatenate([dkv * v, dkv * k], -1))
+
+        g.wkv += dwkv
+        g.w += dw
+        g.b += db
+        g.f += df
+        g.wo += dwo
+        if dbo:
+            g.bo += dbo[0]
+        return dx
+
+    return y, backward

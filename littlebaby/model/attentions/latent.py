@@ -1,0 +1,76 @@
+"""latent: learned questions to the past.
+
+Each head has M = `n_latents` learned questions z, put to the whole past whoever asks; a token then reads their M answers, by how well its
+own question q meets the M learned labels r.
+    e_jm = exp(clip(k_j z_m' / (sqrt(d) tau), +-20))        b_t = softmax over m of q_t r_m' / (sqrt(d) tau)
+    y_t = merge(sum_m b_tm (sum_{j<=t} e_jm v_j / sum_{j<=t} e_jm)) wo
+An answer is a running mean, so it is causal and its state never grows. All of it is linear attention with keys e and queries b / sum e.
+
+Cost O(B T H D + B T h (M + d) C), C = 64 the block.  Cache h M (d + 1) numbers, however long the text.
+nanoKimi 2025; Jaegle et al. 2021, arXiv:2103.03206.  Deviations: theirs sees the whole text, the future with it; the clip; `c_bias` all is
+out, for a bias on k cancels and one on v is one on the output.
+"""
+from ...arrays import exp_clip, linear, linear_attention, matmul, merge_heads, running_sum, softmax, split_heads
+from ...arrays.tree import Leaf, columns, matrix, vector
+from ..context import residual_std
+
+
+def params(cfg):
+    D, H, M = cfg.n_emb, cfg.head_size, cfg.n_latents
+    p = dict(wqkv=columns(D, wq=H, wk=H, wv=H), z=Leaf((M, H), "table", std=1.0), r=Leaf((M, H), "table", std=1.0),
+             wo=matrix(H, D, std=residual_std(cfg)))
+    if cfg.c_bias != "none" or cfg.b_bias_attention_out:
+        p["bo"] = vector(D)
+    return p
+
+
+def forward(p, x, ctx):
+    h, H = ctx.cfg.n_heads, ctx.cfg.head_size
+    scale = (H // h) ** -0.5 / ctx.cfg.r_temp
+
+    # queries, keys, values                                      (B, T, D) -> (B, T, 3H) -> (B, h, T, d)
+    qkv, back_qkv = linear(x, p.wqkv)
+    q, k, v = (split_heads(qkv[..., i * H:(i + 1) * H], h) for i in range(3))
+
+    # what each question makes of each token, what each token reads of each answer       (B, h, T, M)
+    s, back_s = matmul(k * scale, questions(p.z, h))
+    e, back_e = exp_clip(s)
+    t, back_t = matmul(q * scale, questions(p.r, h))
+    b, back_b = softmax(t)
+
+    # the answers, running means, and their mixture              (B, h, T, d) -> (B, T, H) -> (B, T, D)
+    weight, back_weight, last = running_sum(e, ctx.recall("weight"))
+    u = b / weight
+    o, back_o, sums = linear_attention(u, e, v, ctx.recall("sums"))
+    ctx.keep(weight=last, sums=sums)
+    y, back_y = linear(merge_heads(o), p.wo, p.get("bo"))
+    y, back_drop = ctx.dropout(y)
+
+    def backward(dy, g):
+        do, dwo, *dbo = back_y(back_drop(dy))
+        du, de, dv = back_o(split_heads(do, h))
+        db = du / weight
+        de += back_weight(-db * u)
+        dk, dz = back_s(back_e(de))
+        dq, dr = back_t(back_b(db))
+        dx, dwqkv = back_qkv(merge_heads(dq * scale, dk * scale, dv))
+
+        g.wqkv += dwqkv
+        g.z += rows_of(dz)
+        g.r += rows_of(dr)
+        g.wo += dwo
+        if dbo:
+            g.bo += dbo[0]
+        return dx
+
+    return y, backward
+
+
+def questions(z, h):
+    """(M, h d) -> (1, h, d, M); its gradient is rows_of"""
+    return split_heads(z[None], h).swapaxes(-1, -2)
+
+
+def rows_of(dz):
+    """(B, h, d, M) -> (M, h d), summed over the batch"""
+    return merge_heads(dz.sum(0, keepdims=True).swapaxes(-1, -2))[0]

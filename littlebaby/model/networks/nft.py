@@ -1,0 +1,47 @@
+"""nft: network-free transformer.
+
+No network: in its place a second walk over the tokens, aft's running mean, and a gate (`b_gate`).
+    e = exp(clip(x wk, +-20))        m_t = sum_{j<=t} e_j v_j / sum_{j<=t} e_j        y = (m * sigmoid(x wq)) wo        v = x wv
+It has a memory, so its decoding obeys the same laws as an attention's.
+
+Cost O(B T D (4D + C)), C = 64 the block.  Cache 2 D numbers, however long the text.
+The Little Baby; Zhai et al. 2021, arXiv:2105.14103.  `c_bias` all is out.
+"""
+from ...arrays import glu, linear, running_mean
+from ...arrays.backend import xp
+from ...arrays.tree import columns, matrix, vector
+from ..context import residual_std
+
+
+def params(cfg):
+    D = cfg.n_emb
+    wide = columns(D, wk=D, wv=D, wq=D) if cfg.b_gate else columns(D, wk=D, wv=D)
+    p = dict(wide=wide, wo=matrix(D, D, std=residual_std(cfg)))
+    return p if cfg.c_bias == "none" else dict(p, bo=vector(D))
+
+
+def forward(p, x, ctx):
+    D = ctx.cfg.n_emb
+
+    # what has been said so far, and how much of it to let through                       (B, T, D) -> (B, T, 3D) -> (B, T, D)
+    kvq, back_wide = linear(x, p.wide)
+    m, back_m, state = running_mean(kvq[..., :D], kvq[..., D:2 * D], ctx.recall("sums"))
+    ctx.keep(sums=state)
+    o, back_gate = glu(m, kvq[..., 2 * D:]) if ctx.cfg.b_gate else (m, lambda do: (do,))
+    o, back_inner = ctx.dropout(o)
+
+    y, back_y = linear(o, p.wo, p.get("bo"))
+    y, back_drop = ctx.dropout(y)
+
+    def backward(dy, g):
+        do, dwo, *dbo = back_y(back_drop(dy))
+        dm, *dq = back_gate(back_inner(do))
+        dx, dwide = back_wide(xp.concatenate([*back_m(dm), *dq], -1))
+
+        g.wide += dwide
+        g.wo += dwo
+        if dbo:
+            g.bo += dbo[0]
+        return dx
+
+    return y, backward
