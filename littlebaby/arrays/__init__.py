@@ -8,7 +8,16 @@ scans     primitives that walk along the tokens: running sums and means, filters
 """
 from .kernels import attention, cross_entropy, embedding, gelu, layernorm, linear, merge_heads, rmsnorm, rotate, swiglu
 from .ops import dropout, gelu_exact, glu, matmul, relu, relu2, sigmoid, silu, softmax, split_heads, whole
-from .scans import causal_filter, discounted_mean, exp_clip, linear_attention, log_sigmoid, running_mean, running_sum, window_attention
+from .scans import (
+    causal_filter,
+    discounted_mean,
+    exp_clip,
+    linear_attention,
+    log_sigmoid,
+    running_mean,
+    running_sum,
+    window_attention,
+)
 
 __all__ = ["attention", "cross_entropy", "dropout", "embedding", "gelu", "gelu_exact", "glu", "layernorm", "linear", "matmul",
            "merge_heads", "relu", "relu2", "rmsnorm", "rotate", "sigmoid", "silu", "softmax", "split_heads", "swiglu", "whole"]

@@ -1,7 +1,7 @@
-"""Primitives that walk along the tokens: running sums and means, filters, windows. In blocks, as products: never a loop over tokens.
+"""Primitives that walk along the tokens: running sums and means, filters, windows. In blocks, as products, never token by token.
 
-As in ops: `y, back = op(*arrays, **settings)`. An op that can go on where an earlier call ended takes that call's state as `past` and
-returns its own as a third value; its back is the one of past=None, for decoding has no way back. T is axis -2 throughout.
+As in ops: `y, back = op(*arrays, **settings)`. An op that can go on where an earlier call ended takes that call's state as `past`
+and returns its own as a third value; its back is the one of past=None, for decoding has no way back. T is axis -2 throughout.
 """
 from .backend import xp
 from .ops import dropout
@@ -46,7 +46,7 @@ def log_sigmoid(x):
 # running sums
 
 def scan(x, w=None):
-    """y_t = e^w y_{t-1} + x_t from nothing: the bare sum, without its gradient         x (..., T, D), or with w (h, 1, 1): (..., h, T, D)
+    """y_t = e^w y_{t-1} + x_t from nothing: the bare sum, without its gradient     x (..., T, D); w (h, 1, 1) for x (..., h, T, D)
 
     In a block of C tokens a product with a triangle of powers of e^w; between blocks the same sum over their ends, C tokens a step.
     """
@@ -97,7 +97,7 @@ def running_mean(k, v, past=None):
 
 
 def discounted_mean(x, w, past=None):
-    """y_t = s_t / z_t,  s_t = e^w s_{t-1} + x_t,  z_t = e^w z_{t-1} + 1        x (B, h, T, d)   w (h) <= 0, the ln of what a token keeps
+    """y_t = s_t / z_t,  s_t = e^w s_{t-1} + x_t,  z_t = e^w z_{t-1} + 1        x (B, h, T, d)   w (h), the ln of what is kept
 
     Returns y, back, state (B, h, 1, d + 1): s and z of the last token. It is also y_t = y_{t-1} + (x_t - y_{t-1}) / z_t, hence
     dw = -sum dx_t (x_t - y_{t-1}) z'_t / z_t: a sum of differences, which survives float32 and e^w next to 1.
@@ -178,11 +178,12 @@ def causal_filter(x, f, T):
     return y, back
 
 
-def window_attention(q, k, v, scale, window, rate=0.0, rng=None):
-    """o = softmax(scale q k') v, where a query sees the last `window` keys up to its own: ops.attention for one that reaches all of them
+def window_attention(q, k, v, scale, window, rate=0.0, rng=None, slopes=None):
+    """o = softmax(scale q k') v, where a query sees the last `window` keys up to its own; ops.attention, if that is all of them
 
     q (B, h, T, d)   k, v (B, n, S, d)   o (B, h, T, d)         Returns o, ln_sum, back.
-    ln_sum (B, h, T, 1) is the ln of the softmax's sum, for those who let more keys compete: back(do, dln_sum) -> dq, dk, dv, all yours.
+    `slopes` as in ops.attention.
+    ln_sum (B, h, T, 1) is the ln of the softmax's sum, for who lets more keys compete: back(do, dln_sum) -> dq, dk, dv, all yours
     """
     (B, h, T, _), (n, S) = q.shape, k.shape[1:3]
     deep = lambda z: z.reshape(B, n, h // n, T, -1)              # the heads of a group, against their one key head
@@ -195,6 +196,8 @@ def window_attention(q, k, v, scale, window, rate=0.0, rng=None):
         c = slice(max(0, S - T + i + 1 - window), S - T + r.stop)
         j = xp.arange(c.start, c.stop)
         s = qs[..., r, :] @ ks[..., c, :].swapaxes(-1, -2)       # (B, n, h/n, rows, columns)
+        if slopes is not None:
+            s -= slopes.reshape(n, h // n, 1, 1) * (own - j).astype(s.dtype)
         s += xp.where((j <= own) & (j > own - window), 0, -xp.inf).astype(s.dtype)
         top = s.max(-1, keepdims=True)
         s -= top

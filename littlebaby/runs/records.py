@@ -20,7 +20,7 @@ from ..errors import BadInput, nearest
 HERE = Path(__file__).parent
 STRICT = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 NAME = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?:_finetuned(?:_[0-9]{1,4})?)?"     # of a run
-PRICED = ("gqa", "mha")      # attentions with scores that alibi can lower
+PRICED = ("gqa", "mha", "swa")      # attentions with scores that alibi can lower
 GROUPS = ("model", "training", "data", "device", "output")
 
 # where the folder is the registry: a file there is a value here
@@ -190,7 +190,7 @@ class Config(BaseModel):
             wrong.append(f"n_groups_ggl is {self.n_groups_ggl}; allowed are divisors of n_emb, {self.n_emb}; "
                          f"did you mean {closest(self.n_groups_ggl, divisors(self.n_emb))}?")
         if self.c_position == "alibi" and self.c_attention not in PRICED:
-            wrong.append(f"c_attention is '{self.c_attention}', and alibi prices the scores of {' and '.join(PRICED)} only; "
+            wrong.append(f"c_attention is '{self.c_attention}', and alibi prices the scores of {', '.join(PRICED)} only; "
                          f"did you mean c_position none?")
         if self.n_heads % self.n_kv_heads:
             wrong.append(f"n_kv_heads is {self.n_kv_heads}; allowed are divisors of n_heads, {self.n_heads}; "

@@ -4,9 +4,9 @@ No questions: every channel keeps a running mean of its values, in which a token
     e = exp(clip(x wk / tau, +-20))        y_t = (sum_{j<=t} e_j v_j / sum_{j<=t} e_j) wo        v = x wv
 The clip keeps the sums within float32; where it acts, there is no gradient.
 
-Cost O(B T H (D + C)), C = 64 the block.  Cache 2 H numbers, however long the text.
-Zhai et al. 2021, arXiv:2105.14103.  Deviations: no sigmoid(q) gate, as in the seed; a temperature tau (`r_temp`); `c_bias` all is out,
-for a bias on k cancels and one on v is one on the output.
+Cost O(B T H (D + C)), C = 64 the block.  Cache per token 0, for all of them 2 H numbers.
+Zhai et al. 2021, arXiv:2105.14103.  Deviations: no gate sigmoid(q), as in The Little Baby; a temperature tau (`r_temp`);
+`c_bias` all is out, for a bias on k cancels and one on v is one on the output.
 """
 from ...arrays import linear, running_mean
 from ...arrays.backend import xp

@@ -1,12 +1,13 @@
 """decay: fading heads.
 
-No questions and no keys: every head keeps one mean of the values in which a token's weight fades by lambda a step, and learns lambda.
+No questions and no keys: every head keeps one mean of the values, in which a token's weight fades by lambda a step; it learns
+lambda.
     y_t = merge(sum_{j<=t} lambda^{t-j} v_j / sum_{j<=t} lambda^{t-j}) wo        lambda = sigmoid(l), one per head, 0.9 at first
 Always a mean, whatever lambda: at 1 the plain one, at 0 the token itself.
 
-Cost O(B T H (D + C)), C = 64 the block.  Cache H + h numbers, however long the text.
-Kilat 2025; RetNet, Sun et al. 2023, arXiv:2307.08621.  Deviations: the weights' sum is carried along, never computed from lambda, which
-fails near 1; `c_bias` all is out, for a bias on v is one on the output.
+Cost O(B T H (D + C)), C = 64 the block.  Cache per token 0, for all of them H + h numbers.
+Kilat 2025; RetNet, Sun et al. 2023, arXiv:2307.08621.  Deviations: the weights' sum is carried along, never computed from lambda,
+which fails near 1; `c_bias` all is out, for a bias on v is one on the output.
 """
 from math import log
 

@@ -1,11 +1,12 @@
-"""gla: gated linear attention, the seed's.
+"""gla: gated linear attention of The Little Baby.
 
 No scores at all: two views of a token gate each other, and in every channel a learned filter mixes the last K = `s_kernel` tokens.
     n = layernorm((x wk) * (x wv))        c_t = sum_{i<K} f_i n_{t-i}        y = relu(c) wo
 The filter looks back only: centred on the token, it would read the answer and reach a loss near 0 with nothing learned.
+Not what was published under this name in 2023; its older name is lda.
 
-Cost O(B T H (D + K)).  Cache H (K - 1) numbers, however long the text.
-The Little Baby (also called lda there); not the GLA of Yang et al. 2023.  `c_bias` all is out.
+Cost O(B T H (D + K)).  Cache per token H, of the last K - 1 tokens only.
+The Little Baby; one filter per channel: Wu et al. 2019, arXiv:1901.10430.  `c_bias` all is out.
 """
 from ...arrays import causal_filter, layernorm, linear, relu
 from ...arrays.backend import xp

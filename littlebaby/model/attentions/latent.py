@@ -1,14 +1,15 @@
 """latent: learned questions to the past.
 
-Each head has M = `n_latents` learned questions z, put to the whole past whoever asks; a token then reads their M answers, by how well its
-own question q meets the M learned labels r.
+Each head has M = `n_latents` learned questions z, put to the whole past whoever asks; a token reads their M answers, by how well
+its own question q meets the M learned labels r.
     e_jm = exp(clip(k_j z_m' / (sqrt(d) tau), +-20))        b_t = softmax over m of q_t r_m' / (sqrt(d) tau)
     y_t = merge(sum_m b_tm (sum_{j<=t} e_jm v_j / sum_{j<=t} e_jm)) wo
-An answer is a running mean, so it is causal and its state never grows. All of it is linear attention with keys e and queries b / sum e.
+An answer is a running mean, so it is causal and its state never grows. All of it is linear attention, with keys e and queries
+b / sum e.
 
-Cost O(B T H D + B T h (M + d) C), C = 64 the block.  Cache h M (d + 1) numbers, however long the text.
-nanoKimi 2025; Jaegle et al. 2021, arXiv:2103.03206.  Deviations: theirs sees the whole text, the future with it; the clip; `c_bias` all is
-out, for a bias on k cancels and one on v is one on the output.
+Cost O(B T H D + B T h (M + d) C), C = 64 the block.  Cache per token 0, for all of them h M (d + 1) numbers.
+After nanoKimi; Jaegle et al. 2021, arXiv:2103.03206.  Deviations: theirs sees the whole text, the future with it; the clip;
+`c_bias` all is out, for a bias on k cancels and one on v is one on the output.
 """
 from ...arrays import exp_clip, linear, linear_attention, matmul, merge_heads, running_sum, softmax, split_heads
 from ...arrays.tree import Leaf, columns, matrix, vector

@@ -1,15 +1,16 @@
 """rfa: recurrent focused attention.
 
-Sliding-window attention with a memory: a token looks back over W = `s_window` tokens, itself included, and at one thing more, the fading
-mean K of the keys that have left the window, which stands for the fading mean V of their values.
-    K_t = sum_{j<=t-W} lambda^{t-W-j} k_j / z_t,  z_t = sum_{j<=t-W} lambda^{t-W-j},  V_t likewise        lambda = sigmoid(l), one per head
+Sliding-window attention with a memory: a token looks back over W = `s_window` tokens, itself included, and at one thing more, the
+fading mean K of the keys that have left the window, which stands for the fading mean V of their values.
+    K_t = sum_{j<=t-W} lambda^{t-W-j} k_j / z_t,  z_t = sum_{j<=t-W} lambda^{t-W-j},  V_t likewise;  lambda = sigmoid(l), one per head
     a = softmax of the W scores and q_t K_t', all over sqrt(d) tau        y = merge(a [v; V]) wo
-One more score in a softmax is a gate: where ln_sum is the ln of the window's sum, the memory weighs sigmoid(score - ln_sum) and the window
-the rest. l learns from texts of W + 2 tokens on: the memory's first token is its own mean. Where W reaches every token, rfa is mha.
+One more score in a softmax is a gate: where ln_sum is the ln of the window's sum, the memory weighs sigmoid(score - ln_sum) and the
+window the rest. l learns from texts of W + 2 tokens on, for the memory's first token is its own mean. Where W reaches every token,
+rfa is mha.
 
-Cost O(B T (W + 64) H + B T D H).  Cache 2 H (W + 1) + h numbers, however long the text.
-The Little Baby.  Deviations: the memory is a mean from its first token on, for the weights' sum is carried along; decoding is the same
-model as training.
+Cost O(B T (W + 64) H + B T D H).  Cache per token 2 H, of the last W tokens only, for all others 2 H + h numbers.
+The Little Baby; a compressed memory behind a window: Rae et al. 2019, arXiv:1911.05507.  Deviations: the memory is a mean from its
+first token on, for the weights' sum is carried along; decoding is the same model as training.
 """
 from math import log
 
@@ -58,7 +59,7 @@ def forward(p, x, ctx):
 
 
 def attend(q, k, v, w, scale, ctx):
-    """q (B, h, T, d)   k, v (B, h, S, d)   w (h) -> o (B, h, T, d), back(do) -> dq, dk, dv, dw; S keys: T new ones and at most W before"""
+    """q (B, h, T, d)   k, v (B, h, S, d)   w (h) -> o (B, h, T, d), back(do) -> dq, dk, dv, dw; S - T <= W"""
     (T, d), W = q.shape[2:], ctx.cfg.s_window
     n = k.shape[2] - W
     near, ln_sum, back_near = window_attention(q, k, v, scale, W, *ctx.drop)

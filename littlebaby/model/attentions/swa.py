@@ -5,7 +5,7 @@ gathered the next one sees, so L layers reach L (W - 1) tokens back.
     a = softmax(q k' / (sqrt(d) tau)) over the last W keys        y = merge(a v) wo
 `n_kv_heads` keys serve all heads, as in gqa; where it is n_heads and W reaches every token, swa is mha.
 
-Cost O(B T (W + 64) H + B T D H).  Cache 2 n d (W - 1) numbers, however long the text.
+Cost O(B T (W + 64) H + B T D H).  Cache per token 2 n d, of the last W - 1 tokens only.
 Beltagy et al. 2020, arXiv:2004.05150; Jiang et al. 2023, arXiv:2310.06825.
 """
 from ...arrays import linear, merge_heads, split_heads, window_attention
@@ -29,7 +29,7 @@ def forward(p, x, ctx):
     k, v = ctx.extend(last=W - 1, k=k, v=v)                      # decoding: the window's tokens before
 
     # who looks at whom, no further than the window              (B, h, T, d) -> (B, T, H) -> (B, T, D)
-    o, _, back_o = window_attention(q, k, v, scale, W, *ctx.drop)
+    o, _, back_o = window_attention(q, k, v, scale, W, *ctx.drop, ctx.slopes(q))
     y, back_y = linear(merge_heads(o), p.wo, p.get("bo"))
     y, back_drop = ctx.dropout(y)
 

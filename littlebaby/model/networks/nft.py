@@ -4,7 +4,7 @@ No network: in its place a second walk over the tokens, aft's running mean, and 
     e = exp(clip(x wk, +-20))        m_t = sum_{j<=t} e_j v_j / sum_{j<=t} e_j        y = (m * sigmoid(x wq)) wo        v = x wv
 It has a memory, so its decoding obeys the same laws as an attention's.
 
-Cost O(B T D (4D + C)), C = 64 the block.  Cache 2 D numbers, however long the text.
+Cost O(B T D (4D + C)), C = 64 the block.  Cache per token 0, for all of them 2 D numbers.
 The Little Baby; Zhai et al. 2021, arXiv:2105.14103.  `c_bias` all is out.
 """
 from ...arrays import glu, linear, running_mean
