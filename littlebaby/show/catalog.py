@@ -128,7 +128,7 @@ def reading(module):
     title = head.partition(": ")[2].rstrip(".")
     idea = sentence(rest.strip("\n").partition("\n\n")[0])
     cost = re.search(r"^Cost (.+?)\.(?=\s|$)", doc, re.MULTILINE | re.DOTALL)
-    cache = re.search(r"Cache per token (.+?)\.(?=\s|$)", doc, re.DOTALL)
+    cache = re.search(r"Cache (?:per token )?(.+?)\.(?=\s|$)", doc, re.DOTALL)
     papers = CITED.findall(re.sub(r"\s+", " ", doc.rpartition("\n\n")[2]))
     linked = [f"[{name}](https://arxiv.org/abs/{number})" if number else name for name, number in papers]
     return title, idea, *(re.sub(r"\s+", " ", found[1]) if found else "" for found in (cost, cache)), ", ".join(dict.fromkeys(linked))

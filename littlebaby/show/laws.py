@@ -138,7 +138,7 @@ def model_gradient(cfg, seed=3, n=150):
     want = np.zeros(n)
     for j, i in enumerate(at):
         entry = flat[i:i + 1]
-        want[j] = differences(lambda: gpt.loss(p, ids, targets, ctx()), entry)[0]
+        want[j] = differences(lambda: gpt.loss(p, ids, targets, ctx()), entry, h=1e-6)[0]      # so short that no bend lies in between
     return np.abs(grad[at] - want).max() / np.abs(want).max()
 
 
