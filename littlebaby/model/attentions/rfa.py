@@ -2,7 +2,7 @@
 
 Sliding-window attention with a memory: a token looks back over W = `s_window` tokens, itself included, and at one thing more, the
 fading mean K of the keys that have left the window, which stands for the fading mean V of their values.
-    K_t = sum_{j<=t-W} lambda^{t-W-j} k_j / z_t,  z_t = sum_{j<=t-W} lambda^{t-W-j},  V_t likewise;  lambda = sigmoid(l), one per head
+    K_t = sum_{j<=t-W} lambda^{t-W-j} k_j / z_t,  z_t = sum_{j<=t-W} lambda^{t-W-j},  V_t likewise;  lambda = sigmoid(l) per head
     a = softmax of the W scores and q_t K_t', all over sqrt(d) tau        y = merge(a [v; V]) wo
 One more score in a softmax is a gate: where ln_sum is the ln of the window's sum, the memory weighs sigmoid(score - ln_sum) and the
 window the rest. l learns from texts of W + 2 tokens on, for the memory's first token is its own mean. Where W reaches every token,
