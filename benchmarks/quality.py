@@ -16,36 +16,40 @@ REPEATS = 5          # of each tokenizer
 
 
 def trained(chosen, input=None, preset=None, **settings):
-    """The run, its report, the seconds from call to return, the last cell of its row"""
+    """A run's report, the seconds from call to return, the last cell of its row"""
     if chosen.steps:
         settings["n_steps"] = chosen.steps
     turns.wait(chosen.wait)
     before, own = turns.moment(), process_time()
     run = lb.train(input=input, preset=preset, **settings)
     after = turns.moment()
-    return run, run.report, after[0] - before[0], turns.load(turns.others([(before, after, process_time() - own)]))
+    return run.report, after[0] - before[0], turns.load(turns.others([(before, after, process_time() - own)]))
+
+
+def progress(report):
+    """Cells that every training has: parameters, steps, seconds spent in them"""
+    return f"{report.figures.parameters.total:,} | {report.evaluations[-1].step:,} | {report.figures.seconds:.0f}"
 
 
 def nursery(chosen):
     """The default run of every seed"""
     yield ("seed | parameters | steps | s in steps | s in all | validation loss | floor | ratio | known words | right sentences | "
-           "right stories | longest overlap | cores used by others")
+           "right stories | longest overlap, characters | cores used by others")
     for seed in chosen.seeds:
-        run, report, seconds, load = trained(chosen, seed=seed)
+        report, seconds, load = trained(chosen, seed=seed)
         marks = [f"{share:.1%}" for _, share in report.marks] if report.marks else ["no story ended"] * 3
-        loss, floor, figures = report.best_valid_loss, report.nursery_floor, report.figures
-        yield (f"{seed} | {figures.parameters.total:,} | {report.evaluations[-1].step:,} | {figures.seconds:.0f} | {seconds:.0f} | {loss:.4f} | "
-               f"{floor:.4f} | **{loss / floor:.3f}** | {' | '.join(marks)} | {figures.longest_overlap} | {load}")
+        loss, floor = report.best_valid_loss, report.nursery_floor
+        yield (f"{seed} | {progress(report)} | {seconds:.0f} | {loss:.4f} | {floor:.4f} | **{loss / floor:.3f}** | {' | '.join(marks)} | "
+               f"{report.figures.longest_overlap} | {load}")
 
 
 def shakespeare(chosen):
     """nanoGPT's run for a laptop, of every seed"""
     yield "seed | parameters | steps | s in steps | validation loss | at step | after the last step | cores used by others"
     for seed in chosen.seeds:
-        run, report, _, load = trained(chosen, chosen.data / "tinyshakespeare.txt", "nanogpt-cpu", seed=seed)
-        last = report.evaluations[-1]
-        yield (f"{seed} | {report.figures.parameters.total:,} | {last.step:,} | {report.figures.seconds:.0f} | **{report.best_valid_loss:.4f}** | "
-               f"{report.best_step:,} | {last.valid_loss:.4f} | {load}")
+        report, _, load = trained(chosen, chosen.data / "tinyshakespeare.txt", "nanogpt-cpu", seed=seed)
+        yield (f"{seed} | {progress(report)} | **{report.best_valid_loss:.4f}** | {report.best_step:,} | "
+               f"{report.evaluations[-1].valid_loss:.4f} | {load}")
 
 
 def tokenizers(chosen):
@@ -67,19 +71,19 @@ def tokenizers(chosen):
             taken.append([b - a for a, b in zip(clocks, clocks[1:])])
         train, encode, decode = map(median, zip(*taken))
         load = turns.load(turns.others([(before, turns.moment(), process_time() - own)]))
-        yield (f"{kind} | {tokenizer.size:,} | {len(text) / len(ids):.2f} | {train:.2f} | {megabytes / encode:.1f} | {megabytes / decode:.1f} | "
-               f"{load}")
+        yield (f"{kind} | {tokenizer.size:,} | {len(text) / len(ids):.2f} | {train:.2f} | {megabytes / encode:.1f} | "
+               f"{megabytes / decode:.1f} | {load}")
 
 
 def sophocles(chosen):
     """Greek, by characters and by pieces of words: 500 steps of the default"""
-    yield ("tokenizer | symbols | tokens to learn from | steps | s in steps | validation loss | bits per character | after the last step | "
-           "cores used by others")
+    yield ("tokenizer | symbols | tokens to learn from | parameters | steps | s in steps | validation loss | bits per character | "
+           "at step | bits after the last step | cores used by others")
     for settings in (dict(c_tokenizer="char"), dict(c_tokenizer="bpe", s_vocabulary=1024)):
-        run, report, _, load = trained(chosen, chosen.data / "sophocles.txt", "nursery", **(dict(n_steps=500, s_eval=100) | settings))
-        last, figures = report.evaluations[-1], report.figures
-        yield (f"{report.tokenizer} | {report.vocabulary:,} | {report.train_tokens:,} | {last.step:,} | {figures.seconds:.0f} | "
-               f"{figures.valid_loss:.3f} | **{figures.bits_per_character:.3f}** | {last.bits_per_character:.3f} | {load}")
+        report, _, load = trained(chosen, chosen.data / "sophocles.txt", "nursery", n_steps=500, s_eval=50, **settings)
+        yield (f"{report.tokenizer} | {report.vocabulary:,} | {report.train_tokens:,} | {progress(report)} | "
+               f"{report.figures.valid_loss:.3f} | **{report.figures.bits_per_character:.3f}** | {report.best_step:,} | "
+               f"{report.evaluations[-1].bits_per_character:.3f} | {load}")
 
 
 BENCHMARKS = dict(nursery=nursery, shakespeare=shakespeare, tokenizers=tokenizers, sophocles=sophocles)

@@ -78,14 +78,15 @@ CONTENDERS = {"littlebaby": littlebaby, "PyTorch": pytorch}
 def row(size, medians, foreign, kernels):
     mine, theirs = medians["littlebaby"], medians["PyTorch"]
     ratios = [a / b for a, b in zip(mine, theirs)]
-    return (f"{size} | {kernels} | {1000 * median(mine):.1f} | {1000 * median(theirs):.1f} | {turns.spread(ratios)} | {turns.load(foreign)}")
+    milliseconds = " | ".join(f"{1000 * median(times):.1f}" for times in (mine, theirs))
+    return f"{size} | {kernels} | {milliseconds} | {turns.spread(ratios)} | {turns.load(foreign)}"
 
 
 def main():
     chosen = turns.options(__doc__, ["S0", "S1", "S2", "S3"])
     if chosen.contender:
         return turns.serve(*CONTENDERS[chosen.contender](turns.SIZES[chosen.sizes[0]]), chosen.seconds)
-    turns.publish("step", "size | BLAS of NumPy | littlebaby, ms | PyTorch eager, ms | ratio | its range | cores used by others",
+    turns.publish("step", "size | kernels of NumPy | littlebaby, ms | PyTorch eager, ms | ratio | its range | cores used by others",
                   (row(*match) for match in turns.matches(CONTENDERS, chosen)), chosen.write)
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter, process_time, sleep
 
+import numpy  # noqa: F401  brings its BLAS into the process
 from threadpoolctl import threadpool_info
 
 SIZES = dict(S0=dict(n_layers=4, n_heads=4, n_emb=128, n_ctx=64, n_vocab=65, batch_size=12),
@@ -26,7 +27,7 @@ SIZES = dict(S0=dict(n_layers=4, n_heads=4, n_emb=128, n_ctx=64, n_vocab=65, bat
 THREADS = 2
 WARM, LEAST = 3, 3            # measurements before the first burst; the fewest of a burst
 QUIET = 0.2                   # cores that other processes may use before a figure is marked
-AVX512 = ("SkylakeX", "Cooperlake", "Sapphirerapids")     # OpenBLAS kernels that OPENBLAS_CORETYPE=Haswell replaces by slower ones
+AVX512 = ("SkylakeX", "Cooperlake", "SapphireRapids")     # OpenBLAS kernels that OPENBLAS_CORETYPE=Haswell replaces by slower ones
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 
 
@@ -34,9 +35,10 @@ PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 
 def machine():
     """One line: processor, BLAS and its kernels, versions, the load before"""
-    chosen = os.environ.get("OPENBLAS_CORETYPE")
-    return (f"{processor()}, {os.cpu_count()} cores; {blas()}, OPENBLAS_CORETYPE {chosen or 'not set'}; Python {platform.python_version()}, "
-            f"NumPy {installed('numpy')}, PyTorch {installed('torch')}; load average before {os.getloadavg()[0]:.2f}; {date.today()}")
+    found, chosen = blas(), os.environ.get("OPENBLAS_CORETYPE", "not set")
+    return (f"{processor()}, {os.cpu_count()} cores; {found['internal_api']} {found['version']}, {found['architecture']} kernels, "
+            f"OPENBLAS_CORETYPE {chosen}; Python {platform.python_version()}, NumPy {installed('numpy')}, PyTorch {installed('torch')}; "
+            f"load average before {os.getloadavg()[0]:.2f}; {date.today()}")
 
 
 def processor():
@@ -47,11 +49,9 @@ def processor():
 
 
 def blas():
-    """NumPy's BLAS and the kernels that it chose, in words"""
-    import numpy  # noqa: F401  loads its BLAS
-
-    found = next((each for each in threadpool_info() if each["user_api"] == "blas"), None)
-    return f"{found['internal_api']} {found['version']}, {found.get('architecture')} kernels" if found else "BLAS unknown"
+    """NumPy's BLAS: internal_api, version, architecture (the kernels that it chose)"""
+    unknown = dict(internal_api="BLAS", version="unknown", architecture="unknown")
+    return unknown | next((each for each in threadpool_info() if each["user_api"] == "blas"), {})
 
 
 def installed(package):
@@ -97,7 +97,7 @@ def serve(parameters, measurements, seconds):
     """A contender's process: a burst of at least so many seconds for every line that comes in. measurements: an endless iterator"""
     for _ in range(WARM):
         next(measurements)
-    print(json.dumps(dict(parameters=parameters, blas=blas())), flush=True)
+    print(json.dumps(dict(parameters=parameters, kernels=blas()["architecture"])), flush=True)
     for _ in sys.stdin:
         own, before, taken = process_time(), perf_counter(), []
         while perf_counter() - before < seconds or len(taken) < LEAST:
@@ -146,15 +146,15 @@ def rounds(names, size, chosen, coretype=None):
             medians[name].append(result["median"])
     for contender in contenders.values():
         contender.close()
-    return medians, others(spans), abouts[0]["blas"]
+    return medians, others(spans), abouts[0]["kernels"]
 
 
 def matches(names, chosen):
     """(size, what `rounds` returns) of every size; where OpenBLAS chooses AVX-512 kernels, once more with Haswell's"""
     for size in chosen.sizes:
-        first = rounds(names, size, chosen)
-        yield size, *first
-        if any(kernels in first[-1] for kernels in AVX512):
+        medians, foreign, kernels = rounds(names, size, chosen)
+        yield size, medians, foreign, kernels
+        if kernels in AVX512:
             yield size, *rounds(names, size, chosen, "Haswell")
 
 
