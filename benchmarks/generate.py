@@ -1,7 +1,8 @@
 """One stream of littlebaby beside PyTorch's: `python benchmarks/generate.py [S1 S2]`, needs `pip install -e '.[peers]'`.
 
-From one token on, until the window is full: keys and values cached, the next token drawn at temperature 1, every id handed out as it
-comes. littlebaby's own generate, against eager PyTorch with preallocated caches, with one thread and with two; the faster one counts.
+From one token on, until the window is full: keys and values cached, the next token drawn at temperature 1, every id handed out as
+it comes. littlebaby's own generate, against eager PyTorch with preallocated caches, with one thread and with two; the faster one
+counts.
 """
 from functools import partial
 from statistics import median
@@ -60,7 +61,9 @@ def pytorch(size, threads):
     return model.size(), texts()
 
 
-CONTENDERS = {"littlebaby": littlebaby, "PyTorch, 1 thread": partial(pytorch, threads=1), "PyTorch, 2 threads": partial(pytorch, threads=2)}
+CONTENDERS = {"littlebaby": littlebaby,
+              "PyTorch, 1 thread": partial(pytorch, threads=1),
+              "PyTorch, 2 threads": partial(pytorch, threads=2)}
 
 
 def row(size, medians, foreign, kernels):

@@ -39,8 +39,8 @@ def nursery(chosen):
         report, seconds, load = trained(chosen, seed=seed)
         marks = [f"{share:.1%}" for _, share in report.marks] if report.marks else ["no story ended"] * 3
         loss, floor = report.best_valid_loss, report.nursery_floor
-        yield (f"{seed} | {progress(report)} | {seconds:.0f} | {loss:.4f} | {floor:.4f} | **{loss / floor:.3f}** | {' | '.join(marks)} | "
-               f"{report.figures.longest_overlap} | {load}")
+        yield (f"{seed} | {progress(report)} | {seconds:.0f} | {loss:.4f} | {floor:.4f} | **{loss / floor:.3f}** | "
+               f"{' | '.join(marks)} | {report.figures.longest_overlap} | {load}")
 
 
 def shakespeare(chosen):
@@ -91,8 +91,8 @@ BENCHMARKS = dict(nursery=nursery, shakespeare=shakespeare, tokenizers=tokenizer
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", default=list(BENCHMARKS), metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; default all")
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="the folder of tinyshakespeare.txt and sophocles.txt")
+    parser.add_argument("names", nargs="*", default=list(BENCHMARKS), metavar="NAME", help=f"of {', '.join(BENCHMARKS)}")
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="where tinyshakespeare.txt and sophocles.txt lie")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of nursery and shakespeare; default 0 1 2")
     parser.add_argument("--steps", type=int, default=0, help="to try this file: so few steps; not for the page")
     chosen = turns.publishing(parser)

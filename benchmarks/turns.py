@@ -36,9 +36,9 @@ PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 def machine():
     """One line: processor, BLAS and its kernels, versions, the load before"""
     found, chosen = blas(), os.environ.get("OPENBLAS_CORETYPE", "not set")
+    versions = f"Python {platform.python_version()}, NumPy {installed('numpy')}, PyTorch {installed('torch')}"
     return (f"{processor()}, {os.cpu_count()} cores; {found['internal_api']} {found['version']}, {found['architecture']} kernels, "
-            f"OPENBLAS_CORETYPE {chosen}; Python {platform.python_version()}, NumPy {installed('numpy')}, PyTorch {installed('torch')}; "
-            f"load average before {os.getloadavg()[0]:.2f}; {date.today()}")
+            f"OPENBLAS_CORETYPE {chosen}; {versions}; load average before {os.getloadavg()[0]:.2f}; {date.today()}")
 
 
 def processor():
@@ -195,9 +195,11 @@ def publish(name, heads, rows, write):
     say("|---" * (heads.count("|") + 1) + "|")
     for row in rows:
         say(f"| {row} |")
+    print()
     if write:
         block = "\n".join(lines)
-        page, found = re.subn(rf"(?<=<!-- {name} -->\n).*?(?=<!-- end -->)", lambda _: f"{block}\n", PAGE.read_text(), flags=re.DOTALL)
+        mark = re.compile(rf"(?<=<!-- {name} -->\n).*?(?=<!-- end -->)", re.DOTALL)
+        page, found = mark.subn(lambda _: f"{block}\n", PAGE.read_text())
         if not found:
             sys.exit(f"{PAGE} has no place for {name}")
         PAGE.write_text(page)
