@@ -199,7 +199,7 @@ def publish(name, heads, rows, write):
     if write:
         block = "\n".join(lines)
         mark = re.compile(rf"(?<=<!-- {name} -->\n).*?(?=<!-- end -->)", re.DOTALL)
-        page, found = mark.subn(lambda _: f"{block}\n", PAGE.read_text())
+        page, found = mark.subn(lambda _: f"{block}\n", PAGE.read_text(), count=1)
         if not found:
             sys.exit(f"{PAGE} has no place for {name}")
         PAGE.write_text(page)
