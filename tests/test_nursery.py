@@ -12,9 +12,9 @@ from littlebaby.errors import BadInput
 from littlebaby.text import nursery
 
 INPUTS = Path(__file__).parents[1] / "inputs" / "nursery.txt"
-LULLABY = ('Once there was a shy fox named Zoe. It was late, but she wanted to play with her red hat. Tap, tap! Was it a shy owl? '
-           'No, it was the moon. Her father sang of a kind bear and an old cat. '
-           '"Good night, owl. Good night, fox," said Zoe, and slept.\n\n')
+HATTED = ('Once there was a shy fox named Zoe. Zoe crept to the inn with a tiny brown key. There Zoe met Ben, an old cat. '
+          '"Where is my red hat?" Zoe asked Ben. Zoe and Ben looked near the gate, but saw only a soft pink pin. '
+          'Then Zoe saw the hat under the oak. Zoe was glad. Then it was night, and Zoe slept in her blue bed.\n\n')
 
 
 @pytest.fixture(scope="module")
@@ -34,32 +34,33 @@ def test_every_story_has_one_derivation_and_it_is_the_one_that_wrote_it(told):
 
 
 def test_a_story_counted_by_hand():
-    lists_of_sixteen = 11    # looks, animals, a toy
-    lines = 2 * 4 * 3 * 2 * 3 * 3 * 3    # story, once, tale, late, noise, comfort, asleep
-    words = 8 * 10 * 3 * 2    # a name; a color; moon, rain or wind; father or mother
-    assert nursery.surprise(LULLABY) == pytest.approx(lists_of_sixteen * log(16) + log(lines) + log(words), rel=1e-12)
+    lines = 3 * 2 * 2 * 4 * 2 * 3 * 2 * 2 * 3    # once, day, meets, plot, lost, search, found, night or none, which
+    cast = 8 * 7 * 2 * 15 * 14    # hero, friend, the one of them who finds it, a fox, another animal
+    scene = 15 ** 2 * 6 * 12 * 4 ** 2 * 12 ** 2 * 4    # two looks, crept, inn, twice where and by what, glad
+    things = 11 ** 2 * 9 ** 4 * 12 ** 2 * 16    # touches, colors, things, a toy
+    assert nursery.surprise(HATTED) == pytest.approx(log(lines * cast * scene * things), rel=1e-12)
 
 
 def test_roles_take_what_the_others_leave():
-    """The friend is one of seven, the loser one of two and the winner then no choice at all"""
+    """The friend is one of seven, who finds it one of two, and nobody eats what was given away"""
     cast = {"hero": "Zoe", "friend": "Ben"}
     assert len(nursery.candidates("hero", {})) == 8
     assert sorted(nursery.candidates("friend", {"hero": "Zoe"})) == sorted(set(nursery.candidates("hero", {})) - {"Zoe"})
-    assert nursery.candidates("loser", cast) == ["Zoe", "Ben"]
-    assert nursery.candidates("winner", {**cast, "loser": "Zoe"}) == ["Ben"]
+    assert nursery.candidates("finder", cast) == ["Zoe", "Ben"]
+    assert "fig" not in nursery.candidates("treat", {"food": "fig"}) and len(nursery.candidates("treat", {"food": "fig"})) == 15
 
 
 def test_things_happen_as_often_as_their_probability_says():
-    """Within five standard deviations, over some 3,400 stories"""
+    """Within five standard deviations, over some 3,600 stories"""
     stories = nursery.corpus(1_000_000, 11)[0].split("\n\n")[:-1]
     chances = {
-        "^Once there was": 1 / 4,
-        "^Once there was an? (eager|old|happy) ": 3 / 64,
-        "^Zoe ": 1 / 16,
-        "^[^.]*[.] One (cold|dry) Friday s?he (ran|crept) ": 1 / 2 / 2 * 2 / 8 / 8 * 2 / 8,
-        "Let us race to the": 1 / 8,
-        "So [A-Z][a-z]+ won an? (red|blue) ": 1 / 8 / 3 / 5,
-        "birthday": 1 / 12,
+        "^Once there was": 1 / 3,
+        "^Once there was an? (eager|old|happy) ": 1 / 3 * 3 / 15,
+        "^Zoe ": 2 / 3 / 8,
+        "^[^.]*[.] One (cold|dry) Friday [A-Z][a-z]+ (walked|crept) ": 1 / 2 * 2 / 8 / 8 * 2 / 6,
+        "et us race to the": 1 / 4 / 2,
+        "fell over a (red|blue) ": 1 / 4 / 2 * 2 / 9,
+        "birthday": 1 / 4 / 2,
     }
     for pattern, chance in chances.items():
         found = sum(bool(re.search(pattern, story)) for story in stories)
@@ -96,26 +97,27 @@ def test_other_text_has_no_floor(text):
 
 
 def test_a_departure_is_found_where_it_is():
-    at = LULLABY.index("red hat")
+    at = HATTED.index("red hat")
     for wrong, place in (("rad hat", at + 1), ("red hut", at + 5), ("hat", at)):
-        story = LULLABY.replace("red hat", wrong)
+        story = HATTED.replace("red hat", wrong)
         assert nursery.read(story) == (0, inf, place)
-        with pytest.raises(BadInput, match=f"character {len(LULLABY) + place}:"):
-            nursery.surprise(LULLABY + story)
+        with pytest.raises(BadInput, match=f"character {len(HATTED) + place}:"):
+            nursery.surprise(HATTED + story)
 
 
 def test_what_a_story_said_must_stay_so():
-    for told, forgotten in (("she", "he"), ("Her father", "His father"), ("said Zoe", "said Ben"), ("an old cat", "a old cat")):
-        assert nursery.read(LULLABY.replace(told, forgotten)).ways == 0, forgotten
+    for told, forgotten in (("Zoe was", "She was"), ("her blue", "his blue"), ("asked Ben", "asked Sam"), ("the hat", "the kite"),
+                            ("an old", "a old")):
+        assert nursery.read(HATTED.replace(told, forgotten)).ways == 0, forgotten
 
 
 def test_marks_of_a_baby():
-    right, wrong = LULLABY, LULLABY.replace("said Zoe", "zaid Zoe")
+    right, wrong = HATTED, HATTED.replace("slept", "zlept")
     assert nursery.grammatical(right) == (1, 1, 1)
     words, sentences, stories = nursery.grammatical("\n\n" + right + wrong + "Once there was a sh")
     count = len(nursery.spell(right))
     assert (words, stories) == ((2 * count - 1) / (2 * count), 1 / 2)
-    assert sentences == 15 / 16
+    assert sentences == 17 / 18
     assert nursery.grammatical("Once there was a sh") is None
 
 

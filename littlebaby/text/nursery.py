@@ -40,234 +40,110 @@ SENTENCE_END = re.compile(r'[.!?]"?(?=\s)')
 # In most lists no two words begin alike: who remembers a word can spell it from its first letter.
 BOOK = """
 name: Ada, Ben, Dot, Eli, Gus, Pia, Sam, Zoe
-animal: bear, cat, duck, elk, fox, goat, hare, lamb, mole, newt, owl, pig, rat, seal, toad, yak
-look: big, calm, dizzy, eager, funny, happy, jolly, kind, little, merry, neat, old, quick, shy, tiny, wise
-virtue: brave, calm, eager, funny, kind, neat, quick, shy, wise
-color: black, blue, brown, gold, gray, green, pink, red, white, yellow
+animal: bear, cat, duck, elk, fox, goat, hare, lamb, mole, owl, pig, rat, seal, toad, yak
+look: big, calm, eager, funny, happy, jolly, kind, little, merry, neat, old, quick, shy, tiny, wise
+touch: clean, fine, heavy, little, new, odd, pretty, round, soft, tiny, warm
+color: black, blue, brown, gold, green, pink, red, white, yellow
 toy: ball, cup, drum, flag, hat, jug, kite, lamp, mask, net, pen, ring, sled, top, vest, wig
 food: apple, bun, cake, date, egg, fig, honey, jam, kiwi, lime, melon, nut, pear, rice, tart, yam
 thing: acorn, bean, coin, feather, key, leaf, mitten, pin, rag, shell, twig, worm
 place: barn, cave, dock, farm, hill, inn, lake, mill, park, river, tower, well
-where: behind, beside, by, near, under
+where: behind, beside, near, under
 mark: arch, bush, cart, door, fence, gate, log, oak, rock, stump, tent, wall
 fun: baking, dancing, fishing, jumping, painting, reading, singing, walking
 weather: cold, dry, foggy, hot, rainy, snowy, sunny, windy
 when: day, evening, Friday, Monday, morning, Saturday, Sunday, Tuesday
-went: crept, hopped, marched, raced, ran, skipped, strolled, walked
-said: called, cried, laughed, said, sang, shouted
-sad: gloomy, grumpy, sad, upset, worried
+went: crept, hopped, marched, raced, skipped, walked
+said: called, laughed, said, sang
+sad: gloomy, sad, upset, worried
 glad: glad, happy, merry, proud
 number: two, three, four, five, six, seven, eight, nine, ten
-many: ants, bees, birds, ducks, frogs, snails
+hour: bedtime, dark, noon, supper
 
 hero = name
 friend = name except hero
 finder = hero or friend
-loser = hero or friend
-winner = hero or friend except loser
 kind = animal
 other = animal except kind
-manner = look
-nature = virtue except manner
-gift = toy except toy
 shade = color
-tint = color except shade
 treat = food except food
-snack = food except food treat
-beyond = place except place
-game = fun except fun
 
 story
-    <once> <day> <outing>(| <night>)
-    <once> <tale>
-
-outing
-    <owns> <lost>
-    <shared>
-    <race>
-    <stuck>
-
-tale
-    <birthday>(| <night>)
-    <wish>(| <night>)
-    <bedtime>
+    <once> <day> <meets> <plot>(| <night>)
 
 once
     Once there was <a look> {kind} named {hero}.
-    {hero} was {a manner} and {nature} {kind} who liked <fun>.
-    <A look> {kind} named {hero} lived <spot>.
-    {hero} the {kind} lived in a <color> (house|hut|tree) and liked {fun} and {game}.
+    {hero} was <a look> {kind} who liked <fun>.
+    {hero} the {kind} lived <where> a <color> <mark>.
 
 day
-    One <weather> <when> {he hero} <went> to the {place}.
-    {He hero} <went> to the {place} on a <weather> <when>.
-
-spot
-    <where> a <color> <mark>
-    <where> the <mark>
+    One <weather> <when> {hero} <went> to the {place}.
+    {hero} <went> to the {place} with <a touch> <color> <thing>.
 
 meets
-    There {he hero} met {friend}, <a look> {other}.
-    There {he hero} met {friend} the {other} with <a color> <toy>.
-    {friend} the {other} sat <spot> and (ate <some food>|hummed|waved).
+    There {hero} met {friend}, <a look> {other}.
+    There {hero} met {friend} the {other} with <some food>.
 
-night
-    That night {hero} dreamed of <a look> <animal> and <a color> <toy>.
-    At night {hero} told <a look> <animal> (about it|about {friend}).
-    Then it was night, and {hero} slept <spot>.
-
-owns
-    {He hero} had {his hero} {shade} {toy} and <some food>.
-    In {his hero} bag were <a thing>, <some food> and {a shade} {toy}.
-    {He hero} had {a shade} {toy} from <a look> <animal>.
+plot
+    <lost> <search> <found>
+    <lunch> <hungry> <gives>
+    <race> <run> <win>
+    <party> <wraps> <opens>
 
 lost
-    <gone> <asks> <search> <found> <thanks>
-
-gone
-    Then the wind took the {toy}, and {he hero} was <sad>.
-    But {he hero} lost the {toy}, sat down <spot> and (cried|wept).
-
-asks
-    "Where is my {toy}?" {he hero} asked {friend} the {other}.
-    {friend}, <a look> {other}, <went> by. "I will help you," {he friend} said.
+    {hero} had {a shade} {toy}, but the wind took the {toy}.
+    "Where is my {shade} {toy}?" {hero} asked {friend}.
 
 search
-    They looked <spot>, but saw only <a color> <thing>.
-    {hero} found <a color> <thing>. {friend} found <a look> <animal>.
-    They asked <a look> <animal> and <a look> <animal>.
+    {hero} and {friend} looked <where> the <mark>, but saw only <a touch> <color> <thing>.
+    {hero} and {friend} asked <a look> <animal> and <a look> <animal>.
+    "I will help you," {friend} <said>.
 
 found
-    Then {finder} looked <spot>. "Here it is!" {he finder} <said>.
-    At last {finder} saw the {toy} <spot>.
-    "Look <spot>!" <said> <a look> <animal>. There it was!
-
-thanks
-    {hero} was <glad> and gave {him friend} <a color> <thing>.
-    {hero} and {friend} <went> home and ate <some food>.
-    "Thank you," said {hero}, and they (danced|played|sang) until <hour>.
-
-hour: bedtime, dark, dinner, supper
-
-shared
-    <lunch> <meets> <hungry> <gives> <next>
+    Then {finder} saw the {toy} <where> the <mark>. {finder} was <glad>.
+    At last {finder} found the {shade} {toy} <where> a <color> <mark>.
 
 lunch
-    {He hero} had {some food} and {some treat} in a <color> bag.
-    "I have {some food} and {some treat}," {he hero} <said>.
+    {hero} had {some food} and {some treat} in a <color> bag.
+    "I have {some food} and {some treat}," {hero} <said>.
 
 hungry
-    "I had {some snack}, but <a look> <animal> took it," {friend} said.
-    "I lost my lunch <spot>," {friend} said.
+    "<A look> <animal> took my lunch," {friend} said.
     {friend} was hungry and <sad>.
 
 gives
-    {hero} gave {him friend} the {food} and ate the {treat}.
-    {hero} ate the {food} and gave {him friend} the {treat}.
-    {hero} gave {him friend} the {food}, the {treat} and a (hug|kiss|smile).
-
-next
-    They sat <spot> until <hour>, and {friend} was <glad>.
-    The next <when> {friend} gave {him hero} <a color> <toy>.
-    Then they <went> to the {beyond} and saw <a look> <animal>.
+    {hero} gave {friend} the {food} and ate the {treat}. {friend} was <glad>.
+    {hero} ate the {food} and gave {friend} the {treat}. {hero} and {friend} <went> home.
+    {hero} gave {friend} the {food}, the {treat} and <a touch> <color> <toy>.
 
 race
-    <meets> "Let us race to the {beyond}!" <said> {friend}. <run> <stop> <win>
+    "Let us race to the <place>!" {friend} <said>.
+    {friend} wanted to race to the <place>.
 
 run
-    They ran past <a look> <animal> and <a look> <animal>.
-    {hero} jumped over <a color> <thing>, and {friend} jumped over <number> <many>.
-    Off they went, as quick as (the wind|<number> <many>).
-
-stop
-    But {loser} fell over <a color> <thing>.
-    But {loser} lost <a color> (boot|shoe|sock) <spot>.
-    But {loser} stopped to look at <a look> <animal>.
+    {hero} jumped over <a touch> <color> <thing>, and {friend} over <number>.
+    {hero} and {friend} ran past <a look> <animal> and <a look> <animal>.
 
 win
-    So {winner} won <a color> <toy>, and {loser} was a bit <sad>.
-    So {winner} was first, but {he winner} gave {loser} <some food>.
-    "You win!" {he loser} <said>, and {winner} was <glad>.
-
-stuck
-    <help> <pull> <free>
-
-help
-    "Help!" (called|cried|shouted) {friend}, <a look> {other}. {He friend} was stuck in a <color> (boot|box|tent).
-    {friend} the {other} sat <spot> with {his friend} (foot|nose|tail) stuck in a <color> <toy>.
-
-pull
-    {hero} held on and pulled <number> times.
-    {hero} called <a look> <animal> and <a look> <animal> to help.
-    {hero} made a rope of <number> (rags|ribbons|socks).
-
-free
-    Pop! {friend} was free and <went> to the {beyond}.
-    Soon {friend} was free. {He friend} was <glad> and gave {hero} <a color> <toy>.
-    Then {friend} was free, and they ate <some food> <spot>.
-
-birthday
-    <party> <wraps> <guess> <opens>
+    {finder} was first and won <a touch> <color> <toy>.
+    But {finder} fell over <a color> <thing> and was <sad>.
 
 party
-    It was the birthday of {friend} the {other}.
-    {friend}, <a look> {other}, was <number> that <when>.
+    It was the birthday of {friend}.
+    {friend} was <number> that <when>.
 
 wraps
-    {hero} put {a shade} {toy} in a <color> (bag|box).
-    {hero} made {a shade} {toy} and hid it <spot>.
-
-guess
-    "Is it {a gift} or {some food}?" asked {friend}. "No!" <said> {hero}.
-    "Count to <number>!" <said> {hero}, and {friend} did.
-    {hero} gave {him friend} <some food> too.
+    {hero} had {a shade} {toy} for {friend} in a <color> (bag|box).
+    {hero} hid {a shade} {toy} <where> a <color> <mark>.
 
 opens
-    "{A shade} {toy}!" <said> {friend}, and they played until <hour>.
-    {friend} was <glad> with the {toy} and showed it to <a look> <animal>.
-    {friend} hugged {him hero}, took the {toy} and <went> to the {place}.
+    "{A shade} {toy}!" {friend} <said>. {hero} and {friend} played until <hour>.
+    {friend} liked the {toy} and gave {hero} <some food>.
 
-wish
-    <star> <morning> <visitor> <thankful>
-
-star
-    One night {he hero} saw a star fall. "I wish for {a shade} {toy}," {he hero} said.
-    "I want {a shade} {toy}," {he hero} told <number> stars one night.
-
-morning
-    At dawn {he hero} looked <spot>, but found only <a color> <thing>.
-    {He hero} asked <a look> <animal> for one, but got <a thing>.
-
-visitor
-    Then {friend} the {other} came with a <color> (bag|box).
-    {friend}, <a look> {other}, <went> by with a (bag|box).
-
-thankful
-    "{A shade} {toy}!" <said> {hero}. {friend} only smiled.
-    In it was not {a toy} but {a tint} {gift}. {hero} was <glad>.
-    In it was {a shade} {toy}, and they ate <some food> <spot>.
-
-bedtime
-    <late> <noise> <comfort> <asleep>
-
-late
-    It was late, but {he hero} wanted to play with {his hero} {shade} {toy}.
-    One <weather> night {he hero} was too <sad> to sleep.
-
-noise
-    Tap, tap! Was it <a look> <animal>? No, it was the (moon|rain|wind).
-    {He hero} heard <a look> <animal> sing <spot>.
-    {He hero} counted <number> <many> and then <number> <many>.
-
-comfort
-    {His hero} (father|mother) came with <some food> and <a color> <toy>.
-    {His hero} (father|mother) sang of <a look> <animal> and <a look> <animal>.
-    {friend} the {other} came with <some food> and sat <spot>.
-
-asleep
-    {hero} slept and dreamed of <a color> <toy> and <a look> <animal>.
-    "Good night, <animal>. Good night, <animal>," said {hero}, and slept.
-    {hero} hugged {his hero} {shade} {toy} and slept until <number>.
+night
+    That night {hero} dreamed of <a look> <animal> and <a touch> <color> <toy>.
+    At night {hero} told <a look> <animal> about {friend}.
+    Then it was night, and {hero} slept in {his hero} <color> bed.
 """
 
 
