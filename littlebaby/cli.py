@@ -22,7 +22,7 @@ from .show.words import columns, size
 
 WELCOME = """littlebaby: a whole GPT, forward and backward, written by hand.
 
-  littlebaby train                              learn the nursery's stories, in two or three minutes
+  littlebaby train                              learn the nursery's stories, in about two minutes
   littlebaby train --input my.txt --n_layers 6  learn a text of yours
   littlebaby inference last --prompt "Once"     let the newest one write
   littlebaby info last                          see what it came to

@@ -144,6 +144,7 @@ def describe(source):
 
 
 UNBORN = 15.0      # nats below the least likely old symbol: no old loss changes in float32, and a few hundred steps lift it
+SMALL = 2**24       # weights below which one thread multiplies a single row faster than several that must meet after every product
 
 
 def grown(old, cfg, tokenizer):
@@ -402,23 +403,24 @@ def write(baby, name, prompt, sampling, max_tokens, seed, stops=(), samples=1, s
     if not len(start):
         raise BadInput(f"nothing of the prompt {prompt!r} is known to this model's tokenizer")
     columns = generate(baby.p, baby.config, np.repeat(start[None], samples, 0), max_tokens, sampling, rng)
-    if samples == 1:
-        written = []
+    with backend.blas_threads(1 if backend.on_cpu() and baby.flat.size < SMALL else None):
+        if samples == 1:
+            written = []
 
-        def ids():
-            for column in columns:
-                written.append(int(column[0]))
-                yield written[-1]
+            def ids():
+                for column in columns:
+                    written.append(int(column[0]))
+                    yield written[-1]
 
-        pieces = []
-        for piece in until(texts.stream(tokenizer, ids()), stops):
-            pieces.append(piece)
-            if stream:
-                stream(piece)
-        done, count = ["".join(pieces)], len(written)
-    else:
-        rows = np.stack(list(columns), 1)
-        done, count = ["".join(until([tokenizer.decode(row)], stops)) for row in rows], rows.shape[1]
+            pieces = []
+            for piece in until(texts.stream(tokenizer, ids()), stops):
+                pieces.append(piece)
+                if stream:
+                    stream(piece)
+            done, count = ["".join(pieces)], len(written)
+        else:
+            rows = np.stack(list(columns), 1)
+            done, count = ["".join(until([tokenizer.decode(row)], stops)) for row in rows], rows.shape[1]
     settings = records.Settings(**asdict(sampling), max_tokens=max_tokens, stop=list(stops))
     return records.Completion(guid=name, prompt=prompt, replaced=replaced, text=done[0], samples=done if samples > 1 else [],
                               prompt_tokens=len(start), tokens=count, seed=seed, settings=settings)

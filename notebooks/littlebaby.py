@@ -12,7 +12,7 @@
 # # littlebaby: train a GPT, watch it learn to speak, check its gradients
 #
 # Five plans, one function each: **train**, **inference**, **info**, **finetune**, **delete**. Everything below is NumPy, written by hand; nothing
-# here differentiates by itself. Run the cells from top to bottom; the training takes two to three minutes on two processor cores.
+# here differentiates by itself. Run the cells from top to bottom; the training takes about two minutes on two processor cores.
 
 # %%
 try:
