@@ -20,7 +20,7 @@ from ..errors import BadInput, nearest
 HERE = Path(__file__).parent
 STRICT = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 NAME = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?:_finetuned(?:_[0-9]{1,4})?)?"     # of a run
-PRICED = ("gqa", "mha", "swa")      # attentions with scores that alibi can lower
+PRICED = ("gqa", "mha", "moh", "swa", "swh")      # attentions with scores that alibi can lower
 GROUPS = ("model", "training", "data", "device", "output")
 
 # where the folder is the registry: a file there is a value here
@@ -192,6 +192,9 @@ class Config(BaseModel):
         if self.c_position == "alibi" and self.c_attention not in PRICED:
             wrong.append(f"c_attention is '{self.c_attention}', and alibi prices the scores of {', '.join(PRICED)} only; "
                          f"did you mean c_position none?")
+        if self.c_attention in ("moh", "swh") and self.n_heads == 1:
+            wrong.append(f"n_heads is 1, and {self.c_attention} weighs heads against each other; allowed are 2 and more; "
+                         f"did you mean c_attention mha?")
         if self.n_heads % self.n_kv_heads:
             wrong.append(f"n_kv_heads is {self.n_kv_heads}; allowed are divisors of n_heads, {self.n_heads}; "
                          f"did you mean {closest(self.n_kv_heads, divisors(self.n_heads))}?")
