@@ -67,7 +67,7 @@ class Config(BaseModel):
     n_ctx: int = model(256, "How far the model looks back; attention's cost and memory grow with its square.", 2, 2**20, "tokens")
     n_emb: int = model(128, "Width of a token inside the model; parameters and time grow with its square.", 1, 2**16)
     head_size: int = model(0, "Width of all attention heads together; 0 means n_emb.", 0, 2**17)
-    n_heads: int = model(4, "Attention heads, which share head_size among them; no effect on the number of parameters.", 1, 1024)
+    n_heads: int = model(4, "Attention heads, which share head_size among them; hardly any effect on the number of parameters.", 1, 1024)
     n_kv_heads: int = model(0, "Key and value heads of gqa and swa; 0 means a quarter of n_heads; fewer make a smaller cache.", 0, 1024)
     n_layers: int = model(4, "Blocks on top of each other; parameters and time grow in proportion.", 1, 1024)
     r_hidden: float = model(4.0, "Hidden width of a network as a multiple of n_emb; two thirds of a block at 4.", 0.01, 64)
