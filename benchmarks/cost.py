@@ -25,6 +25,7 @@ LENGTHS = [2 ** i for i in range(7, 14)]
 MODEL = dict(n_vocab=64, n_emb=64, n_heads=4, n_layers=1, c_position="none", c_device="cpu")
 REPEATS, SECONDS = 3, 1.0            # the fewest measurements of a time, and for how long they go on
 PICTURE = turns.VARIANTS.parent / "pictures" / "cost.png"
+ALT = "![time and memory per token of every attention over the length of the text](pictures/cost.png)"
 
 
 def layer(name, T, **settings):
@@ -121,7 +122,7 @@ def main():
     plans.device(Config(**MODEL))
     heads = " | ".join(f"T = {T}" for T in chosen.lengths)
     turns.publish("cost", f"µs, memory per token | {heads} | power of T | cores used by others", measured(chosen), chosen.write,
-                  turns.VARIANTS)
+                  turns.VARIANTS, ALT)
     for path in [chosen.picture] * bool(chosen.picture) + [PICTURE] * chosen.write:
         path.write_bytes(png(draw(chosen.costs, chosen.lengths), dpi=110))
     return 0

@@ -35,6 +35,7 @@ STEPS, POINTS = 1000, 16                            # updates of a run, and eval
 REFERENCE = ("mha", "mlp")
 WIDTHS = ("s_hidden", "s_expert", "head_size")      # the first of them that a pair has is fitted until it has the reference's parameters
 PICTURE = turns.VARIANTS.parent / "pictures" / "curves.png"
+ALT = "![validation loss of every attention and network over the tokens learned from](pictures/curves.png)"
 
 
 def pairs():
@@ -193,7 +194,7 @@ def main():
     if not runs:
         sys.exit("there is nothing to show")
     turns.publish("curves", "attention | network | validation loss | its spread | seeds | parameters | fitted width | tokens | s of a core",
-                  rows(runs), chosen.write, turns.VARIANTS)
+                  rows(runs), chosen.write, turns.VARIANTS, ALT)
     for path in [chosen.picture] * bool(chosen.picture) + [PICTURE] * chosen.write:
         path.write_bytes(png(draw(runs), dpi=110))
 

@@ -183,8 +183,9 @@ def publishing(parser, page=PAGE):
 
 # the page
 
-def publish(name, heads, rows, write, page=PAGE):
-    """Print a table as its rows come; with `write`, also put it between the page's marks <!-- name --> and <!-- end -->"""
+def publish(name, heads, rows, write, page=PAGE, below=""):
+    """Print a table as its rows come; with `write`, also put it, and what is to stand below it, between the page's marks <!-- name -->
+    and <!-- end -->"""
     lines = []
 
     def say(line):
@@ -198,7 +199,7 @@ def publish(name, heads, rows, write, page=PAGE):
         say(f"| {row} |")
     print()
     if write:
-        block = "\n".join(lines)
+        block = "\n".join(lines + ["", below] * bool(below))
         mark = re.compile(rf"(?<=<!-- {name} -->\n).*?(?=<!-- end -->)", re.DOTALL)
         text, found = mark.subn(lambda _: f"{block}\n", page.read_text(), count=1)
         if not found:
