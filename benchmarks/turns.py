@@ -28,7 +28,8 @@ THREADS = 2
 WARM, LEAST = 3, 3            # measurements before the first burst; the fewest of a burst
 QUIET = 0.2                   # cores that other processes may use before a figure is marked
 AVX512 = ("SkylakeX", "Cooperlake", "SapphireRapids")     # OpenBLAS kernels that OPENBLAS_CORETYPE=Haswell replaces by slower ones
-PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
+DOCS = Path(__file__).parents[1] / "docs"
+PAGE, VARIANTS = DOCS / "benchmarks.md", DOCS / "variants" / "README.md"
 
 
 # the machine
@@ -173,17 +174,18 @@ def options(doc, sizes):
     return publishing(parser)
 
 
-def publishing(parser):
+def publishing(parser, page=PAGE):
     """The options of every benchmark, parsed with those that `parser` has already"""
     parser.add_argument("--wait", type=float, default=10, help="minutes to wait for a quiet machine; default 10")
-    parser.add_argument("--write", action="store_true", help="put the table into docs/benchmarks.md, too")
+    parser.add_argument("--write", action="store_true", help=f"put the table into {page.relative_to(DOCS.parent)}, too")
     return parser.parse_args()
 
 
 # the page
 
-def publish(name, heads, rows, write):
-    """Print a table as its rows come; with `write`, also put it between the page's marks <!-- name --> and <!-- end -->"""
+def publish(name, heads, rows, write, page=PAGE, below=""):
+    """Print a table as its rows come; with `write`, also put it, and what is to stand below it, between the page's marks <!-- name -->
+    and <!-- end -->"""
     lines = []
 
     def say(line):
@@ -197,9 +199,9 @@ def publish(name, heads, rows, write):
         say(f"| {row} |")
     print()
     if write:
-        block = "\n".join(lines)
+        block = "\n".join(lines + ["", below] * bool(below))
         mark = re.compile(rf"(?<=<!-- {name} -->\n).*?(?=<!-- end -->)", re.DOTALL)
-        page, found = mark.subn(lambda _: f"{block}\n", PAGE.read_text(), count=1)
+        text, found = mark.subn(lambda _: f"{block}\n", page.read_text(), count=1)
         if not found:
-            sys.exit(f"{PAGE} has no place for {name}")
-        PAGE.write_text(page)
+            sys.exit(f"{page} has no place for {name}")
+        page.write_text(text)

@@ -302,15 +302,19 @@ causality: what a later token changes in earlier ones; 0"""
 
 
 @app.command
-def catalog(name: str | None = None, *, write: str | None = None, common: Everywhere = Common()):
+def catalog(name: str | None = None, *, write: str | None = None, pages: str | None = None, common: Everywhere = Common()):
     """What there is to choose from, as tables.
 
     Args:
         name: One table alone: attentions, networks, norms, positions, optimizers, schedules, tokenizers, presets or config.
         write: A page whose tables, between <!-- catalog: NAME --> and <!-- end -->, are to be renewed.
+        pages: A folder for a page and a picture of every variant; the index in its README.md, between <!-- pages: NAME --> and
+            <!-- end -->, is renewed, too.
     """
     from .show import catalog as made
 
+    if pages:
+        return illustrated(Path(pages))
     if write:
         page = Path(write)
         disk.write(page, [made.fill(disk.read_bytes(page).decode()).encode()])
@@ -321,6 +325,17 @@ def catalog(name: str | None = None, *, write: str | None = None, common: Everyw
             raise BadInput(records.nearest("catalog", name, tables))
         tables = {name: tables[name]}
     return Answer(tables, "\n\n".join(f"## {each}\n\n{made.table(each, rows)}" for each, rows in tables.items()))
+
+
+def illustrated(folder):
+    from .show import pages
+
+    index = folder / "README.md"
+    files = {"README.md": pages.index(disk.read_bytes(index).decode()).encode(), **pages.pictures()}
+    files |= {name: text.encode() for name, text in pages.pages().items()}
+    for name, data in files.items():
+        disk.write(folder / name, [data])
+    return Answer(dict(path=str(folder), files=sorted(files)), f"{len(files)} files of {folder} are current")
 
 
 for place, command in enumerate(app):

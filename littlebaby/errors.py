@@ -13,9 +13,10 @@ class RunFailed(RuntimeError):
 def nearest(what, value, allowed):
     """The sentence for a word that is not among the allowed ones.
 
-    >>> nearest("c_attention", "mah", ["gqa", "mha"])
-    "c_attention is 'mah'; allowed are gqa, mha; did you mean mha?"
+    >>> nearest("c_attention", "mah", ["mha", "moh"])
+    "c_attention is 'mah'; allowed are mha, moh; did you mean mha?"
     """
     allowed = [str(word) for word in allowed]
-    close = get_close_matches(str(value), allowed, 1, 0.5)
+    close = get_close_matches(str(value), allowed, 9, 0.5)
+    close.sort(key=lambda word: sorted(word) != sorted(str(value)))              # letters that changed places come first
     return f"{what} is {value!r}; allowed are {', '.join(allowed)}" + (f"; did you mean {close[0]}?" if close else "")

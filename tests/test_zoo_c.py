@@ -275,10 +275,11 @@ def test_every_variant_wears_adapters(settings, tied):
     baby, rng = adapted(cfg)
     n = tree.size(baby.spec, train=True)
     ids, targets = rng.integers(0, 11, (2, 2, 6))
-    grad = np.zeros(n)
-    gpt.loss_and_grad(baby.p, tree.views(baby.spec, grad), ids, targets, Context(cfg))
+    grad, held = np.zeros(n), {}
+    gpt.loss_and_grad(baby.p, tree.views(baby.spec, grad), ids, targets, Context(cfg, held=held))
     at = rng.choice(n, 60, replace=False)
-    want = [laws.differences(lambda: baby.loss(ids, targets), baby.flat[i:i + 1])[0] for i in at]
+    loss = lambda: gpt.loss(baby.p, ids, targets, Context(cfg, held=held))
+    want = [laws.differences(loss, baby.flat[i:i + 1])[0] for i in at]
     assert np.abs(grad[at] - want).max() < 1e-6 * np.abs(want).max()
     assert np.abs(lora.merged(baby).logits(ids) - baby.logits(ids)).max() < 1e-12
     cache: dict = {}

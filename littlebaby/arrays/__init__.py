@@ -7,7 +7,7 @@ kernels   faster twins of some of them for the CPU, equal by test; importing fro
 scans     primitives that walk along the tokens: running sums and means, filters, windows
 """
 from .kernels import attention, cross_entropy, embedding, gelu, layernorm, linear, merge_heads, rmsnorm, rotate, swiglu
-from .ops import dropout, gelu_exact, glu, matmul, relu, relu2, sigmoid, silu, softmax, split_heads, whole
+from .ops import dropout, gelu_exact, glu, matmul, relu, relu2, sigmoid, silu, softmax, split_heads, weigh, whole
 from .scans import (
     causal_filter,
     discounted_mean,
@@ -20,6 +20,6 @@ from .scans import (
 )
 
 __all__ = ["attention", "cross_entropy", "dropout", "embedding", "gelu", "gelu_exact", "glu", "layernorm", "linear", "matmul",
-           "merge_heads", "relu", "relu2", "rmsnorm", "rotate", "sigmoid", "silu", "softmax", "split_heads", "swiglu", "whole"]
+           "merge_heads", "relu", "relu2", "rmsnorm", "rotate", "sigmoid", "silu", "softmax", "split_heads", "swiglu", "weigh", "whole"]
 __all__ += ["causal_filter", "discounted_mean", "exp_clip", "linear_attention", "log_sigmoid", "running_mean", "running_sum",
             "window_attention"]

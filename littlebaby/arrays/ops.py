@@ -368,3 +368,13 @@ def attention(q, k, v, scale, rate=0.0, rng=None, slopes=None):
         return apart(dq) * scale, dk.swapaxes(-1, -2), dv
 
     return apart(o), back
+
+
+def weigh(o, w):
+    """y = w o: each head's answer o (B, h, T, d) by that head's weight for each token, w (B, T, h)"""
+    w = w.swapaxes(1, 2)[..., None]                              # (B, h, T, 1)
+
+    def back(dy):
+        return dy * w, (dy * o).sum(-1).swapaxes(1, 2)
+
+    return o * w, back

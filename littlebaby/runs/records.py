@@ -20,7 +20,7 @@ from ..errors import BadInput, nearest
 HERE = Path(__file__).parent
 STRICT = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 NAME = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?:_finetuned(?:_[0-9]{1,4})?)?"     # of a run
-PRICED = ("gqa", "mha", "swa")      # attentions with scores that alibi can lower
+PRICED = ("gqa", "mha", "moh", "swa", "swh")      # attentions with scores that alibi can lower
 GROUPS = ("model", "training", "data", "device", "output")
 
 # where the folder is the registry: a file there is a value here
@@ -67,7 +67,7 @@ class Config(BaseModel):
     n_ctx: int = model(256, "How far the model looks back; attention's cost and memory grow with its square.", 2, 2**20, "tokens")
     n_emb: int = model(128, "Width of a token inside the model; parameters and time grow with its square.", 1, 2**16)
     head_size: int = model(0, "Width of all attention heads together; 0 means n_emb.", 0, 2**17)
-    n_heads: int = model(4, "Attention heads, which share head_size among them; no effect on the number of parameters.", 1, 1024)
+    n_heads: int = model(4, "Attention heads, which share head_size among them; hardly any effect on the number of parameters.", 1, 1024)
     n_kv_heads: int = model(0, "Key and value heads of gqa and swa; 0 means a quarter of n_heads; fewer make a smaller cache.", 0, 1024)
     n_layers: int = model(4, "Blocks on top of each other; parameters and time grow in proportion.", 1, 1024)
     r_hidden: float = model(4.0, "Hidden width of a network as a multiple of n_emb; two thirds of a block at 4.", 0.01, 64)
@@ -192,6 +192,9 @@ class Config(BaseModel):
         if self.c_position == "alibi" and self.c_attention not in PRICED:
             wrong.append(f"c_attention is '{self.c_attention}', and alibi prices the scores of {', '.join(PRICED)} only; "
                          f"did you mean c_position none?")
+        if self.c_attention in ("moh", "swh") and self.n_heads == 1:
+            wrong.append(f"n_heads is 1, and {self.c_attention} weighs heads against each other; allowed are 2 and more; "
+                         f"did you mean c_attention mha?")
         if self.n_heads % self.n_kv_heads:
             wrong.append(f"n_kv_heads is {self.n_kv_heads}; allowed are divisors of n_heads, {self.n_heads}; "
                          f"did you mean {closest(self.n_kv_heads, divisors(self.n_heads))}?")

@@ -12,8 +12,13 @@ TICKS = [d * 10.0 ** e for e in range(-4, 3) for d in (1, 1.5, 2, 3, 4, 6, 8)]
 
 def chart(report, steps=()):
     """PNG bytes. report: a Report with its evaluation rows; steps: (step, loss), or (step, loss, rate, norm), of every step"""
+    return png(draw(report, steps))
+
+
+def png(figure, dpi=150):
+    """A matplotlib Figure as PNG bytes"""
     picture = BytesIO()
-    draw(report, steps).savefig(picture, format="png", dpi=150)
+    figure.savefig(picture, format="png", dpi=dpi)
     return picture.getvalue()
 
 
@@ -56,13 +61,18 @@ def draw(report, steps=()):
     norms.xaxis.set_major_formatter(lambda value, _: short(value))
     norms.set_xlim(0, max([*tokens, 1]))
     for axes, heading in ((losses, "loss, nats per token"), (rates, "learning rate"), (norms, "length of the gradient")):
-        axes.set_title(heading, loc="left", fontsize=9, color=GRAY)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.spines[["left", "bottom"]].set_color(PALE)
-        axes.tick_params(which="both", colors=GRAY, length=3, labelsize=9)
-        axes.grid(axis="y", color=PALE, lw=0.5, alpha=0.6)
+        plainly(axes, heading)
     figure.suptitle(title(report), x=0.01, ha="left", fontsize=11, color=INK)
     return figure
+
+
+def plainly(axes, heading):
+    """A heading on the left, pale lines, and nothing that is not needed"""
+    axes.set_title(heading, loc="left", fontsize=9, color=GRAY)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(PALE)
+    axes.tick_params(which="both", colors=GRAY, length=3, labelsize=9)
+    axes.grid(axis="y", color=PALE, lw=0.5, alpha=0.6)
 
 
 def running(values):

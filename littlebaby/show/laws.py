@@ -26,6 +26,8 @@ OPTIONS = dict(
          dict(r_temp=1.7), dict(c_bias="none", b_bias_attention_out=True), dict(head_size=12), dict(c_position="alibi")],
     gqa=[dict(n_kv_heads=1), dict(n_kv_heads=2, c_position="rope"), dict(n_kv_heads=4, c_bias="all"),
          dict(n_kv_heads=2, c_position="alibi")],
+    moh=[dict(c_bias="all", r_temp=1.7), dict(c_bias="none", c_position="rope", head_size=16), dict(c_position="alibi")],
+    swh=[dict(c_bias="all", r_temp=1.7), dict(c_bias="none", c_position="rope", head_size=16), dict(c_position="alibi")],
     mlp=[dict(c_activation=a) for a in ("gelu_exact", "relu", "relu2", "silu")] + [dict(c_bias="none")],
     gln=[dict(c_bias="none"), dict(b_gate=False), dict(b_gate=False, c_bias="none")],
     ggl=[dict(n_groups_ggl=1), dict(n_groups_ggl=2), dict(n_emb=6, n_groups_ggl=2)],
@@ -132,7 +134,8 @@ def model_gradient(cfg, seed=3, n=150):
     p, grad = tree.views(spec, flat), np.zeros_like(flat)
     ids, targets = rng.integers(0, 11, (2, 2, 6))
     targets[0, 2] = -1
-    ctx = lambda: Context(cfg, np.random.default_rng(7))
+    held: dict = {}
+    ctx = lambda: Context(cfg, np.random.default_rng(7), held=held)
     gpt.loss_and_grad(p, tree.views(spec, grad), ids, targets, ctx())
     at = rng.choice(flat.size, n, replace=False)
     want = np.zeros(n)

@@ -28,6 +28,17 @@ def weights(cfg, K):
 
 
 def forward(p, x, ctx):
+    o, back_o = heads(p, x, ctx)                                 # (B, T, D) -> (B, h, T, d)
+    y, back_y = join(p, o, ctx)                                  # (B, h, T, d) -> (B, T, D)
+
+    def backward(dy, g):
+        return back_o(back_y(dy, g), g)
+
+    return y, backward
+
+
+def heads(p, x, ctx):
+    """What each head has to say"""
     h, H = ctx.cfg.n_heads, ctx.cfg.head_size
     K = (p.wqkv.shape[1] - H) // 2
     scale = (H // h) ** -0.5 / ctx.cfg.r_temp
@@ -39,22 +50,32 @@ def forward(p, x, ctx):
     k, back_rk = ctx.rotate(k)
     k, v = ctx.extend(k=k, v=v)                                  # decoding: all tokens so far
 
-    # who looks at whom, and the mixture of their values         (B, h, T, d) -> (B, T, H) -> (B, T, D)
+    # who looks at whom, and the mixture of their values         (B, h, T, d)
     o, back_o = attention(q, k, v, scale, *ctx.drop, ctx.slopes(q))
-    y, back_y = linear(merge_heads(o), p.wo, p.get("bo"))
+
+    def backward(do, g):
+        dq, dk, dv = back_o(do)
+        dx, dwqkv, *dbqkv = back_qkv(merge_heads(back_rq(dq), back_rk(dk), dv))
+
+        g.wqkv += dwqkv
+        if dbqkv:
+            g.bqkv += dbqkv[0]
+        return dx
+
+    return o, backward
+
+
+def join(p, o, ctx):
+    """All heads side by side, as one answer"""
+    y, back_y = linear(merge_heads(o), p.wo, p.get("bo"))        # (B, h, T, d) -> (B, T, H) -> (B, T, D)
     y, back_drop = ctx.dropout(y)
 
     def backward(dy, g):
         do, dwo, *dbo = back_y(back_drop(dy))
-        dq, dk, dv = back_o(split_heads(do, h))
-        dx, dwqkv, *dbqkv = back_qkv(merge_heads(back_rq(dq), back_rk(dk), dv))
 
-        g.wqkv += dwqkv
         g.wo += dwo
-        if dbqkv:
-            g.bqkv += dbqkv[0]
         if dbo:
             g.bo += dbo[0]
-        return dx
+        return split_heads(do, o.shape[1])
 
     return y, backward

@@ -1,0 +1,39 @@
+"""swh: switch heads.
+
+As moh, but of all heads only one answers each token, the one that the gate trusts most; it answers with weight 1.
+    w = softmax(x wg)        y = concat_i(m_i o_i) wo        m_i = 1 for the largest w_i, else 0
+m does not move with wg, so the gate learns by the straight-through estimator: forward uses m, backward w. Written out, forward computes
+with m + w - stop(w): its value is m, its gradient that of w. So a head that stayed silent still tells the gate what it would have changed.
+
+Cost O(B T^2 H + B T D (H + h)).  Cache per token 2 H numbers.
+Fedus et al. 2021, arXiv:2101.03961, for heads; Bengio et al. 2013, arXiv:1308.3432.
+"""
+from ...arrays import linear, softmax, weigh
+from ...arrays.backend import xp
+from . import mha, moh
+
+
+def params(cfg):
+    return moh.params(cfg)
+
+
+def forward(p, x, ctx):
+    h = ctx.cfg.n_heads
+    o, back_o = mha.heads(p, x, ctx)                             # (B, T, D) -> (B, h, T, d)
+
+    # one head speaks                                            (B, T, D) -> (B, T, h)
+    z, back_z = linear(x, p.wg)
+    w, back_w = softmax(z)
+    best = ctx.hold("head", w.argmax(-1))                        # (B, T); of equals the first
+    m = (best[..., None] == xp.arange(h)) + (w - ctx.hold("trust", w))
+    y, back_weigh = weigh(o, m)                                  # (B, h, T, d)
+    y, back_y = mha.join(p, y, ctx)                              # (B, h, T, d) -> (B, T, D)
+
+    def backward(dy, g):
+        do, dw = back_weigh(back_y(dy, g))
+        dx, dwg = back_z(back_w(dw))
+
+        g.wg += dwg
+        return dx + back_o(do, g)
+
+    return y, backward
