@@ -17,5 +17,6 @@ def nearest(what, value, allowed):
     "c_attention is 'mah'; allowed are gqa, mha; did you mean mha?"
     """
     allowed = [str(word) for word in allowed]
-    close = get_close_matches(str(value), allowed, 1, 0.5)
+    close = get_close_matches(str(value), allowed, 3, 0.5)
+    close.sort(key=lambda word: sorted(word) != sorted(str(value)))          # letters that changed places first
     return f"{what} is {value!r}; allowed are {', '.join(allowed)}" + (f"; did you mean {close[0]}?" if close else "")
