@@ -8,6 +8,7 @@ import pytest
 from test_laws_bite import broken
 
 from littlebaby.arrays import tree
+from littlebaby.errors import BadInput
 from littlebaby.model import context, gpt
 from littlebaby.model.context import Context, variant
 from littlebaby.show import laws, preflight
@@ -69,7 +70,29 @@ def mla(x, w, cfg, h=None, joined=True):
     return o @ w["wo"] + w["bo"] if joined else o
 
 
-FORMULAS = dict(mla=mla)
+def decay(x, w, d):
+    o = np.zeros((len(x), w["wv"].shape[1]))
+    for i, l in enumerate(w["l"]):                               # noqa: E741
+        share, own = 1 / (1 + np.exp(-l)), slice(i * d, (i + 1) * d)
+        for t in range(len(x)):
+            weights = share ** np.arange(t, -1.0, -1)
+            o[t, own] = weights @ (x @ w["wv"])[:t + 1, own] / weights.sum()
+    return o
+
+
+def hybrid(x, w, cfg):
+    part = lambda name: {key.removeprefix(name + "."): value for key, value in w.items() if key.startswith(name + ".")}
+    recalling, d, y = int(cfg.n_heads * cfg.r_recall), cfg.head_width, np.zeros_like(x)
+    found = [decay(x, part("decay"), d)] if recalling < cfg.n_heads else []
+    found += [mla(x, part("mla"), cfg, recalling, joined=False)] if recalling else []
+    for t, o in enumerate(np.concatenate(found, 1)):
+        u = np.maximum(np.concatenate([x[t], o]) @ w["w1"] + w["b1"], 0)
+        gate = 1 / (1 + np.exp(-(u @ w["w2"] + w["b2"])))
+        y[t] = sum(o[j] * gate[j if cfg.c_gate == "channel" else j // d] * w["wo"][j] for j in range(len(o))) + w["bo"]
+    return y
+
+
+FORMULAS = dict(mla=mla, hybrid=hybrid)
 
 
 def apart(cfg, layer=None, **how):
@@ -89,9 +112,19 @@ def test_formula(kind):
             assert apart(small(**kind), T=T, x_size=x_size) < 1e-11
 
 
-def test_formula_in_float32():
+@pytest.mark.parametrize("gate", ["channel", "head"])
+@pytest.mark.parametrize("share", [0, 0.3, 0.5, 0.99, 1])
+def test_formula_of_the_hybrid(gate, share):
+    """Any number of recalling heads, none and all of them too: 0.3 and 0.99 of four are rounded down"""
+    for more in (dict(), dict(mla_latent="split", mla_q_rank=5, mla_norm="layernorm", mla_rope=4, c_position="rope")):
+        for x_size in (1.0, 5.0):
+            assert apart(small("hybrid", c_gate=gate, r_recall=share, **more), T=9, x_size=x_size) < 1e-11
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_formula_in_float32(name):
     """Several blocks of the kernels, in the type that trainings use"""
-    assert apart(small(n_ctx=256, mla_rope=4, c_position="rope"), T=150, dtype=np.float32) < 2e-5
+    assert apart(small(name, n_ctx=256, mla_rope=4, c_position="rope"), T=150, dtype=np.float32) < 2e-5
 
 
 # what is kept
@@ -139,9 +172,23 @@ def test_the_cache_holds_latents_and_the_turned_key(latent, rope, numbers):
         assert preflight.mixing_flops(cfg) == 2 * h * (2 * cfg.head_width + rope) * 65 / 2
 
 
-def test_prefill_is_causal():
-    """A prompt's later tokens change nothing before them, with a cache as without, whole or cut, bit for bit"""
-    cfg = small(c_position="rope", mla_rope=4, n_layers=3)
+@pytest.mark.parametrize("share, growth, state", [(0, 0, 12), (0.25, 11, 9), (0.5, 11, 6), (1, 11, 0)])
+def test_the_hybrid_remembers_as_its_parts_do(share, growth, state):
+    """Latents whatever the number of recalling heads, d + 1 numbers for every fading one"""
+    cfg = small("hybrid", r_recall=share, mla_rope=4, c_position="rope")
+    layer, cache = variant("attentions", "hybrid"), {}
+    s = laws.start(layer, cfg, T=9)
+    for a, b in ((0, 5), (5, 8), (8, 9)):
+        layer.forward(s.p, s.x[:, a:b], Context(cfg, start=a, cache=cache))
+    assert preflight.numbers(cache) == 2 * (9 * growth + state)
+    assert preflight.memory_of(cfg)[1:] == (growth, state)
+    assert preflight.mixing_flops(cfg) == 2 * 4 * share * (2 + 4 + 2) * 65 / 2 + 4 * state
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_prefill_is_causal(name):
+    """A prompt's later tokens change nothing before them, with a cache as without, bit for bit"""
+    cfg = small(name, c_position="rope", mla_rope=4, n_layers=3)
     _, _, p, rng = laws.model(cfg)
     ids = rng.integers(0, 11, (2, 12))
     other = ids.copy()
@@ -194,6 +241,32 @@ def test_one_latent_or_two():
     assert np.abs(outputs(cfg, w, x) - outputs(cfg.replace(mla_latent="joint"), w, x)).max() < 1e-12
 
 
+def test_a_hybrid_of_one_kind_behind_an_open_gate_is_that_kind():
+    """Law 9: gate 1, all heads of one kind"""
+    for share, name in ((0, "decay"), (1, "mla")):
+        cfg = small("hybrid", r_recall=share)
+        w, x = drawn(cfg)
+        w["w2"][...], w["b2"][...] = 0, 40
+        alone = {key.removeprefix(name + "."): value for key, value in w.items()}
+        assert np.abs(outputs(cfg, w, x) - outputs(cfg.replace(c_attention=name), alone, x)).max() < 1e-12
+
+
+def test_a_gate_of_heads_is_one_of_channels_that_agree():
+    """Law 9"""
+    cfg = small("hybrid", c_gate="head")
+    w, x = drawn(cfg)
+    wide = dict(w, w2=np.repeat(w["w2"], 2, 1), b2=np.repeat(w["b2"], 2))
+    assert np.abs(outputs(cfg, w, x) - outputs(cfg.replace(c_gate="channel"), wide, x)).max() < 1e-12
+
+
+def test_heads_of_the_hybrid_are_all_of_one_width():
+    with pytest.raises(BadInput, match="mla_v is 3; allowed in hybrid.* 2; did you mean 2"):
+        small("hybrid", mla_v=3)
+    with pytest.raises(BadInput, match="mla_rope is 3.* even numbers; did you mean 4"):
+        small("mla", mla_rope=3, c_position="rope")
+    assert small("mla", mla_rope=3, c_position="none").mla_rope == 3
+
+
 # planted mistakes
 
 LAYERS = [
@@ -214,6 +287,15 @@ LAYERS = [
     ("mla", "unfold(p.wuk).swapaxes(-1, -2), q[..., n:]", "unfold(p.wuk).swapaxes(-1, -2), 0 * q[..., n:]", "decoding", {}),
     ("mla", "asks, row, cv, scale", "asks, row, row[..., :c], scale", "decoding", {}),
     ("mla", "o @ unfold(p.wuv)", "o @ unfold(p.wuv)[::-1]", "decoding", {}),
+    ("hybrid", "dm * wide + dxo[..., D:]", "dm * wide", "gradient", {}),
+    ("hybrid", "dxo[..., :D].copy()", "xp.zeros_like(x)", "gradient", {}),
+    ("hybrid", "dm * wide +", "dm +", "gradient", {}),
+    ("hybrid", "back_s(back_gate(dgate))", "back_s(dgate)", "gradient", {}),
+    ("hybrid", "back_z(back_u(du))", "back_z(du)", "gradient", {}),
+    ("hybrid", "first += h * d", "first = 0", "gradient", {}),
+    ("hybrid", "[x, *found]", "[x, *found[::-1]]", "formula", {}),
+    ("hybrid", "linear(o * wide", "linear(o * (1 - wide)", "formula", {}),
+    ("hybrid", "xp.repeat(gate, d, -1)", "xp.concatenate([gate] * d, -1)", "formula", dict(c_gate="head")),
 ]
 
 

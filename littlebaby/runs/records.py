@@ -91,6 +91,8 @@ class Config(BaseModel):
     mla_nope: int = model(0, "Width of a head's queries and keys in mla, without what rope turns; 0 means head_size / n_heads.", 0, 2**16)
     mla_rope: int = model(0, "Width of what rope turns in mla, one key for all heads; 0 means none, with rope half a head.", 0, 2**16)
     mla_v: int = model(0, "Width of a head's values in mla; 0 means head_size / n_heads.", 0, 2**16)
+    r_recall: float = model(0.5, "Share of the heads of hybrid that recall, as mla's, rounded down; the others fade, as decay's.", 0, 1)
+    c_gate: Literal["channel", "head"] = model("channel", "What the gate of hybrid opens and closes: each channel, or each head.")
     d_type: Literal["fp32", "fp64"] = model("fp32", "Type of weights and sums; fp64 is twice as large and half as fast.")
 
     # training
@@ -200,6 +202,9 @@ class Config(BaseModel):
                          f"allowed are multiples of {pair}; did you mean {max(1, round(self.head_size / pair)) * pair}?")
         if self.c_position == "rope" and self.mla_rope % 2:
             wrong.append(f"mla_rope is {self.mla_rope}, and rope turns pairs; allowed are even numbers; did you mean {self.mla_rope + 1}?")
+        if self.c_attention == "hybrid" and self.mla_v != self.head_width:
+            wrong.append(f"mla_v is {self.mla_v}; allowed in hybrid, whose heads are all of one width, is head_size / n_heads, "
+                         f"{self.head_width}; did you mean {self.head_width}?")
         if self.c_network == "ggl" and self.n_emb % self.n_groups_ggl:
             wrong.append(f"n_groups_ggl is {self.n_groups_ggl}; allowed are divisors of n_emb, {self.n_emb}; "
                          f"did you mean {closest(self.n_groups_ggl, divisors(self.n_emb))}?")

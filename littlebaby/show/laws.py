@@ -43,6 +43,9 @@ OPTIONS = dict(
          dict(mla_q_rank=3, mla_norm="layernorm", mla_v=3, r_temp=1.7), dict(mla_rank=9, mla_nope=1, mla_v=1, mla_rope=4, c_bias="all"),
          dict(mla_rank=9, mla_nope=1, mla_latent="split", mla_q_rank=5, c_position="rope", rope_layout="interleaved", c_bias="none"),
          dict(c_position="alibi")],
+    hybrid=[dict(r_recall=0), dict(r_recall=1, c_gate="head", c_position="rope"),
+            dict(c_gate="head", c_bias="none", r_temp=1.7, head_size=12),
+            dict(r_recall=0.75, mla_latent="split", mla_norm="layernorm", mla_q_rank=3, mla_rank=9, mla_nope=1, c_position="rope")],
 )
 
 
