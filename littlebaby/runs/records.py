@@ -20,7 +20,7 @@ from ..errors import BadInput, nearest
 HERE = Path(__file__).parent
 STRICT = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 NAME = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?:_finetuned(?:_[0-9]{1,4})?)?"     # of a run
-PRICED = ("gqa", "mha", "moh", "swa", "swh")      # attentions with scores that alibi can lower
+PRICED = ("gqa", "mha", "mla", "moh", "swa", "swh")      # attentions with scores that alibi can lower
 GROUPS = ("model", "training", "data", "device", "output")
 
 # where the folder is the registry: a file there is a value here
@@ -84,6 +84,15 @@ class Config(BaseModel):
     s_window: int = model(64, "How many tokens swa and rfa look back over, the token itself included.", 2, 2**20, "tokens")
     s_kernel: int = model(8, "How many tokens the filters of gla mix.", 1, 1024, "tokens")
     n_latents: int = model(16, "Learned questions that each head of latent puts to the past; its state grows with them.", 2, 2**12)
+    mla_latent: Literal["joint", "split"] = model("joint", "One latent for keys and values of mla, or one for each: twice the cache.")
+    mla_rank: int = model(0, "Width of the latents that mla keeps, which are its cache; 0 means a quarter of n_emb.", 0, 2**16)
+    mla_q_rank: int = model(0, "Width of a latent for the queries of mla; 0 makes them from the token itself.", 0, 2**16)
+    mla_norm: Literal["none", "rmsnorm", "layernorm"] = model("rmsnorm", "How mla normalises its latents.")
+    mla_nope: int = model(0, "Width of a head's queries and keys in mla, without what rope turns; 0 means head_size / n_heads.", 0, 2**16)
+    mla_rope: int = model(0, "Width of what rope turns in mla, one key for all heads; 0 means none, with rope half a head.", 0, 2**16)
+    mla_v: int = model(0, "Width of a head's values in mla; 0 means head_size / n_heads.", 0, 2**16)
+    r_recall: float = model(0.5, "Share of the heads of hybrid that recall, as mla's, rounded down; the others fade, as decay's.", 0, 1)
+    c_gate: Literal["channel", "head"] = model("channel", "What the gate of hybrid opens and closes: each channel, or each head.")
     d_type: Literal["fp32", "fp64"] = model("fp32", "Type of weights and sums; fp64 is twice as large and half as fast.")
 
     # training
@@ -178,6 +187,11 @@ class Config(BaseModel):
         self.fill("n_kv_heads", max(n for n in divisors(self.n_heads) if n <= max(1, self.n_heads // 4)))
         self.fill("norm_eps", 1e-5 if self.c_norm == "layernorm" else 1e-6)
         self.fill("lora_alpha", 2.0 * self.lora_rank)
+        self.fill("mla_rank", max(1, self.n_emb // 4))
+        self.fill("mla_nope", max(1, self.head_width))
+        self.fill("mla_v", max(1, self.head_width))
+        if self.c_position == "rope":
+            self.fill("mla_rope", 2 * max(1, round(self.head_width / 4)))
         wrong = []
         if self.head_size % self.n_heads:
             wrong.append(f"n_heads is {self.n_heads}; allowed are divisors of head_size, {self.head_size}; "
@@ -186,6 +200,11 @@ class Config(BaseModel):
             pair = 2 * self.n_heads
             wrong.append(f"head_size is {self.head_size}, which makes heads {self.head_width} wide, and rope turns pairs; "
                          f"allowed are multiples of {pair}; did you mean {max(1, round(self.head_size / pair)) * pair}?")
+        if self.c_position == "rope" and self.mla_rope % 2:
+            wrong.append(f"mla_rope is {self.mla_rope}, and rope turns pairs; allowed are even numbers; did you mean {self.mla_rope + 1}?")
+        if self.c_attention == "hybrid" and self.mla_v != self.head_width:
+            wrong.append(f"mla_v is {self.mla_v}; allowed in hybrid, whose heads are all of one width, is head_size / n_heads, "
+                         f"{self.head_width}; did you mean {self.head_width}?")
         if self.c_network == "ggl" and self.n_emb % self.n_groups_ggl:
             wrong.append(f"n_groups_ggl is {self.n_groups_ggl}; allowed are divisors of n_emb, {self.n_emb}; "
                          f"did you mean {closest(self.n_groups_ggl, divisors(self.n_emb))}?")

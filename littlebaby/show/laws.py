@@ -41,6 +41,13 @@ OPTIONS = dict(
     latent=[dict(c_bias="none"), dict(n_latents=2), dict(r_temp=1.7, head_size=12)],
     rfa=[dict(c_bias="all", r_temp=1.7, c_position="rope"), dict(c_bias="none", s_window=2, head_size=12), dict(s_window=14)],
     nft=[dict(c_bias="none"), dict(b_gate=False)],
+    mla=[dict(mla_latent="split", mla_norm="none", c_position="rope", c_bias="none", b_bias_attention_out=True),
+         dict(mla_q_rank=3, mla_norm="layernorm", mla_v=3, r_temp=1.7), dict(mla_rank=9, mla_nope=1, mla_v=1, mla_rope=4, c_bias="all"),
+         dict(mla_rank=9, mla_nope=1, mla_latent="split", mla_q_rank=5, c_position="rope", rope_layout="interleaved", c_bias="none"),
+         dict(c_position="alibi")],
+    hybrid=[dict(r_recall=0), dict(r_recall=1, c_gate="head", c_position="rope"),
+            dict(c_gate="head", c_bias="none", r_temp=1.7, head_size=12),
+            dict(r_recall=0.75, mla_latent="split", mla_norm="layernorm", mla_q_rank=3, mla_rank=9, mla_nope=1, c_position="rope")],
 )
 
 

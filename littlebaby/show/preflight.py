@@ -4,7 +4,7 @@ Nothing of the model's size is allocated: all but the minutes follows from the s
 
     FLOPs of one token, forward    2 w for every number w of a matrix (a tied table is one: the head)
                                    + 4 H r for an attention that looks back at rows: scores and mixture, r rows on average, (T + 1) / 2
-                                     of a causal window of T
+                                     of a causal window of T; 2 b r where a file says with `breadth(cfg)` that b numbers meet a row
                                    + 4 s for one that carries a state of s numbers: brought up to date and read
     backward                       twice that, once for the input and once for the weight; once only for a frozen weight
 Summed up, 6 N + 12 L H r: the 6 N of Kaplan et al. 2020 (arXiv:2001.08361) and their 12 L H T, causal.
@@ -120,7 +120,9 @@ def products(spec):
 def mixing_flops(cfg):
     """FLOPs of one token, forward, with which one layer's attention brings tokens together"""
     rows, growth, state = memory_of(cfg)
-    return (4 * cfg.head_size * rows if growth else 0) + 4 * state
+    attention = variant("attentions", cfg.c_attention)
+    breadth = attention.breadth(cfg) if hasattr(attention, "breadth") else 2 * cfg.head_size
+    return (2 * breadth * rows if growth else 0) + 4 * state
 
 
 def memory_of(cfg):

@@ -18,32 +18,46 @@ from ..context import residual_std
 
 def params(cfg):
     D, H = cfg.n_emb, cfg.head_size
-    p = dict(wv=matrix(D, H), l=vector(cfg.n_heads, log(9)), wo=matrix(H, D, std=residual_std(cfg)))
+    p = dict(heads(cfg, cfg.n_heads), wo=matrix(H, D, std=residual_std(cfg)))
     if cfg.c_bias != "none" or cfg.b_bias_attention_out:
         p["bo"] = vector(D)
     return p
 
 
 def forward(p, x, ctx):
-    h = ctx.cfg.n_heads
-
-    v, back_v = linear(x, p.wv)                                  # (B, T, D) -> (B, T, H)
-    w, back_w = log_sigmoid(p.l)                                 # ln lambda, (h)
-    o, back_o, state = discounted_mean(split_heads(v, h), w, ctx.recall("mean"))      # (B, h, T, d)
-    ctx.keep(mean=state)
-    y, back_y = linear(merge_heads(o), p.wo, p.get("bo"))        # (B, T, H) -> (B, T, D)
+    o, back_o = mix(p, x, ctx, ctx.cfg.n_heads)                  # (B, T, D) -> (B, T, H)
+    y, back_y = linear(o, p.wo, p.get("bo"))                     # (B, T, H) -> (B, T, D)
     y, back_drop = ctx.dropout(y)
 
     def backward(dy, g):
         do, dwo, *dbo = back_y(back_drop(dy))
-        dv, dw = back_o(split_heads(do, h))
-        dx, dwv = back_v(merge_heads(dv))
-
-        g.wv += dwv
-        g.l += back_w(dw)
         g.wo += dwo
         if dbo:
             g.bo += dbo[0]
-        return dx
+        return back_o(do, g)
 
     return y, backward
+
+
+# the heads without what joins them: hybrid has some too
+
+def heads(cfg, h):
+    """The weights of h heads"""
+    return dict(wv=matrix(cfg.n_emb, h * cfg.head_width), l=vector(h, log(9)))
+
+
+def mix(p, x, ctx, h):
+    """(B, T, D) -> (B, T, h d), backward"""
+    v, back_v = linear(x, p.wv)
+    w, back_w = log_sigmoid(p.l)                                 # ln lambda, (h)
+    o, back_o, state = discounted_mean(split_heads(v, h), w, ctx.recall("mean"))      # (B, h, T, d)
+    ctx.keep(mean=state)
+
+    def backward(do, g):
+        dv, dw = back_o(split_heads(do, h))
+        dx, dwv = back_v(merge_heads(dv))
+        g.wv += dwv
+        g.l += back_w(dw)
+        return dx
+
+    return merge_heads(o), backward

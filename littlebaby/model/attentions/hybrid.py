@@ -1,0 +1,85 @@
+"""hybrid: fading heads and recalling heads behind a learned gate (BabyKilat).
+
+Of the heads, a share `r_recall` is mla's and finds what was said, however long ago; the others are decay's and keep the gist for
+nothing. A gate sees the token and what all of them found, and lets through what is of use:
+    o = [decay(x); mla(x)]        u = relu([x; o] w1 + b1)        y = (o * sigmoid(u w2 + b2)) wo
+It opens and closes every channel of every token or, with `c_gate` head, every head. It never mixes one with another: all may be open.
+
+Cost decay's and mla's of their heads, and O(B T D (2 D + 2 H)).  Cache per token mla's, whatever the heads, and decay's state.
+Kilat 2025; the gate after Hochreiter & Schmidhuber 1997.  Deviations: all parts learn everywhere, where theirs has no gradient for its
+fading heads on a GPU; `c_bias` is that of wo, the gate always has its own, and all is out; the weights' dropout is mla's alone.
+"""
+from ...arrays import linear, relu, sigmoid
+from ...arrays.backend import xp
+from ...arrays.tree import matrix, vector
+from ..context import residual_std
+from . import decay, mla
+
+
+def params(cfg):
+    D, H = cfg.n_emb, cfg.head_size
+    gates = H if cfg.c_gate == "channel" else cfg.n_heads
+    p = {name: kind.heads(cfg, h) for name, kind, h in parts(cfg)}
+    p |= dict(w1=matrix(D + H, D), b1=vector(D), w2=matrix(D, gates), b2=vector(gates), wo=matrix(H, D, std=residual_std(cfg)))
+    if cfg.c_bias != "none" or cfg.b_bias_attention_out:
+        p["bo"] = vector(D)
+    return p
+
+
+def parts(cfg):
+    """(name, file, number of heads) of the kinds that have any"""
+    recalling = int(cfg.n_heads * cfg.r_recall)
+    both = ("decay", decay, cfg.n_heads - recalling), ("mla", mla, recalling)
+    return [(name, kind, h) for name, kind, h in both if h]
+
+
+def breadth(cfg):
+    """Numbers that meet every row that is looked at: those of the recalling heads"""
+    return sum(mla.breadth(cfg) * h // cfg.n_heads for _, kind, h in parts(cfg) if kind is mla)
+
+
+def forward(p, x, ctx):
+    D, d = x.shape[-1], ctx.cfg.head_width
+
+    # what the token is and what the heads found, side by side   (B, T, D) -> (B, T, D + H)
+    kinds = parts(ctx.cfg)
+    found, backs = zip(*(kind.mix(p[name], x, ctx, h) for name, kind, h in kinds))
+    xo = xp.concatenate([x, *found], -1)
+    o = xo[..., D:]
+
+    # how far each channel, or each head, is open                (B, T, D + H) -> (B, T, D) -> (B, T, H or h) -> (B, T, H)
+    z, back_z = linear(xo, p.w1, p.b1)
+    u, back_u = relu(z)
+    s, back_s = linear(u, p.w2, p.b2)
+    gate, back_gate = sigmoid(s)
+    per_head = ctx.cfg.c_gate == "head"
+    wide = xp.repeat(gate, d, -1) if per_head else gate
+
+    y, back_y = linear(o * wide, p.wo, p.get("bo"))              # (B, T, H) -> (B, T, D)
+    y, back_drop = ctx.dropout(y)
+
+    def backward(dy, g):
+        dm, dwo, *dbo = back_y(back_drop(dy))
+        dgate = dm * o
+        if per_head:
+            dgate = dgate.reshape(*gate.shape, d).sum(-1)        # (B, T, H) -> (B, T, h)
+        du, dw2, db2 = back_s(back_gate(dgate))
+        dxo, dw1, db1 = back_z(back_u(du))
+
+        g.w1 += dw1
+        g.b1 += db1
+        g.w2 += dw2
+        g.b2 += db2
+        g.wo += dwo
+        if dbo:
+            g.bo += dbo[0]
+
+        # x and o are met twice: by the gate, and beside it
+        dx, do = dxo[..., :D].copy(), dm * wide + dxo[..., D:]
+        first = 0
+        for (name, _, h), back in zip(kinds, backs):
+            dx += back(do[..., first:first + h * d], g[name])
+            first += h * d
+        return dx
+
+    return y, backward

@@ -1,0 +1,169 @@
+"""mla: multi-head latent attention.
+
+A token leaves neither keys nor values, only a narrow latent c, from which every head unfolds its own:
+    c = norm(x wdk)     q_i, q'_i = x wq_i     k_i = c wuk_i     k' = x wkr     v_i = c wuv_i
+    s_i = (q_i k_i' + turned(q'_i) turned(k')') / (sqrt(n + r) tau)     a = softmax(s), the future masked     y = merge(a_i v_i) wo
+Only a part of queries and keys, r = `mla_rope` wide, is turned to its position, and its key is one for all heads: turned, wuk_i could not
+change sides. `mla_latent` split gives the values a latent of their own, x wdv; `mla_q_rank` gives the queries one, x wdq.
+
+For few tokens nothing is unfolded: q_i (c wuk_i)' = (q_i wuk_i') c' and a_i (c wuv_i) = (a_i c) wuv_i, so that the latents are the keys
+and the values, one for all heads. Absorbed, as this is called, mla is gqa with a single wide key head.
+
+Cost O(B T^2 h (n + r + v) + B T D h (n + r + v)).  Cache per token c + r numbers, or 2 c + r where split.
+DeepSeek-AI 2024, arXiv:2405.04434.  Deviations: the norms of the latents are a choice, `mla_norm`, and keep their own eps, 1e-6 for
+rmsnorm and 1e-5 for layernorm; `c_bias` all is out.
+"""
+from itertools import accumulate
+
+from ... import arrays
+from ...arrays import attention, linear, merge_heads, split_heads, whole
+from ...arrays.backend import xp
+from ...arrays.tree import columns, matrix, vector
+from ..context import residual_std
+
+
+def params(cfg):
+    D, h = cfg.n_emb, cfg.n_heads
+    p = dict(heads(cfg, h), wo=matrix(h * cfg.mla_v, D, std=residual_std(cfg)))
+    if cfg.c_bias != "none" or cfg.b_bias_attention_out:
+        p["bo"] = vector(D)
+    return p
+
+
+def forward(p, x, ctx):
+    o, back_o = mix(p, x, ctx, ctx.cfg.n_heads)                  # (B, T, D) -> (B, T, h v)
+    y, back_y = linear(o, p.wo, p.get("bo"))                     # (B, T, h v) -> (B, T, D)
+    y, back_drop = ctx.dropout(y)
+
+    def backward(dy, g):
+        do, dwo, *dbo = back_y(back_drop(dy))
+        g.wo += dwo
+        if dbo:
+            g.bo += dbo[0]
+        return back_o(do, g)
+
+    return y, backward
+
+
+def breadth(cfg):
+    """Numbers that meet every row that is looked at: queries and mixtures of all heads, unfolded"""
+    return cfg.n_heads * (cfg.mla_nope + cfg.mla_rope + cfg.mla_v)
+
+
+# the heads without what joins them: hybrid has some too
+
+def heads(cfg, h):
+    """The weights of h heads"""
+    widths = {name: n for name, n in leaves(cfg, h).items() if n}
+    p = dict(down=columns(cfg.n_emb, **widths), wuk=matrix(cfg.mla_rank, h * cfg.mla_nope), wuv=matrix(cfg.mla_rank, h * cfg.mla_v))
+    if cfg.mla_q_rank:
+        p["wuq"] = matrix(cfg.mla_q_rank, h * (cfg.mla_nope + cfg.mla_rope))
+    norm = dict(none=(), rmsnorm=("w",), layernorm=("w", "b"))[cfg.mla_norm]
+    for latent in ("wdq", "wdk", "wdv"):
+        if norm and latent in widths:
+            p["norm_" + latent] = {name: vector(widths[latent], float(name == "w")) for name in norm}
+    return p
+
+
+def leaves(cfg, h):
+    """What a token leaves, in one product: queries or their latent, the keys' latent, the values' if it is another, the turned key"""
+    queries = dict(wdq=cfg.mla_q_rank) if cfg.mla_q_rank else dict(wq=h * (cfg.mla_nope + cfg.mla_rope))
+    return dict(queries, wdk=cfg.mla_rank, wdv=cfg.mla_rank if cfg.mla_latent == "split" else 0, wkr=cfg.mla_rope)
+
+
+def settled(p, latent, z, ctx):
+    """A latent, normalised as `mla_norm` says"""
+    norm = p.get("norm_" + latent)
+    if not norm:
+        return z, lambda dz, g: dz
+    y, back = getattr(arrays, ctx.cfg.mla_norm)(z, *norm.values())
+
+    def backward(dy, g):
+        dz, *dnorm = back(dy)
+        for leaf, d in zip(g["norm_" + latent].values(), dnorm):
+            leaf += d
+        return dz
+
+    return y, backward
+
+
+def turned(x, n, ctx):
+    """x (B, h, T, n + r), its last r numbers turned to their positions"""
+    part, back_part = ctx.rotate(x[..., n:])
+    if not part.size:
+        return x, lambda dy: dy
+    return xp.concatenate([x[..., :n], part], -1), lambda dy: xp.concatenate([dy[..., :n], back_part(dy[..., n:])], -1)
+
+
+def mix(p, x, ctx, h):
+    """(B, T, D) -> (B, T, h v), backward"""
+    cfg = ctx.cfg
+    n, r, c, split = cfg.mla_nope, cfg.mla_rope, cfg.mla_rank, cfg.mla_latent == "split"
+    scale = (n + r) ** -0.5 / cfg.r_temp
+
+    # what a token leaves                                        (B, T, D) -> (B, T, sum of leaves)
+    z, back_z = linear(x, p.down)
+    ends = list(accumulate(leaves(cfg, h).values(), initial=0))
+    zq, zk, zv, kr = (z[..., a:b] for a, b in zip(ends, ends[1:]))
+
+    # what it asks                                               (B, h, T, n + r)
+    zq, back_nq = settled(p, "wdq", zq, ctx)
+    q, back_q = linear(zq, p.wuq) if "wuq" in p else (zq, None)
+    q, back_rq = turned(split_heads(q, h), n, ctx)
+
+    # what is remembered: the latent beside the turned key       (B, 1, T, c + r), and where split (B, 1, T, c)
+    zk, back_nk = settled(p, "wdk", zk, ctx)
+    kr, back_rk = ctx.rotate(kr[:, None])
+    row = xp.concatenate([zk[:, None], kr], -1)
+    if split:
+        zv, back_nv = settled(p, "wdv", zv, ctx)
+        row, cv = ctx.extend(row=row, cv=zv[:, None])
+    else:
+        row, = ctx.extend(row=row)
+        cv = row[..., :c]
+    if ctx.cache is not None and absorbing_pays(cfg, x.shape[1]):
+        return absorbed(p, q, row, cv, scale, ctx), None
+
+    # what every head makes of it                                (B, S, c) -> (B, h, S, n + r), (B, h, S, v)
+    k, back_k = linear(row[:, 0, :, :c], p.wuk)
+    v, back_v = linear(cv[:, 0], p.wuv)
+    k, v = split_heads(k, h), split_heads(v, h)
+    if r:
+        k = xp.concatenate([k, xp.broadcast_to(row[..., c:], (*k.shape[:3], r))], -1)
+    o, back_o = attention(q, k, v, scale, *ctx.drop, ctx.slopes(q))
+
+    def backward(do, g):
+        dq, dk, dv = back_o(split_heads(do, h))
+        dzk, dwuk = back_k(merge_heads(dk[..., :n]))
+        dzv, dwuv = back_v(merge_heads(dv))
+        g.wuk += dwuk
+        g.wuv += dwuv
+
+        dq = merge_heads(back_rq(dq))
+        if back_q:
+            dq, dwuq = back_q(dq)
+            g.wuq += dwuq
+
+        # one turned key for all heads, one latent for keys and values: their gradients add up
+        dkr = back_rk(dk[..., n:].sum(1, keepdims=True))[:, 0]   # (B, h, T, r) -> (B, T, r)
+        dlatents = [back_nk(dzk, g), back_nv(dzv, g)] if split else [back_nk(dzk + dzv, g)]
+        dx, ddown = back_z(xp.concatenate([back_nq(dq, g), *dlatents, dkr], -1))
+        g.down += ddown
+        return dx
+
+    return merge_heads(o), backward
+
+
+def absorbing_pays(cfg, T):
+    """A past token costs a head T (n + v) products unfolded and c (n + v) to unfold, but 2 c T absorbed"""
+    c, wide = cfg.mla_rank, cfg.mla_nope + cfg.mla_v
+    return 2 * c * T < (T + c) * wide
+
+
+def absorbed(p, q, row, cv, scale, ctx):
+    """The same without unfolding the past: wuk goes to the queries, wuv to the mixture of latents   (B, h, T, n + r) -> (B, T, h v)"""
+    h, n, c = q.shape[1], ctx.cfg.mla_nope, ctx.cfg.mla_rank
+    unfold = lambda w: whole(w)[0].reshape(c, h, -1).transpose(1, 0, 2)      # (c, h d) -> (h, c, d)
+    asks = xp.concatenate([q[..., :n] @ unfold(p.wuk).swapaxes(-1, -2), q[..., n:]], -1)     # (B, h, T, c + r)
+    o, _ = attention(asks, row, cv, scale, slopes=ctx.slopes(q))             # (B, h, T, c)
+    return merge_heads(o @ unfold(p.wuv))
