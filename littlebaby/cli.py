@@ -298,7 +298,7 @@ def check(variant: str, *, common: Everywhere = Common()):
 
 MEANING = """gradient: the worst relative error against differences, in float64; below 1e-6
 decoding: token by token against all at once; below 1e-10
-causality: what a later token changes in earlier ones; 0"""
+causality: what a later token changes in earlier ones; 0, and rounding where tokens are routed"""
 
 
 @app.command

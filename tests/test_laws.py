@@ -59,7 +59,7 @@ def test_decoding(folder, name, more):
 
 @every
 def test_causality(folder, name, more, narrow):
-    assert laws.causality(laws.config(folder, name, **more)) == 0
+    assert laws.causality(laws.config(folder, name, **more)) <= laws.leeway(name)
 
 
 @every
@@ -151,7 +151,8 @@ def test_device(folder, name, more):
         crossings.clear()
         y, backward = layer.forward(tree.views(s.spec, flat), x, Context(cfg))
         dx = backward(dy, tree.views(s.spec, there))
-        assert isinstance(y, Array) and crossings == []
+        # where a routed variant's blocks end, the host must know
+        assert isinstance(y, Array) and crossings == ["out"] * (name in laws.ROUTED)
     finally:
         backend.use("cpu")
     for a, b in ((y, want), (dx, want_dx), (there, grad)):

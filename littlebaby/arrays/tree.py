@@ -15,7 +15,7 @@ from .backend import xp
 @dataclass(frozen=True)
 class Leaf:
     shape: tuple
-    kind: str          # matrix | table | head | vector | lora: what an optimizer may do with it
+    kind: str          # matrix | table | head | router | vector | lora: what an optimizer may do with it
     fill: float = 0.0  # where it starts
     std: float = 0.0   # and how far it is scattered around that
     train: bool = True
@@ -24,7 +24,7 @@ class Leaf:
 
 def matrix(i, o, std=0.02, kind="matrix", train=True): return Leaf((i, o), kind, 0.0, std, train)
 def table(n, d): return Leaf((n, d), "table", 0.0, 0.02)
-def vector(n, fill=0.0): return Leaf((n,), "vector", fill)
+def vector(n, fill=0.0, train=True): return Leaf((n,), "vector", fill, train=train)
 
 
 def columns(i, std=0.02, **widths):

@@ -37,9 +37,13 @@ class Context:
     book: dict = field(default_factory=dict)  # what the layers say: {(layer, name): (join, value)}
     held: object = None     # laws only: the decisions of the first run, repeated in the probes
     at: int = 0             # the layer's number
+    counted: object = None  # (B, T), which tokens have a target that counts; None: all
 
     def layer(self, i):
         return replace(self.inside(i), at=i)
+
+    def counting(self, targets):
+        return replace(self, counted=targets >= 0)
 
     def inside(self, *path):
         """The context of a part: its own room in the cache, so that two parts may use one name."""

@@ -11,9 +11,9 @@ from .context import Context, variant
 
 def params(cfg):
     """The spec of a whole model; `tree.init`, `tree.views` and `tree.named` make arrays of it."""
-    attention, network, norm, position = parts(cfg)
-    block = lambda: dict(norm1=norm.params(cfg), att=attention.params(cfg), norm2=norm.params(cfg), net=network.params(cfg))
-    p = dict(token=table(cfg.n_vocab, cfg.n_emb), position=position.params(cfg), blocks=[block() for _ in range(cfg.n_layers)])
+    attention, norm, position = parts(cfg)
+    block = lambda i: dict(norm1=norm.params(cfg), att=attention.params(cfg), norm2=norm.params(cfg), net=network(cfg, i).params(cfg))
+    p = dict(token=table(cfg.n_vocab, cfg.n_emb), position=position.params(cfg), blocks=[block(i) for i in range(cfg.n_layers)])
     if cfg.c_sequence == "pre":
         p["norm"] = norm.params(cfg)
     p["head"] = {} if cfg.b_tied else dict(w=matrix(cfg.n_emb, cfg.n_vocab, kind="head"))
@@ -23,9 +23,13 @@ def params(cfg):
 
 
 def parts(cfg):
-    """The files that a config names: attention, network, norm, position"""
-    return (variant("attentions", cfg.c_attention), variant("networks", cfg.c_network),
-            variant("norms", cfg.c_norm), variant("positions", cfg.c_position))
+    """The files that a config names: attention, norm, position"""
+    return variant("attentions", cfg.c_attention), variant("norms", cfg.c_norm), variant("positions", cfg.c_position)
+
+
+def network(cfg, i):
+    """The network of layer i: before a mixture of experts, the first `n_dense_layers` have one such expert for every token"""
+    return variant("networks", cfg.c_expert if cfg.c_network == "moe" and i < cfg.n_dense_layers else cfg.c_network)
 
 
 def pre(norm, f, pn, p, x, ctx):
@@ -58,10 +62,10 @@ def post(norm, f, pn, p, x, ctx):
 
 
 def block(p, x, ctx):
-    attention, network, norm, _ = parts(ctx.cfg)
+    attention, norm, _ = parts(ctx.cfg)
     step = pre if ctx.cfg.c_sequence == "pre" else post
     x, back_att = step(norm, attention.forward, p.norm1, p.att, x, ctx.inside("att"))
-    x, back_net = step(norm, network.forward, p.norm2, p.net, x, ctx.inside("net"))
+    x, back_net = step(norm, network(ctx.cfg, ctx.at).forward, p.norm2, p.net, x, ctx.inside("net"))
 
     def backward(dx, g):
         return back_att(back_net(dx, g.norm2, g.net), g.norm1, g.att)
@@ -71,7 +75,7 @@ def block(p, x, ctx):
 
 def forward(p, ids, ctx):
     """ids (B, T) -> logits (B, T, V), backward; `backward(dlogits, g)` adds every weight's gradient into g"""
-    _, _, norm, position = parts(ctx.cfg)
+    _, norm, position = parts(ctx.cfg)
 
     # what each token is and where it stands                     (B, T) -> (B, T, D)
     x, back_token = embedding(ids, p.token)
@@ -107,13 +111,13 @@ def forward(p, ids, ctx):
 
 def loss(p, ids, targets, ctx):
     """The mean cross-entropy over counted targets (B, T), in nats; a target of -1 is not counted"""
-    logits, _ = forward(p, ids, ctx)
+    logits, _ = forward(p, ids, ctx.counting(targets))
     return cross_entropy(logits, targets)[0]
 
 
 def loss_and_grad(p, g, ids, targets, ctx):
     """Adds the gradient of share * cross-entropy + the layers' own losses into g; returns the cross-entropy alone."""
-    logits, backward = forward(p, ids, ctx)
+    logits, backward = forward(p, ids, ctx.counting(targets))
     value, back = cross_entropy(logits, targets)
     backward(back(ctx.share), g)
     return value
@@ -121,10 +125,10 @@ def loss_and_grad(p, g, ids, targets, ctx):
 
 def after(p, book, cfg):
     """Once a step, after the optimizer: what a variant does with its own statistics."""
-    attention, network, _, _ = parts(cfg)
+    attention, _, _ = parts(cfg)
     for i, pb in enumerate(p.blocks):
         said = {name: value for (at, name), (_, value) in book.items() if at == i}
-        for module, part in ((attention, pb.att), (network, pb.net)):
+        for module, part in ((attention, pb.att), (network(cfg, i), pb.net)):
             if hasattr(module, "after"):
                 module.after(part, said, cfg)
 

@@ -73,6 +73,24 @@ class Config(BaseModel):
     r_hidden: float = model(4.0, "Hidden width of a network as a multiple of n_emb; two thirds of a block at 4.", 0.01, 64)
     s_hidden: int = model(0, "Hidden width of a network in numbers, in place of r_hidden; 0 leaves it to r_hidden.", 0, 2**20)
     c_activation: Literal["gelu", "gelu_exact", "relu", "relu2", "silu"] = model("gelu", "The bend of an mlp; relu is the fastest.")
+    n_experts: int = model(4, "Experts of moe; parameters grow with them, time with n_active alone.", 1, 4096)
+    n_active: int = model(0, "Experts of moe that a token asks; 0 means all: no choice, and the most time.", 0, 4096)
+    n_shared: int = model(0, "Experts of moe that answer every token besides, as one network of their joint width.", 0, 256)
+    c_expert: Literal["mlp", "swi"] = model("mlp", "What an expert of moe is.")
+    s_expert: int = model(0, "Hidden width of an expert of moe; 0 means that of a whole network.", 0, 2**20)
+    c_router: Literal["softmax_topk", "softmax", "sigmoid"] = model(
+        "softmax_topk", "How moe weighs answers: chances among the experts asked, chances among all, or shares of sigmoids.")
+    n_groups: int = model(1, "Groups of moe's experts, divisors of n_experts; a token asks inside its best groups only.", 1, 4096)
+    n_active_groups: int = model(0, "Groups of moe that a token may ask; 0 means all.", 0, 4096)
+    r_route_scale: float = model(1.0, "Multiplies the answers of moe's experts, the shared ones excepted.", 0.001, 1000)
+    r_aux: float = model(0.01, "Weight of moe's loss for unequal loads; 0 leaves the experts to themselves, and few may win all.", 0, 100)
+    c_aux: Literal["share", "topk"] = model("topk", "Equal loads cost r_aux (topk), or r_aux times n_active (share).")
+    c_balance: Literal["sequence", "batch"] = model(
+        "sequence", "Where moe wants equal loads: in every window, the same on any number of threads, or over each thread's batch.")
+    r_bias_update: float = model(0.0, "Step of a bias by which moe asks idle experts more often, beside or in place of r_aux.", 0, 1)
+    n_dense_layers: int = model(0, "First layers that have one expert of a whole network's width in place of moe.", 0, 1023)
+    lor_rank: int = model(4, "Width of what lor learns beside its frozen matrix.", 1, 2**16)
+    lor_alpha: float = model(0.0, "Strength of what lor learns, in proportion to lor_rank; 0 means twice lor_rank.", 0, 10**6)
     c_bias: Literal["none", "out", "all"] = model(
         "out", "Which products add a bias: none, output projections and head, or all as in GPT-2; next to no cost.")
     b_bias_attention_out: bool = model(False, "A bias on the attention's output even where c_bias is none.")
@@ -192,6 +210,10 @@ class Config(BaseModel):
         self.fill("mla_v", max(1, self.head_width))
         if self.c_position == "rope":
             self.fill("mla_rope", 2 * max(1, round(self.head_width / 4)))
+        self.fill("lor_alpha", 2.0 * self.lor_rank)
+        self.fill("s_expert", self.hidden)
+        self.fill("n_active", self.n_experts)
+        self.fill("n_active_groups", self.n_groups)
         wrong = []
         if self.head_size % self.n_heads:
             wrong.append(f"n_heads is {self.n_heads}; allowed are divisors of head_size, {self.head_size}; "
@@ -217,9 +239,27 @@ class Config(BaseModel):
         if self.n_heads % self.n_kv_heads:
             wrong.append(f"n_kv_heads is {self.n_kv_heads}; allowed are divisors of n_heads, {self.n_heads}; "
                          f"did you mean {closest(self.n_kv_heads, divisors(self.n_heads))}?")
+        if self.c_network == "moe":
+            wrong += self.wrong_with_experts()
         if wrong:
             raise BadInput("\n".join(wrong))
         return self
+
+    def wrong_with_experts(self):
+        E, k, G, open_groups = self.n_experts, self.n_active, self.n_groups, self.n_active_groups
+        if E % G:
+            yield (f"n_groups is {G}; allowed are divisors of n_experts, {E}; did you mean {closest(G, divisors(E))}?")
+        elif open_groups > G:
+            yield (f"n_active_groups is {open_groups}; allowed is a whole number from 1 to n_groups, {G}; did you mean {G}?")
+        elif k > (most := open_groups * E // G):
+            where = f"n_experts, {E}" if open_groups == G else f"{most}, the experts of {open_groups} of {G} groups"
+            yield (f"n_active is {k}; allowed is a whole number from 1 to {where}; did you mean {most}?")
+        if k == 1 < E and self.c_router != "softmax" and not self.r_aux:
+            yield (f"n_active is 1, where c_router {self.c_router} gives every answer the weight 1: with r_aux 0 the router would learn "
+                   f"from rounding alone; allowed are c_router softmax, r_aux above 0 or n_active from 2; did you mean r_aux 0.01?")
+        if self.n_dense_layers >= self.n_layers:
+            yield (f"n_dense_layers is {self.n_dense_layers}, which leaves none of {self.n_layers} layers to moe; allowed is a whole number "
+                   f"from 0 to {self.n_layers - 1}; did you mean {self.n_layers - 1}?")
 
     def fill(self, name, value):
         """Put a rule's value where 0 asks for it; the field then counts as not chosen, so that `replace` applies the rule anew"""

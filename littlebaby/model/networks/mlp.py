@@ -13,7 +13,11 @@ from ..context import residual_std
 
 
 def params(cfg):
-    D, F = cfg.n_emb, cfg.hidden
+    return weights(cfg, cfg.hidden)
+
+
+def weights(cfg, F):
+    D = cfg.n_emb
     p = dict(up=matrix(D, F), down=matrix(F, D, std=residual_std(cfg)))
     return p if cfg.c_bias == "none" else dict(p, b1=vector(F), b2=vector(D))
 

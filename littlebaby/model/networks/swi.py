@@ -13,13 +13,17 @@ from ..context import residual_std
 
 
 def params(cfg):
-    D, F = cfg.n_emb, cfg.hidden
+    return weights(cfg, cfg.hidden)
+
+
+def weights(cfg, F):
+    D = cfg.n_emb
     p = dict(wide=columns(D, gate=F, up=F), down=matrix(F, D, std=residual_std(cfg)))
     return p if cfg.c_bias == "none" else dict(p, bwide=entries(bgate=F, bup=F), bdown=vector(D))
 
 
 def forward(p, x, ctx):
-    F = ctx.cfg.hidden
+    F = p.down.shape[0]
     w, back_wide = linear(x, p.wide, p.get("bwide"))             # (B, T, D) -> (B, T, 2F)
     u, back_act = swiglu(w[..., :F], w[..., F:])                 # (B, T, 2F) -> (B, T, F)
     y, back_down = linear(u, p.down, p.get("bdown"))             # (B, T, F) -> (B, T, D)

@@ -1,0 +1,44 @@
+"""lor: low-rank adaptation of a frozen projection.
+
+A random matrix that is never trained, and beside it a correction through a narrow pass, which is all that learns:
+    y = x w0 + b0 + (alpha / r) (x a) b        w0, b0, drawn once and kept; b begins at 0
+r and alpha are `lor_rank` and `lor_alpha`.
+
+Cost O(B T D (D + 2r)), of D^2 + 2 r D weights 2 r D learn.  Cache per token 0.
+Hu et al. 2021, arXiv:2106.09685.  Deviation: what is adapted is no trained matrix but a random one.
+"""
+from ...arrays import linear
+from ...arrays.tree import matrix, vector
+from ..context import residual_std
+
+
+def params(cfg):
+    D, r = cfg.n_emb, cfg.lor_rank
+    p = dict(w0=matrix(D, D, std=residual_std(cfg), train=False), a=matrix(D, r, std=D ** -0.5, kind="lora"),
+             b=matrix(r, D, std=0, kind="lora"))
+    return p if cfg.c_bias == "none" else dict(p, b0=vector(D, train=False))
+
+
+def forward(p, x, ctx):
+    scale = ctx.cfg.lor_alpha / ctx.cfg.lor_rank
+    y, back_0 = linear(x, p.w0, p.get("b0"))                     # (B, T, D) -> (B, T, D)
+    u, back_a = linear(x, p.a)                                   # (B, T, D) -> (B, T, r)
+    u *= scale
+    v, back_b = linear(u, p.b)                                   # (B, T, r) -> (B, T, D)
+    y += v
+    y, back_drop = ctx.dropout(y)
+
+    def backward(dy, g):
+        dy = back_drop(dy)
+        dx, dw0, *db0 = back_0(dy)
+        du, db = back_b(dy)
+        dx_a, da = back_a(du * scale)
+
+        g.w0 += dw0
+        g.a += da
+        g.b += db
+        if db0:
+            g.b0 += db0[0]
+        return dx + dx_a
+
+    return y, backward

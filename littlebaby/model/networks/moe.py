@@ -1,0 +1,148 @@
+"""moe: mixture of experts.
+
+A router scores E networks for every token; the k best answer, and their answers are weighed. Where k = E (dense), all do.
+    s = softmax(x router) or sigmoid(x router)            C = the k largest of s + bias
+    y = sum_{i in C} w_i expert_i(x) + shared(x)          w_i = r s_i, or r s_i / sum_C s
+k, E, r are `n_active`, `n_experts`, `r_route_scale`. `n_groups`: C lies in the `n_active_groups` groups with the best expert (with a
+bias: the best two). Tokens are sorted by expert, and each expert meets its own in one block.
+
+Left alone, the experts that learn first win all tokens. Against that, two things, which leave the cross-entropy alone:
+    r_aux E sum_i f_i P_i     a loss of its own: f_i the share of choices that fell on i, P_i its mean score, s_i / sum s
+    bias_i + u, bias_i - u    after each step, u = `r_bias_update`: for less than the mean load, for more; it counts in the choice only
+
+Cost O(B T (k + n_shared) D F) for E D F weights, F = `s_expert`.  Cache per token 0.
+Shazeer et al. 2017, arXiv:1701.06538; the loss: Fedus et al. 2021, arXiv:2101.03961; shared experts: Dai et al. 2024, arXiv:2401.06066;
+groups and bias: DeepSeek-AI 2024, arXiv:2412.19437.  Deviations: no expert is ever full; the loss may be counted in each sequence.
+"""
+from ...arrays import linear, sigmoid, softmax
+from ...arrays.backend import to_numpy, xp
+from ...arrays.tree import matrix, vector
+from ..context import variant
+
+TINY = 1e-20     # what sigmoids far below 0 sum up to in place of nothing
+
+
+def params(cfg):
+    net, E, F = variant("networks", cfg.c_expert), cfg.n_experts, cfg.s_expert
+    p = dict(router=matrix(cfg.n_emb, E, kind="router"), experts=[net.weights(cfg, F) for _ in range(E)])
+    if cfg.n_shared:
+        p["shared"] = net.weights(cfg, cfg.n_shared * F)         # side by side: the sum of n_shared experts
+    if cfg.r_bias_update:
+        p["bias"] = vector(E, train=False)
+    return p
+
+
+def forward(p, x, ctx):
+    cfg, D = ctx.cfg, x.shape[-1]
+    net, E, k = variant("networks", cfg.c_expert), cfg.n_experts, cfg.n_active
+    t = x.reshape(-1, D)                                         # (B, T, D) -> (N, D)
+    N = len(t)
+
+    # who is asked, and how much each answer counts              (N, D) -> (N, E) -> (N, k)
+    z, back_z = linear(t, p.router)
+    s, back_s = (sigmoid if cfg.c_router == "sigmoid" else softmax)(z)
+    chosen = ctx.hold("chosen", choose(s, p.get("bias"), cfg))
+    w, back_w = weigh(s, chosen, cfg)
+    back_balance = balance(s, chosen, x.shape, ctx)
+
+    # N k errands, sorted by expert; sending out and leading home are each other's gradient
+    order = xp.argsort(chosen.reshape(-1), kind="stable")
+    home = xp.empty_like(order)
+    home[order] = xp.arange(N * k)
+    send = lambda each: each[order // k]                         # (N, D) -> (N k, D)
+    lead = lambda each: each[home].reshape(N, k, D).sum(1)       # (N k, D) -> (N, D)
+    load = xp.bincount(chosen.reshape(-1), minlength=E)          # (E)
+    ctx.note("load", load)
+    ends = to_numpy(load.cumsum()).tolist()                      # all that the host needs to know
+    blocks = [slice(first, last) for first, last in zip([0, *ends], ends)]
+
+    # every expert answers its own block
+    sent, weight = send(t), w.reshape(-1, 1)[order]              # (N k, D), (N k, 1)
+    answers, backs = zip(*(net.forward(pe, sent[block], ctx) for pe, block in zip(p.experts, blocks)))
+    answers = xp.concatenate(answers)
+    y = lead(answers * weight)
+    common, back_common = net.forward(p.shared, t, ctx) if "shared" in p else (0, lambda dy, g: 0)
+    y += common
+
+    def backward(dy, g):
+        dy = dy.reshape(N, D)
+        dsent = send(dy)
+        dw = (dsent * answers).sum(-1)[home].reshape(N, k)
+        dsent *= weight
+        dt = lead(xp.concatenate([back(dsent[block], ge) for back, block, ge in zip(backs, blocks, g.experts)]))
+        dt += back_common(dy, g.get("shared"))
+        dt_z, drouter = back_z(back_s(back_w(dw) + back_balance()))
+
+        g.router += drouter
+        return (dt + dt_z).reshape(x.shape)
+
+    return y.reshape(x.shape), backward
+
+
+def choose(s, bias, cfg):
+    """Whom each token asks, (N, E) -> (N, k); between equals the smaller number"""
+    (N, E), k = s.shape, cfg.n_active
+    if k == E:
+        return xp.broadcast_to(xp.arange(E), (N, E))
+    s = s.copy() if bias is None else s + bias
+    if cfg.n_active_groups < cfg.n_groups:
+        inside = s.reshape(N, cfg.n_groups, -1)
+        worth = inside.max(-1) if bias is None else xp.sort(inside, -1)[..., -2:].sum(-1)
+        best = xp.argsort(-worth, -1, kind="stable")[:, :cfg.n_active_groups]
+        open_ = (best[..., None] == xp.arange(cfg.n_groups)).any(1)
+        s = xp.where(open_[..., None], inside, -xp.inf).reshape(N, E)
+    rows, out = xp.arange(N), []
+    for _ in range(k):                                           # the best of the rest, k times: cheaper than sorting E
+        out.append(s.argmax(1))
+        s[rows, out[-1]] = -xp.inf
+    return xp.stack(out, 1)
+
+
+def weigh(s, chosen, cfg):
+    """How much each answer counts: (N, E) -> w (N, k), back(dw) -> ds"""
+    at = xp.arange(len(s))[:, None], chosen
+    total = 1 if cfg.c_router == "softmax" else s[at].sum(1, keepdims=True) + TINY
+    share = s[at] / total
+
+    def back(dw):
+        dw = dw * cfg.r_route_scale
+        if cfg.c_router != "softmax":
+            dw = (dw - (dw * share).sum(1, keepdims=True)) / total
+        ds = xp.zeros_like(s)
+        ds[at] = dw
+        return ds
+
+    return cfg.r_route_scale * share, back
+
+
+def balance(s, chosen, shape, ctx):
+    """Reports the loss of unequal loads, of every sequence or the whole batch, in training; back() -> ds
+
+    f is counted, so it is a constant; P carries the gradient. Tokens without a target are in neither.
+    """
+    cfg, (N, E) = ctx.cfg, s.shape
+    if ctx.rng is None or not cfg.r_aux or cfg.n_active == E:
+        return lambda: 0
+    # c: the part of each token in the mean                      (N, .) -> (B, T, .), or (1, N, .) for the whole batch
+    apart = lambda each: each.reshape(shape[0] if cfg.c_balance == "sequence" else 1, -1, each.shape[-1])
+    c = xp.ones((N, 1), s.dtype) if ctx.counted is None else ctx.counted.reshape(N, 1).astype(s.dtype)
+    c = apart(c / xp.maximum(c.sum(), 1))
+    asked = xp.zeros_like(s)
+    asked[xp.arange(N)[:, None], chosen] = 1 / cfg.n_active if cfg.c_aux == "topk" else 1
+    f = (c * apart(asked)).sum(1, keepdims=True) / xp.maximum(c.sum(1, keepdims=True), TINY)     # (B, 1, E)
+    total = s.sum(1, keepdims=True) + TINY if cfg.c_router == "sigmoid" else 1       # a softmax is a share already
+    P = s / total
+    price = cfg.r_aux * E * (c * f).reshape(N, E)                # (N, E)
+    worth = ctx.aux("balance", (price * P).sum())
+
+    def back():
+        dP = worth * price
+        return (dP - (dP * P).sum(1, keepdims=True)) / total if cfg.c_router == "sigmoid" else dP
+
+    return back
+
+
+def after(p, said, cfg):
+    """An adapted model keeps its bias, as all of its base"""
+    if cfg.r_bias_update and not cfg.lora_rank:
+        p.bias += cfg.r_bias_update * xp.sign(said["load"].mean() - said["load"])
