@@ -15,7 +15,7 @@ from ..context import residual_std
 def params(cfg):
     D, F = cfg.n_emb, cfg.hidden
     p = dict(up=matrix(D, F), down=matrix(F, D, std=residual_std(cfg)))
-    return p if cfg.c_bias == "none" else dict(p, b1=vector(F), b2=vector(D))
+    return dict(p, b1=vector(F), b2=vector(D)) if cfg.network_bias else p
 
 
 def forward(p, x, ctx):

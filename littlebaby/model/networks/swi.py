@@ -15,7 +15,7 @@ from ..context import residual_std
 def params(cfg):
     D, F = cfg.n_emb, cfg.hidden
     p = dict(wide=columns(D, gate=F, up=F), down=matrix(F, D, std=residual_std(cfg)))
-    return p if cfg.c_bias == "none" else dict(p, bwide=entries(bgate=F, bup=F), bdown=vector(D))
+    return dict(p, bwide=entries(bgate=F, bup=F), bdown=vector(D)) if cfg.network_bias else p
 
 
 def forward(p, x, ctx):
