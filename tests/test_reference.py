@@ -30,14 +30,30 @@ def llama(n_layers):
                     for i in range(n_layers) for ours, theirs in inside.items()}
 
 
+def nanokimi(n_layers):
+    """our name -> (their name, transposed): nanoKimi stores (out, in), and gate above up in one matrix"""
+    names = {"token": ("embed.tok_emb.weight", False), "position.table": ("embed.pos_emb.weight", False),
+             "norm.w": ("ln_f.weight", False), "norm.b": ("ln_f.bias", False), "head.w": ("lm_head.weight", True)}
+    inside = {"norm1.w": "ln1.weight", "norm1.b": "ln1.bias", "norm2.w": "ln2.weight", "norm2.b": "ln2.bias",
+              "att.wq": "attn.to_q.weight", "att.wk": "attn.to_k.weight", "att.wv": "attn.to_v.weight", "att.wo": "attn.to_out.weight",
+              "net.wide": "ffn.w1.weight", "net.bwide": "ffn.w1.bias", "net.down": "ffn.w2.weight", "net.bdown": "ffn.w2.bias"}
+    return names | {f"blocks.{i}.{ours}": (f"blocks.{i}.{theirs}", theirs.endswith("weight") and "norm" not in ours)
+                    for i in range(n_layers) for ours, theirs in inside.items()}
+
+
+FUSED = {".wqkv": ("wq", "wk", "wv"), ".bqkv": ("bq", "bk", "bv"), ".wide": ("gate", "up"), ".bwide": ("bgate", "bup")}
+
+
+def pieces(name):
+    """The names of a fused leaf's parts: views side by side, in this order"""
+    stem, dot, leaf = name.rpartition(".")
+    return [f"{stem}.{part}" for part in FUSED.get(dot + leaf, ())] or [name]
+
+
 def parts(arrays):
-    """wq wk wv side by side as they are stored in GPT-2's c_attn"""
-    out = dict(arrays)
-    for name in list(arrays):
-        if name.endswith(".wq") or name.endswith(".bq"):
-            stem, kind = name[:-2], name[-2]
-            out[f"{stem}{kind}qkv"] = np.concatenate([arrays[f"{stem}{kind}{part}"] for part in "qkv"], -1)
-    return out
+    """The fused leaves too, as GPT-2 stores wq wk wv in its c_attn"""
+    fused = {name.rpartition(".")[0] + leaf for name in arrays for leaf, names in FUSED.items() if name.endswith("." + names[0])}
+    return arrays | {name: np.concatenate([arrays[piece] for piece in pieces(name)], -1) for name in fused}
 
 
 CASES = {
@@ -48,6 +64,9 @@ CASES = {
                                       c_attention="gqa", c_network="swi", s_hidden=c["intermediate_size"], c_norm="rmsnorm",
                                       norm_eps=c["rms_norm_eps"], c_position="rope", rope_layout="half",
                                       rope_base=c["rope_parameters"]["rope_theta"])),
+    "nanokimi_a": (nanokimi, lambda c: dict(n_ctx=c["block_size"], n_emb=c["d_model"], head_size=c["latent_dim"], n_heads=1,
+                                            n_layers=c["n_layers"], c_network="swi", r_hidden=c["ff_mult"], c_bias="none",
+                                            b_bias_network=True)),
 }
 
 
@@ -60,12 +79,8 @@ def load(folder, dtype):
     mine = baby.weights()
     for ours, (name, transposed) in names.items():
         value = theirs[name].T if transposed else theirs[name]
-        if ours in mine:
-            mine[ours][...] = value
-        else:                                                    # a fused leaf: its parts are views side by side
-            stem, kind = ours[:-4], ours[-4]
-            for part, piece in zip("qkv", np.split(value, 3, -1)):
-                mine[f"{stem}{kind}{part}"][...] = piece
+        for piece, part in zip(pieces(ours), np.split(value, len(pieces(ours)), -1)):
+            mine[piece][...] = part
     return baby, names
 
 

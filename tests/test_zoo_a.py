@@ -379,8 +379,8 @@ PRIMITIVES = [
     ("latent", "linear_attention", "a *= seen", "pass", "causality"),
     ("latent", "linear_attention", "sums += past", "sums = sums + 0 * past", "decoding"),
     ("rfa", "window_attention", "ds += deep(dln_sum)[..., r, :]", "pass", "gradient"),
-    ("swa", "window_attention", "(j > own - window)", "(j >= own - window)", "formula"),
-    ("swa", "window_attention", "(j <= own)", "(j <= own + 1)", "causality"),
+    ("swa", "window_attention", "& (far < window)", "& (far <= window)", "formula"),
+    ("swa", "window_attention", "(far >= 0)", "(far >= -1)", "causality"),
     ("swa", "window_attention", "dq *= scale", "pass", "gradient"),
     ("swa", "window_attention", "dk[..., c, :] +=", "dk[..., c, :] =", "gradient"),
 ]

@@ -404,7 +404,7 @@ def test_a_broken_adapter_is_caught(old, new):
 @pytest.mark.parametrize("name, n_vocab, parameters", [
     ("gpt2", 50257, 124_439_808), ("smollm2-135m", 49152, 134_515_008), ("kodalite-1.3b", 50257, 1_269_209_088),
     ("little-baby", 99, 833_635), ("nanogpt", 65, 10_750_080), ("babykilat", 50257, 140_850_208), ("babykilat-card", 50257, 106_243_104),
-    ("nano-kimi-k2", 49152, 243_263_104)])
+    ("nano-kimi-k2", 49152, 243_263_104), ("nanokimi", 50257, 167_755_776)])
 def test_a_preset_counts_exactly(name, n_vocab, parameters):
     """Nothing of the model's size is allocated. nanoGPT's own count, 10,745,088, is without the thirteen norms' shifts"""
     cfg = Config(**preset(name))

@@ -11,6 +11,7 @@ from littlebaby.arrays import tree
 from littlebaby.errors import BadInput
 from littlebaby.model import context, gpt
 from littlebaby.model.context import Context, variant
+from littlebaby.runs.records import Config
 from littlebaby.show import laws, preflight
 
 KINDS = [dict(mla_norm=norm, mla_latent=latent, mla_q_rank=q, mla_rope=r, c_position=position, **more)
@@ -265,6 +266,19 @@ def test_heads_of_the_hybrid_are_all_of_one_width():
     with pytest.raises(BadInput, match="mla_rope is 3.* even numbers; did you mean 4"):
         small("mla", mla_rope=3, c_position="rope")
     assert small("mla", mla_rope=3, c_position="none").mla_rope == 3
+
+
+# sizes of real models
+
+@pytest.mark.parametrize("name, more, numbers", [
+    ("hybrid", dict(n_emb=512, n_heads=8, n_ctx=2048, mla_rank=128, mla_q_rank=128, mla_norm="layernorm"), 1_410_564),
+    ("mla", dict(n_emb=896, n_heads=8, mla_latent="split", mla_norm="none", mla_rank=256, mla_nope=56, mla_rope=56, mla_v=112,
+                 c_position="rope", b_bias_attention_out=True), 2_459_520)])
+def test_a_layer_counts_exactly(name, more, numbers):
+    """The attentions of BabyKilat and of NANO-KIMI-K2"""
+    cfg = Config(c_attention=name, c_bias="none", **more)
+    assert tree.size(variant("attentions", name).params(cfg)) == numbers
+    assert (cfg.mla_nope, cfg.mla_v) == ((64, 64) if name == "hybrid" else (56, 112))
 
 
 # planted mistakes

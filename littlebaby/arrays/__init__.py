@@ -14,6 +14,7 @@ from .scans import (
     exp_clip,
     linear_attention,
     log_sigmoid,
+    peaks,
     running_mean,
     running_sum,
     window_attention,
@@ -21,5 +22,5 @@ from .scans import (
 
 __all__ = ["attention", "cross_entropy", "dropout", "embedding", "gelu", "gelu_exact", "glu", "layernorm", "linear", "matmul",
            "merge_heads", "relu", "relu2", "rmsnorm", "rotate", "sigmoid", "silu", "softmax", "split_heads", "swiglu", "weigh", "whole"]
-__all__ += ["causal_filter", "discounted_mean", "exp_clip", "linear_attention", "log_sigmoid", "running_mean", "running_sum",
-            "window_attention"]
+__all__ += ["causal_filter", "discounted_mean", "exp_clip", "linear_attention", "log_sigmoid", "peaks", "running_mean",
+            "running_sum", "window_attention"]

@@ -178,6 +178,30 @@ def causal_filter(x, f, T):
     return y, back
 
 
+def neighbourhoods(T, S, window):
+    """Block by block of the last T of S tokens: the rows r, the columns c of all that any of them sees, and how far (r, c) each lies
+    back, seen where that is 0 or more and less than the window"""
+    for i in range(0, T, BLOCK):
+        r = slice(i, min(i + BLOCK, T))
+        own = xp.arange(S - T + i, S - T + r.stop)[:, None]
+        c = slice(max(0, S - T + i + 1 - window), S - T + r.stop)
+        yield r, c, own - xp.arange(c.start, c.stop)
+
+
+def peaks(q, k, scale, window=None):
+    """The largest score of each head, (h): max of scale q_t k_j over the batch and all j <= t, or the last `window` of them; no gradient
+
+    q (B, h, T, d)   k (B, n, S, d)
+    """
+    (B, h, T, _), (n, S) = q.shape, k.shape[1:3]
+    qs, ks, top = q.reshape(B, n, h // n, T, -1), k[:, :, None], []
+    for r, c, far in neighbourhoods(T, S, window or S):
+        s = qs[..., r, :] @ ks[..., c, :].swapaxes(-1, -2)       # (B, n, h/n, rows, columns)
+        s[..., (far < 0) | (far >= (window or S))] = -xp.inf
+        top.append(s.max((0, 3, 4)))
+    return xp.stack(top).max(0).reshape(h) * scale
+
+
 def window_attention(q, k, v, scale, window, rate=0.0, rng=None, slopes=None):
     """o = softmax(scale q k') v, where a query sees the last `window` keys up to its own; ops.attention, if that is all of them
 
@@ -190,15 +214,11 @@ def window_attention(q, k, v, scale, window, rate=0.0, rng=None, slopes=None):
     qs, ks, vs = deep(q * scale), k[:, :, None], v[:, :, None]
     o, ln_sum, kept = xp.empty_like(qs), xp.empty_like(qs[..., :1]), []
 
-    for i in range(0, T, BLOCK):                                 # rows r look at columns c, the first that any of them sees and on
-        r = slice(i, min(i + BLOCK, T))
-        own = xp.arange(S - T + i, S - T + r.stop)[:, None]
-        c = slice(max(0, S - T + i + 1 - window), S - T + r.stop)
-        j = xp.arange(c.start, c.stop)
+    for r, c, far in neighbourhoods(T, S, window):
         s = qs[..., r, :] @ ks[..., c, :].swapaxes(-1, -2)       # (B, n, h/n, rows, columns)
         if slopes is not None:
-            s -= slopes.reshape(n, h // n, 1, 1) * (own - j).astype(s.dtype)
-        s += xp.where((j <= own) & (j > own - window), 0, -xp.inf).astype(s.dtype)
+            s -= slopes.reshape(n, h // n, 1, 1) * far.astype(s.dtype)
+        s += xp.where((far >= 0) & (far < window), 0, -xp.inf).astype(s.dtype)
         top = s.max(-1, keepdims=True)
         s -= top
         xp.exp(s, out=s)

@@ -7,7 +7,7 @@ from functools import lru_cache
 from importlib import import_module
 from pkgutil import iter_modules
 
-from ..arrays import dropout
+from ..arrays import dropout, peaks
 from ..arrays.backend import xp
 
 
@@ -25,6 +25,11 @@ def variant(kind, name):
 def residual_std(cfg):
     """The spread of matrices that write into the residual stream: 2 L of them add up (Radford et al. 2019)"""
     return 0.02 * (2 * cfg.n_layers) ** -0.5
+
+
+def restraint(said, cfg):
+    """What the scores of each head are to shrink by so that none passes `qk_clip`, (h); None where nobody watched them"""
+    return cfg.qk_clip / xp.maximum(said["score"], cfg.qk_clip) if "score" in said else None
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,11 @@ class Context:
     def note(self, name, value, join=None):
         """A statistic; `join` (xp.add or xp.maximum) says how shards and accumulated batches come together."""
         self.book[self.at, name] = join or xp.add, value
+
+    def watch(self, q, k, scale, window=None):
+        """Note the largest score of each head for muonclip, whose `restraint` it is; for all others this costs nothing"""
+        if self.cfg.c_optimizer == "muonclip" and self.rng is not None:
+            self.note("score", peaks(q, k, scale, window), xp.maximum)
 
     def hold(self, name, value):
         """value; but while the gradient law probes, the value of the first run: a decision that backward treats as a constant."""

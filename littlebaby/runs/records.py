@@ -111,6 +111,8 @@ class Config(BaseModel):
     mla_v: int = model(0, "Width of a head's values in mla; 0 means head_size / n_heads.", 0, 2**16)
     r_recall: float = model(0.5, "Share of the heads of hybrid that recall, as mla's, rounded down; the others fade, as decay's.", 0, 1)
     c_gate: Literal["channel", "head"] = model("channel", "What the gate of hybrid opens and closes: each channel, or each head.")
+    b_bias_network: bool = model(False, "Biases in the network even where c_bias is none.")
+    qk_clip: float = training(100.0, "Largest score that muonclip leaves to a head's queries and keys.", 0.01, 10**6)
     d_type: Literal["fp32", "fp64"] = model("fp32", "Type of weights and sums; fp64 is twice as large and half as fast.")
 
     # training
@@ -275,6 +277,11 @@ class Config(BaseModel):
     def hidden(self):
         """F, the hidden width of a network"""
         return self.s_hidden or max(1, round(self.r_hidden * self.n_emb))
+
+    @property
+    def network_bias(self):
+        """Whether the products of a network add a bias"""
+        return self.c_bias != "none" or self.b_bias_network
 
     @property
     def head_width(self):

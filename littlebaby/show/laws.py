@@ -34,7 +34,7 @@ OPTIONS = dict(
     gln=[dict(c_bias="none"), dict(b_gate=False), dict(b_gate=False, c_bias="none")],
     ggl=[dict(n_groups_ggl=1), dict(n_groups_ggl=2), dict(n_emb=6, n_groups_ggl=2)],
     sinusoidal=[dict(n_emb=7)],
-    swi=[dict(c_bias="all"), dict(s_hidden=5)],
+    swi=[dict(c_bias="all"), dict(c_bias="none"), dict(c_bias="none", b_bias_network=True), dict(s_hidden=5)],
     swa=[dict(n_kv_heads=2, c_position="rope"), dict(n_kv_heads=4, c_bias="all", r_temp=1.7), dict(s_window=2), dict(s_window=16),
          dict(n_kv_heads=2, c_position="alibi")],
     decay=[dict(c_bias="none"), dict(head_size=12)],

@@ -5,7 +5,7 @@ nothing. A gate sees the token and what all of them found, and lets through what
     o = [decay(x); mla(x)]        u = relu([x; o] w1 + b1)        y = (o * sigmoid(u w2 + b2)) wo
 It opens and closes every channel of every token or, with `c_gate` head, every head. It never mixes one with another: all may be open.
 
-Cost decay's and mla's of their heads, and O(B T D (2 D + 2 H)).  Cache per token mla's, whatever the heads, and decay's state.
+Cost O(B T D (D + 3 H)), and decay's and mla's, each for its heads.  Cache per token that of mla; decay's state beside it.
 Kilat 2025; the gate after Hochreiter & Schmidhuber 1997.  Deviations: all parts learn everywhere, where theirs has no gradient for its
 fading heads on a GPU; `c_bias` is that of wo, the gate always has its own, and all is out; the weights' dropout is mla's alone.
 """
@@ -83,3 +83,8 @@ def forward(p, x, ctx):
         return dx
 
     return y, backward
+
+
+def after(p, said, cfg):
+    if "mla" in p:
+        mla.after(p.mla, said, cfg)

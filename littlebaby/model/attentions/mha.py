@@ -8,8 +8,9 @@ Cost O(B T^2 H + B T D H).  Cache per token 2 H numbers.
 Vaswani et al. 2017, arXiv:1706.03762.  Deviation: a temperature tau (`r_temp`), 1 by default.
 """
 from ...arrays import attention, linear, merge_heads, split_heads
-from ...arrays.tree import columns, entries, matrix, vector
-from ..context import residual_std
+from ...arrays.backend import xp
+from ...arrays.tree import Lora, columns, entries, matrix, vector
+from ..context import residual_std, restraint
 
 
 def params(cfg):
@@ -50,6 +51,8 @@ def heads(p, x, ctx):
     k, back_rk = ctx.rotate(k)
     k, v = ctx.extend(k=k, v=v)                                  # decoding: all tokens so far
 
+    ctx.watch(q, k, scale)
+
     # who looks at whom, and the mixture of their values         (B, h, T, d)
     o, back_o = attention(q, k, v, scale, *ctx.drop, ctx.slopes(q))
 
@@ -79,3 +82,17 @@ def join(p, o, ctx):
         return split_heads(do, o.shape[1])
 
     return y, backward
+
+
+def after(p, said, cfg):
+    """muonclip: a head's queries and its key share the restraint; a key that others use too is left alone"""
+    gamma = restraint(said, cfg)
+    if gamma is None or isinstance(p.wqkv, Lora):                # a frozen matrix stays as it is
+        return
+    H = cfg.head_size
+    own = p.wqkv.shape[1] == 3 * H
+    factor = xp.repeat(xp.sqrt(gamma) if own else gamma, H // cfg.n_heads)       # (H)
+    for leaf in (p.wqkv, p.bqkv) if "bqkv" in p else (p.wqkv,):
+        leaf[..., :H] *= factor
+        if own:
+            leaf[..., H:2 * H] *= factor

@@ -18,8 +18,8 @@ from itertools import accumulate
 from ... import arrays
 from ...arrays import attention, linear, merge_heads, split_heads, whole
 from ...arrays.backend import xp
-from ...arrays.tree import columns, matrix, vector
-from ..context import residual_std
+from ...arrays.tree import Lora, columns, matrix, vector
+from ..context import residual_std, restraint
 
 
 def params(cfg):
@@ -130,6 +130,7 @@ def mix(p, x, ctx, h):
     k, v = split_heads(k, h), split_heads(v, h)
     if r:
         k = xp.concatenate([k, xp.broadcast_to(row[..., c:], (*k.shape[:3], r))], -1)
+    ctx.watch(q, k, scale)
     o, back_o = attention(q, k, v, scale, *ctx.drop, ctx.slopes(q))
 
     def backward(do, g):
@@ -167,3 +168,15 @@ def absorbed(p, q, row, cv, scale, ctx):
     asks = xp.concatenate([q[..., :n] @ unfold(p.wuk).swapaxes(-1, -2), q[..., n:]], -1)     # (B, h, T, c + r)
     o, _ = attention(asks, row, cv, scale, slopes=ctx.slopes(q))             # (B, h, T, c)
     return merge_heads(o @ unfold(p.wuv))
+
+
+def after(p, said, cfg):
+    """muonclip: queries and unfolded keys share the restraint; the turned key is everybody's, so there the queries bear it alone"""
+    gamma = restraint(said, cfg)
+    if gamma is None or isinstance(p.wuk, Lora):                 # a frozen matrix stays as it is
+        return
+    root, n, r = xp.sqrt(gamma)[:, None], cfg.mla_nope, cfg.mla_rope
+    of_q = xp.concatenate([xp.repeat(root, n, 1), xp.repeat(gamma[:, None], r, 1)], 1).reshape(-1)      # (h (n + r))
+    wq = p.wuq if "wuq" in p else p.down[:, :len(of_q)]
+    wq *= of_q
+    p.wuk *= xp.repeat(root, n)

@@ -9,11 +9,9 @@ Cost O(B T (W + 64) H + B T D H).  Cache per token 2 n d, of the last W - 1 toke
 Beltagy et al. 2020, arXiv:2004.05150; Jiang et al. 2023, arXiv:2310.06825.
 """
 from ...arrays import linear, merge_heads, split_heads, window_attention
-from . import gqa
+from .gqa import after, params
 
-
-def params(cfg):
-    return gqa.params(cfg)
+__all__ = ["after", "forward", "params"]
 
 
 def forward(p, x, ctx):
@@ -27,6 +25,8 @@ def forward(p, x, ctx):
     q, back_rq = ctx.rotate(q)
     k, back_rk = ctx.rotate(k)
     k, v = ctx.extend(last=W - 1, k=k, v=v)                      # decoding: the window's tokens before
+
+    ctx.watch(q, k, scale, W)
 
     # who looks at whom, no further than the window              (B, h, T, d) -> (B, T, H) -> (B, T, D)
     o, _, back_o = window_attention(q, k, v, scale, W, *ctx.drop, ctx.slopes(q))

@@ -16,7 +16,7 @@ def params(cfg):
     p = dict(w=matrix(D, D, std=residual_std(cfg)))
     if cfg.b_gate:
         p["u"] = matrix(D, D)
-    if cfg.c_bias != "none":
+    if cfg.network_bias:
         p |= dict(b=vector(D), c=vector(D)) if cfg.b_gate else dict(b=vector(D))
     return p
 

@@ -19,7 +19,7 @@ def params(cfg):
 def weights(cfg, F):
     D = cfg.n_emb
     p = dict(up=matrix(D, F), down=matrix(F, D, std=residual_std(cfg)))
-    return p if cfg.c_bias == "none" else dict(p, b1=vector(F), b2=vector(D))
+    return dict(p, b1=vector(F), b2=vector(D)) if cfg.network_bias else p
 
 
 def forward(p, x, ctx):

@@ -17,7 +17,7 @@ def params(cfg):
     D = cfg.n_emb
     wide = columns(D, wk=D, wv=D, wq=D) if cfg.b_gate else columns(D, wk=D, wv=D)
     p = dict(wide=wide, wo=matrix(D, D, std=residual_std(cfg)))
-    return p if cfg.c_bias == "none" else dict(p, bo=vector(D))
+    return dict(p, bo=vector(D)) if cfg.network_bias else p
 
 
 def forward(p, x, ctx):

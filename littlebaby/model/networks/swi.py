@@ -19,7 +19,7 @@ def params(cfg):
 def weights(cfg, F):
     D = cfg.n_emb
     p = dict(wide=columns(D, gate=F, up=F), down=matrix(F, D, std=residual_std(cfg)))
-    return p if cfg.c_bias == "none" else dict(p, bwide=entries(bgate=F, bup=F), bdown=vector(D))
+    return dict(p, bwide=entries(bgate=F, bup=F), bdown=vector(D)) if cfg.network_bias else p
 
 
 def forward(p, x, ctx):
