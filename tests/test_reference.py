@@ -5,7 +5,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from littlebaby.arrays import tree
 from littlebaby.learning.baby import Baby
+from littlebaby.model import gpt
+from littlebaby.model.context import Context, variant
 from littlebaby.runs.records import Config
 
 
@@ -41,6 +44,16 @@ def nanokimi(n_layers):
                     for i in range(n_layers) for ours, theirs in inside.items()}
 
 
+def mixtral(n_layers, n_experts=6):
+    names = {ours: theirs for ours, theirs in llama(n_layers).items() if ".net." not in ours}
+    for i in range(n_layers):
+        moe = f"model.layers.{i}.block_sparse_moe"
+        names[f"blocks.{i}.net.router"] = f"{moe}.gate.weight", True
+        names |= {f"blocks.{i}.net.experts.{e}.{ours}": (f"{moe}.experts.{e}.{theirs}.weight", True)
+                  for e in range(n_experts) for ours, theirs in dict(gate="w1", up="w3", down="w2").items()}
+    return names
+
+
 FUSED = {".wqkv": ("wq", "wk", "wv"), ".bqkv": ("bq", "bk", "bv"), ".wide": ("gate", "up"), ".bwide": ("bgate", "bup")}
 
 
@@ -56,14 +69,20 @@ def parts(arrays):
     return arrays | {name: np.concatenate([arrays[piece] for piece in pieces(name)], -1) for name in fused}
 
 
+def llama_settings(c):
+    return dict(n_ctx=c["max_position_embeddings"], n_emb=c["hidden_size"], n_heads=c["num_attention_heads"],
+                n_kv_heads=c["num_key_value_heads"], n_layers=c["num_hidden_layers"], c_bias="none", c_attention="gqa",
+                s_hidden=c["intermediate_size"], c_norm="rmsnorm", norm_eps=c["rms_norm_eps"], c_position="rope", rope_layout="half",
+                rope_base=c["rope_parameters"]["rope_theta"])
+
+
 CASES = {
     "gpt2_a": (gpt2, lambda c: dict(n_ctx=c["n_positions"], n_emb=c["n_embd"], n_heads=c["n_head"], n_layers=c["n_layer"],
                                     c_bias="all", b_tied=True, norm_eps=c["layer_norm_epsilon"])),
-    "llama_a": (llama, lambda c: dict(n_ctx=c["max_position_embeddings"], n_emb=c["hidden_size"], n_heads=c["num_attention_heads"],
-                                      n_kv_heads=c["num_key_value_heads"], n_layers=c["num_hidden_layers"], c_bias="none",
-                                      c_attention="gqa", c_network="swi", s_hidden=c["intermediate_size"], c_norm="rmsnorm",
-                                      norm_eps=c["rms_norm_eps"], c_position="rope", rope_layout="half",
-                                      rope_base=c["rope_parameters"]["rope_theta"])),
+    "llama_a": (llama, lambda c: dict(llama_settings(c), c_network="swi")),
+    "mixtral_a": (mixtral, lambda c: dict(llama_settings(c), c_network="moe", c_expert="swi", n_experts=c["num_local_experts"],
+                                          n_active=c["num_experts_per_tok"], r_aux=c["router_aux_loss_coef"], c_aux="share",
+                                          c_balance="batch")),
     "nanokimi_a": (nanokimi, lambda c: dict(n_ctx=c["block_size"], n_emb=c["d_model"], head_size=c["latent_dim"], n_heads=1,
                                             n_layers=c["n_layers"], c_network="swi", r_hidden=c["ff_mult"], c_bias="none",
                                             b_bias_network=True)),
@@ -110,3 +129,24 @@ def test_float32(case, reference):
     for ours, (name, transposed) in names.items():
         want = ref[f"grad/{name}"]
         assert np.abs((grads[ours].T if transposed else grads[ours]) - want).max() < 5e-5 * max(np.abs(want).max(), 1e-3), ours
+
+
+def test_mixtral_with_its_auxiliary_loss(reference, monkeypatch):
+    """Theirs is one loss over all layers' tokens, E sum_i f_i P_i with f and P the means of the layers': ours with their f in each layer"""
+    folder = reference("mixtral_a")
+    baby, names = load(folder, "fp64")
+    ref, L = np.load(folder / "reference.npz"), baby.config.n_layers
+    chosen = [ref[f"router/{i}/indices"] for i in range(L)]
+    f = np.bincount(np.concatenate(chosen).reshape(-1), minlength=6) / len(np.concatenate(chosen))
+    monkeypatch.setattr(variant("networks", "moe"), "choices", lambda *_: f / L)
+    grad, ctx = np.zeros_like(baby.flat), Context(baby.config, np.random.default_rng(0))
+    loss = gpt.loss_and_grad(baby.p, tree.views(baby.spec, grad), ref["ids"], ref["targets"], ctx)
+    said = {key: value for key, (_, value) in ctx.book.items()}
+    aux = sum(said[i, "aux.balance"] for i in range(L))
+    assert abs(loss - ref["loss"]) < 1e-12 and abs(aux - 0.02 * ref["aux"]) < 1e-12 and abs(loss + aux - ref["loss_total"]) < 1e-12
+    assert all((said[i, "load"] == np.bincount(chosen[i].reshape(-1), minlength=6)).all() for i in range(L))
+    grads = tree.named(baby.spec, grad)
+    for ours, (name, transposed) in names.items():
+        want = ref[f"grad_total/{name}"]
+        assert np.abs((grads[ours].T if transposed else grads[ours]) - want).max() < 1e-9, ours
+    assert np.abs(grads["blocks.0.net.router"].T - ref["grad/model.layers.0.block_sparse_moe.gate.weight"]).max() > 1e-4

@@ -45,7 +45,7 @@ def test_grouped_queries_cost_what_all_heads_look_at():
 
 def test_frozen_weights_cost_no_gradient():
     spec = dict(a=tree.matrix(10, 20), b=tree.matrix(10, 20, train=False), c=tree.vector(7))
-    assert preflight.products(spec) == (800, 1200)
+    assert preflight.products(spec, records.Config()) == (800, 1200)
 
 
 def test_memory_adds_up_and_follows_the_optimizer():

@@ -13,7 +13,7 @@ from time import perf_counter
 import numpy as np
 
 from ..arrays import tree
-from ..arrays.backend import blas_threads, on_cpu, xp
+from ..arrays.backend import blas_threads, on_cpu, to_numpy, xp
 from ..errors import RunFailed
 from ..model import gpt
 from .clip import clip
@@ -40,7 +40,11 @@ class State:
     best_step: int = 0
     best_flat: object = None
     waited: int = 0               # evaluations since the best one
-    recent: dict = field(default_factory=lambda: dict(loss=0.0, steps=0, clipped=0, tokens=0, seconds=0.0))   # since the last evaluation
+    recent: dict = field(default_factory=lambda: nothing_yet())                 # since the last evaluation
+
+
+def nothing_yet():
+    return dict(loss=0.0, aux=0.0, steps=0, clipped=0, tokens=0, seconds=0.0, load=[])
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,8 @@ class Evaluation:
     tokens: int
     train_loss: float             # the mean since the last evaluation, with dropout
     valid_loss: float | None      # None where there is no validation text: the newest weights then count as the best
+    aux_loss: float | None        # the mean of the layers' own losses, None where they have none
+    load: list                    # tokens of each expert since the last evaluation, a list per layer
     rate: float
     norm: float                   # of the last step
     clipped: float                # share of the steps since the last evaluation
@@ -107,7 +113,7 @@ def train(baby, state, batches, valid, stop=lambda: False, begins_with=None):
             optimizer.step(baby.flat[:trained], grads[0], state.optimizer, spec, cfg, rate, workers)
             gpt.after(baby.p, book, cfg)
         tokens = sum(int((t >= 0).sum()) for _, t in drawn)
-        return loss, norm, rate, coefficient < 1, fine, tokens
+        return loss, norm, rate, coefficient < 1, fine, tokens, book
 
     def measure(rate, norm):
         recent = state.recent
@@ -118,9 +124,10 @@ def train(baby, state, batches, valid, stop=lambda: False, begins_with=None):
             state.best_step, state.best_flat = state.step, baby.flat.copy()
             state.best_loss = float("inf") if valid_loss is None else valid_loss
         steps = max(recent["steps"], 1)
-        event = Evaluation(state.step, state.tokens, recent["loss"] / steps, valid_loss, rate, norm, recent["clipped"] / steps,
-                           state.skipped, recent["tokens"] / max(recent["seconds"], 1e-9), state.seconds, better, sample())
-        state.recent = dict(loss=0.0, steps=0, clipped=0, tokens=0, seconds=0.0)
+        event = Evaluation(state.step, state.tokens, recent["loss"] / steps, valid_loss, recent["aux"] / steps or None, recent["load"],
+                           rate, norm, recent["clipped"] / steps, state.skipped, recent["tokens"] / max(recent["seconds"], 1e-9),
+                           state.seconds, better, sample())
+        state.recent = nothing_yet()
         return event
 
     def sample():
@@ -133,14 +140,16 @@ def train(baby, state, batches, valid, stop=lambda: False, begins_with=None):
         try:
             while state.step < state.total:
                 clock = perf_counter()
-                loss, norm, rate, clipped, fine, tokens = one_step()
+                loss, norm, rate, clipped, fine, tokens, book = one_step()
                 seconds = perf_counter() - clock
                 state.seconds += seconds
                 if fine:
                     state.skipped_in_a_row = 0
                     state.tokens += tokens
-                    for name, value in dict(loss=loss, steps=1, clipped=clipped, tokens=tokens, seconds=seconds).items():
+                    for name, value in dict(loss=loss, aux=own_losses(book), steps=1, clipped=clipped, tokens=tokens,
+                                            seconds=seconds).items():
                         state.recent[name] += value
+                    state.recent["load"] = added(state.recent["load"], loads(book, cfg))
                 else:
                     state.skipped += 1
                     state.skipped_in_a_row += 1
@@ -158,6 +167,21 @@ def train(baby, state, batches, valid, stop=lambda: False, begins_with=None):
         finally:
             workers.close()
     yield Done(reason, state.step)
+
+
+def own_losses(book):
+    """The sum of the losses that the layers have of their own"""
+    return sum(float(value) for (_, name), (_, value) in book.items() if name.startswith("aux."))
+
+
+def loads(book, cfg):
+    """Tokens of each expert, a list per layer; [] where no layer has experts"""
+    load = [to_numpy(book[i, "load"][1]).tolist() if (i, "load") in book else [] for i in range(cfg.n_layers)]
+    return load if any(load) else []
+
+
+def added(load, more):
+    return [[a + b for a, b in zip(*layers)] for layers in zip(load, more)] if load else more
 
 
 def not_finite(baby, grad, loss, step):

@@ -248,20 +248,21 @@ class Config(BaseModel):
         return self
 
     def wrong_with_experts(self):
+        """What is wrong with a moe's numbers, a sentence each"""
         E, k, G, open_groups = self.n_experts, self.n_active, self.n_groups, self.n_active_groups
         if E % G:
-            yield (f"n_groups is {G}; allowed are divisors of n_experts, {E}; did you mean {closest(G, divisors(E))}?")
+            yield f"n_groups is {G}; allowed are divisors of n_experts, {E}; did you mean {closest(G, divisors(E))}?"
         elif open_groups > G:
-            yield (f"n_active_groups is {open_groups}; allowed is a whole number from 1 to n_groups, {G}; did you mean {G}?")
+            yield f"n_active_groups is {open_groups}; allowed is a whole number from 1 to n_groups, {G}; did you mean {G}?"
         elif k > (most := open_groups * E // G):
             where = f"n_experts, {E}" if open_groups == G else f"{most}, the experts of {open_groups} of {G} groups"
-            yield (f"n_active is {k}; allowed is a whole number from 1 to {where}; did you mean {most}?")
+            yield f"n_active is {k}; allowed is a whole number from 1 to {where}; did you mean {most}?"
         if k == 1 < E and self.c_router != "softmax" and not self.r_aux:
             yield (f"n_active is 1, where c_router {self.c_router} gives every answer the weight 1: with r_aux 0 the router would learn "
                    f"from rounding alone; allowed are c_router softmax, r_aux above 0 or n_active from 2; did you mean r_aux 0.01?")
         if self.n_dense_layers >= self.n_layers:
-            yield (f"n_dense_layers is {self.n_dense_layers}, which leaves none of {self.n_layers} layers to moe; allowed is a whole number "
-                   f"from 0 to {self.n_layers - 1}; did you mean {self.n_layers - 1}?")
+            yield (f"n_dense_layers is {self.n_dense_layers}, which leaves none of {self.n_layers} layers to moe; allowed is a whole "
+                   f"number from 0 to {self.n_layers - 1}; did you mean {self.n_layers - 1}?")
 
     def fill(self, name, value):
         """Put a rule's value where 0 asks for it; the field then counts as not chosen, so that `replace` applies the rule anew"""
@@ -370,6 +371,9 @@ class Evaluation(BaseModel):
     tokens: Count = note(..., "Targets learned from so far.", "tokens")
     train_loss: Number = note(None, "Mean cross-entropy of the batches since the last row, with dropout.", "nats")
     valid_loss: Number = note(None, "Cross-entropy over the validation windows, without dropout.", "nats")
+    aux_loss: Number = note(None, "moe: what unequal loads cost besides, the mean since the last row; in neither of the two.", "nats")
+    load: list[list[Count]] = note([], "moe: tokens that each expert answered since the last row, per layer; [] for a dense layer.",
+                                   "tokens")
     bits_per_character: Number = note(None, "The validation loss in bits, divided among characters.", "bits")
     rate: Number = note(None, "Learning rate.")
     norm: Number = note(None, "Length of the last step's gradient before clipping.")

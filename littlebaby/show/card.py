@@ -49,6 +49,8 @@ def results(report, figures):
         above = f"; {loss / floor:.2f} x the floor, {floor:.4f}" if floor else ""
         lines.append(("validation", f"{loss:.4f} at its best, step {report['best_step']:,}, {figures['bits_per_character']:.3f} bits "
                                     f"per character{above}"))
+    if report["evaluations"][-1:] and (load := report["evaluations"][-1]["load"]):
+        lines.append(("experts", "the last answers, by layer: " + "; ".join(shares(layer) for layer in load)))
     lines += [("tokens", f"{figures['tokens']:,} seen, {short(figures['tokens_per_parameter'])} per parameter; about {GOOD_RATIO} "
                          f"make the best use of arithmetic"),
               ("arithmetic", f"{short(figures['flops_per_token'])} FLOPs per token, {short(figures['flops'])} in all"),
@@ -61,6 +63,11 @@ def results(report, figures):
         share = f"; of its stretches of 50, {figures['overlap_share']:.0%} do" if figures["overlap_share"] is not None else ""
         lines.append(("by heart", f"{figures['longest_overlap']:,} characters in one piece stand word for word in its text{share}"))
     return lines
+
+
+def shares(load):
+    """Which share of a layer's answers each expert gave"""
+    return " ".join(f"{n / max(sum(load), 1):.0%}" for n in load) or "dense"
 
 
 def course(rows):

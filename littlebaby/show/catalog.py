@@ -71,7 +71,7 @@ def layer(folder, name):
     if folder not in ("attentions", "networks"):
         return row | {"idea": idea, "cost": cost, "paper": papers}
     spec = module.params(cfg)
-    spent = sum(products(spec))
+    spent = sum(products(spec, cfg))
     row |= {"cost": cost, "parameters": short(tree.size(spec))}
     if folder == "attentions":
         _, growth, state = memory_of(cfg)

@@ -2,7 +2,8 @@
 
 Nothing of the model's size is allocated: all but the minutes follows from the spec and the config.
 
-    FLOPs of one token, forward    2 w for every number w of a matrix (a tied table is one: the head)
+    FLOPs of one token, forward    2 w for every number w of a matrix (a tied table is one: the head), of k experts out of E k / E
+                                   of that
                                    + 4 H r for an attention that looks back at rows: scores and mixture, r rows on average, (T + 1) / 2
                                      of a causal window of T; 2 b r where a file says with `breadth(cfg)` that b numbers meet a row
                                    + 4 s for one that carries a state of s numbers: brought up to date and read
@@ -34,7 +35,7 @@ GOOD_RATIO = 20             # tokens per parameter
 PROBE_SECONDS = 2.0
 PROBE_FLOPS = 2e10          # the largest step that is probed as it is; larger ones are probed smaller
 LOOK_BACK = 512             # tokens after which an attention's memory is looked at
-PRODUCTS = ("matrix", "head", "router")
+PRODUCTS = ("matrix", "head", "router", "lora")
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def parts(spec):
 
 def flops(cfg, spec):
     """FLOPs of one token: forward, and forward with backward"""
-    forward, backward = products(spec)
+    forward, backward = products(spec, cfg)
     if cfg.b_tied:
         head = 2 * prod(spec["token"].shape)
         forward, backward = forward + head, backward + 2 * head
@@ -106,12 +107,17 @@ def flops(cfg, spec):
     return forward + mixing, forward + backward + 3 * mixing
 
 
-def products(spec):
+def met(path, cfg):
+    """The share of tokens that meet a leaf: of experts, those that ask it"""
+    return cfg.n_active / cfg.n_experts if "experts" in path.split(".") else 1
+
+
+def products(spec, cfg):
     """FLOPs of one token in the products with a spec's matrices: forward, backward"""
     forward = backward = 0.0
-    for _, leaf in tree.leaves(spec):
+    for path, leaf in tree.leaves(spec):
         if leaf.kind in PRODUCTS:
-            once = 2 * prod(leaf.shape)
+            once = 2 * prod(leaf.shape) * met(path, cfg)
             forward += once
             backward += once * (2 if leaf.train else 1)
     return forward, backward
@@ -168,7 +174,8 @@ def bytes_of(cfg, spec):
     few = dict(w=tree.vector(100))
     optimizer = import_module(f"..learning.optimizers.{cfg.c_optimizer}", __package__)
     remembered = sum(getattr(a, "size", 0) for a in optimizer.state(few, backend.dtype(cfg.d_type)).values()) / 100
-    wide = sum(sum(leaf.shape) for path, leaf in tree.leaves(spec) if path.startswith("blocks.") and leaf.kind in PRODUCTS)
+    wide = sum(sum(leaf.shape) * met(path, cfg) for path, leaf in tree.leaves(spec)
+               if path.startswith("blocks.") and leaf.kind in PRODUCTS)
     per_token = 1.7 * (wide + cfg.n_layers * 4 * cfg.n_emb) + 1.6 * cfg.n_vocab
     return dict(weights=one * total, best=one * total, optimizer=round(one * trainable * remembered),
                 gradients=one * trainable * how_many(cfg), activations=round(one * cfg.batch_size * cfg.n_ctx * per_token))
@@ -202,9 +209,9 @@ def smaller(cfg):
     """The config and ever smaller ones, whose step tells how long the whole one's takes"""
     yield (cfg := cfg.replace(s_eval=0))
     yield (cfg := cfg.replace(n_accumulate=1, batch_size=min(cfg.batch_size, how_many(cfg))))
-    yield (cfg := cfg.replace(n_layers=min(cfg.n_layers, 2)))
+    yield (cfg := cfg.replace(n_layers=min(cfg.n_layers, 2), n_dense_layers=min(cfg.n_dense_layers, 1)))
     yield (cfg := cfg.replace(n_vocab=min(cfg.n_vocab, 4096)))
-    yield cfg.replace(n_layers=1, n_ctx=min(cfg.n_ctx, 128))
+    yield cfg.replace(n_layers=1, n_dense_layers=0, n_ctx=min(cfg.n_ctx, 128))
 
 
 def step_flops(cfg):

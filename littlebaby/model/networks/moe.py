@@ -127,9 +127,7 @@ def balance(s, chosen, shape, ctx):
     apart = lambda each: each.reshape(shape[0] if cfg.c_balance == "sequence" else 1, -1, each.shape[-1])
     c = xp.ones((N, 1), s.dtype) if ctx.counted is None else ctx.counted.reshape(N, 1).astype(s.dtype)
     c = apart(c / xp.maximum(c.sum(), 1))
-    asked = xp.zeros_like(s)
-    asked[xp.arange(N)[:, None], chosen] = 1 / cfg.n_active if cfg.c_aux == "topk" else 1
-    f = (c * apart(asked)).sum(1, keepdims=True) / xp.maximum(c.sum(1, keepdims=True), TINY)     # (B, 1, E)
+    f = choices(apart(chosen), c, cfg)                           # (B, 1, E)
     total = s.sum(1, keepdims=True) + TINY if cfg.c_router == "sigmoid" else 1       # a softmax is a share already
     P = s / total
     price = cfg.r_aux * E * (c * f).reshape(N, E)                # (N, E)
@@ -140,6 +138,13 @@ def balance(s, chosen, shape, ctx):
         return (dP - (dP * P).sum(1, keepdims=True)) / total if cfg.c_router == "sigmoid" else dP
 
     return back
+
+
+def choices(chosen, c, cfg):
+    """f: how many choices fell on each expert, as a share of the tokens that count; of all choices where `c_aux` is topk"""
+    asked = (chosen[..., None] == xp.arange(cfg.n_experts)).sum(2)                   # (B, T, k) -> (B, T, E)
+    f = (c * asked).sum(1, keepdims=True) / xp.maximum(c.sum(1, keepdims=True), TINY)
+    return f / cfg.n_active if cfg.c_aux == "topk" else f
 
 
 def after(p, said, cfg):
