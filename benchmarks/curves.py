@@ -31,7 +31,7 @@ from littlebaby.text.char import Char
 
 MODEL = dict(n_layers=4, n_emb=96, n_heads=4, n_ctx=128, batch_size=8, c_position="sinusoidal", c_optimizer="muon", r_momentum=0.95,
              r_learn=0.02, r_learn_min=0.0, n_eval=32, c_device="cpu", c_device_cpu_cores=1)
-STEPS, POINTS = 600, 15                            # updates of a run, and evaluations on the way
+STEPS, POINTS = 400, 16                            # updates of a run, and evaluations on the way
 REFERENCE = ("mha", "mlp")
 WIDTHS = ("s_hidden", "s_expert", "head_size")      # the first of them that a pair has is fitted until it has the reference's parameters
 PICTURE = turns.VARIANTS.parent / "pictures" / "curves.png"
