@@ -5,7 +5,7 @@ passed c = `qk_clip` is held back, just so far that what it said in this step wo
 
     W <- muon's step
     gamma = min(1, c / S)                S over the step's texts and all pairs of tokens that look at each other, after rope
-    wq <- sqrt(gamma) wq                 both of mha, of a head's own key in mla and hybrid; the scores shrink by gamma
+    wq <- sqrt(gamma) wq                 both of mha, moh and swh, and of a head's own key in mla and hybrid; the scores shrink by gamma
     wk <- sqrt(gamma) wk
     wq <- gamma wq                       alone where heads share a key: gqa, swa and the turned part of mla
 

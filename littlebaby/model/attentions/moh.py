@@ -11,6 +11,9 @@ stay side by side, where The Little Baby added them up in one head's d dimension
 from ...arrays import linear, softmax, weigh
 from ...arrays.tree import matrix
 from . import mha
+from .mha import after
+
+__all__ = ["after", "forward", "params"]
 
 
 def params(cfg):

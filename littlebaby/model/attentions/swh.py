@@ -11,6 +11,9 @@ Fedus et al. 2021, arXiv:2101.03961, for heads; Bengio et al. 2013, arXiv:1308.3
 from ...arrays import linear, softmax, weigh
 from ...arrays.backend import xp
 from . import mha, moh
+from .mha import after
+
+__all__ = ["after", "forward", "params"]
 
 
 def params(cfg):
