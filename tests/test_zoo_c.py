@@ -419,7 +419,8 @@ SHAPE = ("c_attention", "c_network", "c_norm", "c_position", "c_bias", "c_activa
 
 @pytest.mark.parametrize("tiny, large", [
     ("tiny-nanogpt", "nanogpt"), ("tiny-gpt2", "gpt2"), ("tiny-smollm2", "smollm2-135m"), ("tiny-kodalite", "kodalite-1.3b"),
-    ("tiny-babykilat", "babykilat"), ("tiny-nano-kimi-k2", "nano-kimi-k2")])
+    ("tiny-babykilat", "babykilat"), ("tiny-nano-kimi-k2", "nano-kimi-k2"),
+    ("tiny-nanokimi", "nanokimi")])
 def test_a_tiny_preset_is_its_large_one_made_small(tiny, large, tmp_path):
     """The same parts and the same ratio of query to key heads; five steps of it learn"""
     small, whole = Config(**preset(tiny)), Config(**preset(large))
