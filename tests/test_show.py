@@ -11,7 +11,7 @@ from littlebaby.model import gpt
 from littlebaby.runs import records
 from littlebaby.runs.records import Config, Evaluation, Input, Report, preset
 from littlebaby.show import catalog, charts, preflight, words
-from littlebaby.show.card import card, course
+from littlebaby.show.card import card, course, judged
 
 GUID = "0b2f8a52-7b0c-4f7e-9d3c-5a1f6f2f7c11"
 
@@ -183,6 +183,12 @@ def test_a_card_of_a_run_that_has_not_begun_and_one_that_failed_early():
     assert "mha + mlp, 4 layers of 128" in card(empty) and "configs/a.json" in card(empty)
     begun = dict(empty, report=report([row(1, valid_loss=None)]).model_dump(mode="json"))
     assert "tale.txt" in card(begun) and re.search(r"step +train +valid +sample\n +1 +4\.000 +-", card(begun))
+
+
+def test_a_card_judges_what_a_baby_writes():
+    marks = dict(words=0.999, sentences=0.471, stories=0.0)
+    assert judged(**marks) == ("of what it writes 99.9% of the words, 47% of the sentences where they stand, "
+                               "0% of the stories from beginning to end")
 
 
 def test_the_course_shows_first_and_last():

@@ -62,7 +62,15 @@ def results(report, figures):
     if figures["longest_overlap"] is not None:
         share = f"; of its stretches of 50, {figures['overlap_share']:.0%} do" if figures["overlap_share"] is not None else ""
         lines.append(("by heart", f"{figures['longest_overlap']:,} characters in one piece stand word for word in its text{share}"))
+    if marks := report["marks"]:
+        lines.append(("right", judged(**marks)))
     return lines
+
+
+def judged(words, sentences, stories):
+    """How much of a completion the nursery could have written"""
+    return (f"of what it writes {words:.1%} of the words, {sentences:.0%} of the sentences where they stand, "
+            f"{stories:.0%} of the stories from beginning to end")
 
 
 def shares(load):

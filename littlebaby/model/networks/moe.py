@@ -142,7 +142,7 @@ def balance(s, chosen, shape, ctx):
 
 def choices(chosen, c, cfg):
     """f: how many choices fell on each expert, as a share of the tokens that count; of all choices where `c_aux` is topk"""
-    asked = (chosen[..., None] == xp.arange(cfg.n_experts)).sum(2)                   # (B, T, k) -> (B, T, E)
+    asked = (chosen[..., None] == xp.arange(cfg.n_experts)).astype(c.dtype).sum(2)   # (B, T, k) -> (B, T, E)
     f = (c * asked).sum(1, keepdims=True) / xp.maximum(c.sum(1, keepdims=True), TINY)
     return f / cfg.n_active if cfg.c_aux == "topk" else f
 
