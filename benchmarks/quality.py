@@ -1,4 +1,4 @@
-"""How well babies learn, and how fast tokenizers are: `python benchmarks/quality.py [nursery shakespeare tokenizers sophocles]`.
+"""How well babies learn, and how fast tokenizers are: `python benchmarks/quality.py [nursery grown shakespeare tokenizers sophocles]`.
 
 Trainings are the product's own, `littlebaby.train`, and stay in the workspace as any run does: `littlebaby info last` shows it.
 """
@@ -31,16 +31,21 @@ def progress(report):
     return f"{report.figures.parameters.total:,} | {report.evaluations[-1].step:,} | {report.figures.seconds:.0f}"
 
 
-def nursery(chosen):
-    """The default run of every seed"""
+def nursery(chosen, *what):
+    """The default run of every seed; `what` else to learn, and with which preset"""
     yield ("seed | parameters | steps | s in steps | s in all | validation loss | floor | ratio | known words | right sentences | "
            "right stories | longest overlap, characters | cores used by others")
     for seed in chosen.seeds:
-        report, seconds, load = trained(chosen, seed=seed)
+        report, seconds, load = trained(chosen, *what, seed=seed)
         marks = [f"{share:.1%}" for _, share in report.marks] if report.marks else ["no story ended"] * 3
         loss, floor = report.best_valid_loss, report.nursery_floor
         yield (f"{seed} | {progress(report)} | {seconds:.0f} | {loss:.4f} | {floor:.4f} | **{loss / floor:.3f}** | "
                f"{' | '.join(marks)} | {report.figures.longest_overlap} | {load}")
+
+
+def grown(chosen):
+    """The nursery's bigger sibling on ten times its text"""
+    yield from nursery(chosen, lb.nursery("3MB", seed=1), "nursery-grown")
 
 
 def shakespeare(chosen):
@@ -86,14 +91,14 @@ def sophocles(chosen):
                f"{report.evaluations[-1].bits_per_character:.3f} | {load}")
 
 
-BENCHMARKS = dict(nursery=nursery, shakespeare=shakespeare, tokenizers=tokenizers, sophocles=sophocles)
+BENCHMARKS = dict(nursery=nursery, grown=grown, shakespeare=shakespeare, tokenizers=tokenizers, sophocles=sophocles)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", default=list(BENCHMARKS), metavar="NAME", help=f"of {', '.join(BENCHMARKS)}")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="where tinyshakespeare.txt and sophocles.txt lie")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of nursery and shakespeare; default 0 1 2")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of nursery, grown and shakespeare; default 0 1 2")
     parser.add_argument("--steps", type=int, default=0, help="to try this file: so few steps; not for the page")
     chosen = turns.publishing(parser)
     for name in chosen.names:
