@@ -144,7 +144,7 @@ def describe(source):
 
 
 UNBORN = 15.0      # nats below the least likely old symbol: no old loss changes in float32, and a few hundred steps lift it
-SMALL = 2**24       # weights below which one thread multiplies a single row faster than several that must meet after every product
+SMALL = 2**22       # weights below which one thread multiplies a single row faster than several that must meet after every product
 
 
 def grown(old, cfg, tokenizer):

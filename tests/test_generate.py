@@ -6,6 +6,9 @@ from littlebaby.errors import BadInput
 from littlebaby.learning.baby import Baby
 from littlebaby.learning.generate import generate, longest_start, until
 from littlebaby.learning.sampling import Sampling
+from littlebaby.model import gpt
+from littlebaby.model.context import Context
+from littlebaby.model.decoder import decoder
 from littlebaby.runs.records import PRICED, Config, allowed
 
 
@@ -79,3 +82,23 @@ def test_what_may_become_a_stop_string_is_held_back():
 def test_bad_ids_are_told(ids, sentence):
     with pytest.raises(BadInput, match=sentence):
         baby().logits(ids)
+
+
+@pytest.mark.parametrize("attention", ["mha", "gqa"])
+@pytest.mark.parametrize("position", allowed("c_position"))
+@pytest.mark.parametrize("more", [dict(c_sequence="post"), dict(c_network="swi", c_norm="rmsnorm", c_bias="none"),
+                                  dict(c_bias="all", b_tied=True), dict(rope_layout="half", c_activation="relu2")],
+                         ids=lambda more: "-".join(map(str, more.values())))
+def test_the_lean_decoder_equals_the_model(attention, position, more):
+    """Seven tokens read at once, then one at a time, with either in turn on the same cache"""
+    b, ids, cache = baby(c_attention=attention, c_position=position, **more), np.random.default_rng(1).integers(0, 17, (1, 12)), {}
+    whole = gpt.forward(b.p, ids, Context(b.config))[0][0]       # (T, V)
+    gpt.forward(b.p, ids[:, :5], Context(b.config, cache=cache))
+    one = decoder(b.p, b.config)
+    for t in range(5, 12):
+        step = one(ids[0, t], t, cache) if t % 3 else gpt.forward(b.p, ids[:, t:t + 1], Context(b.config, start=t, cache=cache))[0][0, 0]
+        assert np.abs(step - whole[t]).max() < 1e-10
+    small = baby(c_attention=attention, c_position=position, d_type="fp32", **more)
+    cache = {}
+    gpt.forward(small.p, ids[:, :1], Context(small.config, cache=cache))
+    assert decoder(small.p, small.config)(ids[0, 1], 1, cache).dtype == np.float32

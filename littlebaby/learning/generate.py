@@ -3,25 +3,27 @@
 The window rule: when `n_ctx` tokens are in view and one more is wanted, the view shrinks to its newest half and grows again. It is the
 same with and without a cache, so the two write the same text, always; and the cache is refilled once in n_ctx / 2 tokens.
 """
-from ..arrays.backend import to_numpy, xp
+from ..arrays.backend import on_cpu, to_numpy, xp
 from ..model import gpt
 from ..model.context import Context
+from ..model.decoder import decoder
 from .sampling import draw, probabilities
 
 
 def generate(p, cfg, ids, max_tokens, sampling, rng, cached=True):
     """Yield up to max_tokens columns of new ids (B,) after ids (B, T); equal prompts in the B rows give B samples"""
     first, cache, seen = max(0, ids.shape[1] - cfg.n_ctx), {}, 0
+    one = decoder(p, cfg) if on_cpu() and len(ids) == 1 else None
     for _ in range(max_tokens):
         if ids.shape[1] - first > cfg.n_ctx:                     # the window is full: go on with its newer half
             first, cache, seen = ids.shape[1] - max(1, cfg.n_ctx // 2), {}, 0
-        if cached:
-            new, ctx = ids[:, first + seen:], Context(cfg, start=seen, cache=cache)
+        if cached and seen and one:                              # a single row: the lean twin of what stands below
+            last = one(ids[0, -1], seen, cache)[None]            # (1, V)
         else:
-            new, ctx = ids[:, first:], Context(cfg)
-        logits, _ = gpt.forward(p, xp.asarray(new), ctx)         # (B, T, V)
+            ctx = Context(cfg, start=seen, cache=cache) if cached else Context(cfg)
+            last = gpt.forward(p, xp.asarray(ids[:, first + ctx.start:]), ctx)[0][:, -1]         # (B, T, V) -> (B, V)
         seen = ids.shape[1] - first
-        chosen = draw(probabilities(to_numpy(logits[:, -1]), ids, sampling), rng)
+        chosen = draw(probabilities(to_numpy(last), ids, sampling), rng)
         ids = append(ids, chosen)
         yield chosen
 
