@@ -79,7 +79,7 @@ Chosen = Annotated[Settings, flat]  # type: ignore[valid-type]  # made from the 
 Everywhere = Annotated[Common, flat]
 Others = Annotated[str, Parameter(show=False)]        # names that are no option's: older names of settings, and mistakes
 Text = Annotated[str, Parameter(allow_leading_hyphen=True)]
-OPTIONS = ("input", "preset", "config", "resume", "encoding", "quiet", "path", "json")
+OPTIONS = ("input", "chat", "preset", "config", "resume", "encoding", "quiet", "path", "json")
 
 app = App(name="littlebaby", help=WELCOME.splitlines()[0], version=records.VERSION, help_formatter=show, help_format="plaintext",
           suppress_keyboard_interrupt=False,
@@ -128,17 +128,18 @@ def train(input: str | None = None, *, preset: str | None = None, config: str | 
 
 
 @app.command
-def finetune(guid: str, *, input: str | None = None, encoding: str = "utf-8", quiet: bool = False, settings: Chosen = Settings(),
-             common: Everywhere = Common(), **others: Others):
-    """Go on training a run's baby on another text, under a new name; the old one stays.
+def finetune(guid: str, *, input: str | None = None, chat: str | None = None, encoding: str = "utf-8", quiet: bool = False,
+             settings: Chosen = Settings(), common: Everywhere = Common(), **others: Others):
+    """Go on training a run's baby on another text or on conversations, under a new name; the old one stays.
 
     Args:
         guid: The run: its GUID, the first 4 or more characters of it, or last.
         input: A text file, or the name of one in inputs/.
+        chat: A JSONL file of conversations in place of a text; only what the assistant says is learned.
         encoding: How the text's bytes are to be read.
         quiet: No progress and no samples on the way.
     """
-    return trained(plans.finetune(guid, input, common.path, encoding, not quiet, **chosen(settings, others)), common)
+    return trained(plans.finetune(guid, input, common.path, encoding, not quiet, chat=chat, **chosen(settings, others)), common)
 
 
 def trained(run, common):

@@ -156,6 +156,8 @@ class Config(BaseModel):
     c_shuffle: Literal["none", "documents", "windows"] = data(
         "none", "What is shuffled before the split: nothing, documents, or stretches of 10 n_ctx.")
     r_split: float = data(0.9, "Share of the text that is trained on; the rest validates.", 0.01, 1)
+    c_template: Literal["kodalite", "chatml", "plain"] = data(
+        "kodalite", "How a conversation is spelled: marks such as <|user|>, ChatML's, or plain names, for small vocabularies.")
     stride: int = data(0, "From one window to the next; 0 means n_ctx, 1 shows each token n_ctx times.", 0, 2**20, "tokens")
 
     # device
