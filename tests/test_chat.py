@@ -1,14 +1,18 @@
 """Conversations: how they are spelled, whose words are learned, and what comes of a finetune on them."""
+import io
 import json
 
 import numpy as np
 import pytest
 
 import littlebaby as lb
+from littlebaby import cli
 from littlebaby.arrays import tree
 from littlebaby.errors import BadInput
 from littlebaby.learning.baby import Baby
+from littlebaby.learning.conversation import Conversation
 from littlebaby.learning.dialogue import Dialogues, divide, filled, rows
+from littlebaby.learning.sampling import Sampling
 from littlebaby.model import gpt
 from littlebaby.model.context import Context
 from littlebaby.runs.records import Config, allowed
@@ -244,3 +248,107 @@ def test_wrong_use_of_finetune(home, base):
     with pytest.raises(BadInput, match="symbols of talks.jsonl are new .*'<'.*lora_rank"):
         lb.finetune(base.guid, chat=home / "talks.jsonl", path=home, lora_rank=4)
     assert Workspace(home).resolve(base.guid) == base.guid
+
+
+# talking
+
+@pytest.fixture(scope="module")
+def talker(home, tuned):
+    return lb.load(tuned.guid, home)
+
+
+def test_it_answers(home, tuned):
+    talk = lb.chat(tuned.guid, path=home, temperature=0, seed=1)
+    assert [talk(f"What is the {animal}?") for animal in COLOURS] == [f"The {animal} is {colour}." for animal, colour in COLOURS.items()]
+    assert talk.messages[:2] == ASKED[0] and len(talk.messages) == 8
+    assert "".join(talk.stream("What is the owl?")) == "The owl is green."
+
+
+def test_the_oldest_exchanges_leave_the_view_whole(home, talker):
+    """80 symbols in view, 30 of them kept for the answer: an exchange and the next question have more than 50"""
+    talk = Conversation(talker, "kodalite", Sampling(0), 30, 1)
+    for animal, gone in zip(("cat", "dog", "fox"), (0, 2, 4)):
+        assert talk(f"What is the {animal}?") == f"The {animal} is {COLOURS[animal]}." and talk.forgotten == gone
+    assert len(talk.messages) == 6 and talker.decode(talk.view()).startswith("<|user|>\nWhat is the fox?\n")
+    talk = Conversation(talker, "kodalite", Sampling(0), 30, 1, system="B")
+    talk("What is the cat?"), talk("What is the dog?")
+    talk.messages.append(USER("x"))
+    assert talker.decode(talk.view()) == "<|system|>\nB\n<|user|>\nx\n<|assistant|>\n" and talk.forgotten == 4
+    talk.messages.append(USER("y" * 200))                                   # nothing to leave out: the model sees its newest part
+    assert len(talk.view()) > 200
+    talk.reset()
+    assert talk.messages == [SYSTEM("B")] and talk.forgotten == 0
+
+
+class Parrot:
+    """Stands for a model that says these bytes, whatever it is asked"""
+
+    def __init__(self, monkeypatch, text):
+        from littlebaby.learning import conversation
+        from littlebaby.text.bpe import BPE
+        self.tokenizer, self.config, self.p = BPE.train("x" * 300, 257), Config(n_ctx=200), None
+        said = [np.array([i]) for i in self.tokenizer.encode(text)]
+        monkeypatch.setattr(conversation, "generate", lambda p, cfg, ids, n, sampling, rng: iter(said[:n]))
+
+
+def test_streaming_holds_back_marks_and_half_characters(monkeypatch):
+    """A byte at a time: no piece holds half a character, nothing of a mark shows, what only looked like one does"""
+    talk = Conversation(Parrot(monkeypatch, "ά <|e… 😀\n<|end|> never"), "kodalite", Sampling(), 100, 0)
+    pieces = list(talk.stream("?"))
+    assert "".join(pieces) == "ά <|e… 😀" and pieces == ["ά", " ", "<|e…", " ", "😀", ""] and talk.messages[-1] == BABY("ά <|e… 😀")
+    talk = Conversation(Parrot(monkeypatch, "One.<|endoftext|> Two."), "chatml", Sampling(), 100, 0)
+    assert talk("?") == "One."                                              # a special symbol ends an answer as well
+    talk = Conversation(Parrot(monkeypatch, "It is late."), "plain", Sampling(), 100, 0)
+    for piece in talk.stream("?"):
+        if piece == "s":
+            break
+    assert talk.messages == [USER("?"), BABY("It is")]                      # who stops listening keeps what was heard
+
+
+def test_what_is_saved_can_be_learned_from(home, tuned):
+    talk = lb.chat(tuned.guid, path=home, temperature=0, seed=1, system="Hi")
+    talk("What is the cat?")
+    path, second = talk.save(), talk.save()
+    assert path != second and path.parent == home / "outputs"
+    assert conversations(path.read_text()) == [[SYSTEM("Hi"), USER("What is the cat?"), BABY(talk.messages[-1]["content"])]]
+    kept = json.loads(path.read_text())
+    assert kept["seed"] == 1 and kept["template"] == "kodalite" and kept["settings"]["temperature"] == 0 and kept["guid"] == tuned.guid
+    assert path in [file.path for file in Workspace(home).files(tuned.guid)]
+    with pytest.raises(BadInput, match="belongs to no workspace"):
+        Conversation(talk.baby, "plain", Sampling(), 9, 0).save()
+
+
+def test_chat_from_a_shell(home, tuned, monkeypatch, capsys):
+    """Lines from a pipe: answers on stdout, all else on stderr"""
+    said = "What is the cat?\n/temp 0\n\n/temp warm\n/rest\n/save\n/reset\nWhat is the dog?\n/quit\nnever read\n"
+    monkeypatch.setattr("sys.stdin", io.StringIO(said))
+    assert cli.main(["chat", tuned.guid, "--path", str(home), "--temperature", "0"]) == 0
+    out = capsys.readouterr()
+    assert out.out == "The cat is red.\nThe dog is blue.\n"
+    lines = out.err.splitlines()
+    assert lines[0] == "temperature 0.0" and "'warm' is no temperature" in lines[1] and "did you mean /reset?" in lines[2]
+    assert lines[3].startswith("saved as ") and lines[4] == "forgotten" and len(lines) == 5
+
+    monkeypatch.setattr("sys.stdin", io.StringIO("What is the owl? ß"))
+    assert cli.main(["chat", tuned.guid, "--path", str(home), "--json", "--temperature", "0", "--system", "S"]) == 0
+    out = capsys.readouterr()
+    assert [each["role"] for each in json.loads(out.out)["messages"]] == ["system", "user", "assistant"] and "'ß' read as" in out.err
+
+
+def test_an_interrupted_answer_is_kept(home, talker, monkeypatch, capsys):
+    def three(p, cfg, ids, n, sampling, rng):
+        yield from talker.encode("The")[:, None]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("littlebaby.learning.conversation.generate", three)
+    talk = Conversation(talker, "kodalite", Sampling(), 9, 0)
+    cli.answered(talk, "What is the cat?", False)
+    out = capsys.readouterr()
+    assert out.out == "The\n" and out.err == " ...\n" and talk.messages[-1] == BABY("The")
+
+
+@pytest.mark.parametrize("settings, sentence", [(dict(template="chatlm"), "did you mean chatml"), (dict(max_tokens=0), "max_tokens is 0"),
+                                                (dict(temperature=-1), "temperature is -1")])
+def test_wrong_use_of_chat(home, tuned, settings, sentence):
+    with pytest.raises(BadInput, match=sentence):
+        lb.chat(tuned.guid, path=home, **settings)

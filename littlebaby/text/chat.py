@@ -97,8 +97,8 @@ def conversations(text):
 
     BadInput names the line that is none of these, and a file that has no answer at all.
     """
-    found: list = []
-    loose: list = []
+    found = []
+    loose = []
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             row = parsed(line, number)
