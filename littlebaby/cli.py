@@ -18,7 +18,7 @@ from cyclopts import App, CycloptsError, Group, Parameter
 from . import plans
 from .errors import BadInput, RunFailed, nearest
 from .runs import disk, records
-from .show.words import columns, size
+from .show.words import columns, page, size
 
 WELCOME = """littlebaby: a whole GPT, forward and backward, written by hand.
 
@@ -281,6 +281,33 @@ def answered(talk, line, silent):
 
 def strangers(replaced):
     return "unknown to this baby: " + ", ".join(f"{old!r} read as {new!r}" if new else f"{old!r} left out" for old, new in replaced.items())
+
+
+@app.command
+def evaluate(guid: str = "last", *, input: str | None = None, task: str | None = None, limit: int = 0, overlap: float | None = None,
+             encoding: str = "utf-8", quiet: bool = False, common: Everywhere = Common()):
+    """How well a run's baby foresees a text, and how often it takes the right answer.
+
+    Args:
+        guid: The run: its GUID, the first 4 or more characters of it, or last.
+        input: A text file, or the name of one in inputs/.
+        task: A JSONL file of questions, or one that the package datasets brings: arc_challenge, arc_easy, boolq, hellaswag, lambada,
+            openbookqa, piqa, winogrande.
+        limit: Only that many questions; 0 for all.
+        overlap: Share of a window that is only read [the run's r_overlap].
+        encoding: How the bytes are to be read.
+        quiet: No progress.
+    """
+    found = plans.evaluate(guid, input, task, common.path, encoding, limit, overlap, not quiet)
+    return Answer({name: part and asdict(part) for name, part in found.items()}, "\n\n".join(
+        page([(key.replace("_", " "), figure(value)) for key, value in asdict(part).items()]) for part in found.values() if part))
+
+
+def figure(value):
+    """A number of an evaluation, or an accuracy with its standard error, in words"""
+    if isinstance(value, dict):
+        return f"{value['accuracy']:.4f} ± {value['error']:.4f}"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
 
 
 @app.command

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from tqdm.auto import tqdm
 
 from . import text as texts
 from .arrays import backend, tree
@@ -24,12 +25,14 @@ from .learning.conversation import Conversation
 from .learning.data import Batches, split, windows
 from .learning.dialogue import Dialogues, divide, filled, rows
 from .learning.generate import generate, until
+from .learning.measure import foresight, score
 from .learning.parallel import how_many
 from .learning.sampling import Sampling
 from .learning.speculate import speculate
 from .learning.train import Done, Evaluation, Step, begin
 from .learning.train import train as events
 from .runs import disk, records
+from .runs.fetch import HUB, questions
 from .runs.fetch import fetch as download
 from .runs.store import Workspace
 from .show import charts
@@ -38,6 +41,7 @@ from .show.preflight import preflight as predict
 from .show.progress import Watcher
 from .text import chat as talk
 from .text import nursery as grammar
+from .text import tasks
 from .text.overlap import longest, recited
 
 
@@ -510,6 +514,40 @@ def chat(guid="last", system="", template=None, max_tokens=200, temperature=0.8,
     keep = lambda record: workspace.save_chat(records.Chat(guid=name, **record))
     seed = secrets.randbelow(2 ** 31) if seed is None else seed
     return Conversation(baby, template or baby.config.c_template, sampling, max_tokens, seed, system, keep)
+
+
+def evaluate(guid="last", input=None, task=None, path=None, encoding="utf-8", limit=0, overlap=None, progress=True):
+    """What a run's baby foresees of a text, and how it answers a task: dict(text=Foresight, choices=Choices, cloze=Cloze), None for what
+    was not asked.
+
+    task: a JSONL file of questions (`text.tasks` says of which kinds), or the name of one of the eight that `datasets` can bring
+    limit: only the first questions, 0 for all      overlap: the share of a window that is only read; None is the run's r_overlap
+    """
+    if input is None and task is None:
+        raise BadInput("an evaluation needs a text, --input FILE, or questions, --task FILE.jsonl, or both")
+    if limit < 0 or overlap is not None and not 0 <= overlap <= 0.95:
+        raise BadInput(f"limit is {limit} and overlap {overlap}; allowed are limit 0 (all) or more, and overlap from 0 to 0.95")
+    workspace = Workspace(path)
+    items, source = asked(workspace, task, encoding, limit), input and workspace.read_text(input, encoding)
+    baby = load(guid, path)
+    watch = lambda parts: tqdm(parts, delay=2, file=sys.stderr, disable=not progress, dynamic_ncols=True)
+    with backend.blas_threads(1 if backend.on_cpu() and how_many(baby.config) > 1 else None):
+        text = foresight(baby, source.text, overlap, watch) if source else None
+    with backend.blas_threads(1 if backend.on_cpu() and baby.flat.size < SMALL else None):
+        choices, cloze = score(baby, items, watch) if items else (None, None)
+    return dict(text=text, choices=choices, cloze=cloze)
+
+
+def asked(workspace, task, encoding, limit):
+    """The items of a task, a file's or one that datasets brings"""
+    if task is None:
+        return []
+    try:
+        if str(task) in HUB:
+            return tasks.of(enumerate(questions(str(task))[:limit or None], 1))
+        return tasks.read(workspace.read_text(task, encoding).text)[:limit or None]
+    except BadInput as error:
+        raise BadInput(f"{task}: {error}") from None
 
 
 def info(guid="last", path=None):

@@ -99,6 +99,26 @@ def test_inference(home, run):
     assert len(files) >= 7 and all(json.loads((home / "outputs" / f).read_text())["guid"] == run.guid for f in files)
 
 
+def test_a_draft_changes_nothing_but_the_time(home, run):
+    draft = lb.train("tale", path=home, **{**TINY, "n_emb": 16, "n_steps": 10, "n_completion": 0})
+    alone, helped = (lb.inference(run.guid, "Ada", 100, temperature=0, seed=1, path=home, draft=d) for d in (None, draft.guid))
+    assert helped.text == alone.text and helped.tokens == 100
+    assert len(lb.inference(run.guid, "Ada", 33, seed=1, path=home, draft=draft.guid).text) == 33
+    with pytest.raises(lb.BadInput, match="only a single one can be streamed or guessed"):
+        lb.inference(run.guid, samples=2, draft=draft.guid, path=home)
+    other = lb.train("greek", path=home, **{**TINY, "n_steps": 1, "n_completion": 0})
+    with pytest.raises(lb.BadInput, match="has another tokenizer than"):
+        lb.inference(run.guid, draft=other.guid, path=home)
+
+
+def test_finetune_goes_half_as_long(home, run):
+    """In steps where the base was told steps, in epochs where it was told epochs"""
+    by_epochs = lb.train("tale", path=home, **{**TINY, "n_steps": 0, "n_epochs": 4, "n_ctx": 96, "batch_size": 64, "n_completion": 0})
+    assert by_epochs.report.evaluations[-1].step == 11
+    assert lb.finetune(by_epochs.guid, "tale", path=home, progress=False).report.evaluations[-1].step == 6
+    assert lb.finetune(run.guid, "tale", path=home, progress=False).report.evaluations[-1].step == 15
+
+
 def test_unknown_characters_are_told_and_handled(home, run):
     written = lb.inference(run.guid, path=home, prompt="Zoë’s β", max_tokens=5, seed=1)
     assert written.replaced["ë"] == "e" and written.prompt == "Zoë’s β"

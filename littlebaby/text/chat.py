@@ -11,12 +11,12 @@ and to stop, not to ask.
 Every piece is tokenized alone, in learning and in speaking, so no symbol reaches over a mark. Deviation: KodaLite ends a conversation
 with <|end|>, we end every answer with it.
 """
-import json
 from typing import NamedTuple
 
 import numpy as np
 
 from littlebaby.errors import BadInput, nearest
+from littlebaby.text.symbols import rows
 
 ROLES = ("system", "user", "assistant")
 CALLED = dict(human="user", prompter="user", instruction="user", gpt="assistant", bot="assistant", model="assistant")     # by others
@@ -99,28 +99,16 @@ def conversations(text):
     """
     found = []
     loose = []
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            row = parsed(line, number)
-            if "message_id" in row and "text" in row:
-                loose.append((number, row))
-            else:
-                found += of_row(row, number)
+    for number, row in rows(text):
+        if "message_id" in row and "text" in row:
+            loose.append((number, row))
+        else:
+            found += of_row(row, number)
     found += paths(planted(loose))
     found = [messages for messages in map(up_to_the_last_answer, found) if messages]
     if not found:
         raise BadInput("the file has no conversation in which an assistant answers")
     return found
-
-
-def parsed(line, number):
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:                # nested a thousand deep is no conversation either
-        raise BadInput(f"line {number} is no JSON ({str(error)[:80]}); a conversation file has one object a line") from None
-    if not isinstance(row, dict):
-        raise BadInput(f"line {number} holds {type(row).__name__} where an object belongs: {{\"messages\": [...]}}")
-    return row
 
 
 def of_row(row, number):
