@@ -114,7 +114,7 @@ def test_a_draft_changes_nothing_but_the_time(home, run):
 def test_finetune_goes_half_as_long(home, run):
     """In steps where the base was told steps, in epochs where it was told epochs"""
     by_epochs = lb.train("tale", path=home, **{**TINY, "n_steps": 0, "n_epochs": 4, "n_ctx": 96, "batch_size": 64, "n_completion": 0})
-    assert by_epochs.report.evaluations[-1].step == 11
+    assert by_epochs.report.evaluations[-1].step == 12
     assert lb.finetune(by_epochs.guid, "tale", path=home, progress=False).report.evaluations[-1].step == 6
     assert lb.finetune(run.guid, "tale", path=home, progress=False).report.evaluations[-1].step == 15
 
