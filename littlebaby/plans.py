@@ -9,7 +9,7 @@ import sys
 import threading
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from math import log
+from math import isfinite, log
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -303,7 +303,7 @@ def finish(workspace, name, baby, state, report, reason, steps, source, lesson):
     report = report.model_copy(update=dict(
         marks=right and records.Marks(**right._asdict()), ended=records.now(), environment=environment(cfg),
         stop_reason=reason, best_step=state.best_step,
-        best_valid_loss=state.best_loss if state.best_step else None, figures=figures(baby, state, report, completion, source)))
+        best_valid_loss=state.best_loss if isfinite(state.best_loss) else None, figures=figures(baby, state, report, completion, source)))
     workspace.save_report(name, report)
     workspace.save_chart(name, charts.chart(report, steps))
     baby.flat[...] = last

@@ -111,6 +111,15 @@ def test_a_draft_changes_nothing_but_the_time(home, run):
         lb.inference(run.guid, draft=other.guid, path=home)
 
 
+def test_without_validation_the_newest_weights_are_kept(home, run):
+    whole = lb.train("tale", path=home, **{**TINY, "r_split": 1.0})
+    assert whole.report.best_valid_loss is None and whole.report.best_step == 30 and whole.report.evaluations[-1].valid_loss is None
+    seen = iter(range(100))
+    half = lb.train("tale", path=home, stop=lambda: next(seen) == 14, **{**TINY, "r_split": 1.0})
+    again = lb.train(resume=half.guid, path=home, progress=False)
+    assert np.array_equal(lb.load(again.guid, home).flat, lb.load(whole.guid, home).flat)
+
+
 def test_finetune_goes_half_as_long(home, run):
     """In steps where the base was told steps, in epochs where it was told epochs"""
     by_epochs = lb.train("tale", path=home, **{**TINY, "n_steps": 0, "n_epochs": 4, "n_ctx": 96, "batch_size": 64, "n_completion": 0})
