@@ -9,30 +9,39 @@ import sys
 import threading
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from math import log
+from math import isfinite, log
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
+from tqdm.auto import tqdm
 
 from . import text as texts
 from .arrays import backend, tree
 from .errors import BadInput, RunFailed
 from .learning import lora
 from .learning.baby import Baby
+from .learning.conversation import Conversation
 from .learning.data import Batches, split, windows
+from .learning.dialogue import Dialogues, divide, filled, rows
 from .learning.generate import generate, until
+from .learning.measure import foresight, score
 from .learning.parallel import how_many
 from .learning.sampling import Sampling
+from .learning.speculate import speculate
 from .learning.train import Done, Evaluation, Step, begin
 from .learning.train import train as events
 from .runs import disk, records
+from .runs.fetch import HUB, questions
 from .runs.fetch import fetch as download
 from .runs.store import Workspace
 from .show import charts
 from .show.laws import verdicts
 from .show.preflight import preflight as predict
 from .show.progress import Watcher
+from .text import chat as talk
 from .text import nursery as grammar
+from .text import tasks
 from .text.overlap import longest, recited
 
 
@@ -66,7 +75,7 @@ def train(input=None, preset=None, config=None, path=None, resume=None, encoding
     cfg = configured(preset, config, settings)
     if cfg.lora_rank:
         raise BadInput(f"lora_rank is {cfg.lora_rank}: adapters sit on a trained model, so they are for finetune; train takes lora_rank 0")
-    source = workspace.read_text(input or "nursery", encoding)
+    source = material(workspace, input or "nursery", encoding)
     device(cfg)
     tokenizer = tokenizer_for(cfg, source.text)
     baby = Baby(cfg, seed=cfg.seed, tokenizer=tokenizer)
@@ -75,8 +84,11 @@ def train(input=None, preset=None, config=None, path=None, resume=None, encoding
     return learn(workspace, name, baby, source, report, dict(input=str(input or "nursery"), encoding=encoding), progress, stop)
 
 
-def finetune(guid, input=None, path=None, encoding="utf-8", progress=True, stop=None, **settings):
-    """Go on training a run's baby on another text, under a new name GUID_finetuned; the old run stays as it is.
+def finetune(guid, input=None, path=None, encoding="utf-8", progress=True, stop=None, chat=None, **settings):
+    """Go on training a run's baby on another text, or on conversations, under a new name GUID_finetuned; the old run stays as it is.
+
+    chat: a JSONL file of conversations (`text.chat.conversations` says of which kinds); c_template says how they are spelled, and
+    only what the assistant says is learned. r_split, c_shuffle and n_epochs then count conversations.
 
     Characters that the baby does not know yet are appended: no learned row moves. The learning rate starts at a fifth of the
     base's and half as many steps are made, unless r_learn, n_steps or n_epochs say otherwise.
@@ -87,13 +99,18 @@ def finetune(guid, input=None, path=None, encoding="utf-8", progress=True, stop=
     workspace = Workspace(path)
     base = workspace.resolve(guid)
     old = load(base, path)
-    if input is None:
-        raise BadInput("a finetune needs a text: --input FILE or the name of one in inputs/")
-    source = workspace.read_text(input, encoding)
-    tokenizer, new = old.tokenizer.extend(source.text)
+    if (input is None) == (chat is None):
+        raise BadInput("a finetune needs a text, --input FILE or the name of one in inputs/, or conversations, --chat FILE.jsonl; one of "
+                       "the two")
     settings = records.renamed(settings)
-    half = dict(n_steps=max(1, old.config.n_steps // 2)) if "n_epochs" not in settings else dict(n_steps=0)
-    cfg = old.config.replace(**{"lora_rank": 0, "lora_alpha": 0.0, **half, **settings, "n_vocab": tokenizer.size})
+    if "n_epochs" in settings or not old.config.n_steps:
+        half = dict(n_steps=0, n_epochs=max(1, old.config.n_epochs // 2))
+    else:
+        half = dict(n_steps=max(1, old.config.n_steps // 2))
+    cfg = old.config.replace(**{"lora_rank": 0, "lora_alpha": 0.0, **half, **settings})
+    source = material(workspace, input or chat, encoding, chat and cfg.c_template)
+    tokenizer, new = old.tokenizer.extend(source.text)
+    cfg = cfg.replace(n_vocab=tokenizer.size)
     if "r_learn" not in settings and not cfg.lora_rank:
         cfg = cfg.replace(r_learn=old.config.r_learn / 5)
     if cfg.lora_rank and new:
@@ -109,7 +126,7 @@ def finetune(guid, input=None, path=None, encoding="utf-8", progress=True, stop=
                             base_evaluations=before.evaluations)
     if new and progress:
         say(f"{len(new)} new symbols appended: {' '.join(map(repr, new[:20]))}{' ...' if len(new) > 20 else ''}")
-    return learn(workspace, name, baby, source, report, dict(input=str(input), encoding=encoding), progress, stop)
+    return learn(workspace, name, baby, source, report, dict(input=str(input or chat), encoding=encoding, chat=bool(chat)), progress, stop)
 
 
 def configured(preset=None, config=None, settings=()):
@@ -139,6 +156,28 @@ def tokenizer_for(cfg, text):
     return texts.from_json(disk.read_json(Path(cfg.c_tokenizer)))
 
 
+class Source(NamedTuple):
+    """A file to learn from; of conversations `text` is what they spell"""
+    name: str
+    text: str
+    bytes: int
+    sha256: str
+    conversations: Any = None
+
+
+def material(workspace, where, encoding, template=""):
+    """What a file holds: prose, or with the name of a template the conversations of a JSONL file"""
+    source = Source(*workspace.read_text(where, encoding))
+    if not template:
+        return source
+    try:
+        found = talk.conversations(source.text)
+    except BadInput as error:
+        raise BadInput(f"{source.name}: {error}") from None
+    form = talk.template(template)
+    return source._replace(text="\n".join(talk.spelled(talk.pieces(messages, form)) for messages in found), conversations=found)
+
+
 def describe(source):
     return records.Input(name=source.name, bytes=source.bytes, characters=len(source.text), sha256=source.sha256)
 
@@ -162,34 +201,66 @@ def grown(old, cfg, tokenizer):
     return baby
 
 
+class Lesson(NamedTuple):
+    """What a run learns from, how it is measured, and what it goes on from when it shows what it can"""
+    batches: Any
+    valid: Any             # windows for `evaluate`
+    trained: int           # tokens
+    held_out: int
+    length: float          # characters per token that counts
+    floor: float | None    # nats per token
+    start: Any             # ids (t)
+    prompt: str = ""
+    stops: tuple = ()
+
+
+def prose(source, cfg, tokenizer):
+    """The lesson of a text: every token counts"""
+    begins = tokenizer.encode(tokenizer.begin)
+    trained, held_out = split(tokenizer.encode(source.text), cfg, begins)
+    heard = tokenizer.decode(held_out)
+    length = len(heard) / max(len(held_out), 1)
+    known = grammar.floor(heard)
+    return Lesson(Batches(trained, cfg, cfg.seed), windows(held_out, cfg.n_ctx, cfg.n_eval, cfg.r_overlap), len(trained), len(held_out),
+                  length, known * length if known else None, begins)
+
+
+def dialogue(source, cfg, tokenizer):
+    """The lesson of conversations: what the assistant says counts"""
+    form = talk.template(cfg.c_template)
+    cut = lambda part: [row for messages in part for row in rows(messages, form, tokenizer, cfg.n_ctx)]
+    trained, held_out = map(cut, divide(source.conversations, cfg))
+    x, y = filled(held_out[:cfg.n_eval or None])
+    heard = tokenizer.decode(y[y >= 0])
+    first = source.conversations[0]
+    asked = talk.question(first[:next(i for i, message in enumerate(first) if message["role"] == "assistant")], form)
+    size = lambda part: sum(len(ids) for ids, _ in part)
+    return Lesson(Dialogues(trained, cfg, cfg.seed), (x, y), size(trained), size(held_out), len(heard) / max(int((y >= 0).sum()), 1), None,
+                  talk.ids_of(asked, tokenizer)[0], talk.spelled(asked), form.stops)
+
+
 def learn(workspace, name, baby, source, report, origin, progress, stop, state=None):
     """Train a baby from `state` (None: from the start) and write all its files"""
     cfg, tokenizer = baby.config, baby.tokenizer
-    ids = tokenizer.encode(source.text)
-    trained, held_out = split(ids, cfg, tokenizer.encode(tokenizer.begin))
-    batches, valid = Batches(trained, cfg, cfg.seed), windows(held_out, cfg.n_ctx, cfg.n_eval, cfg.r_overlap)
-    state = state or begin(baby, cfg.n_steps or max(1, batches.steps(cfg.n_epochs) // cfg.n_accumulate))
-    heard = tokenizer.decode(held_out)
-    length = len(heard) / max(len(held_out), 1)                  # characters per token
-    known = grammar.floor(heard)
-    floor = known * length if known else None
-    report = report.model_copy(update=dict(train_tokens=len(trained), valid_tokens=len(held_out), nursery_floor=floor,
+    lesson = (dialogue if source.conversations else prose)(source, cfg, tokenizer)
+    state = state or begin(baby, cfg.n_steps or max(1, lesson.batches.steps(cfg.n_epochs) // cfg.n_accumulate))
+    report = report.model_copy(update=dict(train_tokens=lesson.trained, valid_tokens=lesson.held_out, nursery_floor=lesson.floor,
                                            environment=environment(cfg)))
     with workspace.lock(name), interruptible(stop) as stopped:
         workspace.save_config(name, cfg, report.base)
         workspace.save_tokenizer(name, tokenizer.to_json())
         workspace.save_report(name, report)
-        watch = Watcher(state, floor) if progress else lambda event: None
+        watch = Watcher(state, lesson.floor) if progress else lambda event: None
         if progress:
             say(opening(name, baby, report, state))
         rows, steps, reason = list(report.evaluations), [], "not finite"
         try:
-            for event in events(baby, state, batches, valid, stopped, opener(tokenizer)):
+            for event in events(baby, state, lesson.batches, lesson.valid, stopped, lesson.start[None]):
                 watch(event)
                 if isinstance(event, Step):
                     steps.append((event.step, event.loss, event.rate, event.norm))
                 elif isinstance(event, Evaluation):
-                    rows.append(records.Evaluation(**row(event, length)))
+                    rows.append(records.Evaluation(**row(event, lesson.length)))
                     report = report.model_copy(update=dict(evaluations=rows))
                 elif isinstance(event, Done):
                     reason = event.reason
@@ -198,7 +269,7 @@ def learn(workspace, name, baby, source, report, origin, progress, stop, state=N
                     save_state(workspace, name, baby, state, rows, origin)
         except RunFailed as failure:
             save_state(workspace, name, baby, state, rows, origin)
-            finish(workspace, name, baby, state, report, "not finite", steps, source)
+            finish(workspace, name, baby, state, report, "not finite", steps, source, lesson)
             raise RunFailed(f"{failure}; the run {name} is saved up to its last good step") from None
         finally:
             if progress:
@@ -207,10 +278,10 @@ def learn(workspace, name, baby, source, report, origin, progress, stop, state=N
             save_state(workspace, name, baby, state, rows, origin)
         else:
             workspace.remove_checkpoint(name)
-        return finish(workspace, name, baby, state, report, reason, steps, source)
+        return finish(workspace, name, baby, state, report, reason, steps, source, lesson)
 
 
-def finish(workspace, name, baby, state, report, reason, steps, source):
+def finish(workspace, name, baby, state, report, reason, steps, source, lesson):
     """The best weights, the closing text, the report and the picture"""
     cfg, last = baby.config, baby.flat.copy()
     if state.best_flat is not None:
@@ -225,13 +296,14 @@ def finish(workspace, name, baby, state, report, reason, steps, source):
                          {n: leaf.train for n, leaf in of.items()}, cfg.c_snapshot)
     completion = None
     if cfg.n_completion and reason in ("finished", "early stop"):
-        completion = write(kept, name, "", Sampling(temperature=0.8), cfg.n_completion, seed=cfg.seed)
+        completion = write(kept, name, lesson.prompt, Sampling(temperature=0.8), cfg.n_completion, cfg.seed, lesson.stops,
+                           start=lesson.start)
         workspace.save_completion(name, completion, final=True)
     right = grammar.grammatical(completion.text) if completion and report.nursery_floor else None
     report = report.model_copy(update=dict(
         marks=right and records.Marks(**right._asdict()), ended=records.now(), environment=environment(cfg),
         stop_reason=reason, best_step=state.best_step,
-        best_valid_loss=state.best_loss if state.best_step else None, figures=figures(baby, state, report, completion, source)))
+        best_valid_loss=state.best_loss if isfinite(state.best_loss) else None, figures=figures(baby, state, report, completion, source)))
     workspace.save_report(name, report)
     workspace.save_chart(name, charts.chart(report, steps))
     baby.flat[...] = last
@@ -247,11 +319,6 @@ def row(event, length):
     """An evaluation as a report keeps it"""
     bits = None if event.valid_loss is None else event.valid_loss / log(2) / length
     return dict(asdict(event), bits_per_character=bits)
-
-
-def opener(tokenizer):
-    """What stands before a document, as ids (1, T): where a text without a prompt begins"""
-    return np.atleast_2d(tokenizer.encode(tokenizer.begin))
 
 
 def figures(baby, state, report, completion, source):
@@ -334,7 +401,8 @@ def go_on(workspace, guid, input, progress, stop):
         raise BadInput(f"{name} has no checkpoint: it ended, or was interrupted before its first one")
     arrays, meta = saved
     cfg, report = workspace.load_config(name), workspace.load_report(name)
-    source = workspace.read_text(input or meta["origin"]["input"], meta["origin"]["encoding"])
+    origin = meta["origin"]
+    source = material(workspace, input or origin["input"], origin["encoding"], origin.get("chat") and cfg.c_template)
     if source.sha256 != report.input.sha256:
         raise BadInput(f"{source.name} is not the text that {name} learns from (its sha256 differs); give that one with --input")
     device(cfg)
@@ -351,7 +419,7 @@ def go_on(workspace, guid, input, progress, stop):
     if meta["best_loss"] is not None:
         state.best_loss, state.best_flat = meta["best_loss"], backend.xp.asarray(arrays["best_flat"])
     report = report.model_copy(update=dict(evaluations=[records.Evaluation(**row) for row in meta["rows"]], ended=None, stop_reason=""))
-    return learn(workspace, name, baby, source, report, meta["origin"], progress, stop, state)
+    return learn(workspace, name, baby, source, report, origin, progress, stop, state)
 
 
 # use
@@ -376,33 +444,40 @@ def load(guid="last", path=None):
 
 
 def inference(guid="last", prompt="", max_tokens=200, temperature=0.8, top_k=0, top_p=1.0, min_p=0.0, repetition_penalty=1.0, stop=(),
-              seed=None, samples=1, stream=None, path=None):
+              seed=None, samples=1, stream=None, path=None, draft=None):
     """What a run's baby writes after a prompt, kept as a Completion; an empty prompt begins a document.
 
     stream: called with every piece of text as it comes (one sample only)      seed: None draws one, which the Completion names
+    draft: a smaller run of the same tokenizer that guesses ahead: less time, the same text at temperature 0, the same chances above
     """
     workspace = Workspace(path)
     name = workspace.resolve(guid)
     if samples < 1 or max_tokens < 1:
         raise BadInput(f"samples is {samples} and max_tokens {max_tokens}; both are 1 or more")
-    if stream and samples > 1:
-        raise BadInput(f"samples is {samples}; only a single one can be streamed")
+    if (stream or draft) and samples > 1:
+        raise BadInput(f"samples is {samples}; only a single one can be streamed or guessed by a draft")
     sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty)
     stops = [stop] if isinstance(stop, str) else [s for s in stop if s]
-    completion = write(load(name, path), name, prompt, sampling, max_tokens, secrets.randbelow(2 ** 31) if seed is None else seed,
-                       stops, samples, stream)
+    baby, quick = load(name, path), draft and load(draft, path)
+    if quick and quick.tokenizer.to_json() != baby.tokenizer.to_json():
+        raise BadInput(f"the draft {draft} has another tokenizer than {name}; both must have the same")
+    completion = write(baby, name, prompt, sampling, max_tokens, secrets.randbelow(2 ** 31) if seed is None else seed, stops, samples,
+                       stream, draft=quick)
     workspace.save_completion(name, completion)
     return completion
 
 
-def write(baby, name, prompt, sampling, max_tokens, seed, stops=(), samples=1, stream=None):
-    """A Completion: the prompt read, `samples` rows written side by side, each cut at its first stop string"""
+def write(baby, name, prompt, sampling, max_tokens, seed, stops=(), samples=1, stream=None, start=None, draft=None):
+    """A Completion: the prompt read (or its ids `start`), `samples` rows written side by side, each cut at its first stop string"""
     tokenizer, rng = baby.tokenizer, np.random.default_rng(seed)
     replaced = tokenizer.unknown_in(prompt)
-    start = tokenizer.encode(prompt) if prompt else tokenizer.encode(tokenizer.begin)
+    start = tokenizer.encode(prompt or tokenizer.begin) if start is None else start
     if not len(start):
         raise BadInput(f"nothing of the prompt {prompt!r} is known to this model's tokenizer")
-    columns = generate(baby.p, baby.config, np.repeat(start[None], samples, 0), max_tokens, sampling, rng)
+    if draft:
+        columns = ([x] for x in speculate((baby.p, baby.config), (draft.p, draft.config), start[None], max_tokens, sampling, rng))
+    else:
+        columns = generate(baby.p, baby.config, np.repeat(start[None], samples, 0), max_tokens, sampling, rng)
     with backend.blas_threads(1 if backend.on_cpu() and baby.flat.size < SMALL else None):
         if samples == 1:
             written = []
@@ -424,6 +499,55 @@ def write(baby, name, prompt, sampling, max_tokens, seed, stops=(), samples=1, s
     settings = records.Settings(**asdict(sampling), max_tokens=max_tokens, stop=list(stops))
     return records.Completion(guid=name, prompt=prompt, replaced=replaced, text=done[0], samples=done if samples > 1 else [],
                               prompt_tokens=len(start), tokens=count, seed=seed, settings=settings)
+
+
+def chat(guid="last", system="", template=None, max_tokens=200, temperature=0.8, top_k=0, top_p=1.0, min_p=0.0, repetition_penalty=1.0,
+         seed=None, path=None):
+    """A conversation with a run's baby: `talk = chat(guid)`, then `talk("Hi")` answers and `talk.stream("Hi")` answers piece by piece.
+
+    template: how messages are spelled for it; None takes the run's own c_template      seed: None draws one
+    """
+    workspace = Workspace(path)
+    name = workspace.resolve(guid)
+    baby = load(name, path)
+    sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty)
+    keep = lambda record: workspace.save_chat(records.Chat(guid=name, **record))
+    seed = secrets.randbelow(2 ** 31) if seed is None else seed
+    return Conversation(baby, template or baby.config.c_template, sampling, max_tokens, seed, system, keep)
+
+
+def evaluate(guid="last", input=None, task=None, path=None, encoding="utf-8", limit=0, overlap=None, progress=True):
+    """What a run's baby foresees of a text, and how it answers a task: dict(text=Foresight, choices=Choices, cloze=Cloze), None for what
+    was not asked.
+
+    task: a JSONL file of questions (`text.tasks` says of which kinds), or the name of one of the eight that `datasets` can bring
+    limit: only the first questions, 0 for all      overlap: the share of a window that is only read; None is the run's r_overlap
+    """
+    if input is None and task is None:
+        raise BadInput("an evaluation needs a text, --input FILE, or questions, --task FILE.jsonl, or both")
+    if limit < 0 or overlap is not None and not 0 <= overlap <= 0.95:
+        raise BadInput(f"limit is {limit} and overlap {overlap}; allowed are limit 0 (all) or more, and overlap from 0 to 0.95")
+    workspace = Workspace(path)
+    items, source = asked(workspace, task, encoding, limit), input and workspace.read_text(input, encoding)
+    baby = load(guid, path)
+    watch = lambda parts: tqdm(parts, delay=2, file=sys.stderr, disable=not progress, dynamic_ncols=True)
+    with backend.blas_threads(1 if backend.on_cpu() and how_many(baby.config) > 1 else None):
+        text = foresight(baby, source.text, overlap, watch) if source else None
+    with backend.blas_threads(1 if backend.on_cpu() and baby.flat.size < SMALL else None):
+        choices, cloze = score(baby, items, watch) if items else (None, None)
+    return dict(text=text, choices=choices, cloze=cloze)
+
+
+def asked(workspace, task, encoding, limit):
+    """The items of a task, a file's or one that datasets brings"""
+    if task is None:
+        return []
+    try:
+        if str(task) in HUB:
+            return tasks.of(enumerate(questions(str(task))[:limit or None], 1))
+        return tasks.read(workspace.read_text(task, encoding).text)[:limit or None]
+    except BadInput as error:
+        raise BadInput(f"{task}: {error}") from None
 
 
 def info(guid="last", path=None):

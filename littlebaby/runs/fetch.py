@@ -25,6 +25,13 @@ KNOWN = dict(
                            "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed", "40,000 lines of Shakespeare"))
 PIECE = 1 << 20     # bytes
 
+# tasks as the Hugging Face hub has them: data set, configuration, split
+HUB = dict(
+    arc_challenge=("allenai/ai2_arc", "ARC-Challenge", "test"), arc_easy=("allenai/ai2_arc", "ARC-Easy", "test"),
+    boolq=("google/boolq", None, "validation"), hellaswag=("Rowan/hellaswag", None, "validation"),
+    lambada=("EleutherAI/lambada_openai", "default", "test"), openbookqa=("allenai/openbookqa", "main", "test"),
+    piqa=("ybisk/piqa", None, "validation"), winogrande=("allenai/winogrande", "winogrande_xl", "validation"))
+
 
 def fetch(name, workspace):
     """inputs/NAME.txt for a known name, a text file that lies on this machine, or a URL; returns its path. What is there stays.
@@ -111,3 +118,19 @@ def download(url, expected, workspace):
         raise BadInput(f"cannot fetch {url}: its bytes are not the ones with sha256 {expected}; nothing was kept") from None
     except OSError as error:
         raise BadInput(f"cannot fetch {url}: {error.strerror or error}") from None
+
+
+def questions(name):
+    """The rows of a task on the Hugging Face hub, brought by the package datasets, which keeps them for the next time"""
+    if name not in HUB:
+        raise BadInput(nearest("task", name, HUB) + "; a JSONL file will do, too")
+    try:
+        from datasets import load_dataset
+    except ImportError:
+        raise BadInput(f"{name} from the hub needs the package datasets: pip install littlebaby[data]; or give a JSONL file of its "
+                       f"rows") from None
+    place, configuration, part = HUB[name]
+    try:
+        return [dict(row) for row in load_dataset(place, configuration, split=part)]
+    except Exception as error:         # no network, no such set any more, a full disk: the package has many names for it
+        raise BadInput(f"cannot bring {place}: {' '.join(str(error).split())[:200]}; a JSONL file of its rows will do, too") from None

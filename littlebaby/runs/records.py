@@ -156,6 +156,8 @@ class Config(BaseModel):
     c_shuffle: Literal["none", "documents", "windows"] = data(
         "none", "What is shuffled before the split: nothing, documents, or stretches of 10 n_ctx.")
     r_split: float = data(0.9, "Share of the text that is trained on; the rest validates.", 0.01, 1)
+    c_template: Literal["kodalite", "chatml", "plain"] = data(
+        "kodalite", "How a conversation is spelled: marks such as <|user|>, ChatML's, or plain names, for small vocabularies.")
     stride: int = data(0, "From one window to the next; 0 means n_ctx, 1 shows each token n_ctx times.", 0, 2**20, "tokens")
 
     # device
@@ -483,7 +485,25 @@ class Completion(BaseModel):
     settings: Settings = note(Settings(), "How it was sampled.")
 
 
-FILES = dict(config=ConfigFile, tokenizer=TokenizerFile, model=ModelFile, report=Report, completion=Completion)
+class Message(BaseModel):
+    model_config = STRICT
+    role: Literal["system", "user", "assistant"] = note(..., "Who says it.")
+    content: str = note(..., "What is said.")
+
+
+class Chat(BaseModel):
+    """outputs/chat_GUID_yyyymmddhhmmss.jsonl: a conversation in one line, as finetune --chat reads it"""
+    model_config = STRICT
+    version: str = note(VERSION, "The littlebaby that wrote the file.")
+    guid: Name = note(..., "The run whose model answered.")
+    time: AwareDatetime = Field(default_factory=now, description="When.")
+    template: str = note("", "How the conversation was spelled for the model.")
+    messages: list[Message] = note(..., "What was said, in order.")
+    seed: int = note(0, "Where its randomness started.")
+    settings: Settings = note(Settings(), "How the answers were sampled.")
+
+
+FILES = dict(config=ConfigFile, tokenizer=TokenizerFile, model=ModelFile, report=Report, completion=Completion, chat=Chat)
 
 
 def schemas():
