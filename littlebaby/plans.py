@@ -25,7 +25,8 @@ from .learning.parallel import how_many
 from .learning.sampling import Sampling
 from .learning.train import Done, Evaluation, Step, begin
 from .learning.train import train as events
-from .runs import disk, records
+from .model import gpt
+from .runs import disk, formats, records
 from .runs.fetch import fetch as download
 from .runs.store import Workspace
 from .show import charts
@@ -356,12 +357,18 @@ def go_on(workspace, guid, input, progress, stop):
 
 # use
 
-def load(guid="last", path=None):
-    """A run's baby: config, tokenizer and weights in one hand"""
+def load(guid="last", path=None, d_type=None):
+    """A run's baby: config, tokenizer and weights in one hand. Or one out of other people's files: `guid` is then their path.
+
+    d_type: another type of numbers than the run's or the file's own, such as "fp64"
+    """
+    if formats.is_foreign(guid):
+        return baby_of(formats.read(guid, d_type))
     workspace = Workspace(path)
     name = workspace.resolve(guid)
     cfg = workspace.load_config(name)
-    tokenizer = texts.from_json(workspace.load_tokenizer(name))
+    cfg = cfg.replace(d_type=d_type) if d_type else cfg
+    tokenizer = texts.from_json(workspace.load_tokenizer(name)) if workspace.has_tokenizer(name) else None
     arrays, _ = workspace.load_model(name)
     device(cfg)
     baby = Baby(cfg, tokenizer=tokenizer)
@@ -372,6 +379,18 @@ def load(guid="last", path=None):
         view[...] = backend.xp.asarray(arrays[weight])
     if extra := arrays.keys() - baby.weights().keys():
         raise BadInput(f"the model of {name} holds {sorted(extra)[0]}, which its config does not ask for")
+    return baby
+
+
+def baby_of(model):
+    """A baby of a Model out of a foreign file"""
+    device(model.config)
+    spec = gpt.params(model.config)
+    flat = backend.xp.zeros(tree.size(spec), backend.dtype(model.config.d_type))
+    baby = Baby(model.config, vocab_size=model.config.n_vocab, tokenizer=model.tokenizer, flat=flat, spec=spec)
+    views = baby.weights()
+    for name, weight in model.weights:
+        views[name][...] = backend.xp.asarray(weight)
     return baby
 
 

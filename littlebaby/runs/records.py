@@ -93,7 +93,9 @@ class Config(BaseModel):
     lor_alpha: float = model(0.0, "Strength of what lor learns, in proportion to lor_rank; 0 means twice lor_rank.", 0, 10**6)
     c_bias: Literal["none", "out", "all"] = model(
         "out", "Which products add a bias: none, output projections and head, or all as in GPT-2; next to no cost.")
+    b_bias_attention_in: bool = model(False, "Biases on queries, keys and values even where c_bias is not all, as in Qwen 2.")
     b_bias_attention_out: bool = model(False, "A bias on the attention's output even where c_bias is none.")
+    b_norm_last: bool = model(False, "A norm before the head even where c_sequence is post; where it is pre, there is one anyway.")
     norm_eps: float = model(0.0, "Added to a variance before its root; 0 means 1e-5 for layernorm and 1e-6 for rmsnorm.", 0, 0.1)
     rope_base: float = model(10000.0, "The slowest wavelength of rope; larger ones reach further back.", 1, 10**9)
     rope_layout: Literal["half", "interleaved"] = model("half", "What rope turns together: halves, as llama, or neighbours.")

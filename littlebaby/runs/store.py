@@ -216,6 +216,10 @@ class Workspace:
         """`record`: a tokenizer's own to_json"""
         self.write("tokenizer", name, TokenizerFile(guid=name, **record))
 
+    def has_tokenizer(self, name):
+        """False for a model that was imported without one"""
+        return self.existing("tokenizer", name).exists() or self.path("report", name).exists() and self.load_report(name).tokenizer != ""
+
     def load_tokenizer(self, name):
         """The record that text.from_json reads; files of other systems are handed on as they are"""
         path = self.existing("tokenizer", name)
