@@ -31,8 +31,9 @@ from .runs.fetch import fetch as download
 from .runs.store import Workspace
 from .show import charts
 from .show.laws import verdicts
+from .show.modelcard import modelcard
 from .show.preflight import preflight as predict
-from .show.progress import Watcher
+from .show.progress import Watcher, counted
 from .text import nursery as grammar
 from .text.overlap import longest, recited
 
@@ -93,7 +94,7 @@ def finetune(guid, input=None, path=None, encoding="utf-8", progress=True, stop=
     source = workspace.read_text(input, encoding)
     tokenizer, new = old.tokenizer.extend(source.text)
     settings = records.renamed(settings)
-    half = dict(n_steps=max(1, old.config.n_steps // 2)) if "n_epochs" not in settings else dict(n_steps=0)
+    half = dict(n_steps=0) if "n_epochs" in settings or not old.config.n_steps else dict(n_steps=max(1, old.config.n_steps // 2))
     cfg = old.config.replace(**{"lora_rank": 0, "lora_alpha": 0.0, **half, **settings, "n_vocab": tokenizer.size})
     if "r_learn" not in settings and not cfg.lora_rank:
         cfg = cfg.replace(r_learn=old.config.r_learn / 5)
@@ -220,10 +221,7 @@ def finish(workspace, name, baby, state, report, reason, steps, source):
     if cfg.lora_rank:
         about = dict(base=report.base, lora_rank=cfg.lora_rank, lora_alpha=cfg.lora_alpha, lora_targets=cfg.lora_targets)
         workspace.save_adapters(name, lora.adapters(baby), about)
-    leaves = dict(tree.leaves(kept.spec))
-    of = {part: leaf for path, leaf in leaves.items() for part in parts_of(path, leaf)}
-    workspace.save_model(name, {n: backend.to_numpy(w) for n, w in kept.weights().items()}, {n: leaf.kind for n, leaf in of.items()},
-                         {n: leaf.train for n, leaf in of.items()}, cfg.c_snapshot)
+    save_weights(workspace, name, kept)
     completion = None
     if cfg.n_completion and reason in ("finished", "early stop"):
         completion = write(kept, name, "", Sampling(temperature=0.8), cfg.n_completion, seed=cfg.seed)
@@ -237,6 +235,12 @@ def finish(workspace, name, baby, state, report, reason, steps, source):
     workspace.save_chart(name, charts.chart(report, steps))
     baby.flat[...] = last
     return Run(name, cfg, report, completion, workspace.root)
+
+
+def save_weights(workspace, name, baby):
+    of = {part: leaf for path, leaf in tree.leaves(baby.spec) for part in parts_of(path, leaf)}
+    workspace.save_model(name, {n: backend.to_numpy(w) for n, w in baby.weights().items()}, {n: leaf.kind for n, leaf in of.items()},
+                         {n: leaf.train for n, leaf in of.items()}, baby.config.c_snapshot)
 
 
 def parts_of(path, leaf):
@@ -392,6 +396,66 @@ def baby_of(model):
     for name, weight in model.weights:
         views[name][...] = backend.xp.asarray(weight)
     return baby
+
+
+# other people's files
+
+def import_(where, path=None, progress=True):
+    """Make a run of a model out of other people's files: a Hugging Face folder, a GGUF, Kilat, NANO-KIMI-K2, nanoKimi, KodaLite, The
+    Little Baby, or one that `export` wrote. It can then be finetuned, asked and exported as any other.
+    """
+    workspace = Workspace(path)
+    model = formats.read(where)
+    if model.note and progress:
+        say(model.note)
+    baby = baby_of(model._replace(weights=counted(model.weights, "reading", progress)))
+    name, tokenizer = workspace.new(), model.tokenizer
+    about, size = predict(baby.config, baby.config.n_ctx + 1, probe=False), tree.size(baby.spec)
+    trainable = tree.size(baby.spec, train=True)
+    report = records.Report(
+        guid=name, origin=str(where), ended=records.now(), stop_reason="imported", environment=environment(baby.config),
+        tokenizer=tokenizer.kind if tokenizer else "", vocabulary=baby.config.n_vocab, figures=records.Figures(
+            parameters=records.Parameters(trainable=trainable, frozen=size - trainable, total=size), parts=about.parts,
+            embedding=about.parts.get("embedding", 0), flops_per_token=about.flops_per_token, memory=about.memory))
+    with workspace.lock(name):
+        workspace.save_config(name, baby.config)
+        if tokenizer:
+            workspace.save_tokenizer(name, tokenizer.to_json())
+        save_weights(workspace, name, baby)
+        workspace.save_report(name, report)
+    return Run(name, baby.config, report, None, workspace.root)
+
+
+def export(guid="last", to="huggingface", d_type=None, out=None, path=None):
+    """Write a run's model for other programs into a folder (None: exports/GUID_TO in the workspace); returns an Export.
+
+    to: huggingface (transformers), gguf (llama.cpp), safetensors or npz (littlebaby's own names)
+    d_type: fp32, fp16, bf16, fp64, for gguf fp32, fp16, q8_0; None: as the model is
+    A model that no architecture of huggingface computes is written as plain safetensors, and the Export says why.
+    """
+    workspace = Workspace(path)
+    name = workspace.resolve(guid)
+    baby = load(name, path)
+    chosen = formats.written_as(to, d_type or baby.config.d_type)
+    weights = {n: backend.to_numpy(w) for n, w in baby.weights().items()}
+    made = formats.write(baby.config, weights, baby.tokenizer, to, chosen)
+    folder = Path(out).expanduser() if out else workspace.path("export", name).with_name(f"{name}_{made.to}")
+    card = modelcard(info(name, path), made.to, chosen, made.notes)
+    files = {**made.files, "README.md": [card.encode()]}
+    for file, pieces in files.items():
+        workspace.write_export(folder, file, pieces)
+    return Export(name, made.to, chosen, folder, tuple(folder / file for file in files), made.notes)
+
+
+@dataclass(frozen=True)
+class Export:
+    """What `export` wrote"""
+    guid: str
+    to: str
+    d_type: str
+    folder: Path
+    files: tuple
+    notes: tuple            # what had to be changed or could not be kept, a sentence each
 
 
 def inference(guid="last", prompt="", max_tokens=200, temperature=0.8, top_k=0, top_p=1.0, min_p=0.0, repetition_penalty=1.0, stop=(),

@@ -5,6 +5,7 @@
     models/model_GUID.json (.safetensors)    models/checkpoint_GUID/
     models/adapters_GUID.safetensors         what a finetune with adapters has learned, apart
     outputs/report_GUID.json                 outputs/completion_GUID[_time].json        outputs/chart_GUID.png
+    exports/GUID_huggingface/ ...            models for other programs; they stay when the run is deleted
 A finetuned run is GUID_finetuned, the next one GUID_finetuned_2. Older files that misspell a name are found all the same.
 """
 import os
@@ -40,8 +41,8 @@ from .records import (
 PLACES = dict(
     config="configs/config_{}.json", tokenizer="tokenizers/tokenizer_{}.json", model="models/model_{}.json",
     weights="models/model_{}.safetensors", adapters="models/adapters_{}.safetensors", checkpoint="models/checkpoint_{}",
-    lock="models/.lock_{}", report="outputs/report_{}.json", completion="outputs/completion_{}.json", chart="outputs/chart_{}.png")
-FOLDERS = sorted({place.split("/")[0] for place in PLACES.values()})
+    lock="models/.lock_{}", export="exports/{}", report="outputs/report_{}.json", completion="outputs/completion_{}.json", chart="outputs/chart_{}.png")
+FOLDERS = sorted({place.split("/")[0] for place in PLACES.values()} - {"exports"})     # what was exported is no longer the run's
 
 # a run's file, finished or left behind half-written, under its right name or an old spelling
 OF_A_RUN = re.compile(
@@ -348,6 +349,14 @@ class Workspace:
 
     def remove_checkpoint(self, name):
         disk.remove(self.path("checkpoint", name))
+
+    def write_export(self, folder, name, pieces):
+        """A file of an exported model: pieces of bytes as they come, or a function that writes to a path"""
+        if callable(pieces):
+            with disk.replacing(folder / name) as temporary:
+                pieces(temporary)
+        else:
+            disk.write(folder / name, pieces)
 
     # texts
 

@@ -9,11 +9,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ...errors import BadInput
+from ...errors import BadInput, nearest
 from .. import disk
-from . import huggingface, kilat, koda, little_baby, nano_kimi, plain, tensors, tokenizers
+from . import gguf, huggingface, kilat, koda, little_baby, nano_kimi, plain, tensors, tokenizers
 
 FORMATS = (plain, kilat, nano_kimi, koda, little_baby, huggingface)      # whoever knows a config.json as its own reads it
+
+
+TYPES = dict(huggingface=("fp32", "fp16", "bf16", "fp64"), gguf=("fp32", "fp16", "q8_0"), safetensors=("fp32", "fp16", "bf16", "fp64"),
+             npz=("fp32", "fp16", "fp64"))
 
 
 class Model(NamedTuple):
@@ -42,7 +46,7 @@ def read(where, d_type=None):
         if path.is_dir() and not (path / "config.json").exists():
             path = only_model(path)
     if path.suffix == ".gguf":
-        raise BadInput("gguf")
+        return Model(*gguf.read(path, d_type))
     if path.suffix == ".json" and path.name != "config.json":
         theirs, config, said = little_baby.load(path)
     else:
@@ -69,6 +73,35 @@ def read(where, d_type=None):
     if tokenizer:
         cfg = cfg.replace(c_tokenizer=tokenizer.kind)
     return Model(cfg, weights, tokenizer, note)
+
+
+class Written(NamedTuple):
+    """What is to be written: {file name: pieces of bytes, or a function that writes to a path}"""
+    to: str
+    files: dict
+    notes: tuple
+
+
+def written_as(to, d_type):
+    """`d_type`, checked against what a format can hold"""
+    if to not in TYPES:
+        raise BadInput(nearest("--to", to, TYPES))
+    if d_type not in TYPES[to]:
+        raise BadInput(nearest(f"d_type for {to}", d_type, TYPES[to]))
+    return d_type
+
+
+def write(cfg, weights, tokenizer, to, d_type):
+    """A Written of a model; where huggingface has no architecture for it, plain safetensors and a sentence"""
+    if to == "huggingface":
+        try:
+            return Written(to, huggingface.files(cfg, weights, tokenizer, d_type), ())
+        except BadInput as misfit:
+            return Written("safetensors", plain.files(cfg, weights, tokenizer, d_type, "safetensors"),
+                           (f"For transformers {misfit}. These are plain safetensors.",))
+    if to == "gguf":
+        return Written(to, *gguf.files(cfg, weights, tokenizer, d_type))
+    return Written(to, plain.files(cfg, weights, tokenizer, d_type, to), ())
 
 
 def only_model(folder):

@@ -8,7 +8,9 @@ from typing import Any, NamedTuple
 
 from ...errors import BadInput, nearest
 from .. import records
-from .table import count, inward, table
+from ..disk import page
+from . import rewrite, tensors, tokenizers
+from .table import count, inward, outward, table
 
 # whose weight is whose
 
@@ -107,6 +109,7 @@ IGNORED = r".*\.attn\.(masked_)?bias|.*rotary_emb\.inv_freq"
 ACTIVATIONS = dict(gelu_new="gelu", gelu_pytorch_tanh="gelu", gelu_fast="gelu", gelu="gelu_exact", relu="relu", relu2="relu2",
                    silu="silu", swish="silu")
 MOST_CONTEXT = 2**20
+TORCH = dict(fp64="float64", fp32="float32", fp16="float16", bf16="bfloat16")
 
 
 # their settings in ours
@@ -266,15 +269,150 @@ def rows_of(theirs, name, c):
     return theirs[name].shape[0] if theirs[name].shape else 0
 
 
+# our settings in theirs
+
+def shared(cfg, **more):
+    """What every config.json says"""
+    return dict(vocab_size=cfg.n_vocab, tie_word_embeddings=cfg.b_tied, use_cache=True, initializer_range=0.02) | more
+
+
+def as_grouped(cfg, **more):
+    return shared(cfg, hidden_size=cfg.n_emb, num_hidden_layers=cfg.n_layers, num_attention_heads=cfg.n_heads,
+                  num_key_value_heads=kv_heads(cfg), head_dim=cfg.head_width, max_position_embeddings=cfg.n_ctx,
+                  rope_theta=cfg.rope_base, sliding_window=cfg.s_window if cfg.c_attention == "swa" else None, **more)
+
+
+def kv_heads(cfg):
+    return cfg.n_heads if cfg.c_attention == "mha" else cfg.n_kv_heads
+
+
+def as_llama(cfg):
+    return as_grouped(cfg, rms_norm_eps=cfg.norm_eps, intermediate_size=cfg.hidden, hidden_act="silu",
+                      attention_bias=cfg.c_bias == "all" or cfg.b_bias_attention_in, mlp_bias=cfg.network_bias)
+
+
+def as_qwen2(cfg):
+    return as_grouped(cfg, rms_norm_eps=cfg.norm_eps, intermediate_size=cfg.hidden, hidden_act="silu",
+                      use_sliding_window=cfg.c_attention == "swa", max_window_layers=0 if cfg.c_attention == "swa" else cfg.n_layers)
+
+
+def as_mixtral(cfg):
+    return as_grouped(cfg, rms_norm_eps=cfg.norm_eps, intermediate_size=cfg.s_expert, hidden_act="silu",
+                      num_local_experts=cfg.n_experts, num_experts_per_tok=cfg.n_active, router_aux_loss_coef=cfg.r_aux)
+
+
+def as_starcoder2(cfg):
+    return as_grouped(cfg, norm_epsilon=cfg.norm_eps, intermediate_size=cfg.hidden, hidden_act=BENDS[cfg.c_activation], use_bias=True,
+                      residual_dropout=0.0, embedding_dropout=0.0, attention_dropout=0.0)
+
+
+def as_gpt2(cfg):
+    return shared(cfg, n_positions=cfg.n_ctx, n_embd=cfg.n_emb, n_layer=cfg.n_layers, n_head=cfg.n_heads, n_inner=cfg.hidden,
+                  activation_function=BENDS[cfg.c_activation], layer_norm_epsilon=cfg.norm_eps, resid_pdrop=0.0, embd_pdrop=0.0,
+                  attn_pdrop=0.0)
+
+
+def as_deepseek(cfg):
+    return shared(cfg, hidden_size=cfg.n_emb, num_hidden_layers=cfg.n_layers, num_attention_heads=cfg.n_heads,
+                  num_key_value_heads=cfg.n_heads, max_position_embeddings=cfg.n_ctx, rope_theta=cfg.rope_base,
+                  rope_interleave=cfg.rope_layout == "interleaved", rms_norm_eps=cfg.norm_eps, kv_lora_rank=cfg.mla_rank,
+                  q_lora_rank=cfg.mla_q_rank or None, qk_nope_head_dim=cfg.mla_nope, qk_rope_head_dim=cfg.mla_rope,
+                  v_head_dim=cfg.mla_v, n_routed_experts=cfg.n_experts, num_experts_per_tok=cfg.n_active, n_shared_experts=cfg.n_shared,
+                  moe_intermediate_size=cfg.s_expert, intermediate_size=cfg.hidden, first_k_dense_replace=cfg.n_dense_layers,
+                  n_group=cfg.n_groups, topk_group=cfg.n_active_groups, routed_scaling_factor=cfg.r_route_scale, norm_topk_prob=True,
+                  hidden_act="silu", attention_bias=False, num_nextn_predict_layers=0)
+
+
+BENDS = dict(gelu="gelu_pytorch_tanh", gelu_exact="gelu", relu="relu", silu="silu")
+
+
 class Architecture(NamedTuple):
     table: list
     settings: Callable       # (their config, their arrays) -> our settings
+    name: str = ""           # of the class in transformers
+    config: Any = None       # our Config -> their config
+    needs: Any = None        # {our setting: the values that it has room for}
+    biases: Any = None       # settings with which it has all the biases that its files have
 
+
+NORMAL = dict(c_sequence=("pre",), r_temp=(1.0,))
+ROPE = NORMAL | dict(c_position=("rope",), c_norm=("rmsnorm",))
+GATED = ROPE | dict(c_network=("swi",), c_bias=("none", "all"))
+BENT = NORMAL | dict(c_norm=("layernorm",), c_network=("mlp",), c_activation=tuple(BENDS))
+NO_BIAS = dict(c_bias=("none",), b_bias_attention_in=(False,), b_bias_attention_out=(False,), b_bias_network=(False,))
 
 ARCHITECTURES = dict(
-    llama=Architecture(LLAMA, llama), mistral=Architecture(LLAMA, llama), qwen2=Architecture(LLAMA, llama),
-    mixtral=Architecture(MIXTRAL, mixtral), starcoder2=Architecture(STARCODER2, starcoder2), gpt2=Architecture(GPT2, gpt2),
-    deepseek_v3=Architecture(DEEPSEEK, deepseek), kimi_k2=Architecture(DEEPSEEK, deepseek))
+    llama=Architecture(LLAMA, llama, "LlamaForCausalLM", as_llama, GATED | dict(c_attention=("mha", "gqa"))),
+    mistral=Architecture(LLAMA, llama, "MistralForCausalLM", as_llama, GATED | NO_BIAS | dict(c_attention=("swa", "mha", "gqa"))),
+    qwen2=Architecture(LLAMA, llama, "Qwen2ForCausalLM", as_qwen2, GATED | dict(
+        c_attention=("mha", "gqa", "swa"), c_bias=("none",), b_bias_attention_out=(False,), b_bias_network=(False,)),
+        dict(b_bias_attention_in=True)),
+    gpt2=Architecture(GPT2, gpt2, "GPT2LMHeadModel", as_gpt2, BENT | dict(c_attention=("mha",), c_position=("learned",)),
+                      dict(c_bias="all")),
+    starcoder2=Architecture(STARCODER2, starcoder2, "Starcoder2ForCausalLM", as_starcoder2, BENT | dict(
+        c_attention=("mha", "gqa", "swa"), c_position=("rope",)), dict(c_bias="all")),
+    mixtral=Architecture(MIXTRAL, mixtral, "MixtralForCausalLM", as_mixtral, ROPE | NO_BIAS | dict(
+        c_attention=("mha", "gqa", "swa"), c_network=("moe",), c_expert=("swi",), c_router=("softmax_topk",), n_shared=(0,),
+        n_dense_layers=(0,), n_groups=(1,), r_route_scale=(1.0,), r_bias_update=(0.0,))),
+    deepseek_v3=Architecture(DEEPSEEK, deepseek, "DeepseekV3ForCausalLM", as_deepseek, ROPE | NO_BIAS | dict(
+        c_attention=("mla",), c_network=("moe",), c_expert=("swi",), c_router=("sigmoid",), mla_latent=("joint",),
+        mla_norm=("rmsnorm",)), dict(r_bias_update=1e-3)),
+    kimi_k2=Architecture(DEEPSEEK, deepseek))
+
+
+def misfits(cfg, architecture):
+    """A sentence for each setting that an architecture has no room for"""
+    about = cfg.model_dump()
+    if cfg.c_attention not in ("mha", "gqa", "swa"):
+        about |= dict(b_bias_attention_in=False)
+    wrong = [f"{name} is {about[name]} and would have to be {' or '.join(map(str, allowed))}"
+             for name, allowed in architecture.needs.items() if about[name] not in allowed]
+    if not wrong and architecture.name in ("GPT2LMHeadModel", "Starcoder2ForCausalLM") and cfg.head_size != cfg.n_emb:
+        wrong.append(f"head_size is {cfg.head_size} and would have to be n_emb, {cfg.n_emb}")
+    if not wrong and architecture.name == "DeepseekV3ForCausalLM":
+        wrong += ["n_shared is 0 and would have to be 1 or more"] if not cfg.n_shared else []
+        wrong += ["r_bias_update is 0 and would have to be more, to choose among groups"] if cfg.n_groups > 1 > cfg.r_bias_update * 1e9 else []
+    return wrong
+
+
+def suited(cfg, among=None):
+    """The name of an architecture that computes what this config says. BadInput names the nearest one and what does not fit"""
+    choices = {name: a for name, a in ARCHITECTURES.items() if a.config and (among is None or name in among)}
+    if cfg.c_attention != "swa":                                 # its place is the model with windows
+        choices.pop("mistral", None)
+    if not cfg.b_bias_attention_in or cfg.b_bias_attention_out or cfg.c_bias == "all":
+        choices = {name: a for name, a in choices.items() if name != "qwen2"}
+    wrong = {name: misfits(cfg, a) for name, a in choices.items()}
+    best = min(wrong, key=lambda name: len(wrong[name]))
+    if wrong[best]:
+        raise BadInput(f"no architecture fits; the nearest is {best}: {'; '.join(wrong[best])}")
+    return best
+
+
+def dressed(cfg, weights, name):
+    """(Config, {our name: array}) in the form of an architecture"""
+    architecture = ARCHITECTURES[name]
+    if "head.b" in weights:
+        cfg, weights = rewrite.without_head_bias(cfg, weights)
+    if cfg.c_position == "rope" and cfg.c_attention != "mla":
+        cfg, weights = rewrite.halves(cfg, weights)
+    more = architecture.biases or {}
+    if name == "llama" and (cfg.b_bias_attention_in or cfg.b_bias_attention_out):
+        more = dict(b_bias_attention_in=True, b_bias_attention_out=True)
+    return rewrite.biased(cfg, weights, **more)
+
+
+def files(cfg, weights, tokenizer, d_type):
+    """{file name: pieces of bytes} of a folder that transformers loads; BadInput where no architecture fits"""
+    name = suited(cfg)
+    cfg, weights = dressed(cfg, weights, name)
+    end = tokenizers.end_of(tokenizer)
+    mark = int(tokenizer.encode(end)[0]) if end else None
+    config = dict(architectures=[ARCHITECTURES[name].name], model_type=name, torch_dtype=TORCH[d_type], bos_token_id=mark,
+                  eos_token_id=mark, **ARCHITECTURES[name].config(cfg))
+    made = {"config.json": [page(config).encode()],
+            "model.safetensors": tensors.as_safetensors(outward(ARCHITECTURES[name].table, cfg, weights), d_type, (("format", "pt"),))}
+    return made | (tokenizers.files(tokenizer, cfg.n_ctx, end) if tokenizer else {})
 
 
 def fits(config):

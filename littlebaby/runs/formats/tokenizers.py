@@ -20,10 +20,8 @@ OWN = "littlebaby"                       # where a file of ours keeps what the o
 
 def in_folder(folder, size, config):
     """(a tokenizer of `size` symbols or None, a sentence where there is one that nobody here can follow)"""
-    own, ours = folder / "tokenizer.json", folder / "littlebaby_tokenizer.json"
+    own = folder / "tokenizer.json"
     try:
-        if ours.exists():
-            return fitted(text.from_json(json_object(ours)), size), ""
         if own.exists():
             return from_object(json_object(own), size, config), ""
         if (folder / "vocab.json").exists() and (folder / "merges.txt").exists():
@@ -109,17 +107,16 @@ def word_level(record, vocab):
     return text.from_json({**own, "vocabulary": sorted(vocab, key=vocab.__getitem__)})
 
 
-def settings(tokenizer, n_ctx, end=""):
-    """The object of a tokenizer_config.json"""
-    marks = dict(eos_token=end, bos_token=end) if end else {}
-    return dict(tokenizer_class="PreTrainedTokenizerFast", model_max_length=n_ctx, clean_up_tokenization_spaces=False, **marks)
-
-
 def end_of(tokenizer):
     """The single symbol that ends a document, "" where the tokenizer has none"""
-    return next((symbol for symbol in tokenizer.special if symbol == tokenizer.begin), next(iter(tokenizer.special), "")) \
-        if tokenizer and tokenizer.kind == "bpe" else ""
+    if tokenizer is None or tokenizer.kind != "bpe" or not tokenizer.special:
+        return ""
+    return tokenizer.begin if tokenizer.begin in tokenizer.special else tokenizer.special[0]
 
 
-def as_text(record):
-    return json.dumps(record, ensure_ascii=False)
+def files(tokenizer, n_ctx, end=""):
+    """{file name: pieces of bytes}: what AutoTokenizer reads"""
+    about = dict(tokenizer_class="PreTrainedTokenizerFast", model_max_length=n_ctx, clean_up_tokenization_spaces=False,
+                 **dict(eos_token=end, bos_token=end) if end else {})
+    made = {"tokenizer.json": to_object(tokenizer), "tokenizer_config.json": about}
+    return {name: [json.dumps(record, ensure_ascii=False).encode()] for name, record in made.items()}
