@@ -395,7 +395,7 @@ def dressed(cfg, weights, name):
     if "head.b" in weights:
         cfg, weights = rewrite.without_head_bias(cfg, weights)
     if cfg.c_position == "rope" and cfg.c_attention != "mla":
-        cfg, weights = rewrite.halves(cfg, weights)
+        cfg, weights = rewrite.pairs(cfg, weights, "half")
     more = architecture.biases or {}
     if name == "llama" and (cfg.b_bias_attention_in or cfg.b_bias_attention_out):
         more = dict(b_bias_attention_in=True, b_bias_attention_out=True)

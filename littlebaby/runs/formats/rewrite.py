@@ -8,16 +8,17 @@ from ...errors import BadInput
 from .table import shapes
 
 
-def halves(cfg, weights):
-    """rope's pairs as (i, i + d/2) in place of neighbours: the columns of queries and keys change places inside each head"""
-    if cfg.rope_layout == "half":
+def pairs(cfg, weights, layout):
+    """rope's pairs in another layout: the columns of queries and keys change places inside each head"""
+    if cfg.rope_layout == layout:
         return cfg, weights
     d, out = cfg.head_width, dict(weights)
+    inner = (d // 2, 2) if layout == "half" else (2, d // 2)
     for name, w in weights.items():
         if name.rpartition(".")[2] in ("wq", "wk", "bq", "bk"):
-            pairs = np.asarray(w).reshape(*w.shape[:-1], -1, d // 2, 2)          # (..., h d) -> (..., h, d/2, 2)
-            out[name] = np.moveaxis(pairs, -1, -2).reshape(w.shape)
-    return cfg.replace(rope_layout="half"), out
+            apart = np.asarray(w).reshape(*w.shape[:-1], -1, *inner)             # (..., h d) -> (..., h, d/2, 2) or (..., h, 2, d/2)
+            out[name] = np.moveaxis(apart, -1, -2).reshape(w.shape)
+    return cfg.replace(rope_layout=layout), out
 
 
 def biased(cfg, weights, **more):

@@ -20,10 +20,11 @@ OWN = "littlebaby"                       # where a file of ours keeps what the o
 
 def in_folder(folder, size, config):
     """(a tokenizer of `size` symbols or None, a sentence where there is one that nobody here can follow)"""
-    own = folder / "tokenizer.json"
+    own, about = folder / "tokenizer.json", folder / "tokenizer_config.json"
     try:
         if own.exists():
-            return from_object(json_object(own), size, config), ""
+            kept = json_object(about).get(OWN) if about.exists() else None
+            return from_object(json_object(own), size, config, kept), ""
         if (folder / "vocab.json").exists() and (folder / "merges.txt").exists():
             return from_object(from_two_files(folder), size, config), ""
     except BadInput as error:
@@ -41,7 +42,7 @@ def from_two_files(folder):
     return dict(added_tokens=end, pre_tokenizer=dict(type="ByteLevel", add_prefix_space=False), model=dict(vocab=vocab, merges=merges))
 
 
-def from_object(record, size, config):
+def from_object(record, size, config, kept=None):
     """The tokenizer of the object of a tokenizer.json; ids without a symbol get one that no text spells"""
     if "kind" in record or "vocab" in record:
         return fitted(text.from_json(record), size)
@@ -49,7 +50,7 @@ def from_object(record, size, config):
     if not isinstance(model, dict) or not isinstance(model.get("vocab"), dict):
         raise BadInput("a tokenizer.json has a 'model' with a 'vocab'; this one has none")
     if model.get("type") == "WordLevel":
-        return fitted(word_level(record, model["vocab"]), size)
+        return fitted(word_level(model["vocab"], kept), size)
     added = [token for token in record.get("added_tokens") or [] if isinstance(token, dict)]
     ids = {**model["vocab"], **{token.get("content"): token.get("id") for token in added}}
     if all(type(i) is int and 0 <= i < MOST_SYMBOLS for i in ids.values()) and size <= MOST_SYMBOLS:
@@ -80,7 +81,6 @@ def to_object(tokenizer):
         "version": "1.0", "truncation": None, "padding": None, "added_tokens": [], "normalizer": None,
         "pre_tokenizer": {"type": "Sequence", "pretokenizers": splits}, "post_processor": None, "decoder": {"type": "Fuse"},
         "model": {"type": "WordLevel", "vocab": {symbol: i for i, symbol in enumerate(vocabulary)}, "unk_token": vocabulary[0]},
-        OWN: {key: value for key, value in tokenizer.to_json().items() if key != "vocabulary"},
     }
 
 
@@ -95,9 +95,8 @@ def known_words(vocabulary):
     return rf"\A(?:{either})\z|(?<=\A )(?:{either})\z|(?m:.)" if words else "(?m:.)"
 
 
-def word_level(record, vocab):
-    """char or word, from the object that to_object made"""
-    own = record.get(OWN)
+def word_level(vocab, own):
+    """char or word, from the vocabulary that to_object wrote and what `files` kept beside it"""
     if not isinstance(own, dict):
         if any(len(symbol) != 1 for symbol in vocab):
             raise BadInput("a WordLevel tokenizer.json is read where every symbol is a character, or where littlebaby wrote it")
@@ -118,5 +117,7 @@ def files(tokenizer, n_ctx, end=""):
     """{file name: pieces of bytes}: what AutoTokenizer reads"""
     about = dict(tokenizer_class="PreTrainedTokenizerFast", model_max_length=n_ctx, clean_up_tokenization_spaces=False,
                  **dict(eos_token=end, bos_token=end) if end else {})
+    if tokenizer.kind != "bpe":
+        about[OWN] = {key: value for key, value in tokenizer.to_json().items() if key != "vocabulary"}
     made = {"tokenizer.json": to_object(tokenizer), "tokenizer_config.json": about}
     return {name: [json.dumps(record, ensure_ascii=False).encode()] for name, record in made.items()}
