@@ -150,18 +150,20 @@ class BPE:
     cuts             patterns that cut a text into pieces, each cutting what the one before has left; GPT-2's alone where we learn
     form             the Unicode form that a text is brought into first ("" leaves it as it is)
     whole            whether a piece that is a symbol is taken as it is, even where no merges lead to it
+    gaps             whether bytes may lack a symbol, as control characters do in some vocabularies of others: they are left out
     """
 
     kind = "bpe"
 
-    def __init__(self, vocabulary, merges, begin, special=("<|endoftext|>",), special_in_text=True, cuts=GPT2, form="", whole=False):
+    def __init__(self, vocabulary, merges, begin, special=("<|endoftext|>",), special_in_text=True, cuts=GPT2, form="", whole=False,
+                 gaps=False):
         self.vocabulary, self.merges, self.begin = list(vocabulary), [tuple(pair) for pair in merges], begin
         self.special, self.special_in_text = tuple(special), special_in_text
-        self.cuts, self.form, self.whole = tuple(cuts), form, whole
+        self.cuts, self.form, self.whole, self.gaps = tuple(cuts), form, whole, gaps
         self.size = len(self.vocabulary)
         ids = {spelling: i for i, spelling in enumerate(self.vocabulary)}
         try:
-            self.byte_ids = [ids[LETTER_OF[byte]] for byte in range(256)]
+            self.byte_ids = [ids.get(LETTER_OF[byte]) if gaps else ids[LETTER_OF[byte]] for byte in range(256)]
             self.ranks = {(ids[left], ids[right]): rank for rank, (left, right) in enumerate(self.merges)}
             self.joined = [ids[left + right] for left, right in self.merges]
             self.special_ids = {spelling: [ids[spelling]] for spelling in self.special}
@@ -215,11 +217,14 @@ class BPE:
     def encode(self, text):
         """text -> ids (n,) int32. No character is unknown; raises BadInput for half a surrogate pair, which UTF-8 cannot write."""
         pieces = self.pieces(writable(text))
-        merged = {piece: self.ids_of.get(piece.encode()) or merge([self.byte_ids[byte] for byte in piece.encode()], self.ranks, self.joined)
-                  for piece in set(pieces)}
+        merged = {piece: self.ids_of.get(piece.encode()) or merge(self.spelled(piece), self.ranks, self.joined) for piece in set(pieces)}
         if self.special_in_text:
             merged |= self.special_ids
         return np.fromiter(chain.from_iterable(map(merged.__getitem__, pieces)), dtype=np.int32)
+
+    def spelled(self, piece):
+        """A piece as ids of its bytes; those without a symbol are left out"""
+        return [i for byte in piece.encode() if (i := self.byte_ids[byte]) is not None]
 
     def decode(self, ids):
         """ids (n,) -> text; U+FFFD stands where the ids begin or end inside a character"""
@@ -230,8 +235,8 @@ class BPE:
         return b"".join(map(self.bytes.__getitem__, checked_ids(ids, self.size).tolist()))
 
     def unknown_in(self, text):
-        """{}: bytes spell everything."""
-        return {}
+        """{}: bytes spell everything; or, where the vocabulary has gaps, {character without symbols: ""}"""
+        return {each: "" for each in sorted(set(text)) if None in map(self.byte_ids.__getitem__, each.encode())} if self.gaps else {}
 
     def extend(self, text):
         """(this tokenizer, []): nothing has to be added."""
@@ -242,8 +247,8 @@ class BPE:
         return [symbol.decode(errors="backslashreplace") for symbol in self.bytes]
 
     def to_json(self):
-        unlike_ours = {} if (self.cuts, self.form, self.whole) == (GPT2, "", False) else {
-            "cuts": list(self.cuts), "form": self.form, "whole": self.whole}
+        unlike_ours = {} if (self.cuts, self.form, self.whole, self.gaps) == (GPT2, "", False, False) else {
+            "cuts": list(self.cuts), "form": self.form, "whole": self.whole, "gaps": self.gaps}
         return {"kind": self.kind, "begin": self.begin, "special": list(self.special), "special_in_text": self.special_in_text,
                 **unlike_ours, "vocabulary": self.vocabulary, "merges": [" ".join(pair) for pair in self.merges]}
 
@@ -253,10 +258,10 @@ class BPE:
         begin = writable(field(record, "begin", str))
         if not begin:
             raise BadInput("'begin' in the tokenizer file must be a text of one character or more")
-        record = {"cuts": list(GPT2), "form": "", "whole": False} | record
+        record = {"cuts": list(GPT2), "form": "", "whole": False, "gaps": False} | record
         return cls(texts(record, "vocabulary"), pairs(texts(record, "merges")), begin,
                    texts(record, "special"), field(record, "special_in_text", bool), texts(record, "cuts"), field(record, "form", str),
-                   field(record, "whole", bool))
+                   field(record, "whole", bool), field(record, "gaps", bool))
 
     # --- the files of others ---
 
@@ -301,8 +306,9 @@ class BPE:
             if any(token.get(flag) for flag in ("single_word", "lstrip", "rstrip")):
                 raise BadInput(f"added token {token['content']!r:.40} has single_word, lstrip or rstrip, which nobody here follows")
         merges = [" ".join(map(str, pair)) if isinstance(pair, list) else pair for pair in field(model, "merges", list)]
-        return cls(in_order(field(model, "vocab", dict) | added), pairs(texts({"merges": merges}, "merges")),
-                   begin or next(iter(added), "\n"), added, True, cuts, normal["type"], bool(model.get("ignore_merges")))
+        vocabulary = in_order(field(model, "vocab", dict) | added)
+        return cls(vocabulary, pairs(texts({"merges": merges}, "merges")), begin or next(iter(added), "\n"), added, True, cuts,
+                   normal["type"], bool(model.get("ignore_merges")), lacks_bytes(vocabulary))
 
     def to_vocab(self):
         """The object of a vocab.json: {spelling: id}"""
@@ -323,6 +329,11 @@ class BPE:
         lines = [line for line in lines[lines[0].startswith("#version"):] if line]
         return cls(in_order(field({"vocab": ids}, "vocab", dict)), pairs(texts({"merges": lines}, "merges")),
                    special[0] if special and special_in_text else "\n", special, special_in_text)
+
+
+def lacks_bytes(vocabulary):
+    """Whether some byte has no symbol, where hardly any does: more than a few missing are a mistake"""
+    return 0 < len(set(LETTER_OF.values()) - set(vocabulary)) < 64
 
 
 def apart(pattern, text):

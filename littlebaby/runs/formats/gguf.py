@@ -13,7 +13,7 @@ import numpy as np
 
 from ... import text
 from ...errors import BadInput, nearest
-from ...text.bpe import BPE, GPT2, LETTER_OF
+from ...text.bpe import BPE, GPT2, LETTER_OF, lacks_bytes
 from ...text.symbols import MOST_SYMBOLS
 from .. import disk
 from . import huggingface, plain, rewrite, tensors, tokenizers
@@ -249,7 +249,7 @@ def tokenizer_of(c, size):
         mark = c.whole("tokenizer.ggml.bos_token_id", c.whole("tokenizer.ggml.eos_token_id", -1))
         begin = symbols[mark] if 0 <= mark < len(symbols) and symbols[mark] in special else next(iter(special), "\n")
         record = dict(kind="bpe", begin=begin, special=special, special_in_text=True, vocabulary=symbols, merges=merges,
-                      cuts=list(CUTS[cut]), form="", whole=cut == "llama-bpe")
+                      cuts=list(CUTS[cut]), form="", whole=cut == "llama-bpe", gaps=lacks_bytes(symbols))
         return tokenizers.fitted(BPE.from_json(record), size), ""
     except BadInput as error:
         return None, f"the tokenizer was left behind: {error}"
