@@ -480,7 +480,7 @@ def inference(guid="last", prompt="", max_tokens=200, temperature=0.8, top_k=0, 
 
 def write(baby, name, prompt, sampling, max_tokens, seed, stops=(), samples=1, stream=None):
     """A Completion: the prompt read, `samples` rows written side by side, each cut at its first stop string"""
-    tokenizer, rng = baby.tokenizer, np.random.default_rng(seed)
+    tokenizer, rng = baby.speech(), np.random.default_rng(seed)
     replaced = tokenizer.unknown_in(prompt)
     start = tokenizer.encode(prompt) if prompt else tokenizer.encode(tokenizer.begin)
     if not len(start):

@@ -223,8 +223,8 @@ def settings(c, theirs, kind):
                   b_bias_network="blk.0.ffn_up.bias" in theirs)
     if "blk.0.ffn_gate_exps.weight" not in theirs:
         return found | dict(s_hidden=rows_of(theirs, "blk.0.ffn_gate.weight", c))
-    experts, wide, *_ = (*theirs["blk.0.ffn_gate_exps.weight"].shape, 0)
-    return found | dict(c_network="moe", c_expert="swi", n_experts=experts, s_expert=wide, n_active=c.whole("expert_used_count"),
+    shape = theirs["blk.0.ffn_gate_exps.weight"].shape           # (experts, hidden, width)
+    return found | dict(c_network="moe", c_expert="swi", n_experts=shape[0], s_expert=shape[-2] if len(shape) > 1 else 0, n_active=c.whole("expert_used_count"),
                         r_aux=0.01, c_aux="share", c_balance="batch")
 
 

@@ -380,8 +380,10 @@ def suited(cfg, among=None):
     choices = {name: a for name, a in ARCHITECTURES.items() if a.config and (among is None or name in among)}
     if cfg.c_attention != "swa":                                 # its place is the model with windows
         choices.pop("mistral", None)
-    if not cfg.b_bias_attention_in or cfg.b_bias_attention_out or cfg.c_bias == "all":
-        choices = {name: a for name, a in choices.items() if name != "qwen2"}
+    if cfg.b_bias_attention_in and "qwen2" in choices:           # among equals the first one is taken
+        choices = {"qwen2": choices["qwen2"], **choices}
+    else:
+        choices.pop("qwen2", None)
     wrong = {name: misfits(cfg, a) for name, a in choices.items()}
     best = min(wrong, key=lambda name: len(wrong[name]))
     if wrong[best]:

@@ -153,10 +153,11 @@ def more(names):
 
 def checked(settings, theirs, where):
     """The Config of these settings, if the file has as many numbers as such a model"""
+    double = any(each.dtype == np.float64 for each in theirs.values())
     try:
-        cfg = Config(**settings)
+        cfg = Config(**{**dict(d_type="fp64" if double else "fp32"), **settings})
     except BadInput as error:
-        raise BadInput("\n".join(f"{where}: {line}" for line in str(error).splitlines())) from None
+        raise BadInput(f"{where}: {' And '.join(str(error).splitlines())}") from None
     held = sum(prod(each.shape) for each in theirs.values())
     least = cfg.n_vocab * cfg.n_emb + cfg.n_layers * cfg.n_emb * (cfg.n_experts if cfg.c_network == "moe" else 1)
     if least > held or tree.size(gpt.params(cfg)) > held:

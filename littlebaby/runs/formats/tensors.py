@@ -161,6 +161,6 @@ def npz(path):
     except (BadZipFile, ValueError, EOFError, NotImplementedError) as error:
         if isinstance(error, BadInput):
             raise
-        why = str(error).splitlines()[0].lower() if str(error) else "it ends too early"
+        why = str(error).splitlines()[0].lower()[:100] if str(error) else "it ends too early"
         raise BadInput(f"{path} is truncated or damaged: {why}") from None
     return found

@@ -57,6 +57,8 @@ def from_object(record, size, config, kept=None):
         free = sorted(set(range(max(size, max(ids.values(), default=-1) + 1))) - set(ids.values()))
         record = {**record, "added_tokens": [*(record.get("added_tokens") or []), *(dict(content=f"<|unused_{i}|>", id=i) for i in free)]}
     spelled = {i: symbol for symbol, i in ids.items() if type(i) is int}
+    if isinstance(kept, dict) and isinstance(kept.get("begin"), str) and kept["begin"]:
+        return fitted(BPE.from_tokenizer_json(record, kept["begin"]), size)
     begin = next((spelled[i] for key in ("bos_token_id", "eos_token_id") if type(i := config.get(key)) is int and i in spelled), None)
     return fitted(BPE.from_tokenizer_json(record, begin if begin in {token.get("content") for token in added} else None), size)
 
@@ -117,7 +119,6 @@ def files(tokenizer, n_ctx, end=""):
     """{file name: pieces of bytes}: what AutoTokenizer reads"""
     about = dict(tokenizer_class="PreTrainedTokenizerFast", model_max_length=n_ctx, clean_up_tokenization_spaces=False,
                  **dict(eos_token=end, bos_token=end) if end else {})
-    if tokenizer.kind != "bpe":
-        about[OWN] = {key: value for key, value in tokenizer.to_json().items() if key != "vocabulary"}
+    about[OWN] = {key: value for key, value in tokenizer.to_json().items() if key in ("kind", "begin", "unknown", "limit")}
     made = {"tokenizer.json": to_object(tokenizer), "tokenizer_config.json": about}
     return {name: [json.dumps(record, ensure_ascii=False).encode()] for name, record in made.items()}
