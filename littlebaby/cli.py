@@ -292,7 +292,8 @@ def import_(where: str, *, common: Everywhere = Common()):
 
 
 @app.command
-def export(guid: str = "last", *, to: str = "huggingface", d_type: str | None = None, out: str | None = None, common: Everywhere = Common()):
+def export(guid: str = "last", *, to: str = "huggingface", d_type: str | None = None, out: str | None = None,
+           common: Everywhere = Common()):
     """Write a run's model for other programs.
 
     Args:

@@ -20,20 +20,22 @@ from . import huggingface, plain, rewrite, tensors, tokenizers
 from .huggingface import Said, rows_of
 from .table import count, inward, outward, table
 
-ATTENTION = """
+FRAME = """
 token                               token_embd.weight
 blocks.{i}.norm1.w                  blk.{i}.attn_norm.weight
-blocks.{i}.att.wq                   blk.{i}.attn_q.weight              turned
-blocks.{i}.att.wk                   blk.{i}.attn_k.weight              turned
-blocks.{i}.att.wv                   blk.{i}.attn_v.weight              turned
 blocks.{i}.att.wo                   blk.{i}.attn_output.weight         turned
-blocks.{i}.att.bq                   blk.{i}.attn_q.bias
-blocks.{i}.att.bk                   blk.{i}.attn_k.bias
-blocks.{i}.att.bv                   blk.{i}.attn_v.bias
 blocks.{i}.att.bo                   blk.{i}.attn_output.bias
 blocks.{i}.norm2.w                  blk.{i}.ffn_norm.weight
 norm.w                              output_norm.weight
 head.w                              output.weight                      turned
+"""
+ATTENTION = FRAME + """
+blocks.{i}.att.wq                   blk.{i}.attn_q.weight              turned
+blocks.{i}.att.wk                   blk.{i}.attn_k.weight              turned
+blocks.{i}.att.wv                   blk.{i}.attn_v.weight              turned
+blocks.{i}.att.bq                   blk.{i}.attn_q.bias
+blocks.{i}.att.bk                   blk.{i}.attn_k.bias
+blocks.{i}.att.bv                   blk.{i}.attn_v.bias
 """
 BIASED = """
 blocks.{i}.norm1.b                  blk.{i}.attn_norm.bias
@@ -57,14 +59,12 @@ blocks.{i}.net.experts.{*}.up       blk.{i}.ffn_up_exps.weight         turned,ex
 blocks.{i}.net.experts.{*}.down     blk.{i}.ffn_down_exps.weight       turned,experts
 """)
 STARCODER2 = table(ATTENTION + BIASED)
-GPT2_ = table("\n".join(line for line in ATTENTION.splitlines() if not line.startswith(("blocks.{i}.att.w", "blocks.{i}.att.b"))) + BIASED + """
+QKV = table(FRAME + BIASED + """
 position.table                      position_embd.weight
 blocks.{i}.att.wq+wk+wv             blk.{i}.attn_qkv.weight            turned,beside
 blocks.{i}.att.bq+bk+bv             blk.{i}.attn_qkv.bias              beside
-blocks.{i}.att.wo                   blk.{i}.attn_output.weight         turned
-blocks.{i}.att.bo                   blk.{i}.attn_output.bias
 """)
-TABLES = dict(llama=LLAMA, qwen2=LLAMA, gpt2=GPT2_, starcoder2=STARCODER2)
+TABLES = dict(llama=LLAMA, qwen2=LLAMA, gpt2=QKV, starcoder2=STARCODER2)
 
 # how texts are cut into pieces, by llama.cpp's names
 LLAMA3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",)
@@ -113,8 +113,8 @@ class Header:
 
     def take(self, n):
         if n > len(self.data) - self.at:
-            raise BadInput(f"{self.path} is truncated or damaged: at byte {self.at:,} it claims {n:,} more, and {len(self.data) - self.at:,} "
-                           f"are left")
+            left = len(self.data) - self.at
+            raise BadInput(f"{self.path} is truncated or damaged: at byte {self.at:,} it claims {n:,} more, and {left:,} are left")
         self.at += n
         return self.data[self.at - n:self.at]
 
@@ -206,10 +206,11 @@ def settings(c, theirs, kind):
     """Our settings of a header's"""
     n_emb, heads = c.whole("embedding_length"), c.whole("attention.head_count")
     width = c.whole("attention.key_length", n_emb // max(heads, 1))
-    if c.get("rope.scaling.type", "none") != "none":
-        raise BadInput(f"{c.where}: rope is stretched by the rule {c.get('rope.scaling.type')!r:.40}; what littlebaby has is rope_base alone")
-    found = dict(n_ctx=min(c.whole("context_length"), huggingface.MOST_CONTEXT), n_vocab=rows_of(theirs, "token_embd.weight", c), n_emb=n_emb,
-                 n_heads=heads, n_layers=count(theirs, "blk.#."), b_tied="output.weight" not in theirs, head_size=heads * width)
+    if (rule := c.get("rope.scaling.type", "none")) != "none":
+        raise BadInput(f"{c.where}: rope is stretched by the rule {rule!r:.40}; what littlebaby has is rope_base alone")
+    found = dict(n_ctx=min(c.whole("context_length"), huggingface.MOST_CONTEXT), n_vocab=rows_of(theirs, "token_embd.weight", c),
+                 n_emb=n_emb, n_heads=heads, n_layers=count(theirs, "blk.#."), b_tied="output.weight" not in theirs,
+                 head_size=heads * width)
     if kind in ("gpt2", "starcoder2"):
         found |= dict(norm_eps=c.number("attention.layer_norm_epsilon"), s_hidden=rows_of(theirs, "blk.0.ffn_up.weight", c), c_bias="all")
     if kind == "gpt2":
@@ -224,8 +225,8 @@ def settings(c, theirs, kind):
     if "blk.0.ffn_gate_exps.weight" not in theirs:
         return found | dict(s_hidden=rows_of(theirs, "blk.0.ffn_gate.weight", c))
     shape = theirs["blk.0.ffn_gate_exps.weight"].shape           # (experts, hidden, width)
-    return found | dict(c_network="moe", c_expert="swi", n_experts=shape[0], s_expert=shape[-2] if len(shape) > 1 else 0, n_active=c.whole("expert_used_count"),
-                        r_aux=0.01, c_aux="share", c_balance="batch")
+    return found | dict(c_network="moe", c_expert="swi", n_experts=shape[0], s_expert=shape[-2] if len(shape) > 1 else 0,
+                        n_active=c.whole("expert_used_count"), r_aux=0.01, c_aux="share", c_balance="batch")
 
 
 def without_end(weights):
@@ -266,11 +267,11 @@ def files(cfg, weights, tokenizer, d_type):
         name = huggingface.suited(cfg, ("llama", "qwen2", "mixtral", "gpt2", "starcoder2"))
     except BadInput as misfit:
         raise BadInput(f"For llama.cpp {misfit}") from None
-    if name in ("gpt2", "starcoder2") and cfg.c_activation != "gelu":
-        raise BadInput(f"For llama.cpp no architecture fits; the nearest is {name}: c_activation is {cfg.c_activation} and would have to be "
-                       f"gelu")
-    if cfg.c_attention == "swa":
-        raise BadInput("For llama.cpp no architecture fits; the nearest is llama: c_attention is swa and would have to be mha or gqa")
+    bent = name in ("gpt2", "starcoder2") and cfg.c_activation != "gelu"
+    for wrong, setting, right in ((bent, "c_activation", "gelu"), (cfg.c_attention == "swa", "c_attention", "mha or gqa")):
+        if wrong:
+            raise BadInput(f"For llama.cpp no architecture fits; the nearest is {name}: {setting} is {getattr(cfg, setting)} and would "
+                           f"have to be {right}")
     end, notes = tokenizers.end_of(tokenizer), []
     if not end:
         cfg, weights = rewrite.with_end(cfg, weights)

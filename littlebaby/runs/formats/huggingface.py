@@ -370,8 +370,10 @@ def misfits(cfg, architecture):
     if not wrong and architecture.name in ("GPT2LMHeadModel", "Starcoder2ForCausalLM") and cfg.head_size != cfg.n_emb:
         wrong.append(f"head_size is {cfg.head_size} and would have to be n_emb, {cfg.n_emb}")
     if not wrong and architecture.name == "DeepseekV3ForCausalLM":
-        wrong += ["n_shared is 0 and would have to be 1 or more"] if not cfg.n_shared else []
-        wrong += ["r_bias_update is 0 and would have to be more, to choose among groups"] if cfg.n_groups > 1 > cfg.r_bias_update * 1e9 else []
+        if not cfg.n_shared:
+            wrong.append("n_shared is 0 and would have to be 1 or more")
+        if cfg.n_groups > 1 and not cfg.r_bias_update:
+            wrong.append("r_bias_update is 0 and would have to be more, as groups are chosen by it")
     return wrong
 
 
