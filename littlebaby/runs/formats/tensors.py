@@ -6,6 +6,7 @@ A file's own header is compared with its length before anything is allocated, so
 import json
 import re
 from math import prod
+from tokenize import TokenError
 from zipfile import ZIP_STORED, BadZipFile, ZipFile
 
 import numpy as np
@@ -158,7 +159,7 @@ def npz(path):
                         raise BadInput(f"{path}: {each.filename} is {dtype} of shape {shape}, which its {each.file_size:,} bytes are not")
                     values = np.frombuffer(member.read(), dtype).reshape(shape, order="F" if fortran else "C")
                 found[each.filename.removesuffix(".npy")] = values
-    except (BadZipFile, ValueError, EOFError, NotImplementedError) as error:
+    except (BadZipFile, ValueError, EOFError, RuntimeError, SyntaxError, TokenError) as error:      # numpy reads a head as Python
         if isinstance(error, BadInput):
             raise
         why = str(error).splitlines()[0].lower()[:100] if str(error) else "it ends too early"
