@@ -399,6 +399,36 @@ def preflight(input: str | None = None, *, preset: str | None = None, config: st
     return Answer(asdict(about) | dict(total=about.total), table(about))
 
 
+@app.command(name="import")
+def import_(where: str, *, common: Everywhere = Common()):
+    """Make a run of a model out of other people's files.
+
+    Args:
+        where: A Hugging Face folder, a .gguf, a .safetensors beside its config.json, a model_GUID.json of The Little Baby.
+    """
+    run = plans.import_(where, common.path, not common.json)
+    return Answer(dict(guid=run.guid, workspace=str(run.root), config=plain(run.config)), "" if common.json else card(run.guid, run.root))
+
+
+@app.command
+def export(guid: str = "last", *, to: str = "huggingface", d_type: str | None = None, out: str | None = None,
+           common: Everywhere = Common()):
+    """Write a run's model for other programs.
+
+    Args:
+        guid: The run: its GUID, the first 4 or more characters of it, or last.
+        to: huggingface for transformers, gguf for llama.cpp, safetensors or npz for littlebaby.
+        d_type: Type of the numbers: fp32, fp16, bf16, fp64; for gguf fp32, fp16, q8_0 [the model's own].
+        out: The folder [exports/GUID_TO in the workspace].
+    """
+    done = plans.export(guid, to, d_type, out, common.path)
+    for note in done.notes:
+        tell(note)
+    sizes = [(str(file), size(file.stat().st_size)) for file in done.files]
+    return Answer(dict(guid=done.guid, to=done.to, d_type=done.d_type, folder=str(done.folder), files=[file for file, _ in sizes],
+                       notes=list(done.notes)), "\n".join(f"{file}  {bytes_}" for file, bytes_ in sizes))
+
+
 @app.command
 def check(variant: str, *, common: Everywhere = Common()):
     """The laws of the house on one attention, network, norm or position: gradient, decoding, causality, life.

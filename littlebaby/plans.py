@@ -31,14 +31,16 @@ from .learning.sampling import Sampling
 from .learning.speculate import speculate
 from .learning.train import Done, Evaluation, Step, begin
 from .learning.train import train as events
-from .runs import disk, records
+from .model import gpt
+from .runs import disk, formats, records
 from .runs.fetch import HUB, questions
 from .runs.fetch import fetch as download
 from .runs.store import Workspace
 from .show import charts
 from .show.laws import verdicts
+from .show.modelcard import modelcard
 from .show.preflight import preflight as predict
-from .show.progress import Watcher
+from .show.progress import Watcher, counted
 from .text import chat as talk
 from .text import nursery as grammar
 from .text import tasks
@@ -290,10 +292,7 @@ def finish(workspace, name, baby, state, report, reason, steps, source, lesson):
     if cfg.lora_rank:
         about = dict(base=report.base, lora_rank=cfg.lora_rank, lora_alpha=cfg.lora_alpha, lora_targets=cfg.lora_targets)
         workspace.save_adapters(name, lora.adapters(baby), about)
-    leaves = dict(tree.leaves(kept.spec))
-    of = {part: leaf for path, leaf in leaves.items() for part in parts_of(path, leaf)}
-    workspace.save_model(name, {n: backend.to_numpy(w) for n, w in kept.weights().items()}, {n: leaf.kind for n, leaf in of.items()},
-                         {n: leaf.train for n, leaf in of.items()}, cfg.c_snapshot)
+    save_weights(workspace, name, kept)
     completion = None
     if cfg.n_completion and reason in ("finished", "early stop"):
         completion = write(kept, name, lesson.prompt, Sampling(temperature=0.8), cfg.n_completion, cfg.seed, lesson.stops,
@@ -308,6 +307,12 @@ def finish(workspace, name, baby, state, report, reason, steps, source, lesson):
     workspace.save_chart(name, charts.chart(report, steps))
     baby.flat[...] = last
     return Run(name, cfg, report, completion, workspace.root)
+
+
+def save_weights(workspace, name, baby):
+    of = {part: leaf for path, leaf in tree.leaves(baby.spec) for part in parts_of(path, leaf)}
+    workspace.save_model(name, {n: backend.to_numpy(w) for n, w in baby.weights().items()}, {n: leaf.kind for n, leaf in of.items()},
+                         {n: leaf.train for n, leaf in of.items()}, baby.config.c_snapshot)
 
 
 def parts_of(path, leaf):
@@ -424,12 +429,18 @@ def go_on(workspace, guid, input, progress, stop):
 
 # use
 
-def load(guid="last", path=None):
-    """A run's baby: config, tokenizer and weights in one hand"""
+def load(guid="last", path=None, d_type=None):
+    """A run's baby: config, tokenizer and weights in one hand. Or one out of other people's files: `guid` is then their path.
+
+    d_type: another type of numbers than the run's or the file's own, such as "fp64"
+    """
+    if formats.is_foreign(guid):
+        return baby_of(formats.read(guid, d_type))
     workspace = Workspace(path)
     name = workspace.resolve(guid)
     cfg = workspace.load_config(name)
-    tokenizer = texts.from_json(workspace.load_tokenizer(name))
+    cfg = cfg.replace(d_type=d_type) if d_type else cfg
+    tokenizer = texts.from_json(workspace.load_tokenizer(name)) if workspace.has_tokenizer(name) else None
     arrays, _ = workspace.load_model(name)
     device(cfg)
     baby = Baby(cfg, tokenizer=tokenizer)
@@ -441,6 +452,78 @@ def load(guid="last", path=None):
     if extra := arrays.keys() - baby.weights().keys():
         raise BadInput(f"the model of {name} holds {sorted(extra)[0]}, which its config does not ask for")
     return baby
+
+
+def baby_of(model):
+    """A baby of a Model out of a foreign file"""
+    device(model.config)
+    spec = gpt.params(model.config)
+    flat = backend.xp.zeros(tree.size(spec), backend.dtype(model.config.d_type))
+    baby = Baby(model.config, vocab_size=model.config.n_vocab, tokenizer=model.tokenizer, flat=flat, spec=spec)
+    views = baby.weights()
+    for name, weight in model.weights:
+        views[name][...] = backend.xp.asarray(weight)
+    return baby
+
+
+# other people's files
+
+def import_(where, path=None, progress=True):
+    """Make a run of a model out of other people's files: a Hugging Face folder, a GGUF, Kilat, NANO-KIMI-K2, nanoKimi, KodaLite, The
+    Little Baby, or one that `export` wrote. It can then be finetuned, asked and exported as any other.
+    """
+    workspace = Workspace(path)
+    model = formats.read(where)
+    if model.note and progress:
+        say(model.note)
+    baby = baby_of(model._replace(weights=counted(model.weights, "reading", progress)))
+    name, tokenizer = workspace.new(), model.tokenizer
+    about, size = predict(baby.config, baby.config.n_ctx + 1, probe=False), tree.size(baby.spec)
+    trainable = tree.size(baby.spec, train=True)
+    report = records.Report(
+        guid=name, origin=str(where), ended=records.now(), stop_reason="imported", environment=environment(baby.config),
+        tokenizer=tokenizer.kind if tokenizer else "", vocabulary=baby.config.n_vocab, figures=records.Figures(
+            parameters=records.Parameters(trainable=trainable, frozen=size - trainable, total=size), parts=about.parts,
+            embedding=about.parts.get("embedding", 0), flops_per_token=about.flops_per_token, memory=about.memory))
+    with workspace.lock(name):
+        workspace.save_config(name, baby.config)
+        if tokenizer:
+            workspace.save_tokenizer(name, tokenizer.to_json())
+        save_weights(workspace, name, baby)
+        workspace.save_report(name, report)
+    return Run(name, baby.config, report, None, workspace.root)
+
+
+def export(guid="last", to="huggingface", d_type=None, out=None, path=None):
+    """Write a run's model for other programs into a folder (None: exports/GUID_TO in the workspace); returns an Export.
+
+    to: huggingface (transformers), gguf (llama.cpp), safetensors or npz (littlebaby's own names)
+    d_type: fp32, fp16, bf16, fp64, for gguf fp32, fp16, q8_0; None: as the model is
+    A model that no architecture of huggingface computes is written as plain safetensors, and the Export says why.
+    """
+    workspace = Workspace(path)
+    name = workspace.resolve(guid)
+    baby = load(name, path)
+    chosen = formats.written_as(to, d_type or baby.config.d_type)
+    weights = {n: backend.to_numpy(w) for n, w in baby.weights().items()}
+    made = formats.write(baby.config, weights, baby.tokenizer, to, chosen)
+    folder = Path(out).expanduser() if out else workspace.path("export", name).with_name(f"{name}_{made.to}")
+    card = modelcard(info(name, path), made.to, chosen, made.notes)
+    files = {**made.files, "README.md": [card.encode()]}
+    for file, pieces in files.items():
+        workspace.write_export(folder, file, pieces)
+    return Export(name, made.to, chosen, folder, tuple(folder / file for file in files), made.notes)
+
+
+@dataclass(frozen=True)
+class Export:
+    """What `export` wrote"""
+    guid: str
+    to: str
+    d_type: str
+    folder: Path
+    files: tuple
+    notes: tuple            # what had to be changed or could not be kept, a sentence each
 
 
 def inference(guid="last", prompt="", max_tokens=200, temperature=0.8, top_k=0, top_p=1.0, min_p=0.0, repetition_penalty=1.0, stop=(),
@@ -469,7 +552,7 @@ def inference(guid="last", prompt="", max_tokens=200, temperature=0.8, top_k=0, 
 
 def write(baby, name, prompt, sampling, max_tokens, seed, stops=(), samples=1, stream=None, start=None, draft=None):
     """A Completion: the prompt read (or its ids `start`), `samples` rows written side by side, each cut at its first stop string"""
-    tokenizer, rng = baby.tokenizer, np.random.default_rng(seed)
+    tokenizer, rng = baby.speech(), np.random.default_rng(seed)
     replaced = tokenizer.unknown_in(prompt)
     start = tokenizer.encode(prompt or tokenizer.begin) if start is None else start
     if not len(start):

@@ -84,6 +84,7 @@ def test_residual_steps(sequence):
 MODELS = [dict(c_attention=a, c_network=n, c_position=pos, c_sequence=seq, b_tied=tied)
           for a in variants("attentions") for n in variants("networks")
           for pos, seq, tied in (("learned", "pre", False), ("rope", "post", True), ("none", "pre", True))]
+MODELS.append(dict(c_sequence="post", b_norm_last=True))
 
 
 @pytest.mark.parametrize("settings", MODELS, ids=["-".join(map(str, m.values())) for m in MODELS])

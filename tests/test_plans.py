@@ -125,7 +125,9 @@ def test_finetune_goes_half_as_long(home, run):
     by_epochs = lb.train("tale", path=home, **{**TINY, "n_steps": 0, "n_epochs": 4, "n_ctx": 96, "batch_size": 64, "n_completion": 0})
     assert by_epochs.report.evaluations[-1].step == 12
     assert lb.finetune(by_epochs.guid, "tale", path=home, progress=False).report.evaluations[-1].step == 6
-    assert lb.finetune(run.guid, "tale", path=home, progress=False).report.evaluations[-1].step == 15
+    by_steps = lb.finetune(run.guid, "tale", path=home, progress=False)
+    assert by_steps.report.evaluations[-1].step == 15
+    lb.delete(by_steps.guid, yes=True, path=home)
 
 
 def test_unknown_characters_are_told_and_handled(home, run):

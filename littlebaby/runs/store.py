@@ -6,6 +6,7 @@
     models/adapters_GUID.safetensors         what a finetune with adapters has learned, apart
     outputs/report_GUID.json                 outputs/completion_GUID[_time].json        outputs/chart_GUID.png
     outputs/chat_GUID_time.jsonl             conversations that were kept
+    exports/GUID_huggingface/ ...            models for other programs; they stay when the run is deleted
 A finetuned run is GUID_finetuned, the next one GUID_finetuned_2. Older files that misspell a name are found all the same.
 """
 import os
@@ -42,8 +43,8 @@ PLACES = dict(
     config="configs/config_{}.json", tokenizer="tokenizers/tokenizer_{}.json", model="models/model_{}.json",
     weights="models/model_{}.safetensors", adapters="models/adapters_{}.safetensors", checkpoint="models/checkpoint_{}",
     lock="models/.lock_{}", report="outputs/report_{}.json", completion="outputs/completion_{}.json", chart="outputs/chart_{}.png",
-    chat="outputs/chat_{}.jsonl")
-FOLDERS = sorted({place.split("/")[0] for place in PLACES.values()})
+    chat="outputs/chat_{}.jsonl", export="exports/{}")
+FOLDERS = sorted({place.split("/")[0] for place in PLACES.values()} - {"exports"})     # what was exported is no longer the run's
 
 # a run's file, finished or left behind half-written, under its right name or an old spelling
 OF_A_RUN = re.compile(
@@ -218,6 +219,10 @@ class Workspace:
         """`record`: a tokenizer's own to_json"""
         self.write("tokenizer", name, TokenizerFile(guid=name, **record))
 
+    def has_tokenizer(self, name):
+        """False for a model that was imported without one"""
+        return self.existing("tokenizer", name).exists() or self.path("report", name).exists() and self.load_report(name).tokenizer != ""
+
     def load_tokenizer(self, name):
         """The record that text.from_json reads; files of other systems are handed on as they are"""
         path = self.existing("tokenizer", name)
@@ -347,6 +352,14 @@ class Workspace:
 
     def remove_checkpoint(self, name):
         disk.remove(self.path("checkpoint", name))
+
+    def write_export(self, folder, name, pieces):
+        """A file of an exported model: pieces of bytes as they come, or a function that writes to a path"""
+        if callable(pieces):
+            with disk.replacing(folder / name) as temporary:
+                pieces(temporary)
+        else:
+            disk.write(folder / name, pieces)
 
     # texts
 

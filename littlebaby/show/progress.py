@@ -34,6 +34,11 @@ class Watcher:
         self.bar.close()
 
 
+def counted(pieces, what, shown=True):
+    """The pieces one after the other, and a bar that counts them"""
+    return tqdm(pieces, desc=what, file=sys.stderr, dynamic_ncols=True, leave=False, delay=2, disable=not shown)
+
+
 def line(event, floor):
     """One evaluation in one line; a star marks the best so far"""
     valid = "" if event.valid_loss is None else f"   valid {event.valid_loss:.3f}{' *' if event.best else '  '}"
