@@ -121,8 +121,8 @@ def walk(node, found, passed):
     elif isinstance(node, list | tuple):
         for value in node:
             walk(value, found, passed)
-    elif hasattr(node, "nbytes") and hasattr(node, "base"):
-        while getattr(node, "base", None) is not None and hasattr(node.base, "nbytes"):
+    elif isinstance(node, xp.ndarray):
+        while isinstance(node.base, xp.ndarray):
             node = node.base
         found[id(node)] = node.nbytes
 
@@ -305,7 +305,7 @@ def strips(m, names):
     widest = [max(len(came[t]), *(len(each[t - 1]) for each in words)) for t in range(1, T)]
     while first < T:
         last = first
-        while last < T and sum(widest[first - 1:last]) + (last - first) <= WIDTH:
+        while last < T and sum(widest[first - 1:last]) + (last - first) <= WIDTH + 18:
             last += 1
         last = max(last, first + 1)
         cell = lambda word, p, style="": (f'<td style="padding: 0 3px; text-align: center; background: {tint(p)}; {style}">'
