@@ -5,6 +5,7 @@
     models/model_GUID.json (.safetensors)    models/checkpoint_GUID/
     models/adapters_GUID.safetensors         what a finetune with adapters has learned, apart
     outputs/report_GUID.json                 outputs/completion_GUID[_time].json        outputs/chart_GUID.png
+    outputs/microscope_GUID.html             outputs/diary_GUID.html                    outputs/walk_VARIANT.html, of no run
 A finetuned run is GUID_finetuned, the next one GUID_finetuned_2. Older files that misspell a name are found all the same.
 """
 import os
@@ -40,13 +41,15 @@ from .records import (
 PLACES = dict(
     config="configs/config_{}.json", tokenizer="tokenizers/tokenizer_{}.json", model="models/model_{}.json",
     weights="models/model_{}.safetensors", adapters="models/adapters_{}.safetensors", checkpoint="models/checkpoint_{}",
-    lock="models/.lock_{}", report="outputs/report_{}.json", completion="outputs/completion_{}.json", chart="outputs/chart_{}.png")
+    lock="models/.lock_{}", report="outputs/report_{}.json", completion="outputs/completion_{}.json", chart="outputs/chart_{}.png",
+    microscope="outputs/microscope_{}.html", diary="outputs/diary_{}.html", walk="outputs/walk_{}.html")
 FOLDERS = sorted({place.split("/")[0] for place in PLACES.values()})
 
 # a run's file, finished or left behind half-written, under its right name or an old spelling
 OF_A_RUN = re.compile(
-    rf"\.?(?:config|tokenizer|model|adapters|checkpoint|report|completion|complation|chart)_({NAME.replace('tuned', 't?uned')})"
-    rf"(?:_\d{{14}}(?:_\d+)?)?(?:\.json|\.safetensors|\.png)?(?:\.[0-9a-f]{{8}}\{disk.TEMPORARY})?")
+    r"\.?(?:config|tokenizer|model|adapters|checkpoint|report|completion|complation|chart|microscope|diary)"
+    rf"_({NAME.replace('tuned', 't?uned')})"
+    rf"(?:_\d{{14}}(?:_\d+)?)?(?:\.json|\.safetensors|\.png|\.html)?(?:\.[0-9a-f]{{8}}\{disk.TEMPORARY})?")
 OLD_SPELLINGS = [("completion_", "complation_"), ("_finetuned", "_fineuned")]
 
 SAFETENSORS_FROM = 8_000_000            # parameters
@@ -129,7 +132,8 @@ class Workspace:
     # files of runs
 
     def path(self, kind, name):
-        """Where a file of this kind lies: config, tokenizer, model, weights, adapters, checkpoint, lock, report, completion or chart"""
+        """Where a file of this kind lies: config, tokenizer, model, weights, adapters, checkpoint, lock, report, completion, chart,
+        microscope, diary or, for a variant, walk"""
         return self.root / PLACES[kind].format(name)
 
     def existing(self, kind, name):

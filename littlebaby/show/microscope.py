@@ -211,16 +211,17 @@ class Microscope:
     def __str__(self):
         return summary(self)
 
-    def rms(self, which, layer):
-        """{leaf: the root of the mean square}, experts together, of `weights` or `gradients` in one layer"""
-        sums: dict = {}
-        for name, a in which.items():
-            parts = name.split(".")
-            if parts[:2] == ["blocks", str(layer)]:
-                leaf = ".".join("*" if part.isdigit() else part for part in parts[2:])
-                total, n = sums.get(leaf, (0.0, 0))
-                sums[leaf] = total + float((a.astype(float) ** 2).sum()), n + a.size
-        return {leaf: (total / n) ** 0.5 for leaf, (total, n) in sums.items()}
+
+def rms(arrays, layer):
+    """{leaf: the root of its mean square} in one layer, experts together"""
+    sums: dict = {}
+    for name, a in arrays.items():
+        parts = name.split(".")
+        if parts[:2] == ["blocks", str(layer)]:
+            leaf = ".".join("*" if part.isdigit() else part for part in parts[2:])
+            total, n = sums.get(leaf, (0.0, 0))
+            sums[leaf] = total + float((a.astype(float) ** 2).sum()), n + a.size
+    return {leaf: (total / n) ** 0.5 for leaf, (total, n) in sums.items()}
 
 
 def distances(a):
@@ -235,8 +236,9 @@ def distances(a):
 def summary(m):
     L, h = len(m.mixing), m.config.n_heads
     hard = np.argsort(-m.losses)[:3]
-    worst = ", ".join(f"{visible(m.tokens[i + 1])} after {''.join(map(visible, m.tokens[max(0, i - 7):i + 1]))} ({m.losses[i]:.2f})" for i in hard)
-    lines = [("sentence", "".join(map(visible, m.tokens))),
+    seen = [visible(token) for token in m.tokens]
+    worst = ", ".join(f"{seen[i + 1]} after {''.join(seen[max(0, i - 7):i + 1])} ({m.losses[i]:.2f})" for i in hard)
+    lines = [("sentence", "".join(seen)),
              ("loss", f"{m.loss:.4f} nats per token over {len(m.losses)}; a guess without knowledge is {np.log(m.config.n_vocab):.2f}"),
              ("hardest", worst),
              ("next", "  ".join(f"{word} {p:.0%}" for word, p in zip(m.spell(m.top[-1, -1]), m.odds[-1, -1])))]
@@ -270,11 +272,13 @@ def told(m):
     notes = ["begins the document"] + [f"{visible(token)}: {loss:.2f} nats, chance {np.exp(-loss):.1%}; likeliest was {said}"
                                        for token, loss, said in zip(m.tokens[1:], m.losses, guess[1:])]
     words = [shown(m.tokens[0], True)] + [shown(token) for token in m.tokens[1:]]
-    scale = "".join(f'<span style="background: {tint(i / 4, VALID)}; padding: 1px 9px">{i * blind / 4:.1f}</span>' for i in range(5))
+    step = lambda share: f'<span style="background: {tint(share, VALID)}; padding: 1px 9px; color: {INK}">{share * blind:.1f}</span>'
+    scale = "".join(step(i / 4) for i in range(5))
     return section("How surprising each token is",
                    f"Mean loss {m.loss:.3f} nats per token, as good as choosing among {np.exp(m.loss):.1f} tokens.",
                    shaded(words, [0, *m.losses / blind], VALID, notes),
-                   f'<p class="pale">white: known beforehand &#160; {scale} nats &#160; darkest: as good as no idea, ln {m.config.n_vocab}</p>')
+                   f'<p class="pale">white: known beforehand &#160; {scale} nats &#160; darkest: as good as no idea, '
+                   f"ln {m.config.n_vocab}</p>")
 
 
 def shown(token, first=False):
@@ -293,8 +297,8 @@ def by_layer(m):
                      bar(m.true[i].mean(), most=90) + f" {m.true[i].mean():.0%}"])
     return section("What it would say next, layer by layer",
                    "The final norm and the head put on what each block hands on: the five likeliest tokens after the sentence's last one.",
-                   table(rows), "<p class=\"pale\">And after every token: the likeliest next one by layer, the darker the surer; the "
-                   "lowest line is the sentence as it is.</p>", strips(m, names))
+                   table(rows), '<p class="pale">And after every token: the likeliest next one by layer, the darker the surer, bold where '
+                   "it is right; the lowest line is the sentence as it is.</p>", strips(m, names))
 
 
 def strips(m, names):
@@ -311,7 +315,8 @@ def strips(m, names):
         cell = lambda word, p, style="": (f'<td style="padding: 0 3px; text-align: center; background: {tint(p)}; {style}">'
                                           f"{escape(word)}</td>")
         head = lambda name: f'<th style="text-align: right; padding: 0 8px 0 0">{name}</th>'
-        rows = [head(names[i]) + "".join(cell(words[i][t - 1], m.odds[i, t - 1, 0]) for t in range(first, last))
+        right = lambda i, t: "font-weight: 700" if m.top[i, t - 1, 0] == m.ids[t] else ""
+        rows = [head(names[i]) + "".join(cell(words[i][t - 1], m.odds[i, t - 1, 0], right(i, t)) for t in range(first, last))
                 for i in reversed(range(len(names)))]
         rows.append(head("came") + "".join(cell(came[t], 0, f"font-weight: 600; border-top: 1px solid {GRAY}") for t in range(first, last)))
         out.append('<table class="mono" style="font-size: 11.5px">' + "".join(f"<tr>{row}</tr>" for row in rows) + "</table>")
@@ -337,9 +342,8 @@ def looks(m):
             name = f"block {i + 1}, head {h - len(heads) + j + 1}" if i in m.attention else f"block {i + 1}"
             row = a[-1, last] / a[-1].max()
             rows.append(f'<tr><th>{name}</th><td>{shaded([visible(t) for t in m.tokens[last]], np.sqrt(row), small=True)}</td></tr>')
-    return section("Who looks at whom", about, picture(maps(m), "attention of every layer and head"),
-                   '<p class="pale">Where the last token looks, head by head:</p>', f'<div class="wide"><table>{"".join(rows)}</table></div>',
-                   speakers(m))
+    last_looks = f'<p class="pale">Where the last token looks:</p><div class="wide"><table>{"".join(rows)}</table></div>'
+    return section("Who looks at whom", about, picture(maps(m), "attention of every layer and head"), last_looks, speakers(m))
 
 
 def maps(m):
@@ -412,14 +416,15 @@ def experts(m):
 def insides(m):
     """Weights and gradients of every layer"""
     return section("Weights and gradients", "The size (root mean square) of every matrix, layer by layer, and of the gradient that this "
-                   "sentence's loss sends to it; darker for larger. Right: how the weights of each layer are spread.", picture(sizes(m), "sizes"))
+                   "sentence's loss sends to it; darker for larger. Right: how the weights of each layer are spread.",
+                   picture(sizes(m), "sizes of weights and gradients"))
 
 
 def sizes(m):
     from matplotlib.figure import Figure
 
     L = len(m.mixing)
-    both = [[m.rms(which, i) for i in range(L)] for which in (m.weights, m.gradients)]
+    both = [[rms(which, i) for i in range(L)] for which in (m.weights, m.gradients)]
     leaves = [leaf for leaf in dict.fromkeys(leaf for row in both[0] for leaf in row)]
     figure = Figure(figsize=(9.8, 0.9 + 0.235 * len(leaves)), facecolor="white", layout="constrained")
     left, middle, right = figure.subplots(1, 3, width_ratios=(1, 1, 1.15))
@@ -427,11 +432,11 @@ def sizes(m):
         grid = np.array([[row.get(leaf, np.nan) for row in rows] for leaf in leaves])
         heat(axes, grid, colour, [f"{i + 1}" for i in range(L)], leaves if axes is left else [], heading)
     for i in range(L):
-        values = np.concatenate([w.reshape(-1) for n, w in m.weights.items() if n.startswith(f"blocks.{i}.") and w.ndim > 1] or [np.zeros(1)])
-        spread = values.std() or 1.0
-        counts, edges = np.histogram(values / values.std() if values.std() else values, BINS)
-        right.fill_between((edges[1:] + edges[:-1]) / 2, L - i - 1, L - i - 1 + 0.92 * counts / max(counts.max(), 1), color=TRAIN, alpha=0.55, lw=0)
-        right.annotate(f"block {i + 1}, spread {spread:.3f}", (-4, L - i - 0.62), color=GRAY, fontsize=8)
+        values = np.concatenate([w.reshape(-1) for n, w in m.weights.items() if n.startswith(f"blocks.{i}.") and w.ndim > 1])
+        spread, ground = values.std() or 1.0, L - i - 1
+        counts, edges = np.histogram(values / spread, BINS)
+        right.fill_between((edges[1:] + edges[:-1]) / 2, ground, ground + 0.92 * counts / max(counts.max(), 1), color=TRAIN, alpha=0.55, lw=0)
+        right.annotate(f"block {i + 1}, spread {spread:.3f}", (-4, L - i - 0.14), color=GRAY, fontsize=8, va="top")
     right.set(yticks=[], xlim=(-4, 4), ylim=(0, L))
     plainly(right, "matrices' numbers, in spreads")
     right.spines["left"].set_visible(False)
@@ -444,7 +449,8 @@ def heat(axes, grid, colour, across, down, heading):
 
     logs = np.log10(np.where(grid > 0, grid, np.nan))
     low, high = (np.nanmin(logs), np.nanmax(logs)) if np.isfinite(logs).any() else (0, 1)
-    axes.imshow(logs, cmap=LinearSegmentedColormap.from_list("pale", ["white", tint(1, colour)]), vmin=low, vmax=max(high, low + 0.1), aspect="auto")
+    pale = LinearSegmentedColormap.from_list("pale", ["white", tint(1, colour)])
+    axes.imshow(logs, cmap=pale, vmin=low, vmax=max(high, low + 0.1), aspect="auto")
     for row, line in enumerate(grid):
         for column, value in enumerate(line):
             if np.isfinite(value) and len(across) <= 12:

@@ -66,7 +66,8 @@ PLANTED = [
             "Only the last bit changes: how a row is rounded depends on keys that come later."),
     Mistake("bend forgotten", "networks.mlp", "back_up(back_act(da))", "back_up(da)", "gradient",
             "Backward goes through the two matrices and passes by the bend between them.", "x up b1"),
-    Mistake("counted twice", "networks.mlp", "g.b1 += db1[0]", "g.b1 += 2 * db1[0]", "gradient", "One bias learns at twice its rate.", "b1"),
+    Mistake("counted twice", "networks.mlp", "g.b1 += db1[0]", "g.b1 += 2 * db1[0]", "gradient",
+            "One bias learns at twice its rate.", "b1"),
     Mistake("one half for both", "networks.swi", "swiglu(w[..., :F], w[..., F:])", "swiglu(w[..., :F], w[..., :F])", "gradient",
             "A slice that is written twice: gate and value are the same half.", "x gate up bgate bup", dict(c_bias="all")),
     Mistake("wrong leaf", "norms.layernorm", "g.b += db", "g.b += dw", "gradient", "The shift is given the scale's gradient.", "b"),
@@ -126,7 +127,7 @@ def copied(module, old="", new=""):
     if old not in source:
         raise BadInput(f"{module.__name__} no longer says {old!r}: plant the mistake anew")
     copy = ModuleType(f"{module.__name__}_broken")
-    copy.__package__, copy.__file__ = module.__package__, f"<{module.__name__}, broken>"
+    copy.__package__, copy.__file__ = module.__package__, f"{module.__file__}, broken"
     copy.text = source.replace(old, new, 1)
     exec(compile(copy.text, copy.__file__, "exec"), copy.__dict__)
     return copy

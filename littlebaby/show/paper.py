@@ -21,7 +21,8 @@ LOOK = f"""
 .littlebaby .pale {{ font-size: 12.5px; }}
 .littlebaby img {{ display: block; margin: 8px 0; max-width: 100%; }}
 .littlebaby pre, .littlebaby code, .littlebaby .mono {{ font-family: ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; }}
-.littlebaby pre {{ font-size: 11.5px; line-height: 1.45; white-space: pre-wrap; background: none; color: inherit; padding: 0; margin: 6px 0; }}
+.littlebaby pre {{ font-size: 11.5px; line-height: 1.45; white-space: pre-wrap; background: none; color: inherit; padding: 0;
+  margin: 6px 0; }}
 .littlebaby code {{ font-size: 12px; background: none; color: inherit; padding: 0; }}
 .littlebaby table {{ border-collapse: collapse; margin: 8px 0; font-size: 12.5px; }}
 .littlebaby tr, .littlebaby th, .littlebaby td {{ background: none; border: 0; }}
@@ -37,7 +38,8 @@ LOOK = f"""
 .littlebaby .bar {{ display: inline-block; height: 9px; border-radius: 1px; vertical-align: middle; }}
 .littlebaby .columns {{ display: flex; gap: 28px; flex-wrap: wrap; }}
 .littlebaby .columns section {{ flex: 1 1 300px; min-width: 0; }}
-@media print {{ .littlebaby {{ padding: 0; }} .littlebaby h2 {{ break-after: avoid; }} .littlebaby tr, .littlebaby img {{ break-inside: avoid; }}
+@media print {{ .littlebaby {{ padding: 0; }} .littlebaby h2 {{ break-after: avoid; }}
+  .littlebaby tr, .littlebaby img {{ break-inside: avoid; }}
   .littlebaby .wide {{ overflow: visible; zoom: 0.72; }} }}
 """
 SIGNS = {"\n": "⏎", "\t": "⇥", " ": "·", "": "∅"}
@@ -109,4 +111,4 @@ def visible(token):
     """A token as it can be seen: a line's end, a blank, and what has no sign at all"""
     if token in SIGNS:
         return SIGNS[token]
-    return "".join(c if c.isprintable() else SIGNS.get(c) or f"\\x{ord(c):02x}" for c in token)
+    return "".join(c if c.isprintable() and c != " " else SIGNS.get(c) or f"\\x{ord(c):02x}" for c in token)

@@ -1,4 +1,4 @@
-"""A walk through one layer, forth and back: each line of its file beside what it computed on a small batch, and what its backward made of it.
+"""A walk through one layer, forth and back: each line of its file with what it computed on a small batch, and beside it the way back.
 
 The lines are run as they stand, one by one, under Python's own tracer (sys.settrace): nothing in a variant knows of it. `break_` walks
 through a copy with a planted mistake in it and holds the laws against it; the tensor at fault goes red.
@@ -68,7 +68,7 @@ class Part:
 
 @lru_cache(None)
 def ways(file, text):
-    """{(name, line) of every function in a file that holds another and hands it on: (its lines, the inner one's name and line, its lines)}"""
+    """{(name, line) of every function in a file that defines another inside it: (its lines, the inner one's name and line, its lines)}"""
     found, source = {}, text.splitlines()
     for node in ast.parse(text).body:
         inner = [each for each in getattr(node, "body", []) if isinstance(each, ast.FunctionDef)]
@@ -80,9 +80,8 @@ def ways(file, text):
 
 def bound(function):
     """The back_x that a function binds"""
-    inner = {id(each) for node in ast.walk(function) if isinstance(node, ast.FunctionDef) and node is not function for each in ast.walk(node)}
-    return {each.id for each in ast.walk(function) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store) and id(each) not in inner
-            and each.id.startswith("back")}
+    names = [each for node in statements(function.body) if not isinstance(node, ast.FunctionDef) for each in ast.walk(node)]
+    return {each.id for each in names if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store) and each.id.startswith("back")}
 
 
 def lines(function, source, backs):
@@ -103,8 +102,8 @@ def lines(function, source, backs):
         elif (node := at.get(number)) is not None and id(node) not in done:
             done.add(id(node))
             last = node.body[0].lineno - 1 if hasattr(node, "body") else node.end_lineno
-            names = [each for each in ast.walk(node if not hasattr(node, "body") else ast.Expr(getattr(node, "iter", getattr(node, "test", None))))
-                     if isinstance(each, ast.Name)]
+            whole = getattr(node, "iter", getattr(node, "test", node)) if hasattr(node, "body") else node
+            names = [each for each in ast.walk(whole) if isinstance(each, ast.Name)]
             code = "\n".join(re.sub(r"\s{2,}#.*$", "", dedent(source[i - 1], function)) for i in range(number, last + 1)).rstrip()
             out.append(Line(number, last, code, False,
                             [n.id for n in names if isinstance(n.ctx, ast.Store) and n.id.startswith("back")],
@@ -198,7 +197,7 @@ class Tracer:
 
 def source_of(file):
     path = Path(file)
-    return text_of(file) if path.parent.parent == HOME and path.parent.name in FOLDERS else None
+    return text_of(file) if path.parent.parent == HOME and path.parent.name in FOLDERS and path.suffix == ".py" else None
 
 
 @lru_cache(None)
@@ -365,10 +364,12 @@ def shape(value):
 
 
 def summary(w):
-    out = [f"{w.name}: {w.folder[:-1]}, B 2, T 5, D {w.config.n_emb}" + (f", broken: {w.mistake.name}. {w.mistake.about}" if w.mistake else "")]
+    broken = f", broken: {w.mistake.name}. {w.mistake.about}" if w.mistake else ""
+    out = [f"{w.name}: {w.folder[:-1]}, B 2, T 5, D {w.config.n_emb}{broken}"]
     for part in w.parts:
         for way, lines in (("forward", part.forward), ("backward", part.backward)):
-            told = [(line.code.strip().splitlines()[0][:70], "\n".join(map(said, line.values)) or "-") for line in lines if not line.comment]
+            told = [(line.code.strip().splitlines()[0][:70], "\n".join(map(said, line.values)) or "-")
+                    for line in lines if not line.comment]
             out.append(f"{title(part)}, {way}\n{textwrap.indent(page(told), '  ')}")
     rows = [("check", "error", "allowed", "")]
     rows += [(label(name), f"{error:.1e}", f"{allowed:.0e}", "right" if error <= allowed else "WRONG")
@@ -380,7 +381,7 @@ def summary(w):
 
 
 def title(part):
-    return f"{re.sub('[<>]', '', part.file).rpartition('.model.')[2].split(',')[0].split('.')[-1] if '<' in part.file else Path(part.file).stem}.{part.name}"
+    return f"{Path(part.file).stem}.{part.name}"
 
 
 def label(name):
@@ -393,12 +394,13 @@ def body(w):
     about = f"{w.folder[:-1]} {w.name}, two texts of five tokens, n_emb {w.config.n_emb}, {w.config.n_heads} heads, float64"
     out = [paper.head(f"A walk through {w.name}, forth and back", about)]
     if w.mistake:
-        out.append(f'<p><span class="wrong">✗ broken on purpose: {escape(w.mistake.name)}.</span> {escape(w.mistake.about)}</p>{changed(w.mistake)}')
+        out.append(f'<p><span class="wrong">✗ broken on purpose: {escape(w.mistake.name)}.</span> {escape(w.mistake.about)}</p>')
+        out.append(changed(w.mistake))
     out.append(checked(w))
-    for part in w.parts:
-        out.append(section(title(part), "Left the way forth, right the way back. Under each line what it computed: name, shape, |length|, first "
-                           "numbers. A colour joins the line that binds a back_x to the one that calls it; gray lines were not run."
-                           + (" Red numbers are others than without the mistake." if w.mistake else "") if part is w.parts[0] else "", twins(part, w.mistake)))
+    legend = ("Left the way forth, right the way back. Under each line what it computed: name, shape, |length|, first numbers. A colour "
+              "joins the line that binds a back_x to the one that calls it; gray lines were not run."
+              + (" Red numbers are others than without the mistake." if w.mistake else ""))
+    out += [section(title(part), "" if i else legend, twins(part, w.mistake)) for i, part in enumerate(w.parts)]
     if not w.mistake:
         out.append(section("Break it", "Each of these is one call away, as walk(…).break_(name); fix() mends it again.",
                            paper.table([["mistake", "what it is", "noticed by"], *(
@@ -425,8 +427,8 @@ def checked(w):
         rows.append([f'<span class="{"" if fine else "wrong"}">{escape(label(name))}</span>', f"{error:.1g}",
                      paper.bar(min(1, (power + 16) / 16), FLOOR if fine else VALID, 150), mark, f"{allowed:.1g}"])
     verdict = "every check is green" if not w.wrong() else f"at fault: {', '.join(w.wrong())}"
-    return section("The laws", f"Every gradient against differences of the forward; decoding, token by token against all at once; causality, "
-                   f"what a later token changes in earlier ones. Here {verdict}.", paper.table(rows))
+    return section("The laws", "Every gradient against differences of the forward; decoding, token by token against all at once; "
+                   f"causality, what a later token changes in earlier ones. Here {verdict}.", paper.table(rows))
 
 
 def twins(part, mistake):
@@ -447,7 +449,8 @@ def twins(part, mistake):
     style = f"flex: 0 0 {WIDE}px; width: {WIDE}px; height: {height}px; overflow: hidden"
     return (f'<div class="wide"><div class="mono" style="position: relative; display: flex; gap: {BETWEEN}px; width: {whole}px; '
             f'line-height: {ROW}px; font-size: 11.5px"><div style="{style}">{left}</div><div style="{style}">{right}</div>'
-            f'<svg width="{whole}" height="{height}" style="position: absolute; left: 0; top: 0; pointer-events: none">{curves}</svg></div></div>')
+            f'<svg width="{whole}" height="{height}" style="position: absolute; left: 0; top: 0; pointer-events: none">{curves}</svg>'
+            "</div></div>")
 
 
 def column(lines, colours, which, mistake):
@@ -468,12 +471,14 @@ def column(lines, colours, which, mistake):
 def block(line, rows, values, colours, mistake):
     """A line with its values, of a known height; a comment of its own, without its shapes, which the values tell"""
     if line.comment:
-        return f'<div style="height: {ROW}px; padding-left: 8px; color: {GRAY}">{escape(re.split("[ ]{3,}", line.code.strip())[0][:CODE + 8])}</div>'
+        text = re.split("[ ]{3,}", line.code.strip())[0][:CODE + 8]
+        return f'<div style="height: {ROW}px; padding-left: 8px; color: {GRAY}">{escape(text)}</div>'
     fault = mistake and any(hit(line.code, each) for each in mistake.new.splitlines() if each.strip())
     edge = f"border-left: 3px solid {VALID}; padding-left: 5px; background: {tint(0.13, VALID)}" if fault else "padding-left: 8px"
     code = "\n".join(painted(row, colours) for row in rows)
     small = "\n".join(f'<span class="wrong">{escape(text)}</span>' if value.off else escape(text) for text, value in values)
-    return (f'<div style="{edge}; height: {ROW * len(rows) + SMALL * len(values)}px; margin-bottom: {GAP}px; white-space: pre; overflow: hidden">'
+    height = f"height: {ROW * len(rows) + SMALL * len(values)}px; margin-bottom: {GAP}px"
+    return (f'<div style="{edge}; {height}; white-space: pre; overflow: hidden">'
             f'<span{"" if line.ran else f""" style="color: {GRAY}" """}>{code}</span>'
             f'<div style="color: {GRAY}; font-size: 10.5px; line-height: {SMALL}px">{small}</div></div>')
 
@@ -488,7 +493,7 @@ def wrapped(code):
     rows = []
     for line in code.splitlines():
         deep = len(line) - len(line.lstrip())
-        rows += textwrap.wrap(line.strip(), CODE, initial_indent=" " * deep, subsequent_indent=" " * (deep + 4), break_on_hyphens=False) or [""]
+        rows += textwrap.wrap(line.strip(), CODE, initial_indent=" " * deep, subsequent_indent=" " * (deep + 4), break_on_hyphens=False)
     return rows
 
 
