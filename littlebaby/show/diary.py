@@ -72,8 +72,10 @@ def difference(old, new):
 
 
 def loss_on(baby, text):
-    """Nats per token on the held-out part of a text, WINDOWS windows of it; None where the baby cannot read it"""
+    """Nats per token on the held-out part of a text, WINDOWS windows of it; None where it is too short, or the baby cannot spell it"""
     tokenizer = baby.tokenizer
+    if tokenizer.unknown_in(text):
+        return None
     try:
         _, held_out = split(tokenizer.encode(text), baby.config, tokenizer.encode(tokenizer.begin))
         return float(evaluate(Workers(1), baby.p, baby.config, windows(held_out, baby.config.n_ctx, WINDOWS, 0.5)))
@@ -252,11 +254,13 @@ def finetuned(entry):
     losses = [["held-out text", "before", "after", "change"],
               *([escape(name), number(before), number(after), verdict(before, after)] for name, before, after in tuned.losses)]
     prompts = [["prompt", "before", "after"]]
-    prompts += [[f"<code>{escape(prompt) or '(nothing)'}</code>", *(escape(clean(text)) for text in texts)] for prompt, *texts in tuned.written]
+    prompts += [[f"<code>{escape(prompt) or '(nothing)'}</code>", *(escape(clean(text)) for text in texts)]
+                for prompt, *texts in tuned.written]
     rest = ", ".join(f"{name} {share(pair):.1%}" for name, pair in tuned.weights.items() if not name.startswith("blocks."))
-    return section(f"What the finetune changed: {short(entry)}", f"Against its base {tuned.base}.",
-                   table(losses), '<p class="pale">How far every weight has moved, in percent of its own length, block by block.'
-                   f" Outside the blocks: {escape(rest)}.</p>", picture(moved(tuned), "change of the weights by layer"),
+    dash = "A dash: it does not know all symbols of that text." if any(None in each for _, *each in tuned.losses) else ""
+    return section(f"What the finetune changed: {short(entry)}", f"Against its base {tuned.base}. {dash}", table(losses),
+                   '<p class="pale">How far every weight has moved, in percent of its own length, block by block. '
+                   f"Outside the blocks: {escape(rest)}.</p>", picture(moved(tuned), "change of the weights by layer"),
                    '<p class="pale">The same prompts, the same seed, before and after:</p>', table(prompts, long=(1, 2)))
 
 

@@ -435,7 +435,7 @@ def sizes(m):
         values = np.concatenate([w.reshape(-1) for n, w in m.weights.items() if n.startswith(f"blocks.{i}.") and w.ndim > 1])
         spread, ground = values.std() or 1.0, L - i - 1
         counts, edges = np.histogram(values / spread, BINS)
-        right.fill_between((edges[1:] + edges[:-1]) / 2, ground, ground + 0.92 * counts / max(counts.max(), 1), color=TRAIN, alpha=0.55, lw=0)
+        right.fill_between((edges[1:] + edges[:-1]) / 2, ground, ground + 0.92 * counts / max(counts.max(), 1), color=tint(1), lw=0)
         right.annotate(f"block {i + 1}, spread {spread:.3f}", (-4, L - i - 0.14), color=GRAY, fontsize=8, va="top")
     right.set(yticks=[], xlim=(-4, 4), ylim=(0, L))
     plainly(right, "matrices' numbers, in spreads")

@@ -74,7 +74,7 @@ PLANTED = [
     Mistake("neighbours", "norms.rmsnorm", "rmsnorm(x, p.w", "rmsnorm(x + 1e-3 * x[:, ::-1], p.w", "causality",
             "A norm belongs to one token; here a little of other tokens leaks in.", "x"),
     Mistake("one text's gradient", "positions.learned", "back(dy.sum(0))", "back(dy[0])", "gradient",
-            "Every text of the batch stands at these positions, only the first one's gradient arrives.", "w"),
+            "Every text of the batch stands at these positions, only the first one's gradient arrives."),
     Mistake("always at the start", "positions.learned", "ctx.start, ctx.start + x.shape[1]", "0, x.shape[1]", "decoding",
             "In decoding every new token is told that it is the first."),
     Mistake("never turning", "positions.rope", "slice(ctx.start, ctx.start + T)", "slice(0, T)", "decoding",
