@@ -309,6 +309,7 @@ def microscope(guid: str = "last", *, text: Text | None = None, common: Everywhe
         guid: The run: its GUID, the first 4 or more characters of it, or last.
         text: What it is to read; without it, the beginning of what it wrote itself.
     """
+    tell("reading, a few seconds")
     seen = plans.microscope(guid, text, common.path)
     path = plans.kept(seen, "microscope", seen.name, common.path)
     data = dict(guid=seen.name, path=str(path), tokens=seen.tokens, loss=seen.loss, losses=seen.losses.tolist(),
@@ -342,6 +343,7 @@ def diary(*guids: str, prompt: list[Text] | None = None, common: Everywhere = Co
         guids: The runs: their GUIDs, the first 4 or more characters of each, or last.
         prompt: What a finetuned baby and its base are both to go on from; may be given several times.
     """
+    tell("looking through the runs, some seconds for each finetune")
     told = plans.diary(*guids, prompts=prompt or (), path=common.path)
     path = plans.kept(told, "diary", told.entries[0].name, common.path)
     return Answer(dict(path=str(path), runs=[entry.info for entry in told.entries]), f"{told}\n\n{path}")

@@ -90,7 +90,7 @@ def mixed(baby, i, x, rng):
 
     def forward(x):
         y, backward = attention.forward(block.att, xp.asarray(x), ctx)
-        return y, lambda dy: to_numpy(backward(xp.asarray(dy), sink))
+        return to_numpy(y), lambda dy: to_numpy(backward(xp.asarray(dy), sink))
 
     return acted(forward, to_numpy(x), rng, PROBES, block=max(1, 2 ** 21 // x[0].size))
 
@@ -351,37 +351,33 @@ def maps(m):
     from matplotlib.figure import Figure
 
     L, most = len(m.mixing), max((len(a) for a in m.attention.values()), default=0)
-    per_line = min(most, 8)
-    lines = [(i, start) for i in range(L) for start in range(0, max(most, 1), max(per_line, 1))]
-    across = per_line + 1
+    across = min(most, 8) + 1 if most else min(L, 4)
+    cells = []                                                   # lines of (matrix, what stands beneath it, what stands beside it)
+    for i in range(L):
+        heads, whole = m.attention.get(i, m.mixing[:0]), (m.mixing[i], "all" if most else f"block {i + 1}", "")
+        named = [(a, f"{m.config.n_heads - len(heads) + j + 1}", "" if j else f"block {i + 1}") for j, a in enumerate(heads)]
+        if not most and i % across:
+            cells[-1].append(whole)
+        elif not most:
+            cells.append([whole])
+        for first in range(0, most, across - 1):
+            line = named[first:first + across - 1]
+            cells.append(line + [None] * (across - 1 - len(line)) + [None if first else whole])
     side = min(2.2, 9.6 / across)
-    figure = Figure(figsize=(max(across * side, 4), len(lines) * (side + 0.34)), facecolor="white", layout="constrained")
-    grid = figure.subplots(len(lines), across, squeeze=False)
-    for line, (i, start) in zip(grid, lines):
-        heads = m.attention.get(i, np.zeros((0, 1, 1)))
-        back = distances(heads)
-        for j, axes in enumerate(line[:-1]):
-            n = start + j
-            if n >= len(heads):
-                axes.set_axis_off()
-                continue
-            square(axes, heads[n], f"{m.config.n_heads - len(heads) + n + 1}: {back[n]:.1f} back")
-        if start:
-            line[-1].set_axis_off()
-        else:
-            square(line[-1], m.mixing[i], f"all: {distances(m.mixing[i][None])[0]:.1f} back" if most else f"block {i + 1}: "
-                   f"{distances(m.mixing[i][None])[0]:.1f} back")
-        if most and not start:
-            line[0].set_ylabel(f"block {i + 1}", color=INK, fontsize=9)
+    figure = Figure(figsize=(across * side, len(cells) * (side + 0.3)), facecolor="white", layout="constrained")
+    for line, row in zip(cells, figure.subplots(len(cells), across, squeeze=False)):
+        for axes, cell in zip(row, line + [None] * across):
+            square(axes, *cell) if cell else axes.set_axis_off()
     return figure
 
 
-def square(axes, matrix, below):
+def square(axes, matrix, name, beside):
     squares(axes, matrix, "")
+    axes.set_ylabel(beside, color=INK, fontsize=9)
     axes.set(xticks=[], yticks=[])
     axes.spines[["top", "right"]].set_visible(True)
     axes.spines[["top", "right"]].set_color(PALE)
-    axes.set_xlabel(below, color=GRAY, fontsize=8, labelpad=2)
+    axes.set_xlabel(f"{name}: {distances(matrix[None])[0]:.1f} back", color=GRAY, fontsize=8, labelpad=2)
 
 
 def speakers(m):

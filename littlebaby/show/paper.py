@@ -38,7 +38,7 @@ LOOK = f"""
 .littlebaby .bar {{ display: inline-block; height: 9px; border-radius: 1px; vertical-align: middle; }}
 .littlebaby .columns {{ display: flex; gap: 28px; flex-wrap: wrap; }}
 .littlebaby .columns section {{ flex: 1 1 300px; min-width: 0; }}
-@media print {{ .littlebaby {{ padding: 0; }} .littlebaby h2 {{ break-after: avoid; }}
+@media print {{ .littlebaby {{ padding: 0; }} .littlebaby h2, .littlebaby p.pale {{ break-after: avoid; }}
   .littlebaby tr, .littlebaby img {{ break-inside: avoid; }}
   .littlebaby .wide {{ overflow: visible; zoom: 0.72; }} }}
 """

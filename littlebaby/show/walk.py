@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from .. import model
-from ..arrays import tree
+from ..arrays import backend, tree
 from ..errors import BadInput, nearest
 from ..model.context import Context, variant, variants
 from . import laws, mistakes, paper
@@ -217,7 +217,10 @@ def keep(line, names):
             node = names
             for i, word in enumerate(target.split(".")):
                 node = names.get(word) if not i else getattr(node, "get", lambda word: None)(word)
-            values += [made(target, each) for each in (node if isinstance(node, list | tuple) else [node]) if is_number(each)]
+            if isinstance(node, list | tuple):
+                values += [made(f"{target}[{i}]", each) for i, each in enumerate(node) if is_number(each)]
+            elif is_number(node) and "xp.empty" not in line.code:            # what is not filled yet says nothing
+                values.append(made(target, node))
     line.values = values[:6]
 
 
@@ -293,7 +296,16 @@ def walk(name, **settings):
 
 
 def gone(name, folder, settings, mistake=None):
-    """The walk itself"""
+    """The walk itself, on the CPU wherever the babies live"""
+    device = backend.use.module
+    backend.use("cpu")
+    try:
+        return there(name, folder, settings, mistake)
+    finally:
+        backend.use(device)
+
+
+def there(name, folder, settings, mistake):
     cfg = laws.config(folder, name, **{**settings, **(mistake.settings if mistake else {})})
     layer, right, home = mistakes.layers(mistake, name, folder) if mistake else (variant(folder, name), None, None)
     parts, y, dx, gradients = watched(layer, cfg, home)
@@ -355,7 +367,8 @@ def said(value):
         return f"{value.name} = {value.array.item():.4g}"
     if not value.array.size:
         return f"{value.name} {shape(value)}"
-    some = " ".join(f"{float(number):.2f}" for number in value.array.reshape(-1)[:NUMBERS])
+    some = " ".join(f"{number:d}" if value.array.dtype.kind in "iu" else f"{float(number):.2f}"
+                    for number in value.array.reshape(-1)[:NUMBERS])
     return f"{value.name} {shape(value)} |{value.norm:.3g}| {some}{' …' if value.array.size > NUMBERS else ''}"
 
 
@@ -457,28 +470,26 @@ def column(lines, colours, which, mistake):
     """(HTML, its height, {back: [(letters of its row, the row's middle)]})"""
     out, y, places = [], 0, {}
     for line in lines:
-        rows = [line.code] if line.comment else wrapped(line.code)
+        rows = wrapped(re.split("[ ]{3,}", line.code.strip())[0] if line.comment else line.code)
         values = [(said(value)[:CODE + 8], value) for value in line.values]
-        height = ROW * len(rows) + SMALL * len(values) + (0 if line.comment else GAP)
+        height = ROW * len(rows) + SMALL * len(values)
         for name in getattr(line, which):
             row = next((i for i, each in enumerate(rows) if re.search(rf"\b{name}\b", each)), 0)
             places.setdefault(name, []).append((len(rows[row]), y + ROW * row + ROW / 2))
-        out.append(block(line, rows, values, colours, mistake))
-        y += height
+        out.append(block(line, rows, values, colours, mistake, height))
+        y += height + (0 if line.comment else GAP)
     return "".join(out), y, places
 
 
-def block(line, rows, values, colours, mistake):
+def block(line, rows, values, colours, mistake, height):
     """A line with its values, of a known height; a comment of its own, without its shapes, which the values tell"""
     if line.comment:
-        text = re.split("[ ]{3,}", line.code.strip())[0][:CODE + 8]
-        return f'<div style="height: {ROW}px; padding-left: 8px; color: {GRAY}">{escape(text)}</div>'
+        return f'<div style="height: {height}px; padding-left: 8px; white-space: pre; color: {GRAY}">{escape(chr(10).join(rows))}</div>'
     fault = mistake and any(hit(line.code, each) for each in mistake.new.splitlines() if each.strip())
     edge = f"border-left: 3px solid {VALID}; padding-left: 5px; background: {tint(0.13, VALID)}" if fault else "padding-left: 8px"
     code = "\n".join(painted(row, colours) for row in rows)
     small = "\n".join(f'<span class="wrong">{escape(text)}</span>' if value.off else escape(text) for text, value in values)
-    height = f"height: {ROW * len(rows) + SMALL * len(values)}px; margin-bottom: {GAP}px"
-    return (f'<div style="{edge}; {height}; white-space: pre; overflow: hidden">'
+    return (f'<div style="{edge}; height: {height}px; margin-bottom: {GAP}px; white-space: pre; overflow: hidden">'
             f'<span{"" if line.ran else f""" style="color: {GRAY}" """}>{code}</span>'
             f'<div style="color: {GRAY}; font-size: 10.5px; line-height: {SMALL}px">{small}</div></div>')
 
