@@ -13,6 +13,7 @@ from .plans import (
     chat,
     check,
     delete,
+    diary,
     evaluate,
     export,
     fetch,
@@ -21,13 +22,16 @@ from .plans import (
     inference,
     info,
     load,
+    microscope,
     nursery,
     preflight,
     train,
+    walk,
 )
 from .plans import runs as list  # noqa: A004
 from .runs.records import VERSION as __version__
 from .runs.records import Config
 
-__all__ = ["BadInput", "Baby", "Config", "Export", "Run", "RunFailed", "__version__", "chat", "check", "delete", "evaluate", "export",
-           "fetch", "finetune", "import_", "inference", "info", "list", "load", "nursery", "preflight", "train"]
+__all__ = ["BadInput", "Baby", "Config", "Export", "Run", "RunFailed", "__version__", "chat", "check", "delete", "diary", "evaluate",
+           "export", "fetch", "finetune", "import_", "inference", "info", "list", "load", "microscope", "nursery", "preflight", "train",
+           "walk"]

@@ -451,6 +451,54 @@ causality: what a later token changes in earlier ones; 0, and rounding where tok
 
 
 @app.command
+def microscope(guid: str = "last", *, text: Text | None = None, common: Everywhere = Common()):
+    """A run's baby while it reads a text: losses, attention, guesses by layer, gradients, memory, as a page in outputs/.
+
+    Args:
+        guid: The run: its GUID, the first 4 or more characters of it, or last.
+        text: What it is to read; without it, the beginning of what it wrote itself.
+    """
+    tell("reading, a few seconds")
+    seen = plans.microscope(guid, text, common.path)
+    path = plans.kept(seen, "microscope", seen.name, common.path)
+    data = dict(guid=seen.name, path=str(path), tokens=seen.tokens, loss=seen.loss, losses=seen.losses.tolist(),
+                next=[dict(token=token, chance=float(p)) for token, p in zip(seen.spell(seen.top[-1, -1]), seen.odds[-1, -1])],
+                memory=seen.memory)
+    return Answer(data, f"{seen}\n\n{path}")
+
+
+@app.command
+def walk(variant: str, *, break_: Annotated[str | None, Parameter(name="--break")] = None, settings: Chosen = Settings(),
+         common: Everywhere = Common(), **others: Others):
+    """An attention, network or norm line by line, forth and back, with its numbers, as a page in outputs/.
+
+    Args:
+        variant: Its name: mha, mlp, rmsnorm.
+        break_: A mistake to plant in a copy of it; the walk without one lists them.
+    """
+    gone = plans.walk(variant, **chosen(settings, others))
+    gone = gone if break_ is None else gone.break_(break_)
+    path = plans.kept(gone, "walk", variant if break_ is None else f"{variant}_{break_.replace(' ', '_')}", common.path)
+    checks = {name: dict(error=error, allowed=allowed) for name, (error, allowed) in gone.checks.items()}
+    data = dict(variant=variant, path=str(path), mistake=break_, mistakes=gone.mistakes, wrong=gone.wrong(), checks=checks)
+    return Answer(data, f"{gone}\n\n{path}")
+
+
+@app.command
+def diary(*guids: str, prompt: list[Text] | None = None, common: Everywhere = Common()):
+    """Runs side by side: losses, samples, cards, what they know by heart, what a finetune changed, as a page in outputs/.
+
+    Args:
+        guids: The runs: their GUIDs, the first 4 or more characters of each, or last.
+        prompt: What a finetuned baby and its base are both to go on from; may be given several times.
+    """
+    tell("looking through the runs, some seconds for each finetune")
+    told = plans.diary(*guids, prompts=prompt or (), path=common.path)
+    path = plans.kept(told, "diary", told.entries[0].name, common.path)
+    return Answer(dict(path=str(path), runs=[entry.info for entry in told.entries]), f"{told}\n\n{path}")
+
+
+@app.command
 def catalog(name: str | None = None, *, write: str | None = None, pages: str | None = None, common: Everywhere = Common()):
     """What there is to choose from, as tables.
 

@@ -37,6 +37,9 @@ from .runs.fetch import HUB, questions
 from .runs.fetch import fetch as download
 from .runs.store import Workspace
 from .show import charts
+from .show import diary as diaries
+from .show import microscope as scope
+from .show import walk as walks
 from .show.laws import verdicts
 from .show.modelcard import modelcard
 from .show.preflight import preflight as predict
@@ -185,6 +188,7 @@ def describe(source):
 
 
 UNBORN = 15.0      # nats below the least likely old symbol: no old loss changes in float32, and a few hundred steps lift it
+SENTENCE = 160      # tokens, or characters, that a baby is shown of its own writing
 SMALL = 2**22       # weights below which one thread multiplies a single row faster than several that must meet after every product
 
 
@@ -642,6 +646,74 @@ def info(guid="last", path=None):
     written = workspace.load_completion(name).text if workspace.existing("completion", name).exists() else ""
     return dict(guid=name, config=cfg.model_dump(), report=report and report.model_dump(mode="json"), completion=written,
                 files=[dict(path=str(file.path), bytes=file.bytes) for file in workspace.files(name)])
+
+
+# a closer look: pages that show themselves in a notebook, `save(path)` writes them
+
+def microscope(guid="last", text=None, path=None):
+    """A run's baby while it reads a text of yours: losses, attention, guesses by layer, gradients, memory. None: what it wrote itself"""
+    workspace = Workspace(path)
+    name = workspace.resolve(guid)
+    baby = load(name, path)
+    if text is None:
+        final = workspace.existing("completion", name).exists()
+        written = workspace.load_completion(name).text if final else write(baby, name, "", Sampling(0.8), SENTENCE, seed=0).text
+        text = written.strip()[:SENTENCE]
+    return scope.look(baby, text, name)
+
+
+def walk(variant, **settings):
+    """An attention, network or norm line by line, forth and back, with its numbers; `break_` plants a mistake in a copy of it"""
+    return walks.walk(variant, **settings)
+
+
+def diary(*guids, prompts=(), path=None):
+    """Runs side by side: losses, samples, cards, what they know by heart; what a finetune changed, with the texts that both write
+    after `prompts` (none: nothing, and how its old and its new text begin). None given: the newest run"""
+    workspace = Workspace(path)
+    return diaries.Diary([told(workspace, workspace.resolve(guid), prompts) for guid in guids or ["last"]])
+
+
+def told(workspace, name, prompts):
+    """A run's entry in a diary"""
+    about, report = info(name, workspace.root), None
+    if about["report"]:
+        report = workspace.load_report(name)
+    source = text_of(workspace, report)
+    base = report and report.base
+    known = bool(base) and base in workspace.names() and workspace.existing("model", base).exists()
+    return diaries.Entry(name, about, report, source, tuned(workspace, base, name, report, source, prompts) if known else None)
+
+
+def text_of(workspace, report):
+    """The text that a run learned from, None where it is gone or has changed"""
+    try:
+        source = workspace.read_text(report.input.name) if report and report.input else None
+    except BadInput:
+        return None
+    return source.text if source and source.sha256 == report.input.sha256 else None
+
+
+def tuned(workspace, base, name, after, source, prompts):
+    """What a finetune changed. Reads and writes with both babies, which takes seconds"""
+    old, new = load(base, workspace.root), load(name, workspace.root)
+    first = workspace.load_report(base) if workspace.existing("report", base).exists() else None
+    sources = {title: text for title, text in ((titled(first, "old"), text_of(workspace, first)), (titled(after, "new"), source)) if text}
+    begins = dict.fromkeys(["", *(" ".join(text.split(" ")[:4]) for text in sources.values())])
+    wrote = lambda baby, prompt: write(baby, name, prompt, Sampling(0.8), diaries.TOKENS, seed=0).text
+    hosts = [{each: backend.to_numpy(w) for each, w in baby.weights().items()} for baby in (old, new)]
+    return diaries.Change(base, diaries.difference(*hosts),
+                          [(title, diaries.loss_on(old, text), diaries.loss_on(new, text)) for title, text in sources.items()],
+                          [(prompt, wrote(old, prompt), wrote(new, prompt)) for prompt in prompts or begins])
+
+
+def titled(report, age):
+    return f"{report.input.name}, the {age} text" if report and report.input else f"the {age} text"
+
+
+def kept(page, kind, name, path=None):
+    """Write a page into outputs/; returns its path"""
+    return page.save(Workspace(path).path(kind, name))
 
 
 def delete(guid, path=None, finetuned=False, yes=False, ask=input):

@@ -7,6 +7,7 @@
     outputs/report_GUID.json                 outputs/completion_GUID[_time].json        outputs/chart_GUID.png
     outputs/chat_GUID_time.jsonl             conversations that were kept
     exports/GUID_huggingface/ ...            models for other programs; they stay when the run is deleted
+    outputs/microscope_GUID.html             outputs/diary_GUID.html                    outputs/walk_VARIANT.html, of no run
 A finetuned run is GUID_finetuned, the next one GUID_finetuned_2. Older files that misspell a name are found all the same.
 """
 import os
@@ -43,13 +44,15 @@ PLACES = dict(
     config="configs/config_{}.json", tokenizer="tokenizers/tokenizer_{}.json", model="models/model_{}.json",
     weights="models/model_{}.safetensors", adapters="models/adapters_{}.safetensors", checkpoint="models/checkpoint_{}",
     lock="models/.lock_{}", report="outputs/report_{}.json", completion="outputs/completion_{}.json", chart="outputs/chart_{}.png",
-    chat="outputs/chat_{}.jsonl", export="exports/{}")
+    chat="outputs/chat_{}.jsonl", export="exports/{}", microscope="outputs/microscope_{}.html", diary="outputs/diary_{}.html",
+    walk="outputs/walk_{}.html")
 FOLDERS = sorted({place.split("/")[0] for place in PLACES.values()} - {"exports"})     # what was exported is no longer the run's
 
 # a run's file, finished or left behind half-written, under its right name or an old spelling
 OF_A_RUN = re.compile(
-    rf"\.?(?:config|tokenizer|model|adapters|checkpoint|report|completion|complation|chart|chat)_({NAME.replace('tuned', 't?uned')})"
-    rf"(?:_\d{{14}}(?:_\d+)?)?(?:\.jsonl?|\.safetensors|\.png)?(?:\.[0-9a-f]{{8}}\{disk.TEMPORARY})?")
+    r"\.?(?:config|tokenizer|model|adapters|checkpoint|report|completion|complation|chart|chat|microscope|diary)"
+    rf"_({NAME.replace('tuned', 't?uned')})"
+    rf"(?:_\d{{14}}(?:_\d+)?)?(?:\.jsonl?|\.safetensors|\.png|\.html)?(?:\.[0-9a-f]{{8}}\{disk.TEMPORARY})?")
 OLD_SPELLINGS = [("completion_", "complation_"), ("_finetuned", "_fineuned")]
 
 SAFETENSORS_FROM = 8_000_000            # parameters

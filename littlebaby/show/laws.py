@@ -119,6 +119,11 @@ def differences(f, a, h=1e-4):
 
 def gradient(layer, cfg, **how):
     """Law 1: the worst error of any leaf's or x's gradient, relative to the leaf's largest entry. And law 6: inputs are read-only."""
+    return max(gradients(layer, cfg, **how).values())
+
+
+def gradients(layer, cfg, **how):
+    """The same for each: {"x": error, "wq": error, ...}"""
     s = start(layer, cfg, **how)
     held: dict = {}
     ctx = lambda: Context(cfg, np.random.default_rng(7), held=held, share=0.7)
@@ -138,9 +143,9 @@ def gradient(layer, cfg, **how):
         return (y * s.dy).sum() + spoken(c)
 
     probed = tree.named(s.spec, differences(f, s.flat)[:grad.size])
-    worst = relative(dx, differences(f, s.x), 0)
     largest = max((np.abs(d).max() for d in probed.values()), default=0)
-    return max([worst] + [relative(g, probed[name], largest) for name, g in tree.named(s.spec, grad).items()])
+    errors = {name: relative(g, probed[name], largest) for name, g in tree.named(s.spec, grad).items()}
+    return dict(x=relative(dx, differences(f, s.x), 0), **errors)
 
 
 def spoken(ctx):
