@@ -31,6 +31,7 @@ from .runs.store import Workspace
 from .show import charts
 from .show.laws import verdicts
 from .show.preflight import preflight as predict
+from .show.preflight import warnings
 from .show.progress import Watcher
 from .text import nursery as grammar
 from .text.overlap import longest, recited
@@ -290,7 +291,8 @@ def opening(name, baby, report, state):
             f"{cfg.c_attention} + {cfg.c_network}, {cfg.n_layers} layers of {cfg.n_emb}, {counts}; {report.input.name}, "
             f"{report.train_tokens:,} + {report.valid_tokens:,} {report.tokenizer} tokens of {report.vocabulary}; {state.total:,} steps of "
             f"{cfg.batch_size * cfg.n_ctx * cfg.n_accumulate:,}"
-            + (f"\nthe floor of this text is {report.nursery_floor:.4f} nats per token" if report.nursery_floor else ""))
+            + (f"\nthe floor of this text is {report.nursery_floor:.4f} nats per token" if report.nursery_floor else "")
+            + "".join(f"\n{line}" for line in warnings(cfg)))
 
 
 @contextmanager

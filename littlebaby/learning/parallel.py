@@ -45,10 +45,11 @@ def share(rows, workers):
     return [slice(rows * i // n, rows * (i + 1) // n) for i in range(n)]
 
 
-def gradient(workers, grads, spec, p, cfg, batches, seeds):
+def gradient(workers, grads, spec, p, cfg, batches, seeds, scale=1.0):
     """The gradient of the mean loss over all counted tokens of `batches`, a list of (ids, targets), (B, T) each
 
     grads: a flat vector per worker; the sum is in grads[0]. seeds: [seed, step], from which every shard draws its own dropout.
+    scale: what gradients are multiplied with on their way through the layers; in the sum it is undone.
     Returns the mean cross-entropy and what the layers said.
     """
     counted = sum(int((targets >= 0).sum()) for _, targets in batches)
@@ -61,7 +62,7 @@ def gradient(workers, grads, spec, p, cfg, batches, seeds):
             if i >= len(shards):
                 continue
             part = int((targets[shards[i]] >= 0).sum()) / max(counted, 1)
-            ctx = Context(cfg, generator(*seeds, number, i), share=part)
+            ctx = Context(cfg, generator(*seeds, number, i), share=part, scale=scale)
             loss += part * gpt.loss_and_grad(p, g, ids[shards[i]], targets[shards[i]], ctx)
             books.append(ctx.book)
         return loss, books
@@ -73,4 +74,6 @@ def gradient(workers, grads, spec, p, cfg, batches, seeds):
     results = workers.run(work)
     if len(grads) > 1:
         walk([(0, grads[0].size)], grads[0].dtype, add_up, workers)
+    if scale != 1:
+        grads[0] *= 1 / scale
     return sum(loss for loss, _ in results), join(book for _, books in results for book in books)
