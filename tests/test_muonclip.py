@@ -205,7 +205,7 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize("file, old, new, name, more", MISTAKES, ids=[f"{each[0]}: {each[2][:40]}" for each in MISTAKES])
-def test_a_mistake_in_the_clip_is_caught(file, old, new, name, more):
+def test_a_broken_clip_is_caught(file, old, new, name, more):
     copy = broken(import_module(f"littlebaby.model.attentions.{file}"), old, new)
     assert max(exact(name, more)) < 1e-12
     assert max(exact(name, more, copy)) > 1e-6

@@ -187,9 +187,12 @@ def test_groups_divide_the_width():
         laws.config("networks", "ggl", n_groups_ggl=3)
 
 
-@pytest.mark.parametrize("name, old, new", [
+MISTAKES = [
     ("gln", "return dx_a + dx\n", "return dx_a\n"), ("gln", "g.c += dc[0]", "g.c += 2 * dc[0]"),
-    ("ggl", "back_z(dz)", "back_z(da)"), ("ggl", ".reshape(B * T, n, G).transpose(2, 0, 1)", ".reshape(B * T, G, n).swapaxes(0, 1)")])
+    ("ggl", "back_z(dz)", "back_z(da)"), ("ggl", ".reshape(B * T, n, G).transpose(2, 0, 1)", ".reshape(B * T, G, n).swapaxes(0, 1)")]
+
+
+@pytest.mark.parametrize("name, old, new", MISTAKES, ids=[f"{name}: {new[:40]}" for name, _, new in MISTAKES])
 def test_a_broken_network_is_caught(name, old, new):
     layer = import_module(f"littlebaby.model.networks.{name}")
     cfg = laws.config("networks", name, n_emb=6, n_groups_ggl=2)
