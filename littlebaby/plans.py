@@ -21,7 +21,7 @@ from .learning import lora
 from .learning.baby import Baby
 from .learning.data import Batches, split, windows
 from .learning.generate import generate, until
-from .learning.parallel import how_many
+from .learning.parallel import threads
 from .learning.sampling import Sampling
 from .learning.train import Done, Evaluation, Step, begin
 from .learning.train import train as events
@@ -276,7 +276,7 @@ def figures(baby, state, report, completion, source):
 def environment(cfg):
     libraries = {name: records.version(name) for name in ("numpy", "threadpoolctl", "regex", "pydantic")}
     return records.Environment(device=backend.describe(), python=platform.python_version(), platform=platform.platform(),
-                               libraries=libraries, threads=how_many(cfg), peak_memory=backend.peak_memory())
+                               libraries=libraries, threads=threads(cfg), peak_memory=backend.peak_memory())
 
 
 def say(line):

@@ -1,11 +1,15 @@
 """The loop without a disk: what one seed does it does again, a stopped run goes on as if it had never stopped, bad steps are skipped."""
 import copy
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
+from strict import strict
 
-from littlebaby.arrays import tree
+from littlebaby.arrays import backend, tree
 from littlebaby.errors import RunFailed
+from littlebaby.learning import parallel
+from littlebaby.learning import train as loop
 from littlebaby.learning.baby import Baby
 from littlebaby.learning.data import Batches, windows
 from littlebaby.learning.lora import with_adapters
@@ -45,6 +49,23 @@ def test_learning(optimizer):
     assert [row.step for row in rows] == [10, 20, 30] and rows[-1].valid_loss == state.best_loss < 1.0
     assert rows[0].train_loss == pytest.approx(np.mean(losses[:10])) and rows[-1].tokens == 30 * 32 == state.tokens
     assert events[-1] == Done("finished", 30)
+
+
+@pytest.mark.parametrize("on, more, workers, products", [
+    (2, dict(), 2, 1), (16, dict(), 8, 1), (2, dict(batch_size=1), 1, 2), (4, dict(batch_size=1, c_device_cpu_cores=3), 1, 3),
+    (4, dict(c_device_cpu_cores=1), 1, 1), (4, dict(c_device_cpu_cores=99), 4, 1), (2, dict(c_network="moe", n_experts=64), 2, 1)])
+def test_the_cores_are_shared_out(on, more, workers, products, monkeypatch):
+    """Shards first, the experts of moe as all else; a single worker's products have all cores; on a device one worker feeds it"""
+    limits = []
+    monkeypatch.setattr(parallel, "cores", lambda: on)
+    monkeypatch.setattr(loop, "blas_threads", lambda n: limits.append(n) or nullcontext())
+    run(cfg := config(**{"batch_size": 8, **more, "n_steps": 1}))
+    assert (parallel.how_many(cfg), limits) == (workers, [products])
+    try:
+        backend.use(strict)
+        assert parallel.how_many(cfg) == parallel.threads(cfg) == 1
+    finally:
+        backend.use("cpu")
 
 
 def test_the_same_seed_is_the_same_run():

@@ -1,7 +1,7 @@
 """One batch, several threads, one gradient: every worker takes its rows of the batch and its own gradient vector, then they are summed.
 
 NumPy gives the interpreter free during products and element-wise work, so threads scale; each worker's products then use one BLAS thread.
-On a GPU one worker feeds the device.
+A single worker leaves the cores to its products. On a GPU one worker feeds the device.
 """
 from concurrent.futures import ThreadPoolExecutor
 
@@ -32,11 +32,15 @@ class Workers:
             self.others.shutdown()
 
 
+def threads(cfg):
+    """Processor cores that a step uses: those that a config allows; on a GPU one feeds the device"""
+    return min(cfg.c_device_cpu_cores or cores(), cores()) if on_cpu() else 1
+
+
 def how_many(cfg):
-    """Workers for a config: the cores it may use, no more than the rows of a batch"""
-    if not on_cpu():
-        return 1
-    return max(1, min(cfg.c_device_cpu_cores or cores(), cores(), cfg.batch_size))
+    """Workers for a config: one for each core, no more than the rows of a batch. Few rows for each expert of moe are no reason for fewer
+    workers: products in several threads gain little there, and lose much where others use the machine, too (docs/log.md)."""
+    return min(threads(cfg), cfg.batch_size)
 
 
 def share(rows, workers):

@@ -13,13 +13,13 @@ from time import perf_counter
 import numpy as np
 
 from ..arrays import tree
-from ..arrays.backend import blas_threads, on_cpu, to_numpy, xp
+from ..arrays.backend import blas_threads, to_numpy, xp
 from ..errors import RunFailed
 from ..model import gpt
 from .clip import clip
 from .evaluate import evaluate
 from .generate import generate
-from .parallel import Workers, gradient, how_many
+from .parallel import Workers, gradient, how_many, threads
 from .sampling import Sampling
 from .schedules import multiplier
 
@@ -143,7 +143,7 @@ def train(baby, state, batches, valid, stop=lambda: False, begins_with=None):
         ids = generate(baby.p, cfg, begins_with, cfg.n_sample, Sampling(temperature=0.8), np.random.default_rng([cfg.seed, state.step]))
         return baby.decode([int(column[0]) for column in ids])
 
-    with blas_threads(1 if on_cpu() and workers.n > 1 else None):
+    with blas_threads(1 if workers.n > 1 else threads(cfg)):
         try:
             while state.step < state.total:
                 clock = perf_counter()
