@@ -430,19 +430,48 @@ def export(guid: str = "last", *, to: str = "huggingface", d_type: str | None = 
 
 
 @app.command
-def check(variant: str, *, common: Everywhere = Common()):
-    """The laws of the house on one attention, network, norm or position: gradient, decoding, causality, life.
+def check(variant: str | None = None, *, all: bool = False, write: str | None = None, common: Everywhere = Common()):
+    """The laws of the house on one attention, network, norm or position, or on all: gradient, decoding, causality, life.
 
     Args:
         variant: Its name: mha, mlp, rmsnorm, rope.
+        all: Every one of them; this takes minutes.
+        write: A page for all of them, the planted mistakes counted, too; docs/laws.md is made so.
     """
+    if all or write:
+        return proved(write)
+    if variant is None:
+        raise BadInput("check asks for a variant, such as mha, or for --all")
     rows = plans.check(variant)
+    table = columns([("settings", *LAWS), *(
+        (" ".join(f"{key}={value}" for key, value in row["settings"].items()) or "defaults", *measured(row)) for row in rows)])
+    return judged(dict(variant=variant), rows, table)
+
+
+def proved(write):
+    from .show import proof
+
+    planted = proof.mistakes() if write else []
+    rows = proof.table(plans.check, tell)
+    if write:
+        disk.write(Path(write), [proof.page(rows, planted).encode()])
+    table = columns([("variant", "options", "entries", *LAWS), *(
+        (row["name"], str(len(row["settings"])), f"{row['entries']:,}", *measured(row)) for row in rows)])
+    return judged(dict(mistakes=dict((family, n) for family, n, _ in planted)), rows, table)
+
+
+LAWS = ("gradient", "decoding", "causality", "without gradient", "")
+
+
+def measured(row):
+    """A row's numbers under LAWS"""
+    return (f"{row['gradient']:.1e}", f"{row['decoding']:.1e}", f"{row['causality']:.1e}", ", ".join(row["life"]) or "none",
+            "kept" if row["kept"] else "BROKEN")
+
+
+def judged(about, rows, table):
     kept = all(row["kept"] for row in rows)
-    table = columns([("settings", "gradient", "decoding", "causality", "without gradient", ""), *(
-        (" ".join(f"{key}={value}" for key, value in row["settings"].items()) or "defaults", f"{row['gradient']:.1e}",
-         f"{row['decoding']:.1e}", f"{row['causality']:.1e}", ", ".join(row["life"]) or "none", "kept" if row["kept"] else "BROKEN")
-        for row in rows)])
-    return Answer(dict(variant=variant, kept=kept, rows=rows), f"{table}\n\n{MEANING}", 0 if kept else 1)
+    return Answer(dict(about, kept=kept, rows=rows), f"{table}\n\n{MEANING}", 0 if kept else 1)
 
 
 MEANING = """gradient: the worst relative error against differences, in float64; below 1e-6

@@ -26,7 +26,7 @@ from .learning.data import Batches, split, windows
 from .learning.dialogue import Dialogues, divide, filled, rows
 from .learning.generate import generate, until
 from .learning.measure import foresight, score
-from .learning.parallel import how_many
+from .learning.parallel import how_many, threads
 from .learning.sampling import Sampling
 from .learning.speculate import speculate
 from .learning.train import Done, Evaluation, Step, begin
@@ -43,6 +43,7 @@ from .show import walk as walks
 from .show.laws import verdicts
 from .show.modelcard import modelcard
 from .show.preflight import preflight as predict
+from .show.preflight import warnings
 from .show.progress import Watcher, counted
 from .text import chat as talk
 from .text import nursery as grammar
@@ -351,7 +352,7 @@ def figures(baby, state, report, completion, source):
 def environment(cfg):
     libraries = {name: records.version(name) for name in ("numpy", "threadpoolctl", "regex", "pydantic")}
     return records.Environment(device=backend.describe(), python=platform.python_version(), platform=platform.platform(),
-                               libraries=libraries, threads=how_many(cfg), peak_memory=backend.peak_memory())
+                               libraries=libraries, threads=threads(cfg), peak_memory=backend.peak_memory())
 
 
 def say(line):
@@ -366,7 +367,8 @@ def opening(name, baby, report, state):
             f"{cfg.c_attention} + {cfg.c_network}, {cfg.n_layers} layers of {cfg.n_emb}, {counts}; {report.input.name}, "
             f"{report.train_tokens:,} + {report.valid_tokens:,} {report.tokenizer} tokens of {report.vocabulary}; {state.total:,} steps of "
             f"{cfg.batch_size * cfg.n_ctx * cfg.n_accumulate:,}"
-            + (f"\nthe floor of this text is {report.nursery_floor:.4f} nats per token" if report.nursery_floor else ""))
+            + (f"\nthe floor of this text is {report.nursery_floor:.4f} nats per token" if report.nursery_floor else "")
+            + "".join(f"\n{line}" for line in warnings(cfg)))
 
 
 @contextmanager

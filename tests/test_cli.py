@@ -10,6 +10,7 @@ import littlebaby as lb
 from littlebaby import cli, plans
 from littlebaby.runs import records
 from littlebaby.runs.store import Workspace
+from littlebaby.show import proof
 from littlebaby.text import nursery
 
 TINY = "--n_layers 1 --n_emb 16 --n_heads 2 --n_ctx 16 --batch_size 2 --n_completion 20 --n_sample 0".split()
@@ -185,6 +186,22 @@ def test_check(shell, monkeypatch):
     code, out, _ = shell("check", "mha")
     assert code == 1 and "n_kv_heads=1" in out and "BROKEN" in out and "blocks.0.att.wo" in out
     assert json.loads(shell("check", "mha", "--json")[1]) == dict(variant="mha", kept=False, rows=rows)
+
+
+def test_check_all(shell, monkeypatch, tmp_path):
+    """A line for every variant with its worst numbers, a page with the same, and the code of a broken law"""
+    rows = lambda name: [dict(settings=more, gradient=3e-9, decoding=0.0, causality=0.0, life=[], kept=name != "swi" or not more)
+                         for more in ({}, dict(seed=1))]
+    monkeypatch.setattr(plans, "verdicts", rows)
+    monkeypatch.setattr(proof, "mistakes", lambda: [("attentions", 3, {"test_x.py": 3})])
+    page = tmp_path / "laws.md"
+    code, out, err = shell("check", "--all", "--write", str(page))
+    assert code == 1 and out.count("BROKEN") == 2 and "3.0e-09" in out and err.split().count("mha") == 1
+    assert page.read_text().count("BROKEN") == 2 and "| attentions | 3 | [test_x.py](../tests/test_x.py) 3 |" in page.read_text()
+    data = json.loads(shell("check", "--all", "--json")[1])
+    assert data["kept"] is False and data["rows"][-1]["cases"] == sum(row["cases"] for row in data["rows"][:-1]) > 100
+    code, _, err = shell("check")
+    assert code == 2 and "--all" in err
 
 
 def test_catalog_and_nursery(shell, tmp_path):

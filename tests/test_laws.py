@@ -161,15 +161,17 @@ def test_device(folder, name, more):
         assert np.abs(a.a - b).max(initial=0) < 1e-10
 
 
-def test_device_training_step():
-    """A whole step, dropout and loss included, on the stand-in device"""
+@pytest.mark.parametrize("halved", [False, True])
+def test_device_training_step(halved):
+    """A whole step, dropout and loss included, on the stand-in device; in half precision too"""
     cfg = laws.config(r_dropout=0.1)
     spec, flat, _, rng = laws.model(cfg)
     ids, targets = rng.integers(0, 11, (2, 2, 6))
     try:
         backend.use(strict)
         flat, there = strict.asarray(flat), strict.asarray(np.zeros_like(flat))
-        loss = gpt.loss_and_grad(tree.views(spec, flat), tree.views(spec, there), strict.asarray(ids), strict.asarray(targets),
+        p = tree.views(spec, flat, flat.astype(np.float16) if halved else None)
+        loss = gpt.loss_and_grad(p, tree.views(spec, there), strict.asarray(ids), strict.asarray(targets),
                                  Context(cfg, backend.generator(1, 2)))
     finally:
         backend.use("cpu")

@@ -75,6 +75,20 @@ def test_stopped_and_resumed_is_never_stopped(home, run):
         lb.train(resume=whole.guid, path=home)
 
 
+def test_a_resumed_run_keeps_the_scale_of_half_precision(home, monkeypatch):
+    """It doubles after five good steps here, and a run stopped between two doublings counts on"""
+    from littlebaby.learning import train
+    monkeypatch.setattr(train, "GROW_AFTER", 5)
+    half = dict(TINY, d_type="fp16", n_steps=20)
+    run, count = lb.train("tale", path=home, **half), iter(range(100))
+    stopped = lb.train("tale", path=home, stop=lambda: next(count) == 12, **half)
+    scale = Workspace(home).load_checkpoint(stopped.guid)[1]["state"]
+    assert (scale["step"], scale["scale"], scale["steady"]) == (13, 4 * train.FIRST_SCALE, 3)
+    whole = lb.train(resume=stopped.guid, path=home, progress=False)
+    assert np.array_equal(lb.load(whole.guid, home).flat, lb.load(run.guid, home).flat)
+    assert [row.train_loss for row in whole.report.evaluations] == [row.train_loss for row in run.report.evaluations]
+
+
 def test_resume_refuses_another_text_and_other_settings(home):
     count = iter(range(100))
     half = lb.train("tale", path=home, stop=lambda: next(count) == 5, **TINY)

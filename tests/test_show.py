@@ -54,6 +54,8 @@ def test_memory_adds_up_and_follows_the_optimizer():
     size = 4 * adam.total
     assert adam.memory_parts["optimizer"] == 2 * size and sgd.memory_parts["optimizer"] == size
     assert adam.memory_parts["weights"] == adam.memory_parts["gradients"] == size and adam.memory == sum(adam.memory_parts.values())
+    half = preflight.preflight(Config(n_vocab=60, d_type="fp16", c_device_cpu_cores=1), 10**5, probe=False)
+    assert half.memory_parts == {**adam.memory_parts, "weights": size + size // 2}
 
 
 def test_activations_are_about_what_a_step_allocates():
@@ -92,6 +94,9 @@ def test_slow_kernels_are_told(monkeypatch):
     assert about.warnings == [] and "note" not in preflight.table(about)
     monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
     assert "OPENBLAS_CORETYPE=Haswell" in preflight.table(preflight.preflight(Config(n_vocab=60), 10**5, probe=False))
+    monkeypatch.delenv("OPENBLAS_CORETYPE")
+    [line] = preflight.preflight(Config(n_vocab=60, d_type="fp16"), 10**5, probe=False).warnings
+    assert line.startswith("d_type fp16 is made for a GPU") and "fp32" in line
 
 
 # charts

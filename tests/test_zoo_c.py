@@ -8,7 +8,6 @@ from conftest import lying
 from safetensors.numpy import load_file
 from strict import strict
 from test_laws import narrow  # noqa: F401
-from test_laws_bite import broken
 from test_optimizers import CFG, Threads
 
 import littlebaby as lb
@@ -25,6 +24,7 @@ from littlebaby.runs.formats.table import rows, shapes
 from littlebaby.runs.records import Config, allowed, preset
 from littlebaby.runs.store import Workspace
 from littlebaby.show import laws
+from littlebaby.show.mistakes import copied as broken
 from littlebaby.text import nursery
 
 # positions
@@ -188,9 +188,12 @@ def test_groups_divide_the_width():
         laws.config("networks", "ggl", n_groups_ggl=3)
 
 
-@pytest.mark.parametrize("name, old, new", [
+MISTAKES = [
     ("gln", "return dx_a + dx\n", "return dx_a\n"), ("gln", "g.c += dc[0]", "g.c += 2 * dc[0]"),
-    ("ggl", "back_z(dz)", "back_z(da)"), ("ggl", ".reshape(B * T, n, G).transpose(2, 0, 1)", ".reshape(B * T, G, n).swapaxes(0, 1)")])
+    ("ggl", "back_z(dz)", "back_z(da)"), ("ggl", ".reshape(B * T, n, G).transpose(2, 0, 1)", ".reshape(B * T, G, n).swapaxes(0, 1)")]
+
+
+@pytest.mark.parametrize("name, old, new", MISTAKES, ids=[f"{name}: {new[:40]}" for name, _, new in MISTAKES])
 def test_a_broken_network_is_caught(name, old, new):
     layer = import_module(f"littlebaby.model.networks.{name}")
     cfg = laws.config("networks", name, n_emb=6, n_groups_ggl=2)

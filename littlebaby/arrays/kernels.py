@@ -80,8 +80,8 @@ def place(x):
 
 @twin
 def linear(x, w, b=None):
-    if isinstance(w, Lora):
-        return ops.adapted(x, w, b)
+    if isinstance(w, Lora) or w.dtype != x.dtype:
+        return ops.linear(x, w, b)
     x2 = ops.rows(x)
     y = np.matmul(x2, w)
     if b is not None:

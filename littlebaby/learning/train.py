@@ -13,17 +13,19 @@ from time import perf_counter
 import numpy as np
 
 from ..arrays import tree
-from ..arrays.backend import blas_threads, on_cpu, to_numpy, xp
+from ..arrays.backend import blas_threads, to_numpy, xp
 from ..errors import RunFailed
 from ..model import gpt
 from .clip import clip
 from .evaluate import evaluate
 from .generate import generate
-from .parallel import Workers, gradient, how_many
+from .parallel import Workers, gradient, how_many, threads
 from .sampling import Sampling
 from .schedules import multiplier
 
 MOST_SKIPPED = 10  # steps in a row without a finite loss or gradient
+FIRST_SCALE = 2.0 ** 16        # fp16: gradients are multiplied with a scale on their way: this, half of it after each overflow,
+GROW_AFTER = 2000              # twice after so many good steps in a row
 
 
 @dataclass
@@ -36,6 +38,8 @@ class State:
     seconds: float = 0.0
     skipped: int = 0
     skipped_in_a_row: int = 0
+    scale: float = 1.0            # what gradients are multiplied with on their way; 1 but in fp16
+    steady: int = 0               # good steps since it last changed
     best_loss: float = float("inf")
     best_step: int = 0
     best_flat: object = None
@@ -84,7 +88,7 @@ class Done:
 def begin(baby, total):
     """The state of a run that has not started"""
     optimizer = import_module(f"{__package__}.optimizers.{baby.config.c_optimizer}")
-    return State(total, optimizer.state(baby.spec, baby.flat.dtype))
+    return State(total, optimizer.state(baby.spec, baby.flat.dtype), scale=FIRST_SCALE if baby.config.d_type == "fp16" else 1.0)
 
 
 def train(baby, state, batches, valid, stop=lambda: False, begins_with=None):
@@ -93,7 +97,7 @@ def train(baby, state, batches, valid, stop=lambda: False, begins_with=None):
     batches: `batches.batch(i)` -> ids, targets (B, T) for i = 0, 1, ...      valid: windows for `evaluate`
     stop: asked after every step      begins_with: ids (1, T) that a live sample goes on from, None for no samples
     """
-    cfg, spec = baby.config, baby.spec
+    cfg, spec, halved = baby.config, baby.spec, baby.config.d_type == "fp16"
     optimizer = import_module(f"{__package__}.optimizers.{cfg.c_optimizer}")
     workers = Workers(how_many(cfg))
     trained = tree.size(spec, train=True)
@@ -104,7 +108,8 @@ def train(baby, state, batches, valid, stop=lambda: False, begins_with=None):
     def one_step():
         first = state.step * cfg.n_accumulate
         drawn = [tuple(map(xp.asarray, batches.batch(first + i))) for i in range(cfg.n_accumulate)]
-        loss, book = gradient(workers, grads, spec, baby.p, cfg, drawn, (cfg.seed, state.step))
+        p = tree.views(spec, baby.flat, baby.flat.astype(xp.float16)) if halved else baby.p
+        loss, book = gradient(workers, grads, spec, p, cfg, drawn, (cfg.seed, state.step), state.scale)
         norm, coefficient = clip(grads[0], cfg.r_clip)
         state.step += 1
         rate = cfg.r_learn * multiplier(state.step, state.total, cfg)
@@ -112,6 +117,8 @@ def train(baby, state, batches, valid, stop=lambda: False, begins_with=None):
         if fine:
             optimizer.step(baby.flat[:trained], grads[0], state.optimizer, spec, cfg, rate, workers)
             gpt.after(baby.p, book, cfg)
+        if halved:
+            rescale(state, fine)
         tokens = sum(int((t >= 0).sum()) for _, t in drawn)
         return loss, norm, rate, coefficient < 1, fine, tokens, book
 
@@ -136,7 +143,7 @@ def train(baby, state, batches, valid, stop=lambda: False, begins_with=None):
         ids = generate(baby.p, cfg, begins_with, cfg.n_sample, Sampling(temperature=0.8), np.random.default_rng([cfg.seed, state.step]))
         return baby.decode([int(column[0]) for column in ids])
 
-    with blas_threads(1 if on_cpu() and workers.n > 1 else None):
+    with blas_threads(1 if workers.n > 1 else threads(cfg)):
         try:
             while state.step < state.total:
                 clock = perf_counter()
@@ -167,6 +174,18 @@ def train(baby, state, batches, valid, stop=lambda: False, begins_with=None):
         finally:
             workers.close()
     yield Done(reason, state.step)
+
+
+def rescale(state, fine):
+    """The scale after a step: large, so that half precision holds the small ones among the gradients, but none overflows
+
+    Micikevicius et al. 2017, arXiv:1710.03740.
+    """
+    state.steady = state.steady + 1 if fine else 0
+    if not fine:
+        state.scale /= 2
+    elif state.steady == GROW_AFTER:
+        state.scale, state.steady = 2 * state.scale, 0
 
 
 def own_losses(book):

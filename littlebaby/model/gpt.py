@@ -116,10 +116,10 @@ def loss(p, ids, targets, ctx):
 
 
 def loss_and_grad(p, g, ids, targets, ctx):
-    """Adds the gradient of share * cross-entropy + the layers' own losses into g; returns the cross-entropy alone."""
+    """Adds scale times the gradient of share * cross-entropy + the layers' own losses into g; returns the cross-entropy alone."""
     logits, backward = forward(p, ids, ctx.counting(targets))
     value, back = cross_entropy(logits, targets)
-    backward(back(ctx.share), g)
+    backward(back(ctx.share * ctx.scale), g)
     return value
 
 

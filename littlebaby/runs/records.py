@@ -115,7 +115,9 @@ class Config(BaseModel):
     c_gate: Literal["channel", "head"] = model("channel", "What the gate of hybrid opens and closes: each channel, or each head.")
     b_bias_network: bool = model(False, "Biases in the network even where c_bias is none.")
     qk_clip: float = training(100.0, "Largest score that muonclip leaves to a head's queries and keys.", 0.01, 10**6)
-    d_type: Literal["fp32", "fp64"] = model("fp32", "Type of weights and sums; fp64 is twice as large and half as fast.")
+    d_type: Literal["fp16", "fp32", "fp64"] = model(
+        "fp32", "Type of numbers; fp64 is twice as large and half as fast; fp16 trains with matrices in half precision, for a GPU, and "
+                "keeps weights and sums in fp32.")
 
     # training
     n_epochs: int = training(1, "Passes over the training tokens; time grows in proportion.", 1, 10**6)

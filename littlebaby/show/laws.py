@@ -83,6 +83,12 @@ def verdicts(name):
     return rows
 
 
+def entries(folder, name, settings):
+    """How many numbers law 1 compares for one option: of inputs and trainable weights, in every one of HOWS"""
+    cfg, layer = config(folder, name, **settings), variant(folder, name)
+    return sum(start(layer, cfg, **how).x.size + tree.size(layer.params(cfg), train=True) for how in HOWS.values())
+
+
 def leeway(name):
     """What law 4 grants: nothing, and to a routed variant rounding"""
     return EQUAL if name in ROUTED else 0.0
