@@ -57,7 +57,7 @@ def whole(home, name=A):
     home.save_completion(name, Completion(guid=name, text="x"), final=True)
     home.save_completion(name, Completion(guid=name, text="x", time=NOON))
     home.save_chart(name, b"png")
-    home.save_checkpoint(name, tensors(), dict(step=1))
+    home.save_checkpoint(name, 1, tensors(), dict(step=1))
 
 
 def everything(home):
@@ -367,7 +367,7 @@ def test_a_disk_that_refuses_loses_nothing(home, monkeypatch, number, reason):
         assert sentence(write) == f"cannot write {home.path(kind, A)}: {reason}"
     assert f"_{A}_20260102120000_2.json: {reason}" in sentence(home.save_completion, A, Completion(guid=A, text="x", time=NOON))
     assert sentence(home.write_input, "new.txt", ["text"]).endswith(reason)
-    assert sentence(home.save_checkpoint, A, tensors(), {}).endswith(reason)
+    assert sentence(home.save_checkpoint, A, 2, tensors(), {}).endswith(reason)
     assert {name: (home.root / name).read_bytes() for name in everything(home)} == before
 
 
@@ -432,20 +432,32 @@ def test_a_page_is_json(data):
 
 def test_two_checkpoints_are_kept_and_the_newest_whole_one_counts(home):
     assert home.load_checkpoint(A) is None
-    for step in range(1, 5):
-        home.save_checkpoint(A, tensors() | {"t": np.array(step), "ids": np.arange(step), "on": np.array([True])},
+    there = lambda: [p.name for p in sorted(home.path("checkpoint", A).iterdir())]
+
+    def save(step):
+        home.save_checkpoint(A, step, tensors() | {"t": np.array(step), "ids": np.arange(step), "on": np.array([True]), "no": np.zeros((0, 2))},
                              dict(step=step, best=float("inf"), reason="é"))
-    kept = sorted(home.path("checkpoint", A).iterdir())
-    assert [p.name for p in kept] == ["state_000003.safetensors", "state_000004.safetensors"]
-    arrays, meta = home.load_checkpoint(A)
-    assert meta == dict(step=4, best=float("inf"), reason="é") and arrays["t"] == 4 and arrays["ids"].dtype == np.arange(1).dtype
+
+    def damage(step):
+        path = home.path("checkpoint", A) / f"state_{step:09d}.safetensors"
+        data = path.read_bytes()
+        path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+        return f"{path} is damaged: its contents do not have the sha256 that it names"
+
+    for step in (10, 200, 3000):
+        save(step)
+    assert there() == ["state_000000200.safetensors", "state_000003000.safetensors"]
+    arrays, meta, wrong = home.load_checkpoint(A)
+    assert meta == dict(step=3000, best=float("inf"), reason="é") and arrays["t"] == 3000 and arrays["ids"].dtype == np.arange(1).dtype
+    assert wrong == [] and arrays["no"].shape == (0, 2)
     assert arrays["blocks.0.att.wq"].tobytes() == tensors()["blocks.0.att.wq"].tobytes()
 
-    data = kept[1].read_bytes()
-    kept[1].write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
-    assert home.load_checkpoint(A)[1]["step"] == 3
-    kept[0].write_bytes(b"")
-    assert sentence(home.load_checkpoint, A) == f"{kept[1]} is damaged: its contents do not have the sha256 that it names"
+    said = damage(3000)
+    assert home.load_checkpoint(A)[1:] == (dict(step=200, best=float("inf"), reason="é"), [said])
+    save(210)                                      # the run that went on from 200: the damaged one is behind it
+    assert there() == ["state_000000200.safetensors", "state_000000210.safetensors"]
+    first, second = damage(200), damage(210)
+    assert sentence(home.load_checkpoint, A) == second != first
     home.remove_checkpoint(A)
     assert home.load_checkpoint(A) is None and home.names() == set()
 

@@ -7,4 +7,5 @@ evaluate sampling generate   the same forward, to measure and to write
 baby                         config, tokenizer and weights in one hand
 lora                         adapters: finetuning without touching the base
 train                        the loop: yields events
+checkpoint                   a run's state as arrays and numbers, and back
 """

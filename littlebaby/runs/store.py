@@ -40,7 +40,7 @@ from .records import (
 PLACES = dict(
     config="configs/config_{}.json", tokenizer="tokenizers/tokenizer_{}.json", model="models/model_{}.json",
     weights="models/model_{}.safetensors", adapters="models/adapters_{}.safetensors", checkpoint="models/checkpoint_{}",
-    lock="models/.lock_{}", report="outputs/report_{}.json", completion="outputs/completion_{}.json", chart="outputs/chart_{}.png")
+    lock="models/.lock_{}", queue="outputs/.lock_{}", report="outputs/report_{}.json", completion="outputs/completion_{}.json", chart="outputs/chart_{}.png")
 FOLDERS = sorted({place.split("/")[0] for place in PLACES.values()})
 
 # a run's file, finished or left behind half-written, under its right name or an old spelling
@@ -66,6 +66,14 @@ class Run(NamedTuple):
     config: Config | None
     report: Report | None
     damaged: list[str]                  # a sentence for each file that cannot be read
+    checkpoint: int | None = None       # the step that its newest checkpoint was written after
+    in_use: bool = False                # a process works on it
+
+    @property
+    def resumable(self):
+        """Whether it was cut short and can go on"""
+        over = self.report and self.report.stop_reason in ("finished", "early stop")
+        return self.checkpoint is not None and not self.in_use and not over
 
 
 class Text(NamedTuple):
@@ -91,10 +99,27 @@ class Workspace:
         """The name of a run that does not exist yet"""
         return str(uuid4())
 
-    def finetuned(self, name):
-        """The name of the next finetune of a run: GUID_finetuned, GUID_finetuned_2, ..."""
-        taken, base = self.names(), name[:36]
+    def finetuned(self, name, taken=()):
+        """The name of the next finetune of a run, none of `taken`: GUID_finetuned, GUID_finetuned_2, ..."""
+        taken, base = self.names().union(taken), name[:36]
         return next(n for i in count(1) if (n := f"{base}_finetuned" + (f"_{i}" if i > 1 else "")) not in taken)
+
+    @contextmanager
+    def locked_finetune(self, base):
+        """The name of the next finetune of a run, which no other process gets meanwhile"""
+        others = set()
+        with ExitStack() as kept:
+            while True:
+                name = self.finetuned(base, others)
+                try:
+                    kept.enter_context(self.lock(name))
+                except disk.InUse:
+                    others.add(name)
+                    continue
+                if name not in self.names():
+                    break
+                kept.close()
+            yield name
 
     def names(self):
         """Every run that left a file here"""
@@ -157,21 +182,25 @@ class Workspace:
 
     def list(self):
         """Every run, the oldest first; a damaged file does not hide its run"""
-        runs = []
-        for name, paths in self.scan().items():
-            damaged = []
+        return sorted((self.run(name, paths) for name, paths in self.scan().items()), key=lambda run: (run.time, run.name))
 
-            def attempt(load):
-                try:
-                    return load(name)
-                except BadInput as error:
-                    damaged.append(str(error))
+    def run(self, name, paths=None):
+        """One run in short; `paths`: its files where they are known"""
+        paths, damaged = paths or self.scan()[name], []
 
-            head = attempt(self.load_config_file) if self.existing("config", name).exists() else None
-            report = attempt(self.load_report) if self.existing("report", name).exists() else None
-            time = head.time if head and head.time else datetime.fromtimestamp(min(p.lstat().st_mtime for p in paths), timezone.utc)
-            runs.append(Run(name, time, sum(sized(p).bytes for p in paths), head and head.config, report, damaged))
-        return sorted(runs, key=lambda run: (run.time, run.name))
+        def attempt(load):
+            try:
+                return load(name)
+            except BadInput as error:
+                damaged.append(str(error))
+
+        head = attempt(self.load_config_file) if self.existing("config", name).exists() else None
+        report = attempt(self.load_report) if self.existing("report", name).exists() else None
+        time = head.time if head and head.time else datetime.fromtimestamp(min(p.lstat().st_mtime for p in paths), timezone.utc)
+        saved = checkpoints(self.path("checkpoint", name))
+        in_use = not (report and report.ended) and disk.held(self.path("lock", name))
+        return Run(name, time, sum(sized(p).bytes for p in paths), head and head.config, report, damaged,
+                   step_of(saved[-1]) if saved else None, in_use)
 
     def going(self, name, finetuned=False):
         """What `delete` would remove"""
@@ -188,6 +217,7 @@ class Workspace:
                 disk.remove(file.path)
         for each in family:
             disk.remove(self.path("lock", each))
+            disk.remove(self.path("queue", each))
         return going
 
     def family(self, name, finetuned):
@@ -197,7 +227,7 @@ class Workspace:
     def lock(self, name):
         """Keeps a run to oneself; BadInput where another process has it"""
         with disk.locked(self.path("lock", name), f"{name} is in use by another process; wait for its end or stop it"):
-            yield
+            yield name
 
     # what the files hold
 
@@ -236,8 +266,7 @@ class Workspace:
             about["lists"] = {n: a.tolist() for n, a in arrays.items()}
         else:
             path = self.path("weights", name)
-            with disk.replacing(path) as temporary:
-                weights.save_safetensors(temporary, arrays, dict(guid=name))
+            disk.write(path, weights.safetensors(arrays, dict(guid=name)))
             about["file"] = path.name
         self.write("model", name, ModelFile(guid=name, **about))
 
@@ -260,8 +289,7 @@ class Workspace:
 
     def save_adapters(self, name, arrays, meta):
         """{name: array} and a JSON-able meta: what was merged into the run's model, for those who have the base"""
-        with disk.replacing(self.path("adapters", name)) as temporary:
-            weights.save_safetensors(temporary, {n: weights.plain(a) for n, a in arrays.items()}, meta)
+        disk.write(self.path("adapters", name), weights.safetensors({n: weights.plain(a) for n, a in arrays.items()}, meta))
 
     def load_adapters(self, name):
         """(arrays, meta)"""
@@ -282,12 +310,9 @@ class Workspace:
             disk.write_json(path, data)
             return path
         stem = f"{path.stem}_{completion.time:%Y%m%d%H%M%S}"
-        path = next(p for i in count(1) if disk.claim(p := path.with_name(f"{stem}_{i}.json" if i > 1 else f"{stem}.json")))
-        try:
+        with disk.locked(self.path("queue", name), f"{name} is being asked too often at once; try again", 10):
+            path = next(p for i in count(1) if not (p := path.with_name(f"{stem}_{i}.json" if i > 1 else f"{stem}.json")).exists())
             disk.write_json(path, data)
-        except BaseException:
-            disk.remove(path)
-            raise
         return path
 
     def load_completion(self, name):
@@ -319,28 +344,41 @@ class Workspace:
 
     # checkpoints: what an interrupted run goes on from
 
-    def save_checkpoint(self, name, arrays, meta):
-        """{name: array} and a JSON-able meta; the two newest are kept"""
+    def save_checkpoint(self, name, step, arrays, meta):
+        """{name: array} and a JSON-able meta, after a step; this one and the one before it are kept.
+
+        One of a later step can only be damaged, or the run would have gone on from there: it goes, too.
+        """
         folder = self.path("checkpoint", name)
-        old = checkpoints(folder)
-        number = int(old[-1].stem.rpartition("_")[2]) + 1 if old else 1
-        with disk.replacing(folder / f"state_{number:06d}.safetensors") as temporary:
-            weights.save_safetensors(temporary, {n: weights.plain(a) for n, a in arrays.items()}, meta)
-        for path in old[:-(KEPT_CHECKPOINTS - 1)]:
-            disk.remove(path)
+        path = folder / f"state_{step:09d}.safetensors"
+        disk.write(path, weights.safetensors({n: weights.plain(a) for n, a in arrays.items()}, meta))
+        kept = [each for each in checkpoints(folder) if step_of(each) <= step][-KEPT_CHECKPOINTS:]
+        for each in checkpoints(folder):
+            if each not in kept:
+                disk.remove(each)
 
     def load_checkpoint(self, name):
-        """(arrays, meta) of the newest checkpoint that is whole, None where there is none; BadInput where all are damaged"""
-        failure = None
+        """(arrays, meta, sentences) of the newest checkpoint that is whole, None where there is none; BadInput where all are damaged
+
+        sentences: what is wrong with those that were passed over
+        """
+        wrong = []
         for path in reversed(checkpoints(self.path("checkpoint", name))):
             try:
                 with disk.said("read", path):
-                    return weights.load_safetensors(path)
+                    return *weights.load_safetensors(path), wrong
             except BadInput as error:
-                failure = failure or error
-        if failure:
-            raise failure
+                wrong.append(str(error))
+        if wrong:
+            raise BadInput(wrong[0])
         return None
+
+    def sweep(self, name):
+        """Removes what a killed process left half-written; for who holds the run's lock"""
+        folder = self.path("checkpoint", name)
+        for path in [*self.scan().get(name, []), *(folder.iterdir() if folder.is_dir() else [])]:
+            if path.suffix == disk.TEMPORARY and "completion" not in path.name:          # an inference may be writing one just now
+                disk.remove(path)
 
     def remove_checkpoint(self, name):
         disk.remove(self.path("checkpoint", name))
@@ -405,7 +443,16 @@ def sized(path):
 
 def checkpoints(folder):
     """The checkpoints in a folder, the oldest first"""
-    return sorted(folder.glob("state_*.safetensors"))
+    return sorted((path for path in folder.glob("state_*.safetensors") if path.stem[6:].isdecimal()), key=step_of)
+
+
+def step_of(checkpoint):
+    return int(checkpoint.stem[6:])
+
+
+def brief(name):
+    """A run's name as short as it is still understood: 0b2f8a52, 0b2f8a52_finetuned_2"""
+    return name[:8] + name[36:]
 
 
 def write_schemas():
