@@ -7,7 +7,7 @@ import secrets
 import signal
 import sys
 import threading
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from math import log
 from pathlib import Path
@@ -244,8 +244,8 @@ def finish(workspace, name, baby, state, report, reason, steps, source):
         marks=right and records.Marks(**right._asdict()), ended=records.now(), environment=environment(cfg),
         stop_reason=reason, best_step=state.best_step,
         best_valid_loss=state.best_loss if state.best_step else None, figures=figures(baby, state, report, completion, source)))
-    workspace.save_report(name, report)
     workspace.save_chart(name, charts.chart(report, steps))
+    workspace.save_report(name, report)                          # the last of all: it says that the rest is there
     baby.flat[...] = last
     return Run(name, cfg, report, completion, workspace.root)
 
@@ -291,7 +291,8 @@ def environment(cfg):
 
 
 def say(line):
-    print(line, file=sys.stderr)
+    with suppress(OSError):                                      # a terminal that is gone must not end a run
+        print(line, file=sys.stderr)
 
 
 def opening(name, baby, report, state):

@@ -21,7 +21,7 @@ STEPS = 14
 
 
 def config(**more):
-    """5 windows of 8 in an epoch of 61: batches of 4 never end with it; two batches a step, dropout, an evaluation every 4 steps"""
+    """An epoch of 62 windows, which batches of 4 do not end with; two batches a step, dropout, an evaluation every 4 steps"""
     return Config(**{**dict(n_ctx=8, n_emb=8, n_heads=2, n_layers=1, batch_size=4, n_accumulate=2, n_vocab=5, r_dropout=0.2, n_steps=STEPS,
                             s_eval=4, s_checkpoint=3, r_learn=1e-2, n_sample=0, s_warmup=3, r_checkpoint=0, c_device_cpu_cores=1), **more})
 
@@ -54,7 +54,7 @@ def same(a, b):
 
 @pytest.mark.parametrize("more", [
     *(dict(c_optimizer=name) for name in allowed("c_optimizer")), dict(c_network="moe", r_bias_update=0.01, n_active=2),
-    dict(d_type="fp64", n_patience=1, r_learn=0.5), dict(lora_rank=2)], ids=lambda more: " ".join(map(str, more.values())))
+    dict(d_type="fp64"), dict(lora_rank=2)], ids=lambda more: " ".join(map(str, more.values())))
 @pytest.mark.parametrize("cores", [1, 2])
 def test_a_run_goes_on_from_every_checkpoint_to_the_same_bits(tmp_path, monkeypatch, more, cores):
     """Killed after any checkpoint, taken up again from the disk: no weight, moment or shown number can tell"""
@@ -68,8 +68,7 @@ def test_a_run_goes_on_from_every_checkpoint_to_the_same_bits(tmp_path, monkeypa
         if isinstance(event, Checkpoint):
             home.save_checkpoint(GUID, state.step, *freeze(baby, state))
             saved[state.step] = home.load_checkpoint(GUID)[:2]
-    early = shown[-1].reason == "early stop"
-    assert early == bool(cfg.n_patience) and [*saved] == [0, 3, 6, 9, 12][:len(saved)] and len(saved) > 2
+    assert shown[-1] == Done("finished", STEPS) and [*saved] == [0, 3, 6, 9, 12]
 
     monkeypatch.setattr("littlebaby.learning.parallel.cores", lambda: 1 if cores == 2 else 2)       # on another machine
     for step, (arrays, numbers) in saved.items():
@@ -100,7 +99,6 @@ def test_a_run_stopped_early_stays_stopped():
     (dict(s_checkpoint=100, r_checkpoint=10), [0, 3, 6, 9, 12]), (dict(s_checkpoint=5, r_checkpoint=10), [0, 3, 5, 8, 10, 13])])
 def test_checkpoints_come_by_steps_and_by_minutes(monkeypatch, more, steps):
     """Four minutes a step, by a clock that no change of the hour moves"""
-    time = iter(range(0, 10**6, 60))
     monkeypatch.setattr(loop, "monotonic", lambda: now[0])
     now, baby = [0], babe(config(**more))
     for event in go(baby, begin(baby, STEPS)):
@@ -108,7 +106,7 @@ def test_checkpoints_come_by_steps_and_by_minutes(monkeypatch, more, steps):
             now[0] += 240
         if isinstance(event, Checkpoint):
             assert event.step == steps.pop(0)
-    assert steps == [] and next(time) == 0
+    assert steps == []
 
 
 def test_a_new_field_of_the_state_is_saved_by_itself(monkeypatch):

@@ -435,8 +435,8 @@ def test_two_checkpoints_are_kept_and_the_newest_whole_one_counts(home):
     there = lambda: [p.name for p in sorted(home.path("checkpoint", A).iterdir())]
 
     def save(step):
-        home.save_checkpoint(A, step, tensors() | {"t": np.array(step), "ids": np.arange(step), "on": np.array([True]), "no": np.zeros((0, 2))},
-                             dict(step=step, best=float("inf"), reason="é"))
+        more = {"t": np.array(step), "ids": np.arange(step), "on": np.array([True]), "no": np.zeros((0, 2))}
+        home.save_checkpoint(A, step, tensors() | more, dict(step=step, best=float("inf"), reason="é"))
 
     def damage(step):
         path = home.path("checkpoint", A) / f"state_{step:09d}.safetensors"

@@ -11,7 +11,8 @@ STAIRS = ["errors", "arrays", "model", "learning", "runs", "show", "plans", "cli
 ROOMS = dict(
     arrays=["backend", "tree", "ops", "kernels", "scans", "__init__"],
     model=["context", "attentions", "networks", "norms", "positions", "gpt"],
-    learning=["flat", "optimizers", "schedules", "clip", "data", "parallel", "evaluate", "sampling", "generate", "baby", "lora", "train", "checkpoint"],
+    learning=["flat", "optimizers", "schedules", "clip", "data", "parallel", "evaluate", "sampling", "generate", "baby", "lora", "train",
+              "checkpoint"],
 )
 
 

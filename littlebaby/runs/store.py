@@ -40,7 +40,8 @@ from .records import (
 PLACES = dict(
     config="configs/config_{}.json", tokenizer="tokenizers/tokenizer_{}.json", model="models/model_{}.json",
     weights="models/model_{}.safetensors", adapters="models/adapters_{}.safetensors", checkpoint="models/checkpoint_{}",
-    lock="models/.lock_{}", queue="outputs/.lock_{}", report="outputs/report_{}.json", completion="outputs/completion_{}.json", chart="outputs/chart_{}.png")
+    lock="models/.lock_{}", queue="outputs/.lock_{}",
+    report="outputs/report_{}.json", completion="outputs/completion_{}.json", chart="outputs/chart_{}.png")
 FOLDERS = sorted({place.split("/")[0] for place in PLACES.values()})
 
 # a run's file, finished or left behind half-written, under its right name or an old spelling
@@ -310,10 +311,14 @@ class Workspace:
             disk.write_json(path, data)
             return path
         stem = f"{path.stem}_{completion.time:%Y%m%d%H%M%S}"
-        with disk.locked(self.path("queue", name), f"{name} is being asked too often at once; try again", 10):
+        with self.alone_writing(name):
             path = next(p for i in count(1) if not (p := path.with_name(f"{stem}_{i}.json" if i > 1 else f"{stem}.json")).exists())
             disk.write_json(path, data)
         return path
+
+    def alone_writing(self, name):
+        """Keeps other processes from writing completions of a run meanwhile"""
+        return disk.locked(self.path("queue", name), f"another process writes what {name} said, and does not end; stop it", 10)
 
     def load_completion(self, name):
         """The text at the end of a training"""
@@ -376,9 +381,10 @@ class Workspace:
     def sweep(self, name):
         """Removes what a killed process left half-written; for who holds the run's lock"""
         folder = self.path("checkpoint", name)
-        for path in [*self.scan().get(name, []), *(folder.iterdir() if folder.is_dir() else [])]:
-            if path.suffix == disk.TEMPORARY and "completion" not in path.name:          # an inference may be writing one just now
-                disk.remove(path)
+        with self.alone_writing(name):
+            for path in [*self.scan().get(name, []), *(folder.iterdir() if folder.is_dir() else [])]:
+                if path.suffix == disk.TEMPORARY:
+                    disk.remove(path)
 
     def remove_checkpoint(self, name):
         disk.remove(self.path("checkpoint", name))

@@ -104,6 +104,7 @@ def shelf(runs):
         loss = report and report.best_valid_loss
         rows.append((run.name, f"{run.time.astimezone():%Y-%m-%d %H:%M}", f"{cfg.c_attention} + {cfg.c_network}" if cfg else "?",
                      report.input.name if report and report.input else "", short(figures.parameters.total) if figures else "-",
-                     "-" if loss is None else f"{loss:.3f}", "damaged" if run.damaged else state(vars(report) if report else {}, run.in_use, run.resumable),
+                     "-" if loss is None else f"{loss:.3f}",
+                     "damaged" if run.damaged else state(vars(report) if report else {}, run.in_use, run.resumable),
                      size(run.bytes)))
     return "\n".join([words.columns(rows), *(line for run in runs for line in run.damaged)])

@@ -1,6 +1,6 @@
 """A run as one sees it go by: a bar with the loss and the time left, and now and then what the baby says by now."""
 import sys
-from contextlib import suppress
+from contextlib import contextmanager
 
 from tqdm.auto import tqdm
 
@@ -16,9 +16,15 @@ class Watcher:
         self.loss = None
 
     def __call__(self, event):
-        try:
+        with self.unheard():
             self.show(event)
-        except OSError:                          # the terminal is gone; the run goes on
+
+    @contextmanager
+    def unheard(self):
+        """A terminal that is gone ends the showing, not the run"""
+        try:
+            yield
+        except OSError:
             self.bar.disable = True
 
     def show(self, event):
@@ -38,7 +44,7 @@ class Watcher:
         self.bar.write(text, file=self.out)
 
     def close(self):
-        with suppress(OSError):
+        with self.unheard():
             self.bar.close()
 
 
