@@ -410,6 +410,10 @@ def test_windows_may_refuse_a_while(home, monkeypatch):
     home.save_chart(A, b"png")
     assert home.path("chart", A).read_bytes() == b"png" and everything(home) == [f"outputs/chart_{A}.png"]
 
+    refusals = iter([True] * 3)                    # and not for ever
+    assert sentence(home.save_chart, A, b"new") == f"cannot write {home.path('chart', A)}: permission is denied"
+    assert list(refusals) == [] and home.path("chart", A).read_bytes() == b"png" and everything(home) == [f"outputs/chart_{A}.png"]
+
 
 def test_a_workspace_inside_a_file_is_told(tmp_path):
     (tmp_path / "file").touch()
