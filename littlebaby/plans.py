@@ -174,6 +174,7 @@ def learn(workspace, lock, baby, source, report, origin, progress, stop, state=N
     cfg, tokenizer = baby.config, baby.tokenizer
     ids = tokenizer.encode(source.text)
     trained, held_out = split(ids, cfg, tokenizer.encode(tokenizer.begin))
+    saved = state and state.step                                 # the step of the checkpoint on the disk
     batches, valid = Batches(trained, cfg, cfg.seed), windows(held_out, cfg.n_ctx, cfg.n_eval, cfg.r_overlap)
     state = state or begin(baby, cfg.n_steps or max(1, batches.steps(cfg.n_epochs) // cfg.n_accumulate))
     heard = tokenizer.decode(held_out)
@@ -191,7 +192,8 @@ def learn(workspace, lock, baby, source, report, origin, progress, stop, state=N
         watch = Watcher(state, floor) if progress else lambda event: None
         if progress:
             say(opening(name, baby, report, state))
-        rows, steps, reason, saved = list(report.evaluations), list(steps), "", None
+        rows, steps, reason = list(report.evaluations), list(steps), ""
+        hint = lambda: "" if saved is None else f"; `littlebaby train --resume {brief(name)}` goes on from step {saved:,}"
         try:
             for event in events(baby, state, batches, valid, stopped, opener(tokenizer)):
                 watch(event)
@@ -211,9 +213,10 @@ def learn(workspace, lock, baby, source, report, origin, progress, stop, state=N
             finish(workspace, name, baby, state, report, "not finite", steps, source)
             raise RunFailed(f"{failure}; the run {name} is saved up to its last good step") from None
         except BadInput as failure:                              # a disk that is full, or gone
-            if saved is None:
-                raise
-            raise BadInput(f"{failure}; `littlebaby train --resume {brief(name)}` goes on from step {saved:,}") from None
+            raise BadInput(f"{failure}{hint()}") from None
+        except KeyboardInterrupt:                                # a second Ctrl-C, in the middle of a step or of the last files
+            say(f"stopped at once{hint()}")
+            raise
         finally:
             if progress:
                 watch.close()

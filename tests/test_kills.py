@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from itertools import count
 from pathlib import Path
 
@@ -225,6 +226,41 @@ def test_odd_places(tmp_path, monkeypatch, place):
 
 
 # signals and terminals
+
+def test_an_interrupted_kernel_saves_the_run(home):
+    """The notebook's stop button, on a real kernel"""
+    manager = pytest.importorskip("jupyter_client.manager", reason="jupyter_client is not installed")
+    kernel, client = manager.start_new_kernel(env=os.environ | dict(PYTHONPATH=str(BENCHMARKS.parent)))
+    try:
+        endless = kills.TINY | dict(n_steps=10**6, s_eval=10**6)
+        client.execute(f"import littlebaby as lb\nlb.train('tale', path={str(home)!r}, progress=False, **{endless!r}).report.stop_reason")
+        end = time.monotonic() + 120
+        while time.monotonic() < end and not any((run.checkpoint or 0) > 2 for run in lb.list(home)):
+            time.sleep(0.1)
+        kernel.interrupt_kernel()
+        messages = iter(lambda: client.get_iopub_msg(timeout=60), None)
+        assert next(each["content"] for each in messages if each["msg_type"] in ("execute_result", "error"))["data"]["text/plain"] \
+            == "'interrupted'"
+    finally:
+        client.stop_channels()
+        kernel.shutdown_kernel(now=True)
+    run, = lb.list(home)
+    assert run.resumable and run.report.stop_reason == "interrupted" and run.checkpoint > 2
+
+
+def test_a_second_ctrl_c_ends_at_once_and_says_how_to_go_on(home, capsys):
+    def impatient():
+        if next(steps) == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    steps, whole = count(1), kills.come_to(home, small(home, b_keep_last=True).guid)
+    with pytest.raises(KeyboardInterrupt):
+        small(home, stop=impatient, b_keep_last=True)
+    name = next(run.name for run in lb.list(home) if run.resumable)
+    assert capsys.readouterr().err == f"stopped at once; `littlebaby train --resume {name[:8]}` goes on from step 4\n"
+    assert kills.equal(kills.come_to(home, lb.train(resume="last", path=home, progress=False).guid), whole)
+
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no terminal hangs up here")
 def test_a_closed_terminal_saves_the_run_and_nohup_keeps_it_going(home):
