@@ -108,11 +108,14 @@ def begun(home):
 
 
 def go(home, **more):
-    """Go on with what is there, or train; what was killed before its first checkpoint is removed, as its owner would. Returns its name"""
+    """Go on with what is there, or train; what was killed before its first checkpoint is removed, as its owner would. Returns its name
+
+    One that was killed while the checkpoint of a finished run went is resumed, too: it has nothing to do but that.
+    """
     plans.charts.chart = lambda report, steps: PNG                   # drawing takes longer than all the rest
     workspace = Workspace(home)
     for run in workspace.list():
-        if run.report and run.report.ended and run.report.stop_reason == "finished":
+        if run.report and run.report.stop_reason == "finished" and (run.checkpoint is None or run.config.b_keep_last):
             return run.name
         if run.resumable:
             return lb.train(resume=run.name, path=home, progress=False).guid

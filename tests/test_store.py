@@ -112,6 +112,16 @@ def test_runs_are_listed_whatever_is_damaged(home):
     assert abs(second.time - datetime.now(timezone.utc)) < timedelta(minutes=1)
 
 
+def test_a_file_that_goes_while_one_looks_is_no_trouble(home, monkeypatch):
+    """Runs at work write temporary files and rename them between a look at the folder and one at the file"""
+    whole(home)
+    real, gone = home.scan, home.root / "outputs" / f".report_{A}.json.0a1b2c3d.part"
+    bytes_before = home.list()[0].bytes
+    monkeypatch.setattr(home, "scan", lambda: {name: [gone, *paths] for name, paths in real().items()} | {B: [gone]})
+    lost, found = home.list()
+    assert found.bytes == bytes_before > 0 and found.damaged == [] and lost.name == B and lost.bytes == 0
+
+
 # delete
 
 def test_delete_takes_one_run_and_no_other(home):

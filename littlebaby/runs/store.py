@@ -9,7 +9,7 @@ A finetuned run is GUID_finetuned, the next one GUID_finetuned_2. Older files th
 """
 import os
 import re
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime, timezone
 from difflib import get_close_matches
 from hashlib import sha256
@@ -197,7 +197,8 @@ class Workspace:
 
         head = attempt(self.load_config_file) if self.existing("config", name).exists() else None
         report = attempt(self.load_report) if self.existing("report", name).exists() else None
-        time = head.time if head and head.time else datetime.fromtimestamp(min(p.lstat().st_mtime for p in paths), timezone.utc)
+        begun = min((about.st_mtime for p in paths if (about := looked_at(p))), default=0.0)
+        time = head.time if head and head.time else datetime.fromtimestamp(begun, timezone.utc)
         saved = checkpoints(self.path("checkpoint", name))
         in_use = not (report and report.ended) and disk.held(self.path("lock", name))
         return Run(name, time, sum(sized(p).bytes for p in paths), head and head.config, report, damaged,
@@ -442,14 +443,26 @@ class Workspace:
 
 
 def sized(path):
-    """A file or folder with all its bytes"""
-    inside = path.rglob("*") if path.is_dir() and not path.is_symlink() else [path]
-    return File(path, sum(p.lstat().st_size for p in inside))
+    """A file or folder with all its bytes; what another process has just removed or renamed has none"""
+    files = inside(path) if path.is_dir() and not path.is_symlink() else [path]
+    return File(path, sum(about.st_size for each in files if (about := looked_at(each))))
+
+
+def inside(folder):
+    """Everything in a folder, nothing where it has just gone"""
+    with suppress(FileNotFoundError):
+        return list(folder.rglob("*"))
+    return []
+
+
+def looked_at(path):
+    with suppress(FileNotFoundError):
+        return path.lstat()
 
 
 def checkpoints(folder):
     """The checkpoints in a folder, the oldest first"""
-    return sorted((path for path in folder.glob("state_*.safetensors") if path.stem[6:].isdecimal()), key=step_of)
+    return sorted((path for path in inside(folder) if re.fullmatch(r"state_\d+\.safetensors", path.name)), key=step_of)
 
 
 def step_of(checkpoint):
