@@ -21,6 +21,7 @@ from shutil import rmtree
 from tempfile import mkdtemp
 
 import numpy as np
+from tqdm import tqdm
 
 import littlebaby as lb
 from littlebaby import plans
@@ -250,11 +251,11 @@ def campaign(random, writes, refusals, seed=0):
         which = len(done["random"]) % 4
         moments = [dict(delay=draw.uniform(0, seconds[which])) for _ in range(2)]
         done["random"].append(kill(folder, variants[which], wanted[which], moments))
-    for number in spread(writes):
+    for number in tqdm(spread(writes), "writes", disable=None):
         which = number % 4
         moments = [dict(number=number), dict(number=draw.randint(1, 40))]
         done["writes"].append(kill(folder, variants[which], wanted[which], moments))
-    for i, number in enumerate(spread(refusals)):
+    for i, number in enumerate(tqdm(spread(refusals), "refusals", disable=None)):
         for act, lasting in REFUSALS if refusals >= points else [REFUSALS[i % len(REFUSALS)]]:
             done["refusals"].append(refuse(folder, variants[0], wanted[0], number, act, lasting))
     rmtree(folder)

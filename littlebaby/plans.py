@@ -350,6 +350,8 @@ def go_on(workspace, guid, input, progress, stop):
         if saved is None:
             raise BadInput(f"{name} has no checkpoint: it ended, or was interrupted before its first one")
         arrays, meta, wrong = saved
+        if not {"state", "report", "origin"} <= meta.keys() or "steps" not in arrays:
+            raise BadInput(f"the checkpoint of {name} was written by another version of littlebaby, which alone can go on with it")
         cfg, report = workspace.load_config(name), records.read(records.Report, meta["report"], f"the checkpoint of {name}")
         source = workspace.read_text(input or meta["origin"]["input"], meta["origin"]["encoding"])
         if source.sha256 != report.input.sha256:

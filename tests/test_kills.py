@@ -145,6 +145,16 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_sentence(home, capsys):
     assert kills.equal(kills.come_to(home, name), whole)
 
 
+def test_a_checkpoint_of_another_version_is_told(home):
+    name = half(home).guid
+    workspace = Workspace(home)
+    arrays, meta, _ = workspace.load_checkpoint(name)
+    workspace.save_checkpoint(name, 6, arrays, dict(state=meta["state"], rows=[]))
+    with pytest.raises(lb.BadInput, match=f"^the checkpoint of {name} was written by another version of littlebaby, which alone"):
+        lb.train(resume=name, path=home)
+    assert [run.resumable for run in lb.list(home)] == [True]
+
+
 # locks
 
 def test_a_second_process_is_refused_and_a_dead_one_is_not_waited_for(home):
