@@ -235,7 +235,8 @@ def campaign(random, writes, refusals, seed=0):
     writes, refusals: at how many writes, evenly spread; more than there are mean all
     """
     folder, draw = Path(mkdtemp(prefix="kills-")), Random(seed)
-    variants = [dict(b_keep_last=keep, c_device_cpu_cores=cores) for keep, cores in ((True, 1), (False, 2), (True, 2), (False, 1))]
+    kinds = [dict(b_keep_last=keep, c_device_cpu_cores=cores) for keep, cores in ((True, 1), (False, 2), (True, 2), (False, 1))]
+    variants = kinds + [kind | dict(n_steps=40, s_checkpoint=1) for kind in kinds]       # the longer ones for random moments
     wanted, seconds = [], []
     for i, more in enumerate(variants):
         home, before = begun(folder / f"whole {i}"), time.perf_counter()
@@ -248,7 +249,7 @@ def campaign(random, writes, refusals, seed=0):
     spread = lambda n: sorted({i * points // min(n, points) + 1 for i in range(min(n, points))})
     done: dict = dict(random=[], writes=[], refusals=[])
     while sum(each["kills"] for each in done["random"]) < random:
-        which = len(done["random"]) % 4
+        which = 4 + len(done["random"]) % 4
         moments = [dict(delay=draw.uniform(0, seconds[which])) for _ in range(2)]
         done["random"].append(kill(folder, variants[which], wanted[which], moments))
     for number in tqdm(spread(writes), "writes", disable=None):
@@ -279,7 +280,7 @@ def main():
         print(json.dumps(found))
     else:
         import turns
-        turns.publish("kills", "what | times | temporary files left behind, all removed on resuming | killed before the first checkpoint",
+        turns.publish("kills", "what | times | temporary files left behind, all removed on resuming | trainings without a checkpoint yet",
                       rows(found), asked.write)
 
 

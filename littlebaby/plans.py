@@ -215,7 +215,8 @@ def learn(workspace, lock, baby, source, report, origin, progress, stop, state=N
         except BadInput as failure:                              # a disk that is full, or gone
             raise BadInput(f"{failure}{hint()}") from None
         except KeyboardInterrupt:                                # a second Ctrl-C, in the middle of a step or of the last files
-            say(f"stopped at once{hint()}")
+            if saved is not None:
+                say(f"stopped at once{hint()}")
             raise
         finally:
             if progress:
