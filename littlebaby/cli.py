@@ -18,6 +18,7 @@ from cyclopts import App, CycloptsError, Group, Parameter
 from . import plans
 from .errors import BadInput, RunFailed, nearest
 from .runs import disk, records
+from .runs.store import brief
 from .show.words import columns, page, size
 
 WELCOME = """littlebaby: a whole GPT, forward and backward, written by hand.
@@ -119,7 +120,7 @@ def train(input: str | None = None, *, preset: str | None = None, config: str | 
         input: A text file, or the name of one in inputs/ [nursery].
         preset: A named set of settings; `littlebaby catalog presets` lists them [nursery].
         config: A JSON file of settings, applied over the preset.
-        resume: An interrupted run to go on with: its GUID, or last.
+        resume: An interrupted run to go on with: its GUID, or last for the newest of them.
         encoding: How the text's bytes are to be read.
         quiet: No progress and no samples on the way.
     """
@@ -147,7 +148,7 @@ def trained(run, common):
     data = dict(guid=run.guid, workspace=str(run.root), config=plain(run.config), report=plain(run.report),
                 completion=run.completion and plain(run.completion))
     if run.report.stop_reason == "interrupted":
-        tell(f"interrupted, and saved: `littlebaby train --resume {run.guid[:8]}` goes on")
+        tell(f"interrupted, and saved: `littlebaby train --resume {brief(run.guid)}` goes on")
         return Answer(data, "", 130)
     return Answer(data, "" if common.json else card(run.guid, run.root))
 
@@ -352,7 +353,7 @@ def list_(*, common: Everywhere = Common()):
     runs = plans.runs(common.path)
     rows = [dict(guid=run.name, time=run.time.isoformat(), bytes=run.bytes, config=run.config and plain(run.config),
                  stop_reason=run.report and run.report.stop_reason, best_valid_loss=run.report and run.report.best_valid_loss,
-                 damaged=run.damaged) for run in runs]
+                 resumable=run.resumable, in_use=run.in_use, damaged=run.damaged) for run in runs]
     return Answer(dict(runs=rows), shelf(runs))
 
 

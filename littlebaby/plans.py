@@ -7,7 +7,7 @@ import secrets
 import signal
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from math import isfinite, log
 from pathlib import Path
@@ -21,6 +21,7 @@ from .arrays import backend, tree
 from .errors import BadInput, RunFailed
 from .learning import lora
 from .learning.baby import Baby
+from .learning.checkpoint import freeze, thaw
 from .learning.conversation import Conversation
 from .learning.data import Batches, split, windows
 from .learning.dialogue import Dialogues, divide, filled, rows
@@ -29,13 +30,13 @@ from .learning.measure import foresight, score
 from .learning.parallel import how_many, threads
 from .learning.sampling import Sampling
 from .learning.speculate import speculate
-from .learning.train import Done, Evaluation, Step, begin
+from .learning.train import Checkpoint, Done, Evaluation, Step, begin
 from .learning.train import train as events
 from .model import gpt
 from .runs import disk, formats, records
 from .runs.fetch import HUB, questions
 from .runs.fetch import fetch as download
-from .runs.store import Workspace
+from .runs.store import Workspace, brief
 from .show import charts
 from .show import diary as diaries
 from .show import microscope as scope
@@ -70,8 +71,9 @@ class Run:
 def train(input=None, preset=None, config=None, path=None, resume=None, encoding="utf-8", progress=True, stop=None, **settings):
     """Train a baby and keep it: any config key is a setting, `train(input="my.txt", n_layers=6)`; with none, the nursery's preset.
 
-    config: a JSON file of settings      resume: a GUID or "last", an interrupted run to go on with      stop: asked after each step
-    Interrupted (Ctrl-C, SIGTERM, stop) the run finishes its step and saves itself; `report.stop_reason` says so.
+    config: a JSON file of settings      stop: asked after each step
+    resume: a GUID or "last", the newest interrupted run: it goes on as if it had never stopped
+    Interrupted (Ctrl-C, SIGTERM, a closed terminal, stop) the run finishes its step and saves itself; `report.stop_reason` says so.
     """
     workspace = Workspace(path)
     if resume is not None:
@@ -87,7 +89,8 @@ def train(input=None, preset=None, config=None, path=None, resume=None, encoding
     baby = Baby(cfg, seed=cfg.seed, tokenizer=tokenizer)
     name = workspace.new()
     report = records.Report(guid=name, tokenizer=tokenizer.kind, vocabulary=tokenizer.size, input=describe(source))
-    return learn(workspace, name, baby, source, report, dict(input=str(input or "nursery"), encoding=encoding), progress, stop)
+    origin = dict(input=str(input or "nursery"), encoding=encoding)
+    return learn(workspace, workspace.lock(name), baby, source, report, origin, progress, stop)
 
 
 def finetune(guid, input=None, path=None, encoding="utf-8", progress=True, stop=None, chat=None, **settings):
@@ -126,13 +129,13 @@ def finetune(guid, input=None, path=None, encoding="utf-8", progress=True, stop=
     baby = grown(old, cfg, tokenizer)
     if cfg.lora_rank:
         baby = lora.with_adapters(baby)
-    name = workspace.finetuned(base)
     before = workspace.load_report(base)
-    report = records.Report(guid=name, base=base, tokenizer=tokenizer.kind, vocabulary=tokenizer.size, input=describe(source),
-                            base_evaluations=before.evaluations)
     if new and progress:
         say(f"{len(new)} new symbols appended: {' '.join(map(repr, new[:20]))}{' ...' if len(new) > 20 else ''}")
-    return learn(workspace, name, baby, source, report, dict(input=str(input or chat), encoding=encoding, chat=bool(chat)), progress, stop)
+    report = records.Report(guid=base, base=base, tokenizer=tokenizer.kind, vocabulary=tokenizer.size, input=describe(source),
+                            base_evaluations=before.evaluations)
+    origin = dict(input=str(input or chat), encoding=encoding, chat=bool(chat))
+    return learn(workspace, workspace.locked_finetune(base), baby, source, report, origin, progress, stop)
 
 
 def configured(preset=None, config=None, settings=()):
@@ -246,21 +249,29 @@ def dialogue(source, cfg, tokenizer):
                   talk.ids_of(asked, tokenizer)[0], talk.spelled(asked), form.stops)
 
 
-def learn(workspace, name, baby, source, report, origin, progress, stop, state=None):
-    """Train a baby from `state` (None: from the start) and write all its files"""
+def learn(workspace, lock, baby, source, report, origin, progress, stop, state=None, steps=()):
+    """Train a baby from `state` (None: from the start) and write all its files
+
+    lock: keeps a run to oneself and says its name      steps: (step, loss, rate, norm) of those that were made before
+    Nothing of what a killed run needs goes before all else is written.
+    """
     cfg, tokenizer = baby.config, baby.tokenizer
+    saved = state and state.step                                 # the step of the checkpoint on the disk
     lesson = (dialogue if source.conversations else prose)(source, cfg, tokenizer)
     state = state or begin(baby, cfg.n_steps or max(1, lesson.batches.steps(cfg.n_epochs) // cfg.n_accumulate))
     report = report.model_copy(update=dict(train_tokens=lesson.trained, valid_tokens=lesson.held_out, nursery_floor=lesson.floor,
                                            environment=environment(cfg)))
-    with workspace.lock(name), interruptible(stop) as stopped:
-        workspace.save_config(name, cfg, report.base)
-        workspace.save_tokenizer(name, tokenizer.to_json())
+    with lock as name, interruptible(stop) as stopped:
+        report = report.model_copy(update=dict(guid=name))
+        if not state.step:
+            workspace.save_config(name, cfg, report.base)
+            workspace.save_tokenizer(name, tokenizer.to_json())
         workspace.save_report(name, report)
         watch = Watcher(state, lesson.floor) if progress else lambda event: None
         if progress:
             say(opening(name, baby, report, state))
-        rows, steps, reason = list(report.evaluations), [], "not finite"
+        rows, steps, reason = list(report.evaluations), list(steps), ""
+        hint = lambda: "" if saved is None else f"; `littlebaby train --resume {brief(name)}` goes on from step {saved:,}"
         try:
             for event in events(baby, state, lesson.batches, lesson.valid, stopped, lesson.start[None]):
                 watch(event)
@@ -271,21 +282,26 @@ def learn(workspace, name, baby, source, report, origin, progress, stop, state=N
                     report = report.model_copy(update=dict(evaluations=rows))
                 elif isinstance(event, Done):
                     reason = event.reason
-                if isinstance(event, Evaluation) and not cfg.s_checkpoint or isinstance(event, Step) and cfg.s_checkpoint \
-                        and event.step % cfg.s_checkpoint == 0:
-                    save_state(workspace, name, baby, state, rows, origin)
+                if isinstance(event, Checkpoint) or isinstance(event, Done) and state.step != saved:
+                    save_state(workspace, name, baby, state, report, steps, origin)
+                    saved = state.step
+            done = finish(workspace, name, baby, state, report, reason, steps, source, lesson)
         except RunFailed as failure:
-            save_state(workspace, name, baby, state, rows, origin)
+            save_state(workspace, name, baby, state, report, steps, origin)
             finish(workspace, name, baby, state, report, "not finite", steps, source, lesson)
             raise RunFailed(f"{failure}; the run {name} is saved up to its last good step") from None
+        except BadInput as failure:                              # a disk that is full, or gone
+            raise BadInput(f"{failure}{hint()}") from None
+        except KeyboardInterrupt:                                # a second Ctrl-C, in the middle of a step or of the last files
+            if saved is not None:
+                say(f"stopped at once{hint()}")
+            raise
         finally:
             if progress:
                 watch.close()
-        if reason == "interrupted" or cfg.b_keep_last:
-            save_state(workspace, name, baby, state, rows, origin)
-        else:
+        if reason != "interrupted" and not cfg.b_keep_last:
             workspace.remove_checkpoint(name)
-        return finish(workspace, name, baby, state, report, reason, steps, source, lesson)
+        return done
 
 
 def finish(workspace, name, baby, state, report, reason, steps, source, lesson):
@@ -308,8 +324,8 @@ def finish(workspace, name, baby, state, report, reason, steps, source, lesson):
         marks=right and records.Marks(**right._asdict()), ended=records.now(), environment=environment(cfg),
         stop_reason=reason, best_step=state.best_step,
         best_valid_loss=state.best_loss if isfinite(state.best_loss) else None, figures=figures(baby, state, report, completion, source)))
-    workspace.save_report(name, report)
     workspace.save_chart(name, charts.chart(report, steps))
+    workspace.save_report(name, report)                          # the last of all: it says that the rest is there
     baby.flat[...] = last
     return Run(name, cfg, report, completion, workspace.root)
 
@@ -356,7 +372,8 @@ def environment(cfg):
 
 
 def say(line):
-    print(line, file=sys.stderr)
+    with suppress(OSError):                                      # a terminal that is gone must not end a run
+        print(line, file=sys.stderr)
 
 
 def opening(name, baby, report, state):
@@ -373,7 +390,7 @@ def opening(name, baby, report, state):
 
 @contextmanager
 def interruptible(stop):
-    """A question "stop now?" that Ctrl-C and SIGTERM answer with yes; a second Ctrl-C interrupts at once"""
+    """A question "stop now?" that Ctrl-C, SIGTERM and a closed terminal answer with yes; a second Ctrl-C interrupts at once"""
     asked = threading.Event()
 
     def hear(number, _frame):
@@ -383,7 +400,9 @@ def interruptible(stop):
 
     old = {}
     if threading.current_thread() is threading.main_thread():
-        old = {number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGTERM)}
+        known = [getattr(signal, word) for word in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, word)]
+        ignored = [number for number in known if signal.getsignal(number) == signal.SIG_IGN]         # as nohup does
+        old = {number: signal.signal(number, hear) for number in known if number not in ignored}
     try:
         yield lambda: asked.is_set() or bool(stop and stop())
     finally:
@@ -391,46 +410,49 @@ def interruptible(stop):
             signal.signal(number, handler)
 
 
-# checkpoints: a State as arrays and numbers
+# checkpoints
 
-def save_state(workspace, name, baby, state, rows, origin):
-    arrays = {"flat": baby.flat, **{f"optimizer.{k}": v for k, v in state.optimizer.items() if not isinstance(v, int)}}
-    if state.best_flat is not None:
-        arrays["best_flat"] = state.best_flat
-    numbers = {k: v for k, v in vars(state).items() if k not in ("optimizer", "best_flat", "best_loss")}
-    meta = dict(state=numbers, best_loss=state.best_loss if state.best_step else None, origin=origin,
-                optimizer={k: v for k, v in state.optimizer.items() if isinstance(v, int)},
-                rows=[row.model_dump(mode="json") for row in rows])
-    workspace.save_checkpoint(name, {k: backend.to_numpy(v) for k, v in arrays.items()}, meta)
+def save_state(workspace, name, baby, state, report, steps, origin):
+    """All that a run needs to go on, then the report so far"""
+    arrays, numbers = freeze(baby, state)
+    arrays["steps"] = np.array(steps, np.float64).reshape(-1, 4)
+    workspace.save_checkpoint(name, state.step, arrays, dict(state=numbers, report=report.model_dump(mode="json"), origin=origin))
+    workspace.save_report(name, report)
 
 
 def go_on(workspace, guid, input, progress, stop):
     """Resume an interrupted run: the same batches, the same dropout, as if it had never stopped"""
-    name = workspace.resolve(guid)
-    saved = workspace.load_checkpoint(name)
-    if saved is None:
-        raise BadInput(f"{name} has no checkpoint: it ended, or was interrupted before its first one")
-    arrays, meta = saved
-    cfg, report = workspace.load_config(name), workspace.load_report(name)
-    origin = meta["origin"]
-    source = material(workspace, input or origin["input"], origin["encoding"], origin.get("chat") and cfg.c_template)
-    if source.sha256 != report.input.sha256:
-        raise BadInput(f"{source.name} is not the text that {name} learns from (its sha256 differs); give that one with --input")
-    device(cfg)
-    baby = Baby(cfg, tokenizer=texts.from_json(workspace.load_tokenizer(name)))
-    if cfg.lora_rank:
-        baby = lora.with_adapters(baby)
-    baby.flat[...] = backend.xp.asarray(arrays["flat"])
-    state = begin(baby, meta["state"]["total"])
-    state.optimizer.update(meta["optimizer"])
-    for key in state.optimizer.keys() - meta["optimizer"].keys():
-        state.optimizer[key][...] = backend.xp.asarray(arrays[f"optimizer.{key}"])
-    for key, value in meta["state"].items():
-        setattr(state, key, value)
-    if meta["best_loss"] is not None:
-        state.best_loss, state.best_flat = meta["best_loss"], backend.xp.asarray(arrays["best_flat"])
-    report = report.model_copy(update=dict(evaluations=[records.Evaluation(**row) for row in meta["rows"]], ended=None, stop_reason=""))
-    return learn(workspace, name, baby, source, report, origin, progress, stop, state)
+    name = newest_interrupted(workspace) if str(guid) == "last" else workspace.resolve(guid)
+    with workspace.lock(name):
+        workspace.sweep(name)
+        saved = workspace.load_checkpoint(name)
+        if saved is None:
+            raise BadInput(f"{name} has no checkpoint: it ended, or was interrupted before its first one")
+        arrays, meta, wrong = saved
+        if not {"state", "report", "origin"} <= meta.keys() or "steps" not in arrays:
+            raise BadInput(f"the checkpoint of {name} was written by another version of littlebaby, which alone can go on with it")
+        cfg, report = workspace.load_config(name), records.read(records.Report, meta["report"], f"the checkpoint of {name}")
+        origin = meta["origin"]
+        source = material(workspace, input or origin["input"], origin["encoding"], origin.get("chat") and cfg.c_template)
+        if source.sha256 != report.input.sha256:
+            raise BadInput(f"{source.name} is not the text that {name} learns from (its sha256 differs); give that one with --input")
+        device(cfg)
+        baby = Baby(cfg, tokenizer=texts.from_json(workspace.load_tokenizer(name)))
+        if cfg.lora_rank:
+            baby = lora.with_adapters(baby)
+        state = thaw(baby, arrays, meta["state"])
+        for sentence in wrong:
+            say(f"{sentence}; going on from the one before it, of step {state.step:,}")
+        steps = map(tuple, arrays["steps"].tolist())
+        return learn(workspace, nullcontext(name), baby, source, report, origin, progress, stop, state, steps)
+
+
+def newest_interrupted(workspace):
+    """The name of the run that was begun last of all that can go on"""
+    found = [run.name for run in workspace.list() if run.resumable]
+    if not found:
+        raise BadInput(f"there is no interrupted run in {workspace.root} that could go on; `littlebaby list` shows all runs")
+    return found[-1]
 
 
 # use
@@ -646,7 +668,9 @@ def info(guid="last", path=None):
     cfg = workspace.load_config(name)
     report = workspace.load_report(name) if workspace.existing("report", name).exists() else None
     written = workspace.load_completion(name).text if workspace.existing("completion", name).exists() else ""
+    run = workspace.run(name)
     return dict(guid=name, config=cfg.model_dump(), report=report and report.model_dump(mode="json"), completion=written,
+                resumable=run.resumable, in_use=run.in_use, checkpoint=run.checkpoint,
                 files=[dict(path=str(file.path), bytes=file.bytes) for file in workspace.files(name)])
 
 

@@ -3,17 +3,18 @@
     for event in train(baby, state, train_batches, valid_windows): ...
 
 One step: draw batches, forward and backward in shards, clip, optimizer, the layers' own `after`. Every batch and every dropout
-mask is a function of (seed, step), and `State` holds all the rest: a run that goes on from its state is the run that never stopped.
+mask is a function of (seed, step, shard), and `State` holds all the rest: a run that goes on from its state is the run that never
+stopped. `learning/checkpoint.py` makes arrays and numbers of a State: a field added here is saved and restored without another word.
 """
 from dataclasses import dataclass, field
 from importlib import import_module
 from math import isfinite
-from time import perf_counter
+from time import monotonic, perf_counter
 
 import numpy as np
 
 from ..arrays import tree
-from ..arrays.backend import blas_threads, to_numpy, xp
+from ..arrays.backend import blas_threads, on_cpu, to_numpy, xp
 from ..errors import RunFailed
 from ..model import gpt
 from .clip import clip
@@ -30,9 +31,10 @@ GROW_AFTER = 2000              # twice after so many good steps in a row
 
 @dataclass
 class State:
-    """All that a run is, besides its config and its data. `total`: the steps it will make."""
-    total: int
+    """All that a run is, besides its config, its weights and its data: numbers, arrays, and lists and dicts of them"""
+    total: int                    # steps it will make
     optimizer: dict
+    shards: int = 1               # parts of a batch on a CPU, each with its own dropout: it goes on with as many on any machine
     step: int = 0                 # steps done, the skipped ones among them
     tokens: int = 0               # targets learned from
     seconds: float = 0.0
@@ -80,6 +82,12 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
+class Checkpoint:
+    """Now is the time to save weights and state"""
+    step: int
+
+
+@dataclass(frozen=True)
 class Done:
     reason: str                   # finished | early stop | interrupted | not finite
     step: int
@@ -88,22 +96,23 @@ class Done:
 def begin(baby, total):
     """The state of a run that has not started"""
     optimizer = import_module(f"{__package__}.optimizers.{baby.config.c_optimizer}")
-    return State(total, optimizer.state(baby.spec, baby.flat.dtype), scale=FIRST_SCALE if baby.config.d_type == "fp16" else 1.0)
+    scale = FIRST_SCALE if baby.config.d_type == "fp16" else 1.0
+    return State(total, optimizer.state(baby.spec, baby.flat.dtype), scale=scale, shards=how_many(baby.config))
 
 
 def train(baby, state, batches, valid, stop=lambda: False, begins_with=None):
-    """Train `baby` in place from `state` on; yields Step, Evaluation and one Done.
+    """Train `baby` in place from `state` on; yields Step, Evaluation, Checkpoint and one Done.
 
     batches: `batches.batch(i)` -> ids, targets (B, T) for i = 0, 1, ...      valid: windows for `evaluate`
     stop: asked after every step      begins_with: ids (1, T) that a live sample goes on from, None for no samples
     """
     cfg, spec, halved = baby.config, baby.spec, baby.config.d_type == "fp16"
     optimizer = import_module(f"{__package__}.optimizers.{cfg.c_optimizer}")
-    workers = Workers(how_many(cfg))
+    workers = Workers(state.shards if on_cpu() else 1)
     trained = tree.size(spec, train=True)
     grads = [xp.zeros(trained, baby.flat.dtype) for _ in range(workers.n)]
     every = cfg.s_eval or max(1, state.total // 20)
-    reason = "finished"
+    saved = monotonic()
 
     def one_step():
         first = state.step * cfg.n_accumulate
@@ -143,9 +152,17 @@ def train(baby, state, batches, valid, stop=lambda: False, begins_with=None):
         ids = generate(baby.p, cfg, begins_with, cfg.n_sample, Sampling(temperature=0.8), np.random.default_rng([cfg.seed, state.step]))
         return baby.decode([int(column[0]) for column in ids])
 
+    def over():
+        """Why there is no next step, "" where there is one"""
+        if cfg.n_patience and state.waited >= cfg.n_patience:
+            return "early stop"
+        return "finished" if state.step == state.total else ""
+
     with blas_threads(1 if workers.n > 1 else threads(cfg)):
         try:
-            while state.step < state.total:
+            if not state.step:
+                yield Checkpoint(0)
+            while not (reason := over()):
                 clock = perf_counter()
                 loss, norm, rate, clipped, fine, tokens, book = one_step()
                 seconds = perf_counter() - clock
@@ -161,14 +178,17 @@ def train(baby, state, batches, valid, stop=lambda: False, begins_with=None):
                     state.skipped += 1
                     state.skipped_in_a_row += 1
                 yield Step(state.step, loss, rate, norm, not fine, tokens / seconds)
-                if state.skipped_in_a_row == MOST_SKIPPED:
+                if state.skipped_in_a_row >= MOST_SKIPPED:
                     raise RunFailed(not_finite(baby, grads[0], loss, state.step))
-                if state.step % every == 0 or state.step == state.total:
+                measured = state.step % every == 0 or state.step == state.total
+                if measured:
                     yield measure(rate, norm)
-                if cfg.n_patience and state.waited >= cfg.n_patience:
-                    reason = "early stop"
-                    break
-                if stop() and state.step < state.total:
+                # only now is the state whole: a step and its evaluation are never torn apart
+                late = cfg.r_checkpoint and monotonic() - saved >= 60 * cfg.r_checkpoint
+                if late or (state.step % cfg.s_checkpoint == 0 if cfg.s_checkpoint else measured):
+                    yield Checkpoint(state.step)
+                    saved = monotonic()
+                if stop() and not over():
                     reason = "interrupted"
                     break
         finally:

@@ -146,6 +146,7 @@ class Config(BaseModel):
                            "half a window in view, at twice the time; 0 is what most reports do.", 0, 0.95)
     s_eval: int = training(0, "Steps between evaluations; 0 means twenty evaluations in all.", 0, 10**9, "steps")
     s_checkpoint: int = training(0, "Steps between checkpoints; 0 means one at each evaluation.", 0, 10**9, "steps")
+    r_checkpoint: float = training(10.0, "Minutes after which a checkpoint is due in any case; 0 never.", 0, 10**6, "minutes")
     b_gate: bool = model(True, "The gate of gln and nft; without it gln is one matrix.")
     n_groups_ggl: int = model(4, "Groups of ggl, divisors of n_emb; more are cheaper and know less of each other.", 1, 2**16)
     lora_rank: int = training(0, "Finetune adapters of this rank alone, the base frozen; 0 finetunes all weights.", 0, 2**16)

@@ -193,6 +193,7 @@ def tokens_per_second(cfg, per_token, memory):
     rng = np.random.default_rng(0)
     ids = rng.integers(0, small.n_vocab, (2, small.batch_size, small.n_ctx))
     steps = train(baby, begin(baby, 10 ** 9), SimpleNamespace(batch=lambda number: (ids[0], ids[1])), (ids[0][:0], ids[1][:0]))
+    next(steps)                                                  # where a checkpoint would be written
     times, start = [], perf_counter()
     clock = start
     try:
@@ -208,7 +209,7 @@ def tokens_per_second(cfg, per_token, memory):
 
 def smaller(cfg):
     """The config and ever smaller ones, whose step tells how long the whole one's takes"""
-    yield (cfg := cfg.replace(s_eval=0))
+    yield (cfg := cfg.replace(s_eval=0, s_checkpoint=0))
     yield (cfg := cfg.replace(n_accumulate=1, batch_size=min(cfg.batch_size, how_many(cfg))))
     yield (cfg := cfg.replace(n_layers=min(cfg.n_layers, 2), n_dense_layers=min(cfg.n_dense_layers, 1)))
     yield (cfg := cfg.replace(n_vocab=min(cfg.n_vocab, 4096)))

@@ -1,5 +1,6 @@
 """A run as one sees it go by: a bar with the loss and the time left, and now and then what the baby says by now."""
 import sys
+from contextlib import contextmanager
 
 from tqdm.auto import tqdm
 
@@ -15,6 +16,18 @@ class Watcher:
         self.loss = None
 
     def __call__(self, event):
+        with self.unheard():
+            self.show(event)
+
+    @contextmanager
+    def unheard(self):
+        """A terminal that is gone ends the showing, not the run"""
+        try:
+            yield
+        except OSError:
+            self.bar.disable = True
+
+    def show(self, event):
         if isinstance(event, Step):
             # one batch says little: the bar shows a mean over about twenty
             self.loss = event.loss if self.loss is None or event.skipped else 0.95 * self.loss + 0.05 * event.loss
@@ -31,7 +44,8 @@ class Watcher:
         self.bar.write(text, file=self.out)
 
     def close(self):
-        self.bar.close()
+        with self.unheard():
+            self.bar.close()
 
 
 def counted(pieces, what, shown=True):
