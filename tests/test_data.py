@@ -8,8 +8,8 @@ from littlebaby.errors import BadInput
 from littlebaby.learning.data import Batches, documents, split, windows
 
 
-def settings(n_ctx=8, batch_size=4, stride=0, r_split=0.9, c_shuffle="none", seed=3):
-    return SimpleNamespace(n_ctx=n_ctx, batch_size=batch_size, stride=stride, r_split=r_split, c_shuffle=c_shuffle, seed=seed)
+def settings(n_ctx=8, batch_size=4, stride=0, r_split=0.9, c_shuffle="none", seed=3, c_pack="across"):
+    return SimpleNamespace(n_ctx=n_ctx, batch_size=batch_size, stride=stride, r_split=r_split, c_shuffle=c_shuffle, seed=seed, c_pack=c_pack)
 
 
 def test_split_is_contiguous_and_leaves_a_memory_map_unread(tmp_path):
@@ -99,7 +99,7 @@ def test_stride_one_shows_every_window_once():
 
 @pytest.mark.parametrize("n", [2, 5, 9, 10, 17, 100])
 def test_evaluation_counts_every_token_once(n):
-    x, y = windows(np.arange(n), 8)
+    x, y = windows(np.arange(n), 8)[:]
     counted = y >= 0
     assert sorted(y[counted]) == list(range(1, n)) and np.array_equal(y[counted], x[counted] + 1)
     assert x.shape[1] == min(8, n - 1) and x.max() < n
@@ -107,7 +107,7 @@ def test_evaluation_counts_every_token_once(n):
 
 @pytest.mark.parametrize("n", [2, 9, 10, 17, 100])
 def test_overlapping_evaluation_counts_every_token_once_and_never_without_context(n):
-    x, y = windows(np.arange(n), 8, overlap=0.75)
+    x, y = windows(np.arange(n), 8, overlap=0.75)[:]
     counted = y[y >= 0]
     assert sorted(counted) == list(range(1, n)) and np.array_equal(np.where(y >= 0, y - 1, x), x)
     seen = np.broadcast_to(np.arange(1, x.shape[1] + 1), y.shape)[1:]
@@ -116,7 +116,7 @@ def test_overlapping_evaluation_counts_every_token_once_and_never_without_contex
 
 def test_evaluation_of_a_few_windows_or_none():
     ids = np.arange(101)
-    x, y = windows(ids, 10, 4)
+    x, y = windows(ids, 10, 4)[:]
     assert x[:, 0].tolist() == [0, 20, 50, 70] and (y >= 0).all()
-    assert len(windows(ids, 10, 99)[0]) == 10
-    assert windows(ids[:1], 10)[0].shape == windows(ids[:0], 10)[1].shape == (0, 1)
+    assert len(windows(ids, 10, 99)) == 10
+    assert windows(ids[:1], 10)[:][0].shape == windows(ids[:0], 10)[:][1].shape == (0, 1)

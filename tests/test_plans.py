@@ -50,7 +50,7 @@ def test_the_kept_weights_are_the_best_ones(home, run):
     from littlebaby.learning.data import split, windows
     baby = lb.load(run.guid, home)
     ids = baby.encode((home / "inputs" / "tale.txt").read_text())
-    x, y = windows(split(ids, baby.config)[1], baby.config.n_ctx)
+    x, y = windows(split(ids, baby.config)[1], baby.config.n_ctx)[:]
     assert baby.loss(x, y) == pytest.approx(run.report.best_valid_loss, rel=1e-5)
 
 

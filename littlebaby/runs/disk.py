@@ -7,6 +7,7 @@ import json
 import os
 import time
 from contextlib import contextmanager
+from hashlib import sha256
 from math import isfinite
 from pathlib import Path
 from secrets import token_hex
@@ -177,3 +178,12 @@ def locked(path, sentence):
         yield
     finally:
         lock.release()
+
+
+def digest(path):
+    """sha256 of a file's bytes, in hexadecimal"""
+    with said("read", path), open(path, "rb") as file:
+        seen = sha256()
+        while piece := file.read(2**20):
+            seen.update(piece)
+        return seen.hexdigest()

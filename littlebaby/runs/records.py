@@ -139,7 +139,8 @@ class Config(BaseModel):
     n_patience: int = training(0, "Evaluations in a row without a better loss after which training stops; 0 never does.", 0, 10**6)
     n_eval: int = training(0, "Windows per evaluation; 0 means the whole validation split, exact and slower.", 0, 10**9, "windows")
     r_overlap: float = training(0.0, "Share of an evaluation window that is only read: at 0.5 no token is judged with less than "
-                           "half a window in view, at twice the time; 0 is what most reports do.", 0, 0.95)
+                           "half a window in view, at twice the time; 0 is what most reports do; without meaning where c_pack is within.",
+                           0, 0.95)
     s_eval: int = training(0, "Steps between evaluations; 0 means twenty evaluations in all.", 0, 10**9, "steps")
     s_checkpoint: int = training(0, "Steps between checkpoints; 0 means one at each evaluation.", 0, 10**9, "steps")
     b_gate: bool = model(True, "The gate of gln and nft; without it gln is one matrix.")
@@ -155,6 +156,8 @@ class Config(BaseModel):
     c_unknown: Literal["replace", "error"] = data("replace", "Unknown symbols become their nearest known form, or an error.")
     c_shuffle: Literal["none", "documents", "windows"] = data(
         "none", "What is shuffled before the split: nothing, documents, or stretches of 10 n_ctx.")
+    c_pack: Literal["across", "within"] = data(
+        "across", "Whether windows run over the ends of documents, or stay within one, the rest of a window being lost to short ones.")
     r_split: float = data(0.9, "Share of the text that is trained on; the rest validates.", 0.01, 1)
     stride: int = data(0, "From one window to the next; 0 means n_ctx, 1 shows each token n_ctx times.", 0, 2**20, "tokens")
 

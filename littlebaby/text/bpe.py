@@ -13,6 +13,7 @@ Files spell a symbol with one visible letter a byte ("Ġthe" is " the"), as GPT-
 Gage 1994, A New Algorithm for Data Compression. Sennrich, Haddow, Birch 2016, arXiv:1508.07909. Radford et al. 2019 (GPT-2).
 """
 import json
+from array import array
 from collections import Counter, defaultdict
 from heapq import heapify, heappop, heappush
 from itertools import chain, pairwise
@@ -32,6 +33,7 @@ LETTER_OF = {byte: chr(byte) for byte in VISIBLE} | {byte: chr(256 + n) for n, b
 BYTE_OF = {letter: byte for byte, letter in LETTER_OF.items()}
 
 WALL = -1
+MOST_REMEMBERED = 2**18     # pieces, some 40 MB
 
 
 # --- the two algorithms ---
@@ -135,6 +137,21 @@ def merge(row, ranks, joined):
     return [i for i in row if i != WALL]
 
 
+class Merged(dict):
+    """piece -> its ids as bytes of int32, merged when it is met for the first time: a text says the same words again and again"""
+
+    def __init__(self, byte_ids, ranks, joined, special):
+        super().__init__()
+        self.byte_ids, self.ranks, self.joined, self.special = byte_ids, ranks, joined, special
+
+    def __missing__(self, piece):
+        ids = self.special.get(piece) or merge([self.byte_ids[byte] for byte in piece.encode()], self.ranks, self.joined)
+        if len(self) == MOST_REMEMBERED:
+            self.clear()
+        self[piece] = spelled = array("i", ids).tobytes()
+        return spelled
+
+
 # --- the tokenizer ---
 
 class BPE:
@@ -169,6 +186,7 @@ class BPE:
             raise BadInput("a symbol of the vocabulary or a merge stands there twice, or is empty")
         longest_first = sorted(self.special, key=len, reverse=True) if special_in_text else []
         self.cut = regex.compile("(" + "|".join(map(regex.escape, longest_first)) + ")") if longest_first else None
+        self.merged = Merged(self.byte_ids, self.ranks, self.joined, self.special_ids if special_in_text else {})
 
     @classmethod
     def train(cls, text, size=4096, special=("<|endoftext|>",), special_in_text=True, min_frequency=2):
@@ -193,11 +211,7 @@ class BPE:
 
     def encode(self, text):
         """text -> ids (n,) int32. No character is unknown; raises BadInput for half a surrogate pair, which UTF-8 cannot write."""
-        pieces = self.pieces(writable(text))
-        merged = {piece: merge([self.byte_ids[byte] for byte in piece.encode()], self.ranks, self.joined) for piece in set(pieces)}
-        if self.special_in_text:
-            merged |= self.special_ids
-        return np.fromiter(chain.from_iterable(map(merged.__getitem__, pieces)), dtype=np.int32)
+        return np.frombuffer(bytearray().join(map(self.merged.__getitem__, self.pieces(writable(text)))), dtype=np.int32)
 
     def decode(self, ids):
         """ids (n,) -> text; U+FFFD stands where the ids begin or end inside a character"""
