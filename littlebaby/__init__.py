@@ -7,10 +7,10 @@
 """
 from .errors import BadInput, RunFailed
 from .learning.baby import Baby
-from .plans import Run, check, delete, fetch, finetune, inference, info, load, nursery, preflight, train
+from .plans import Run, check, delete, fetch, finetune, inference, info, load, nursery, preflight, prepare, train
 from .plans import runs as list  # noqa: A004
 from .runs.records import VERSION as __version__
 from .runs.records import Config
 
 __all__ = ["BadInput", "Baby", "Config", "Run", "RunFailed", "__version__", "check", "delete", "fetch", "finetune", "inference", "info",
-           "list", "load", "nursery", "preflight", "train"]
+           "list", "load", "nursery", "preflight", "prepare", "train"]

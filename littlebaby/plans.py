@@ -19,19 +19,21 @@ from .arrays import backend, tree
 from .errors import BadInput, RunFailed
 from .learning import lora
 from .learning.baby import Baby
-from .learning.data import Batches, split, windows
+from .learning.data import Batches, Mixture, held_out, split
 from .learning.generate import generate, until
 from .learning.parallel import how_many
 from .learning.sampling import Sampling
-from .learning.train import Done, Evaluation, Step, begin
+from .learning.train import Done, Evaluation, Step
+from .learning.train import begin as start
 from .learning.train import train as events
-from .runs import disk, records
+from .runs import corpus, disk, records, sources
+from .runs import prepare as preparing
 from .runs.fetch import fetch as download
 from .runs.store import Workspace
 from .show import charts
 from .show.laws import verdicts
 from .show.preflight import preflight as predict
-from .show.progress import Watcher
+from .show.progress import Counter, Watcher
 from .text import nursery as grammar
 from .text.overlap import longest, recited
 
@@ -66,13 +68,13 @@ def train(input=None, preset=None, config=None, path=None, resume=None, encoding
     cfg = configured(preset, config, settings)
     if cfg.lora_rank:
         raise BadInput(f"lora_rank is {cfg.lora_rank}: adapters sit on a trained model, so they are for finetune; train takes lora_rank 0")
-    source = workspace.read_text(input or "nursery", encoding)
+    source, tokenizer = read(workspace, input or "nursery", cfg, None, encoding, progress)
+    cfg = cfg.replace(c_tokenizer=tokenizer.kind) if cfg.c_tokenizer in texts.KINDS else cfg
     device(cfg)
-    tokenizer = tokenizer_for(cfg, source.text)
     baby = Baby(cfg, seed=cfg.seed, tokenizer=tokenizer)
     name = workspace.new()
     report = records.Report(guid=name, tokenizer=tokenizer.kind, vocabulary=tokenizer.size, input=describe(source))
-    return learn(workspace, name, baby, source, report, dict(input=str(input or "nursery"), encoding=encoding), progress, stop)
+    return learn(workspace, name, baby, source, report, dict(input=words(input or "nursery"), encoding=encoding), progress, stop)
 
 
 def finetune(guid, input=None, path=None, encoding="utf-8", progress=True, stop=None, **settings):
@@ -89,9 +91,10 @@ def finetune(guid, input=None, path=None, encoding="utf-8", progress=True, stop=
     old = load(base, path)
     if input is None:
         raise BadInput("a finetune needs a text: --input FILE or the name of one in inputs/")
-    source = workspace.read_text(input, encoding)
-    tokenizer, new = old.tokenizer.extend(source.text)
     settings = records.renamed(settings)
+    field = dict(c_field=settings["c_field"]) if "c_field" in settings else {}
+    source, tokenizer = read(workspace, input, old.config.replace(**field), old.tokenizer, encoding, progress)
+    new = tokenizer.tokens()[old.tokenizer.size:]
     half = dict(n_steps=max(1, old.config.n_steps // 2)) if "n_epochs" not in settings else dict(n_steps=0)
     cfg = old.config.replace(**{"lora_rank": 0, "lora_alpha": 0.0, **half, **settings, "n_vocab": tokenizer.size})
     if "r_learn" not in settings and not cfg.lora_rank:
@@ -109,7 +112,7 @@ def finetune(guid, input=None, path=None, encoding="utf-8", progress=True, stop=
                             base_evaluations=before.evaluations)
     if new and progress:
         say(f"{len(new)} new symbols appended: {' '.join(map(repr, new[:20]))}{' ...' if len(new) > 20 else ''}")
-    return learn(workspace, name, baby, source, report, dict(input=str(input), encoding=encoding), progress, stop)
+    return learn(workspace, name, baby, source, report, dict(input=words(input), encoding=encoding), progress, stop)
 
 
 def configured(preset=None, config=None, settings=()):
@@ -132,17 +135,22 @@ def device(cfg):
     backend.keep_memory()
 
 
-def tokenizer_for(cfg, text):
-    """A tokenizer trained on the text, or read from the file that c_tokenizer names"""
-    if cfg.c_tokenizer in texts.KINDS:
-        return texts.train(cfg.c_tokenizer, text, cfg.s_vocabulary, cfg.c_unknown)
-    return texts.from_json(disk.read_json(Path(cfg.c_tokenizer)))
+def read(workspace, input, cfg, tokenizer=None, encoding="utf-8", progress=True):
+    """(corpus, tokenizer) of an input, with a bar where it takes its time; see corpus.read"""
+    with Counter(progress) as counter:
+        return corpus.read(workspace, input, cfg, tokenizer, encoding, counter)
+
+
+def words(input):
+    """An input as a checkpoint can remember it"""
+    return [str(each) for each in input] if isinstance(input, list | tuple) else str(input)
 
 
 def describe(source):
-    return records.Input(name=source.name, bytes=source.bytes, characters=len(source.text), sha256=source.sha256)
+    return records.Input(name=source.name, bytes=source.bytes, characters=source.characters, sha256=source.sha256)
 
 
+HEARD = 2**20       # tokens of the validation split from which its characters per token are counted
 UNBORN = 15.0      # nats below the least likely old symbol: no old loss changes in float32, and a few hundred steps lift it
 SMALL = 2**24       # weights below which one thread multiplies a single row faster than several that must meet after every product
 
@@ -165,15 +173,20 @@ def grown(old, cfg, tokenizer):
 def learn(workspace, name, baby, source, report, origin, progress, stop, state=None):
     """Train a baby from `state` (None: from the start) and write all its files"""
     cfg, tokenizer = baby.config, baby.tokenizer
-    ids = tokenizer.encode(source.text)
-    trained, held_out = split(ids, cfg, tokenizer.encode(tokenizer.begin))
-    batches, valid = Batches(trained, cfg, cfg.seed), windows(held_out, cfg.n_ctx, cfg.n_eval, cfg.r_overlap)
-    state = state or begin(baby, cfg.n_steps or max(1, batches.steps(cfg.n_epochs) // cfg.n_accumulate))
-    heard = tokenizer.decode(held_out)
-    length = len(heard) / max(len(held_out), 1)                  # characters per token
+    begin = tuple(tokenizer.encode(tokenizer.begin).tolist())
+    ids = [part.ids(tokenizer) for part in source.parts]
+    trained, held = zip(*(split(each, cfg, begin) for each in ids))
+    batches = [Batches(each, cfg, cfg.seed, begin) for each in trained]
+    weights = [part.weight or len(each) for part, each in zip(source.parts, trained)]
+    batches = batches[0] if len(batches) == 1 else Mixture(batches, weights, cfg.seed)
+    valid = held_out(held, cfg, begin)
+    state = state or start(baby, cfg.n_steps or max(1, batches.steps(cfg.n_epochs) // cfg.n_accumulate))
+    sample = np.concatenate([each[:HEARD // len(held)] for each in held])
+    heard = tokenizer.decode(sample)
+    length = len(heard) / max(len(sample), 1)                    # characters per token
     known = grammar.floor(heard)
     floor = known * length if known else None
-    report = report.model_copy(update=dict(train_tokens=len(trained), valid_tokens=len(held_out), nursery_floor=floor,
+    report = report.model_copy(update=dict(train_tokens=sum(map(len, trained)), valid_tokens=sum(map(len, held)), nursery_floor=floor,
                                            environment=environment(cfg)))
     with workspace.lock(name), interruptible(stop) as stopped:
         workspace.save_config(name, cfg, report.base)
@@ -268,8 +281,8 @@ def figures(baby, state, report, completion, source):
         train_loss=report.evaluations[-1].train_loss if report.evaluations else None,
         valid_loss=best and best.valid_loss, bits_per_character=best and best.bits_per_character,
         seconds=state.seconds, tokens_per_second=state.tokens / max(state.seconds, 1e-9),
-        longest_overlap=len(longest(written, source.text)) if written else None,
-        overlap_share=recited(written, source.text) if written else None)
+        longest_overlap=len(longest(written, source.text)) if written and source.text else None,
+        overlap_share=recited(written, source.text) if written and source.text else None)
 
 
 def environment(cfg):
@@ -334,15 +347,17 @@ def go_on(workspace, guid, input, progress, stop):
         raise BadInput(f"{name} has no checkpoint: it ended, or was interrupted before its first one")
     arrays, meta = saved
     cfg, report = workspace.load_config(name), workspace.load_report(name)
-    source = workspace.read_text(input or meta["origin"]["input"], meta["origin"]["encoding"])
+    tokenizer = texts.from_json(workspace.load_tokenizer(name))
+    source, _ = read(workspace, input or meta["origin"]["input"], cfg, tokenizer if report.base else None, meta["origin"]["encoding"],
+                     progress)
     if source.sha256 != report.input.sha256:
         raise BadInput(f"{source.name} is not the text that {name} learns from (its sha256 differs); give that one with --input")
     device(cfg)
-    baby = Baby(cfg, tokenizer=texts.from_json(workspace.load_tokenizer(name)))
+    baby = Baby(cfg, tokenizer=tokenizer)
     if cfg.lora_rank:
         baby = lora.with_adapters(baby)
     baby.flat[...] = backend.xp.asarray(arrays["flat"])
-    state = begin(baby, meta["state"]["total"])
+    state = start(baby, meta["state"]["total"])
     state.optimizer.update(meta["optimizer"])
     for key in state.optimizer.keys() - meta["optimizer"].keys():
         state.optimizer[key][...] = backend.xp.asarray(arrays[f"optimizer.{key}"])
@@ -469,6 +484,41 @@ def nursery(size="300kB", seed=0, path=None):
     return Workspace(path).write_input(name, (story for story, _ in grammar.pieces(in_bytes(size), seed)))
 
 
+def prepare(input, output=None, tokenizer="char", s_vocabulary=4096, c_unknown="replace", encoding="utf-8", field="text", size=None,
+            workers=0, path=None, progress=True):
+    """Turn texts of any size into a token file, from which a training reads only what it needs; returns its path.
+
+    output     a path, or None: inputs/NAME.tok      tokenizer  char, word or bpe, which learn from the text (s_vocabulary, c_unknown);
+    a tokenizer.json; a GUID or last, the tokenizer of that run      field  of .jsonl and .parquet
+    size       read no further than that many characters, 300kB, 1GB (None: everything)      workers  processes (0: one a core)
+    Interrupted, it leaves nothing behind.
+    """
+    workspace = Workspace(path)
+    found = sources.find(workspace, input)
+    if len(found) > 1 or found[0].kind == "tokens" or found[0].weight is not None:
+        raise BadInput("prepare makes one token file of texts: give it no token files and no weights, those are for train")
+    if workers < 0:
+        raise BadInput(f"workers is {workers}; allowed is a whole number from 0, one a core")
+    stem = Path(found[0].name.split(" and ")[0].removeprefix(sources.DATASET).replace("/", "_")).name.split(".")[0]
+    lies = Path(output).expanduser() if output else workspace.root / "inputs" / f"{stem}.tok"
+    if lies.suffix != ".tok":
+        raise BadInput(f"output is {str(output)!r}; a token file's name ends in .tok; did you mean {lies.with_suffix('.tok')}?")
+    if lies.exists():
+        raise BadInput(f"{lies} exists already; choose another name or delete it first")
+    if tokenizer in texts.KINDS:
+        records.Config(c_tokenizer=tokenizer, s_vocabulary=s_vocabulary, c_unknown=c_unknown)
+        kind = tokenizer
+    elif str(tokenizer).endswith(".json"):
+        kind = corpus.named(tokenizer)
+    elif str(tokenizer) == "last" or set(str(tokenizer).lower()[:8]) <= set("0123456789abcdef-"):
+        kind = texts.from_json(workspace.load_tokenizer(workspace.resolve(tokenizer)))
+    else:
+        raise BadInput(records.nearest("tokenizer", tokenizer, texts.KINDS) + "; or a tokenizer.json, or a run's GUID")
+    with Counter(progress) as counter:
+        return preparing.prepare(workspace, found[0].paths, lies, kind, s_vocabulary, c_unknown, encoding, field,
+                                 size and in_bytes(size), workers, counter)
+
+
 def in_bytes(size):
     """300kB, 10MB, 1GB or a number, in bytes"""
     words = dict(gb=10 ** 9, mb=10 ** 6, kb=10 ** 3, b=1)
@@ -488,11 +538,11 @@ def in_bytes(size):
 def preflight(input=None, preset=None, config=None, path=None, encoding="utf-8", probe=True, **settings):
     """What a training would cost, before it begins: parameters, FLOPs, memory, tokens per parameter, minutes on this machine"""
     cfg = configured(preset, config, settings)
-    source = Workspace(path).read_text(input or "nursery", encoding)
+    source, tokenizer = read(Workspace(path), input or "nursery", cfg, None, encoding)
     device(cfg)
-    tokenizer = tokenizer_for(cfg, source.text)
-    trained, _ = split(tokenizer.encode(source.text), cfg, tokenizer.encode(tokenizer.begin))
-    return predict(cfg.replace(n_vocab=tokenizer.size), len(trained), probe)
+    begin = tokenizer.encode(tokenizer.begin)
+    trained = sum(len(split(part.ids(tokenizer), cfg, begin)[0]) for part in source.parts)
+    return predict(cfg.replace(n_vocab=tokenizer.size), trained, probe)
 
 
 def check(variant):

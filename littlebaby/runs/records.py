@@ -154,6 +154,7 @@ class Config(BaseModel):
     c_tokenizer: str = data("char", "How text becomes tokens: char, word, bpe, or the path of a tokenizer.json.")
     s_vocabulary: int = data(4096, "Symbols for word and bpe; more means shorter texts and a slower head.", 2, 2**24, "tokens")
     c_unknown: Literal["replace", "error"] = data("replace", "Unknown symbols become their nearest known form, or an error.")
+    c_field: str = data("text", "The field of .jsonl lines, and the column of .parquet rows, that holds the text.")
     c_shuffle: Literal["none", "documents", "windows"] = data(
         "none", "What is shuffled before the split: nothing, documents, or stretches of 10 n_ctx.")
     c_pack: Literal["across", "within"] = data(
@@ -551,6 +552,8 @@ def in_words(name):
         return "none, auto, a number of steps or a fraction between 0 and 1"
     if name == "c_tokenizer":
         return "bpe, char, word or the path of a tokenizer.json"
+    if name == "c_field":
+        return "a name"
     if name == "lora_targets":
         return "names or wildcards such as *.att.*, blocks.0.net.up"
     if words := allowed(name):
