@@ -243,7 +243,8 @@ def fetch(name: str, *, common: Everywhere = Common()):
     """Bring a text into inputs/.
 
     Args:
-        name: tinyshakespeare, a URL (#sha256=... at its end is checked), or a text file of NLTK's or Kaggle's on this machine.
+        name: tinyshakespeare, tinystories, tinystories_valid, fineweb_edu, a URL (#sha256=... at its end is checked), datasets:NAME, or a
+            text file of NLTK's or Kaggle's on this machine.
     """
     return brought(plans.fetch(name, common.path))
 

@@ -473,9 +473,10 @@ def runs(path=None):
 
 # texts
 
-def fetch(name, path=None):
-    """Bring a text into inputs/ by its name or URL; returns its path"""
-    return download(name, Workspace(path))
+def fetch(name, path=None, progress=True):
+    """Bring a text into inputs/ by its name or URL, or a data set by datasets:NAME; returns its path"""
+    with Counter(progress) as counter:
+        return download(name, Workspace(path), counter)
 
 
 def nursery(size="300kB", seed=0, path=None):
