@@ -104,8 +104,8 @@ def files(workspace, word):
     if has_magic(word) and not lies(workspace, word):
         pattern = Path(word).expanduser()
         near = sorted(pattern.parent.glob(pattern.name)) if not has_magic(str(pattern.parent)) else []
-        found = [path for path in near or sorted((workspace.root / "inputs").glob(word) if not pattern.is_absolute() else [])
-                 if path.is_file()]
+        inside = sorted((workspace.root / "inputs").glob(word)) if not near and not pattern.is_absolute() else []
+        found = [path for path in near or inside if path.is_file() and path.name[0] != "."]
         if not found:
             raise BadInput(f"nothing fits {shown(word)}, neither as a path nor in {workspace.root / 'inputs'}")
         return found
