@@ -2,7 +2,7 @@
 
     python benchmarks/prepare.py --size 1GB --write
 
-A nursery of this size is told (ten of a tenth with ten seeds, one after the other: the grammar itself tells 3 MB a second), prepared as
+A nursery of this size is told (ten of a tenth of it, with ten seeds, one after the other), prepared as
 char and as bpe on two processes, and trained from; all of it is deleted at the end. CPU seconds are those of all processes together:
 on a machine that others use, too, megabytes per CPU second and core say more than those per second of the clock.
 """
@@ -14,11 +14,11 @@ import threading
 import time
 from pathlib import Path
 
+import turns
+
 import littlebaby as lb
 from littlebaby.runs.store import Workspace
 from littlebaby.text import nursery
-
-import turns
 
 PICTURE = turns.DOCS / "pictures" / "memory.png"
 TRAINED = dict(n_layers=2, n_emb=64, n_heads=4, n_ctx=256, batch_size=32, s_eval=200, n_eval=20, n_sample=0, n_completion=0,
@@ -86,7 +86,6 @@ def main():
     options.add_argument("--folder", help="where the text goes for a while [the system's place for temporary files]")
     options.add_argument("--write", action="store_true", help="put the figures into docs/benchmarks.md and the picture into docs/pictures")
     chosen = options.parse_args()
-    machine = turns.machine()
     with tempfile.TemporaryDirectory(dir=chosen.folder) as folder:
         home = Workspace(folder)
         path = home.write_input("nursery.txt", told(lb.plans.in_bytes(chosen.size)))
@@ -99,20 +98,20 @@ def main():
             print(table[-1], flush=True)
         with Watched(lambda: resident()) as watched:
             run = lb.train(Path(folder) / "char.tok", path=folder, n_steps=chosen.steps, progress=False, **TRAINED)
+        made_of = (Path(folder) / "char.tok").stat().st_size
         shown = run.report.figures.tokens
     rows = [(t, *both) for t, both in watched.rows]
     settled = [row for row in rows if row[0] > 0.2 * watched.seconds]
     grown = (settled[-1][1] - settled[0][1]) / 2**20
-    lines = [machine, "", "| tokenizer | text, MB | token file, MB | s | CPU s | MB/s | MB per CPU second, two cores | peak memory, MiB |",
-             "|---|---|---|---|---|---|---|---|",
-             *(f"| {kind} | {a:,.0f} | {b:,.0f} | {c:.0f} | {d:.0f} | **{e:.1f}** | {f:.1f} | {g:.0f} |" for kind, a, b, c, d, e, f, g in table),
-             "", f"Trained from char.tok, {chosen.steps:,} steps, {shown:,} tokens in {watched.seconds:.0f} s: at most "
-             f"{max(row[1] for row in rows) / 2**20:.0f} MiB resident, {max(row[2] for row in rows) / 2**20:.0f} MiB of it no file's; "
-             f"from the first fifth of the time to the end it changed by {grown:+.1f} MiB."]
-    print("\n".join(lines))
+    below = (f"Trained from char.tok, {chosen.steps:,} steps, {shown:,} tokens in {watched.seconds:.0f} s: at most "
+             f"{max(row[1] for row in rows) / 2**20:.0f} MiB resident, {max(row[2] for row in rows) / 2**20:.0f} MiB of it backed by no "
+             f"file; from the first fifth of the time to the end it changed by {grown:+.1f} MiB.\n\n"
+             f"![Memory while training from a token file](pictures/{PICTURE.name})")
+    heads = "tokenizer | text, MB | token file, MB | s | CPU s | MB/s | MB per CPU second, two cores | peak memory, MiB"
+    turns.publish("prepare", heads, (" | ".join([kind, *(f"{n:,.0f}" for n in (a, b, c, d)), f"**{e:.1f}**", f"{f:.1f}", f"{g:,.0f}"])
+                                     for kind, a, b, c, d, e, f, g in table), chosen.write, below=below)
     if chosen.write:
-        turns.put("prepare", lines) if hasattr(turns, "put") else None
-        picture(rows, size)
+        picture(rows, made_of)
 
 
 def picture(rows, size):
@@ -121,7 +120,7 @@ def picture(rows, size):
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(7, 3))
-    axes.axhline(size / 2**20 * 2, color="0.6", linestyle=":", label="the token file")
+    axes.axhline(size / 2**20, color="0.6", linestyle=":", label="the token file")
     axes.plot([t for t, *_ in rows], [r / 2**20 for _, r, _ in rows], label="resident memory")
     axes.set(xlabel="seconds of training", ylabel="MiB", ylim=(0, None))
     axes.legend(frameon=False, loc="center right")

@@ -195,6 +195,8 @@ def learn(workspace, name, baby, source, report, origin, progress, stop, state=N
         watch = Watcher(state, floor) if progress else lambda event: None
         if progress:
             say(opening(name, baby, report, state))
+            if len(valid) > 4 * (cfg.s_eval or max(1, state.total // 20)) * cfg.batch_size * cfg.n_accumulate:
+                say(f"an evaluation reads {len(valid):,} windows, far more than a training reads between two: n_eval 200 takes that many")
         rows, steps, reason = list(report.evaluations), [], "not finite"
         try:
             for event in events(baby, state, batches, valid, stopped, opener(tokenizer)):

@@ -170,8 +170,9 @@ def test_nursery_sizes(tmp_path):
 
 
 @pytest.mark.parametrize("call, sentence", [
-    (dict(input="missing.txt"), "there is no file 'missing.txt'"), (dict(input="empty.txt"), "is empty"), (dict(input="bare"), "bare is a folder with"),
-    (dict(input="short.txt"), "n_ctx"), (dict(input="latin.txt"), "offset 3.*--encoding"), (dict(c_attention="mah"), "did you mean mha"),
+    (dict(input="missing.txt"), "there is no file 'missing.txt'"), (dict(input="empty.txt"), "is empty"),
+    (dict(input="bare"), "bare is a folder with"), (dict(input="short.txt"), "n_ctx"),
+    (dict(input="latin.txt"), "offset 3.*--encoding"), (dict(c_attention="mah"), "did you mean mha"),
     (dict(n_layer_s=3), "did you mean n_layers"), (dict(preset="nursry"), "did you mean nursery"), (dict(config="none.json"), "none.json"),
     (dict(c_device="gpu"), "no GPU was found"), (dict(resume="abcd"), "there is no run")])
 def test_bad_input_is_one_sentence_and_leaves_nothing(tmp_path, call, sentence):

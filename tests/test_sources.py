@@ -51,7 +51,7 @@ def test_every_form_of_text(home):
     put(home, "all/1.txt", "\ufefföne\r\ntwo\rthree")
     put(home, "all/2.md", "# md")
     put(home, "all/3.jsonl", rows)
-    put(home, "all/4.txt.gz", gzip.compress("gz\r\nx".encode()))
+    put(home, "all/4.txt.gz", gzip.compress(b"gz\r\nx"))
     put(home, "all/5.jsonl.gz", gzip.compress(rows.encode()))
     put(home, "all/deeper/6.TXT", "six")
     put(home, "all/.hidden.txt", "no")

@@ -200,7 +200,7 @@ def resuming(cache, expected, progress):
             best, fruitless = max(best, came), 0 if came > best else fruitless + 1
             if fruitless == ATTEMPTS:
                 raise BrokenOff(f"it broke off {ATTEMPTS} times after {best:,} bytes")
-        os.replace(part, output)
+        disk.rename(part, Path(output))
         disk.remove(part.with_suffix(".json"))
 
     return download
