@@ -494,7 +494,7 @@ def prepare(input, output=None, tokenizer="char", s_vocabulary=4096, c_unknown="
     output     a path, or None: inputs/NAME.tok      tokenizer  char, word or bpe, which learn from the text (s_vocabulary, c_unknown);
     a tokenizer.json; a GUID or last, the tokenizer of that run      field  of .jsonl and .parquet
     size       read no further than that many characters, 300kB, 1GB (None: everything)      workers  processes (0: one a core)
-    Interrupted, it leaves nothing behind.
+    A text whose symbols are to be learned is read twice. Interrupted, it leaves nothing behind.
     """
     workspace = Workspace(path)
     found = sources.find(workspace, input)

@@ -63,7 +63,7 @@ def find(workspace, where):
         bare = next(word for word, weight in named if weight is None)
         raise BadInput(f"{shown(bare)} has no weight and others have: give every source one, as in a.tok:0.7,b.tok:0.3, or none")
     for word, weight in named:
-        if weight is not None and not 1 / 1000 <= weight / sum(with_weight) <= 1:
+        if weight is not None and not (weight > 0 and weight >= sum(with_weight) / 1000):
             raise BadInput(f"the weight of {word} is {weight:g}, less than a thousandth of all together, {sum(with_weight):g}")
     found, following = [], []
     for word, weight in named:

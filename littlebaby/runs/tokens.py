@@ -27,7 +27,7 @@ from . import disk
 SUFFIXES = (".tok", ".bin", ".npy")
 HEAD = struct.Struct("<8sIIQII32s")
 MAGIC, FORMAT = b"LBTOKENS", 1
-MOST_RECORD = 2**28      # bytes
+MOST_RECORD = 2**26      # bytes
 CHUNK = 2**22            # tokens that are looked through at a time
 ASK = "give the path of its tokenizer.json as c_tokenizer"
 
@@ -39,7 +39,7 @@ class Tokens(NamedTuple):
     vocabulary: int          # 0 where the file does not know
     characters: int          # of the text, 0 where the file does not know
     bytes: int               # of this file
-    sha256: str              # of all that was written, or of a bare file's bytes
+    sha256: str              # of the header and the record, which holds that of the tokens; of a bare file's bytes
 
 
 def fingerprint(tokenizer):
