@@ -7,10 +7,28 @@
 """
 from .errors import BadInput, RunFailed
 from .learning.baby import Baby
-from .plans import Run, check, delete, fetch, finetune, inference, info, load, nursery, preflight, prepare, train
+from .plans import (
+    Export,
+    Run,
+    chat,
+    check,
+    delete,
+    evaluate,
+    export,
+    fetch,
+    finetune,
+    import_,
+    inference,
+    info,
+    load,
+    nursery,
+    preflight,
+    prepare,
+    train,
+)
 from .plans import runs as list  # noqa: A004
 from .runs.records import VERSION as __version__
 from .runs.records import Config
 
-__all__ = ["BadInput", "Baby", "Config", "Run", "RunFailed", "__version__", "check", "delete", "fetch", "finetune", "inference", "info",
-           "list", "load", "nursery", "preflight", "prepare", "train"]
+__all__ = ["BadInput", "Baby", "Config", "Export", "Run", "RunFailed", "__version__", "chat", "check", "delete", "evaluate", "export",
+           "fetch", "finetune", "import_", "inference", "info", "list", "load", "nursery", "preflight", "prepare", "train"]

@@ -16,9 +16,9 @@ from typing import Annotated, Any, NamedTuple
 from cyclopts import App, CycloptsError, Group, Parameter
 
 from . import plans
-from .errors import BadInput, RunFailed
+from .errors import BadInput, RunFailed, nearest
 from .runs import disk, records
-from .show.words import columns, size
+from .show.words import columns, page, size
 
 WELCOME = """littlebaby: a whole GPT, forward and backward, written by hand.
 
@@ -79,7 +79,7 @@ Chosen = Annotated[Settings, flat]  # type: ignore[valid-type]  # made from the 
 Everywhere = Annotated[Common, flat]
 Others = Annotated[str, Parameter(show=False)]        # names that are no option's: older names of settings, and mistakes
 Text = Annotated[str, Parameter(allow_leading_hyphen=True)]
-OPTIONS = ("input", "preset", "config", "resume", "encoding", "quiet", "path", "json")
+OPTIONS = ("input", "chat", "preset", "config", "resume", "encoding", "quiet", "path", "json")
 
 app = App(name="littlebaby", help=WELCOME.splitlines()[0], version=records.VERSION, help_formatter=show, help_format="plaintext",
           suppress_keyboard_interrupt=False,
@@ -129,17 +129,18 @@ def train(input: list[str] | None = None, *, preset: str | None = None, config: 
 
 
 @app.command
-def finetune(guid: str, *, input: list[str] | None = None, encoding: str = "utf-8", quiet: bool = False, settings: Chosen = Settings(),
-             common: Everywhere = Common(), **others: Others):
-    """Go on training a run's baby on another text, under a new name; the old one stays.
+def finetune(guid: str, *, input: list[str] | None = None, chat: str | None = None, encoding: str = "utf-8", quiet: bool = False,
+             settings: Chosen = Settings(), common: Everywhere = Common(), **others: Others):
+    """Go on training a run's baby on another text or on conversations, under a new name; the old one stays.
 
     Args:
         guid: The run: its GUID, the first 4 or more characters of it, or last.
         input: What to learn from, as for train.
+        chat: A JSONL file of conversations in place of a text; only what the assistant says is learned.
         encoding: How the text's bytes are to be read.
         quiet: No progress and no samples on the way.
     """
-    return trained(plans.finetune(guid, input, common.path, encoding, not quiet, **chosen(settings, others)), common)
+    return trained(plans.finetune(guid, input, common.path, encoding, not quiet, chat=chat, **chosen(settings, others)), common)
 
 
 def trained(run, common):
@@ -161,7 +162,7 @@ def card(guid, path):
 @app.command
 def inference(guid: str = "last", *, prompt: Text = "", max_tokens: int = 200, temperature: float = 0.8, top_k: int = 0, top_p: float = 1.0,
               min_p: float = 0.0, repetition_penalty: float = 1.0, stop: list[Text] | None = None, seed: int | None = None,
-              samples: int = 1, stream: bool = False, common: Everywhere = Common()):
+              samples: int = 1, stream: bool = False, draft: str | None = None, common: Everywhere = Common()):
     """Let a run's baby write. What acts on the choice acts in the order of this list.
 
     Args:
@@ -177,19 +178,137 @@ def inference(guid: str = "last", *, prompt: Text = "", max_tokens: int = 200, t
         seed: The same seed writes the same text; drawn anew where none is given.
         samples: How many texts to write.
         stream: Show every piece as it comes.
+        draft: A smaller run with the same tokenizer that guesses ahead; changes the time, not the chances.
     """
     pieces = stream and not common.json and (lambda piece: print(piece, end="", flush=True))
     if pieces:
         pieces(prompt)
     done = plans.inference(guid, prompt, max_tokens, temperature, top_k, top_p, min_p, repetition_penalty, stop or (), seed, samples,
-                           pieces or None, common.path)
+                           pieces or None, common.path, draft)
     if pieces:
         pieces("\n")
     if done.replaced:
-        tell("unknown to this baby: " + ", ".join(f"{old!r} read as {new!r}" if new else f"{old!r} left out"
-                                                  for old, new in done.replaced.items()))
+        tell(strangers(done.replaced))
     texts = done.samples or [done.text]
     return Answer(plain(done), "" if pieces else "\n\n---\n\n".join(prompt + text for text in texts))
+
+
+@app.command
+def chat(guid: str = "last", *, system: Text = "", template: str | None = None, max_tokens: int = 200, temperature: float = 0.8,
+         top_k: int = 0, top_p: float = 1.0, min_p: float = 0.0, repetition_penalty: float = 1.0, seed: int | None = None,
+         common: Everywhere = Common()):
+    """Talk with a run's baby, best one finetuned with --chat. In between: /reset, /save, /temp 0.5, /quit; Ctrl-C ends an answer.
+
+    Args:
+        guid: The run: its GUID, the first 4 or more characters of it, or last.
+        system: What it is told before everything else.
+        template: How messages are spelled for it: kodalite, chatml or plain [the run's own].
+        max_tokens: Longest answer.
+        temperature: Below 1 surer, above 1 wilder, 0 always the likeliest.
+        top_k: Choose among that many; 0 among all.
+        top_p: Choose among the likeliest that together have this chance.
+        min_p: Choose among those at least this likely, measured by the likeliest.
+        repetition_penalty: Divides the chance of tokens that were there already; 1 leaves it.
+        seed: The same seed gives the same answers; drawn anew where none is given.
+    """
+    talk = plans.chat(guid, system, template, max_tokens, temperature, top_k, top_p, min_p, repetition_penalty, seed, common.path)
+    at_a_desk = sys.stdin.isatty()
+    if at_a_desk:
+        tell(f"{', '.join(COMMANDS)}; an empty line is nothing, Ctrl-C ends an answer")
+    while (line := heard(at_a_desk)) is not None and line != "/quit":
+        if line.startswith("/"):
+            tell(obeyed(talk, line))
+        elif line:
+            answered(talk, line, common.json)
+    return Answer(dict(talk.record(), guid=guid), "")
+
+
+COMMANDS = ("/reset", "/save", "/temp NUMBER", "/quit")
+
+
+def heard(at_a_desk):
+    """The next line without its end, None where there is none"""
+    if not at_a_desk:
+        line = sys.stdin.readline()
+        return line.strip() if line else None
+    try:
+        return input("> ").strip()
+    except EOFError:
+        tell("")
+        return None
+
+
+def obeyed(talk, line):
+    """What to say after a command, or why it is none"""
+    word, _, rest = line.partition(" ")
+    try:
+        if word == "/reset":
+            talk.reset()
+            return "forgotten"
+        if word == "/save":
+            return f"saved as {talk.save()}; `littlebaby finetune --chat` reads it"
+        if word == "/temp":
+            talk.heat(degrees(rest))
+            return f"temperature {talk.sampling.temperature}"
+        return nearest("the command", word, [each.split()[0] for each in COMMANDS])
+    except BadInput as error:
+        return str(error)
+
+
+def degrees(text):
+    try:
+        return float(text)
+    except ValueError:
+        raise BadInput(f"{text!r} is no temperature; /temp takes a number from 0 on, such as /temp 0.8") from None
+
+
+def answered(talk, line, silent):
+    """Print the answer as it comes; Ctrl-C ends it, and what was said until then stays said"""
+    if unknown := talk.baby.tokenizer.unknown_in(line):
+        tell(strangers(unknown))
+    pieces = talk.stream(line)
+    try:
+        for piece in pieces:
+            if not silent:
+                print(piece, end="", flush=True)
+    except KeyboardInterrupt:
+        pieces.close()
+        tell(" ...")
+    if not silent:
+        print(flush=True)
+    if talk.forgotten:
+        tell(f"({talk.forgotten} messages are out of view)")
+
+
+def strangers(replaced):
+    return "unknown to this baby: " + ", ".join(f"{old!r} read as {new!r}" if new else f"{old!r} left out" for old, new in replaced.items())
+
+
+@app.command
+def evaluate(guid: str = "last", *, input: str | None = None, task: str | None = None, limit: int = 0, overlap: float | None = None,
+             encoding: str = "utf-8", quiet: bool = False, common: Everywhere = Common()):
+    """How well a run's baby foresees a text, and how often it takes the right answer.
+
+    Args:
+        guid: The run: its GUID, the first 4 or more characters of it, or last.
+        input: A text file, or the name of one in inputs/.
+        task: A JSONL file of questions, or one that the package datasets brings: arc_challenge, arc_easy, boolq, hellaswag, lambada,
+            openbookqa, piqa, winogrande.
+        limit: Only that many questions; 0 for all.
+        overlap: Share of a window that is only read [the run's r_overlap].
+        encoding: How the bytes are to be read.
+        quiet: No progress.
+    """
+    found = plans.evaluate(guid, input, task, common.path, encoding, limit, overlap, not quiet)
+    return Answer({name: part and asdict(part) for name, part in found.items()}, "\n\n".join(
+        page([(key.replace("_", " "), figure(value)) for key, value in asdict(part).items()]) for part in found.values() if part))
+
+
+def figure(value):
+    """A number of an evaluation, or an accuracy with its standard error, in words"""
+    if isinstance(value, dict):
+        return f"{value['accuracy']:.4f} ± {value['error']:.4f}"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
 
 
 @app.command
@@ -302,6 +421,36 @@ def preflight(input: list[str] | None = None, *, preset: str | None = None, conf
 
     about = plans.preflight(input, preset, config, common.path, encoding, not quick, **chosen(settings, others))
     return Answer(asdict(about) | dict(total=about.total), table(about))
+
+
+@app.command(name="import")
+def import_(where: str, *, common: Everywhere = Common()):
+    """Make a run of a model out of other people's files.
+
+    Args:
+        where: A Hugging Face folder, a .gguf, a .safetensors beside its config.json, a model_GUID.json of The Little Baby.
+    """
+    run = plans.import_(where, common.path, not common.json)
+    return Answer(dict(guid=run.guid, workspace=str(run.root), config=plain(run.config)), "" if common.json else card(run.guid, run.root))
+
+
+@app.command
+def export(guid: str = "last", *, to: str = "huggingface", d_type: str | None = None, out: str | None = None,
+           common: Everywhere = Common()):
+    """Write a run's model for other programs.
+
+    Args:
+        guid: The run: its GUID, the first 4 or more characters of it, or last.
+        to: huggingface for transformers, gguf for llama.cpp, safetensors or npz for littlebaby.
+        d_type: Type of the numbers: fp32, fp16, bf16, fp64; for gguf fp32, fp16, q8_0 [the model's own].
+        out: The folder [exports/GUID_TO in the workspace].
+    """
+    done = plans.export(guid, to, d_type, out, common.path)
+    for note in done.notes:
+        tell(note)
+    sizes = [(str(file), size(file.stat().st_size)) for file in done.files]
+    return Answer(dict(guid=done.guid, to=done.to, d_type=done.d_type, folder=str(done.folder), files=[file for file, _ in sizes],
+                       notes=list(done.notes)), "\n".join(f"{file}  {bytes_}" for file, bytes_ in sizes))
 
 
 @app.command

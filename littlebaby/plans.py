@@ -9,8 +9,9 @@ import sys
 import threading
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from math import log
+from math import isfinite, log
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,22 +20,30 @@ from .arrays import backend, tree
 from .errors import BadInput, RunFailed
 from .learning import lora
 from .learning.baby import Baby
+from .learning.conversation import Conversation
 from .learning.data import Batches, Mixture, held_out, split
+from .learning.dialogue import Dialogues, Filled, divide, rows
 from .learning.generate import generate, until
+from .learning.measure import foresight, score
 from .learning.parallel import how_many
 from .learning.sampling import Sampling
-from .learning.train import Done, Evaluation, Step
-from .learning.train import begin as start
+from .learning.speculate import speculate
+from .learning.train import Done, Evaluation, Step, begin
 from .learning.train import train as events
-from .runs import corpus, disk, records, sources
+from .model import gpt
+from .runs import corpus, disk, formats, records, sources
 from .runs import prepare as preparing
+from .runs.fetch import HUB_TASKS, questions
 from .runs.fetch import fetch as download
 from .runs.store import Workspace
 from .show import charts
 from .show.laws import verdicts
+from .show.modelcard import modelcard
 from .show.preflight import preflight as predict
-from .show.progress import Counter, Watcher
+from .show.progress import Counter, Watcher, counted
+from .text import chat as talk
 from .text import nursery as grammar
+from .text import tasks
 from .text.overlap import longest, recited
 
 
@@ -68,7 +77,7 @@ def train(input=None, preset=None, config=None, path=None, resume=None, encoding
     cfg = configured(preset, config, settings)
     if cfg.lora_rank:
         raise BadInput(f"lora_rank is {cfg.lora_rank}: adapters sit on a trained model, so they are for finetune; train takes lora_rank 0")
-    source, tokenizer = read(workspace, input or "nursery", cfg, None, encoding, progress)
+    source, tokenizer = material(workspace, input or "nursery", cfg, None, encoding, progress)
     cfg = cfg.replace(c_tokenizer=tokenizer.kind) if cfg.c_tokenizer in texts.KINDS else cfg
     device(cfg)
     baby = Baby(cfg, seed=cfg.seed, tokenizer=tokenizer)
@@ -77,8 +86,11 @@ def train(input=None, preset=None, config=None, path=None, resume=None, encoding
     return learn(workspace, name, baby, source, report, dict(input=words(input or "nursery"), encoding=encoding), progress, stop)
 
 
-def finetune(guid, input=None, path=None, encoding="utf-8", progress=True, stop=None, **settings):
-    """Go on training a run's baby on another text, under a new name GUID_finetuned; the old run stays as it is.
+def finetune(guid, input=None, path=None, encoding="utf-8", progress=True, stop=None, chat=None, **settings):
+    """Go on training a run's baby on another text, or on conversations, under a new name GUID_finetuned; the old run stays as it is.
+
+    chat: a JSONL file of conversations (`text.chat.conversations` says of which kinds); c_template says how they are spelled, and
+    only what the assistant says is learned. r_split, c_shuffle and n_epochs then count conversations.
 
     Characters that the baby does not know yet are appended: no learned row moves. The learning rate starts at a fifth of the
     base's and half as many steps are made, unless r_learn, n_steps or n_epochs say otherwise.
@@ -89,14 +101,18 @@ def finetune(guid, input=None, path=None, encoding="utf-8", progress=True, stop=
     workspace = Workspace(path)
     base = workspace.resolve(guid)
     old = load(base, path)
-    if input is None:
-        raise BadInput("a finetune needs a text: --input FILE or the name of one in inputs/")
+    if (input is None) == (chat is None):
+        raise BadInput("a finetune needs a text, --input FILE or the name of one in inputs/, or conversations, --chat FILE.jsonl; one of "
+                       "the two")
     settings = records.renamed(settings)
-    field = dict(c_field=settings["c_field"]) if "c_field" in settings else {}
-    source, tokenizer = read(workspace, input, old.config.replace(**field), old.tokenizer, encoding, progress)
+    if "n_epochs" in settings or not old.config.n_steps:
+        half = dict(n_steps=0, n_epochs=max(1, old.config.n_epochs // 2))
+    else:
+        half = dict(n_steps=max(1, old.config.n_steps // 2))
+    cfg = old.config.replace(**{"lora_rank": 0, "lora_alpha": 0.0, **half, **settings})
+    source, tokenizer = material(workspace, input or chat, cfg, old.speech(), encoding, progress, bool(chat))
     new = tokenizer.tokens()[old.tokenizer.size:]
-    half = dict(n_steps=max(1, old.config.n_steps // 2)) if "n_epochs" not in settings else dict(n_steps=0)
-    cfg = old.config.replace(**{"lora_rank": 0, "lora_alpha": 0.0, **half, **settings, "n_vocab": tokenizer.size})
+    cfg = cfg.replace(n_vocab=tokenizer.size)
     if "r_learn" not in settings and not cfg.lora_rank:
         cfg = cfg.replace(r_learn=old.config.r_learn / 5)
     if cfg.lora_rank and new:
@@ -112,7 +128,8 @@ def finetune(guid, input=None, path=None, encoding="utf-8", progress=True, stop=
                             base_evaluations=before.evaluations)
     if new and progress:
         say(f"{len(new)} new symbols appended: {' '.join(map(repr, new[:20]))}{' ...' if len(new) > 20 else ''}")
-    return learn(workspace, name, baby, source, report, dict(input=words(input), encoding=encoding), progress, stop)
+    origin = dict(input=words(input or chat), encoding=encoding, chat=bool(chat))
+    return learn(workspace, name, baby, source, report, origin, progress, stop)
 
 
 def configured(preset=None, config=None, settings=()):
@@ -135,10 +152,32 @@ def device(cfg):
     backend.keep_memory()
 
 
-def read(workspace, input, cfg, tokenizer=None, encoding="utf-8", progress=True):
-    """(corpus, tokenizer) of an input, with a bar where it takes its time; see corpus.read"""
-    with Counter(progress) as counter:
-        return corpus.read(workspace, input, cfg, tokenizer, encoding, counter)
+def material(workspace, where, cfg, tokenizer=None, encoding="utf-8", progress=True, chat=False):
+    """(source, tokenizer): what an input means, a Corpus, or with `chat` the Dialogue of a JSONL file, and what its ids are made with.
+
+    tokenizer: the one of a baby that goes on learning, which the source extends      BadInput: see corpus.read and chat.conversations
+    """
+    if not chat:
+        with Counter(progress) as counter:
+            return corpus.read(workspace, where, cfg, tokenizer, encoding, counter)
+    file = workspace.read_text(where, encoding)
+    try:
+        found = talk.conversations(file.text)
+    except BadInput as error:
+        raise BadInput(f"{file.name}: {error}") from None
+    form = talk.template(cfg.c_template)
+    text = "\n".join(talk.spelled(talk.pieces(messages, form)) for messages in found)
+    return Dialogue(file.name, file.bytes, file.sha256, len(text), text, found), tokenizer.extend(text)[0]
+
+
+class Dialogue(NamedTuple):
+    """Conversations to learn from"""
+    name: str
+    bytes: int
+    sha256: str
+    characters: int
+    text: str                # what they spell
+    conversations: list
 
 
 def words(input):
@@ -152,7 +191,7 @@ def describe(source):
 
 HEARD = 2**20       # tokens of the validation split from which its characters per token are counted
 UNBORN = 15.0      # nats below the least likely old symbol: no old loss changes in float32, and a few hundred steps lift it
-SMALL = 2**24       # weights below which one thread multiplies a single row faster than several that must meet after every product
+SMALL = 2**22       # weights below which one thread multiplies a single row faster than several that must meet after every product
 
 
 def grown(old, cfg, tokenizer):
@@ -170,41 +209,73 @@ def grown(old, cfg, tokenizer):
     return baby
 
 
+class Lesson(NamedTuple):
+    """What a run learns from, how it is measured, and what it goes on from when it shows what it can"""
+    batches: Any
+    valid: Any             # windows for `evaluate`
+    trained: int           # tokens
+    held_out: int
+    length: float          # characters per token that counts
+    floor: float | None    # nats per token
+    start: Any             # ids (t)
+    prompt: str = ""
+    stops: tuple = ()
+
+
+def prose(source, cfg, tokenizer):
+    """The lesson of texts: every token counts"""
+    begins = tokenizer.encode(tokenizer.begin)
+    trained, held = zip(*(split(part.ids(tokenizer), cfg, begins) for part in source.parts))
+    each = [Batches(ids, cfg, cfg.seed, tuple(begins)) for ids in trained]
+    batches = Mixture(each, [part.weight or len(ids) for part, ids in zip(source.parts, trained)], cfg.seed) if len(each) > 1 else each[0]
+    sample = np.concatenate([ids[:HEARD // len(held)] for ids in held])
+    heard = tokenizer.decode(sample)
+    length = len(heard) / max(len(sample), 1)
+    known = grammar.floor(heard)
+    return Lesson(batches, held_out(held, cfg, begins), sum(map(len, trained)), sum(map(len, held)), length,
+                  known * length if known else None, begins)
+
+
+def dialogue(source, cfg, tokenizer):
+    """The lesson of conversations: what the assistant says counts"""
+    form = talk.template(cfg.c_template)
+    cut = lambda part: [row for messages in part for row in rows(messages, form, tokenizer, cfg.n_ctx)]
+    trained, held = map(cut, divide(source.conversations, cfg))
+    valid = Filled(held[:cfg.n_eval or None])
+    _, y = valid[:]
+    heard = tokenizer.decode(y[y >= 0])
+    first = source.conversations[0]
+    asked = talk.question(first[:next(i for i, message in enumerate(first) if message["role"] == "assistant")], form)
+    size = lambda part: sum(len(ids) for ids, _ in part)
+    return Lesson(Dialogues(trained, cfg, cfg.seed), valid, size(trained), size(held), len(heard) / max(int((y >= 0).sum()), 1), None,
+                  talk.ids_of(asked, tokenizer)[0], talk.spelled(asked), form.stops)
+
+
 def learn(workspace, name, baby, source, report, origin, progress, stop, state=None):
     """Train a baby from `state` (None: from the start) and write all its files"""
     cfg, tokenizer = baby.config, baby.tokenizer
-    begin = tuple(tokenizer.encode(tokenizer.begin).tolist())
-    ids = [part.ids(tokenizer) for part in source.parts]
-    trained, held = zip(*(split(each, cfg, begin) for each in ids))
-    batches = [Batches(each, cfg, cfg.seed, begin) for each in trained]
-    weights = [part.weight or len(each) for part, each in zip(source.parts, trained)]
-    batches = batches[0] if len(batches) == 1 else Mixture(batches, weights, cfg.seed)
-    valid = held_out(held, cfg, begin)
-    state = state or start(baby, cfg.n_steps or max(1, batches.steps(cfg.n_epochs) // cfg.n_accumulate))
-    sample = np.concatenate([each[:HEARD // len(held)] for each in held])
-    heard = tokenizer.decode(sample)
-    length = len(heard) / max(len(sample), 1)                    # characters per token
-    known = grammar.floor(heard)
-    floor = known * length if known else None
-    report = report.model_copy(update=dict(train_tokens=sum(map(len, trained)), valid_tokens=sum(map(len, held)), nursery_floor=floor,
+    lesson = (dialogue if isinstance(source, Dialogue) else prose)(source, cfg, tokenizer)
+    state = state or begin(baby, cfg.n_steps or max(1, lesson.batches.steps(cfg.n_epochs) // cfg.n_accumulate))
+    report = report.model_copy(update=dict(train_tokens=lesson.trained, valid_tokens=lesson.held_out, nursery_floor=lesson.floor,
                                            environment=environment(cfg)))
     with workspace.lock(name), interruptible(stop) as stopped:
         workspace.save_config(name, cfg, report.base)
         workspace.save_tokenizer(name, tokenizer.to_json())
         workspace.save_report(name, report)
-        watch = Watcher(state, floor) if progress else lambda event: None
+        watch = Watcher(state, lesson.floor) if progress else lambda event: None
         if progress:
             say(opening(name, baby, report, state))
-            if len(valid) > 4 * (cfg.s_eval or max(1, state.total // 20)) * cfg.batch_size * cfg.n_accumulate:
-                say(f"an evaluation reads {len(valid):,} windows, far more than a training reads between two: n_eval 200 takes that many")
+            if len(lesson.valid) > 4 * (cfg.s_eval or max(1, state.total // 20)) * cfg.batch_size * cfg.n_accumulate:
+                say(f"an evaluation reads {len(lesson.valid):,} windows, far more than a training reads between two: n_eval 200 takes "
+                    f"that many")
         rows, steps, reason = list(report.evaluations), [], "not finite"
         try:
-            for event in events(baby, state, batches, valid, stopped, opener(tokenizer)):
+            for event in events(baby, state, lesson.batches, lesson.valid, stopped, lesson.start[None]):
                 watch(event)
                 if isinstance(event, Step):
                     steps.append((event.step, event.loss, event.rate, event.norm))
                 elif isinstance(event, Evaluation):
-                    rows.append(records.Evaluation(**row(event, length)))
+                    rows.append(records.Evaluation(**row(event, lesson.length)))
                     report = report.model_copy(update=dict(evaluations=rows))
                 elif isinstance(event, Done):
                     reason = event.reason
@@ -213,7 +284,7 @@ def learn(workspace, name, baby, source, report, origin, progress, stop, state=N
                     save_state(workspace, name, baby, state, rows, origin)
         except RunFailed as failure:
             save_state(workspace, name, baby, state, rows, origin)
-            finish(workspace, name, baby, state, report, "not finite", steps, source)
+            finish(workspace, name, baby, state, report, "not finite", steps, source, lesson)
             raise RunFailed(f"{failure}; the run {name} is saved up to its last good step") from None
         finally:
             if progress:
@@ -222,10 +293,10 @@ def learn(workspace, name, baby, source, report, origin, progress, stop, state=N
             save_state(workspace, name, baby, state, rows, origin)
         else:
             workspace.remove_checkpoint(name)
-        return finish(workspace, name, baby, state, report, reason, steps, source)
+        return finish(workspace, name, baby, state, report, reason, steps, source, lesson)
 
 
-def finish(workspace, name, baby, state, report, reason, steps, source):
+def finish(workspace, name, baby, state, report, reason, steps, source, lesson):
     """The best weights, the closing text, the report and the picture"""
     cfg, last = baby.config, baby.flat.copy()
     if state.best_flat is not None:
@@ -234,23 +305,27 @@ def finish(workspace, name, baby, state, report, reason, steps, source):
     if cfg.lora_rank:
         about = dict(base=report.base, lora_rank=cfg.lora_rank, lora_alpha=cfg.lora_alpha, lora_targets=cfg.lora_targets)
         workspace.save_adapters(name, lora.adapters(baby), about)
-    leaves = dict(tree.leaves(kept.spec))
-    of = {part: leaf for path, leaf in leaves.items() for part in parts_of(path, leaf)}
-    workspace.save_model(name, {n: backend.to_numpy(w) for n, w in kept.weights().items()}, {n: leaf.kind for n, leaf in of.items()},
-                         {n: leaf.train for n, leaf in of.items()}, cfg.c_snapshot)
+    save_weights(workspace, name, kept)
     completion = None
     if cfg.n_completion and reason in ("finished", "early stop"):
-        completion = write(kept, name, "", Sampling(temperature=0.8), cfg.n_completion, seed=cfg.seed)
+        completion = write(kept, name, lesson.prompt, Sampling(temperature=0.8), cfg.n_completion, cfg.seed, lesson.stops,
+                           start=lesson.start)
         workspace.save_completion(name, completion, final=True)
     right = grammar.grammatical(completion.text) if completion and report.nursery_floor else None
     report = report.model_copy(update=dict(
         marks=right and records.Marks(**right._asdict()), ended=records.now(), environment=environment(cfg),
         stop_reason=reason, best_step=state.best_step,
-        best_valid_loss=state.best_loss if state.best_step else None, figures=figures(baby, state, report, completion, source)))
+        best_valid_loss=state.best_loss if isfinite(state.best_loss) else None, figures=figures(baby, state, report, completion, source)))
     workspace.save_report(name, report)
     workspace.save_chart(name, charts.chart(report, steps))
     baby.flat[...] = last
     return Run(name, cfg, report, completion, workspace.root)
+
+
+def save_weights(workspace, name, baby):
+    of = {part: leaf for path, leaf in tree.leaves(baby.spec) for part in parts_of(path, leaf)}
+    workspace.save_model(name, {n: backend.to_numpy(w) for n, w in baby.weights().items()}, {n: leaf.kind for n, leaf in of.items()},
+                         {n: leaf.train for n, leaf in of.items()}, baby.config.c_snapshot)
 
 
 def parts_of(path, leaf):
@@ -262,11 +337,6 @@ def row(event, length):
     """An evaluation as a report keeps it"""
     bits = None if event.valid_loss is None else event.valid_loss / log(2) / length
     return dict(asdict(event), bits_per_character=bits)
-
-
-def opener(tokenizer):
-    """What stands before a document, as ids (1, T): where a text without a prompt begins"""
-    return np.atleast_2d(tokenizer.encode(tokenizer.begin))
 
 
 def figures(baby, state, report, completion, source):
@@ -349,9 +419,9 @@ def go_on(workspace, guid, input, progress, stop):
         raise BadInput(f"{name} has no checkpoint: it ended, or was interrupted before its first one")
     arrays, meta = saved
     cfg, report = workspace.load_config(name), workspace.load_report(name)
-    tokenizer = texts.from_json(workspace.load_tokenizer(name))
-    source, _ = read(workspace, input or meta["origin"]["input"], cfg, tokenizer if report.base else None, meta["origin"]["encoding"],
-                     progress)
+    tokenizer, origin = texts.from_json(workspace.load_tokenizer(name)), meta["origin"]
+    source, _ = material(workspace, input or origin["input"], cfg, tokenizer if report.base else None, origin["encoding"], progress,
+                         origin.get("chat", False))
     if source.sha256 != report.input.sha256:
         raise BadInput(f"{source.name} is not the text that {name} learns from (its sha256 differs); give that one with --input")
     device(cfg)
@@ -359,7 +429,7 @@ def go_on(workspace, guid, input, progress, stop):
     if cfg.lora_rank:
         baby = lora.with_adapters(baby)
     baby.flat[...] = backend.xp.asarray(arrays["flat"])
-    state = start(baby, meta["state"]["total"])
+    state = begin(baby, meta["state"]["total"])
     state.optimizer.update(meta["optimizer"])
     for key in state.optimizer.keys() - meta["optimizer"].keys():
         state.optimizer[key][...] = backend.xp.asarray(arrays[f"optimizer.{key}"])
@@ -368,17 +438,23 @@ def go_on(workspace, guid, input, progress, stop):
     if meta["best_loss"] is not None:
         state.best_loss, state.best_flat = meta["best_loss"], backend.xp.asarray(arrays["best_flat"])
     report = report.model_copy(update=dict(evaluations=[records.Evaluation(**row) for row in meta["rows"]], ended=None, stop_reason=""))
-    return learn(workspace, name, baby, source, report, meta["origin"], progress, stop, state)
+    return learn(workspace, name, baby, source, report, origin, progress, stop, state)
 
 
 # use
 
-def load(guid="last", path=None):
-    """A run's baby: config, tokenizer and weights in one hand"""
+def load(guid="last", path=None, d_type=None):
+    """A run's baby: config, tokenizer and weights in one hand. Or one out of other people's files: `guid` is then their path.
+
+    d_type: another type of numbers than the run's or the file's own, such as "fp64"
+    """
+    if formats.is_foreign(guid):
+        return baby_of(formats.read(guid, d_type))
     workspace = Workspace(path)
     name = workspace.resolve(guid)
     cfg = workspace.load_config(name)
-    tokenizer = texts.from_json(workspace.load_tokenizer(name))
+    cfg = cfg.replace(d_type=d_type) if d_type else cfg
+    tokenizer = texts.from_json(workspace.load_tokenizer(name)) if workspace.has_tokenizer(name) else None
     arrays, _ = workspace.load_model(name)
     device(cfg)
     baby = Baby(cfg, tokenizer=tokenizer)
@@ -392,34 +468,113 @@ def load(guid="last", path=None):
     return baby
 
 
+def baby_of(model):
+    """A baby of a Model out of a foreign file"""
+    device(model.config)
+    spec = gpt.params(model.config)
+    flat = backend.xp.zeros(tree.size(spec), backend.dtype(model.config.d_type))
+    baby = Baby(model.config, vocab_size=model.config.n_vocab, tokenizer=model.tokenizer, flat=flat, spec=spec)
+    views = baby.weights()
+    for name, weight in model.weights:
+        views[name][...] = backend.xp.asarray(weight)
+    return baby
+
+
+# other people's files
+
+def import_(where, path=None, progress=True):
+    """Make a run of a model out of other people's files: a Hugging Face folder, a GGUF, Kilat, NANO-KIMI-K2, nanoKimi, KodaLite, The
+    Little Baby, or one that `export` wrote. It can then be finetuned, asked and exported as any other.
+    """
+    workspace = Workspace(path)
+    model = formats.read(where)
+    if model.note and progress:
+        say(model.note)
+    baby = baby_of(model._replace(weights=counted(model.weights, "reading", progress)))
+    name, tokenizer = workspace.new(), model.tokenizer
+    about, size = predict(baby.config, baby.config.n_ctx + 1, probe=False), tree.size(baby.spec)
+    trainable = tree.size(baby.spec, train=True)
+    report = records.Report(
+        guid=name, origin=str(where), ended=records.now(), stop_reason="imported", environment=environment(baby.config),
+        tokenizer=tokenizer.kind if tokenizer else "", vocabulary=baby.config.n_vocab, figures=records.Figures(
+            parameters=records.Parameters(trainable=trainable, frozen=size - trainable, total=size), parts=about.parts,
+            embedding=about.parts.get("embedding", 0), flops_per_token=about.flops_per_token, memory=about.memory))
+    with workspace.lock(name):
+        workspace.save_config(name, baby.config)
+        if tokenizer:
+            workspace.save_tokenizer(name, tokenizer.to_json())
+        save_weights(workspace, name, baby)
+        workspace.save_report(name, report)
+    return Run(name, baby.config, report, None, workspace.root)
+
+
+def export(guid="last", to="huggingface", d_type=None, out=None, path=None):
+    """Write a run's model for other programs into a folder (None: exports/GUID_TO in the workspace); returns an Export.
+
+    to: huggingface (transformers), gguf (llama.cpp), safetensors or npz (littlebaby's own names)
+    d_type: fp32, fp16, bf16, fp64, for gguf fp32, fp16, q8_0; None: as the model is
+    A model that no architecture of huggingface computes is written as plain safetensors, and the Export says why.
+    """
+    workspace = Workspace(path)
+    name = workspace.resolve(guid)
+    baby = load(name, path)
+    chosen = formats.written_as(to, d_type or baby.config.d_type)
+    weights = {n: backend.to_numpy(w) for n, w in baby.weights().items()}
+    made = formats.write(baby.config, weights, baby.tokenizer, to, chosen)
+    folder = Path(out).expanduser() if out else workspace.path("export", name).with_name(f"{name}_{made.to}")
+    card = modelcard(info(name, path), made.to, chosen, made.notes)
+    files = {**made.files, "README.md": [card.encode()]}
+    for file, pieces in files.items():
+        workspace.write_export(folder, file, pieces)
+    return Export(name, made.to, chosen, folder, tuple(folder / file for file in files), made.notes)
+
+
+@dataclass(frozen=True)
+class Export:
+    """What `export` wrote"""
+    guid: str
+    to: str
+    d_type: str
+    folder: Path
+    files: tuple
+    notes: tuple            # what had to be changed or could not be kept, a sentence each
+
+
 def inference(guid="last", prompt="", max_tokens=200, temperature=0.8, top_k=0, top_p=1.0, min_p=0.0, repetition_penalty=1.0, stop=(),
-              seed=None, samples=1, stream=None, path=None):
+              seed=None, samples=1, stream=None, path=None, draft=None):
     """What a run's baby writes after a prompt, kept as a Completion; an empty prompt begins a document.
 
     stream: called with every piece of text as it comes (one sample only)      seed: None draws one, which the Completion names
+    draft: a smaller run of the same tokenizer that guesses ahead: less time, the same text at temperature 0, the same chances above
     """
     workspace = Workspace(path)
     name = workspace.resolve(guid)
     if samples < 1 or max_tokens < 1:
         raise BadInput(f"samples is {samples} and max_tokens {max_tokens}; both are 1 or more")
-    if stream and samples > 1:
-        raise BadInput(f"samples is {samples}; only a single one can be streamed")
+    if (stream or draft) and samples > 1:
+        raise BadInput(f"samples is {samples}; only a single one can be streamed or guessed by a draft")
     sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty)
     stops = [stop] if isinstance(stop, str) else [s for s in stop if s]
-    completion = write(load(name, path), name, prompt, sampling, max_tokens, secrets.randbelow(2 ** 31) if seed is None else seed,
-                       stops, samples, stream)
+    baby, quick = load(name, path), draft and load(draft, path)
+    if quick and quick.tokenizer.to_json() != baby.tokenizer.to_json():
+        raise BadInput(f"the draft {draft} has another tokenizer than {name}; both must have the same")
+    completion = write(baby, name, prompt, sampling, max_tokens, secrets.randbelow(2 ** 31) if seed is None else seed, stops, samples,
+                       stream, draft=quick)
     workspace.save_completion(name, completion)
     return completion
 
 
-def write(baby, name, prompt, sampling, max_tokens, seed, stops=(), samples=1, stream=None):
-    """A Completion: the prompt read, `samples` rows written side by side, each cut at its first stop string"""
-    tokenizer, rng = baby.tokenizer, np.random.default_rng(seed)
+def write(baby, name, prompt, sampling, max_tokens, seed, stops=(), samples=1, stream=None, start=None, draft=None):
+    """A Completion: the prompt read (or its ids `start`), `samples` rows written side by side, each cut at its first stop string"""
+    tokenizer, rng = baby.speech(), np.random.default_rng(seed)
     replaced = tokenizer.unknown_in(prompt)
-    start = tokenizer.encode(prompt) if prompt else tokenizer.encode(tokenizer.begin)
+    start = tokenizer.encode(prompt or tokenizer.begin) if start is None else start
     if not len(start):
         raise BadInput(f"nothing of the prompt {prompt!r} is known to this model's tokenizer")
-    columns = generate(baby.p, baby.config, np.repeat(start[None], samples, 0), max_tokens, sampling, rng)
+    if draft:
+        columns = ([x] for x in speculate((baby.p, baby.config), (draft.p, draft.config), start[None], max_tokens, sampling, rng))
+    else:
+        columns = generate(baby.p, baby.config, np.repeat(start[None], samples, 0), max_tokens, sampling, rng)
     with backend.blas_threads(1 if backend.on_cpu() and baby.flat.size < SMALL else None):
         if samples == 1:
             written = []
@@ -441,6 +596,55 @@ def write(baby, name, prompt, sampling, max_tokens, seed, stops=(), samples=1, s
     settings = records.Settings(**asdict(sampling), max_tokens=max_tokens, stop=list(stops))
     return records.Completion(guid=name, prompt=prompt, replaced=replaced, text=done[0], samples=done if samples > 1 else [],
                               prompt_tokens=len(start), tokens=count, seed=seed, settings=settings)
+
+
+def chat(guid="last", system="", template=None, max_tokens=200, temperature=0.8, top_k=0, top_p=1.0, min_p=0.0, repetition_penalty=1.0,
+         seed=None, path=None):
+    """A conversation with a run's baby: `talk = chat(guid)`, then `talk("Hi")` answers and `talk.stream("Hi")` answers piece by piece.
+
+    template: how messages are spelled for it; None takes the run's own c_template      seed: None draws one
+    """
+    workspace = Workspace(path)
+    name = workspace.resolve(guid)
+    baby = load(name, path)
+    sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty)
+    keep = lambda record: workspace.save_chat(records.Chat(guid=name, **record))
+    seed = secrets.randbelow(2 ** 31) if seed is None else seed
+    return Conversation(baby, template or baby.config.c_template, sampling, max_tokens, seed, system, keep)
+
+
+def evaluate(guid="last", input=None, task=None, path=None, encoding="utf-8", limit=0, overlap=None, progress=True):
+    """What a run's baby foresees of a text, and how it answers a task: dict(text=Foresight, choices=Choices, cloze=Cloze), None for what
+    was not asked.
+
+    task: a JSONL file of questions (`text.tasks` says of which kinds), or the name of one of the eight that `datasets` can bring
+    limit: only the first questions, 0 for all      overlap: the share of a window that is only read; None is the run's r_overlap
+    """
+    if input is None and task is None:
+        raise BadInput("an evaluation needs a text, --input FILE, or questions, --task FILE.jsonl, or both")
+    if limit < 0 or overlap is not None and not 0 <= overlap <= 0.95:
+        raise BadInput(f"limit is {limit} and overlap {overlap}; allowed are limit 0 (all) or more, and overlap from 0 to 0.95")
+    workspace = Workspace(path)
+    items, source = asked(workspace, task, encoding, limit), input and workspace.read_text(input, encoding)
+    baby = load(guid, path)
+    watch = lambda parts: counted(parts, "evaluating", progress)
+    with backend.blas_threads(1 if backend.on_cpu() and how_many(baby.config) > 1 else None):
+        text = foresight(baby, source.text, overlap, watch) if source else None
+    with backend.blas_threads(1 if backend.on_cpu() and baby.flat.size < SMALL else None):
+        choices, cloze = score(baby, items, watch) if items else (None, None)
+    return dict(text=text, choices=choices, cloze=cloze)
+
+
+def asked(workspace, task, encoding, limit):
+    """The items of a task, a file's or one that datasets brings"""
+    if task is None:
+        return []
+    try:
+        if str(task) in HUB_TASKS:
+            return tasks.of(enumerate(questions(str(task))[:limit or None], 1))
+        return tasks.read(workspace.read_text(task, encoding).text)[:limit or None]
+    except BadInput as error:
+        raise BadInput(f"{task}: {error}") from None
 
 
 def info(guid="last", path=None):
@@ -541,10 +745,10 @@ def in_bytes(size):
 def preflight(input=None, preset=None, config=None, path=None, encoding="utf-8", probe=True, **settings):
     """What a training would cost, before it begins: parameters, FLOPs, memory, tokens per parameter, minutes on this machine"""
     cfg = configured(preset, config, settings)
-    source, tokenizer = read(Workspace(path), input or "nursery", cfg, None, encoding)
+    source, tokenizer = material(Workspace(path), input or "nursery", cfg, None, encoding)
     device(cfg)
-    begin = tokenizer.encode(tokenizer.begin)
-    trained = sum(len(split(part.ids(tokenizer), cfg, begin)[0]) for part in source.parts)
+    begins = tokenizer.encode(tokenizer.begin)
+    trained = sum(len(split(part.ids(tokenizer), cfg, begins)[0]) for part in source.parts)
     return predict(cfg.replace(n_vocab=tokenizer.size), trained, probe)
 
 

@@ -14,7 +14,7 @@ from littlebaby.runs.store import Workspace
 from littlebaby.text import nursery
 
 TINY = "--n_layers 1 --n_emb 16 --n_heads 2 --n_ctx 16 --batch_size 2 --n_completion 20 --n_sample 0".split()
-COMMANDS = "train finetune inference delete info list fetch nursery preflight prepare check catalog".split()
+COMMANDS = "train finetune inference chat evaluate delete info list fetch nursery preflight prepare check catalog".split()
 
 
 @pytest.fixture

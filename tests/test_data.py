@@ -123,6 +123,7 @@ def test_evaluation_of_a_few_windows_or_none():
     assert x[:, 0].tolist() == [0, 20, 50, 70] and (y >= 0).all()
     assert len(windows(ids, 10, 99)) == 10
     assert windows(ids[:1], 10)[:][0].shape == windows(ids[:0], 10)[:][1].shape == (0, 1)
+    assert (windows(ids, 10, known=4)[:][1] == -1).sum() - (windows(ids, 10)[:][1] == -1).sum() == 3    # the first of all is no target
 
 
 # --- an order that needs no memory ---

@@ -3,9 +3,13 @@ import numpy as np
 import pytest
 
 from littlebaby.errors import BadInput
+from littlebaby.learning import speculate as speculation
 from littlebaby.learning.baby import Baby
-from littlebaby.learning.generate import generate, longest_start, until
-from littlebaby.learning.sampling import Sampling
+from littlebaby.learning.generate import Reader, generate, longest_start, until
+from littlebaby.learning.sampling import Sampling, probabilities
+from littlebaby.model import gpt
+from littlebaby.model.context import Context
+from littlebaby.model.decoder import decoder
 from littlebaby.runs.records import PRICED, Config, allowed
 
 
@@ -79,3 +83,119 @@ def test_what_may_become_a_stop_string_is_held_back():
 def test_bad_ids_are_told(ids, sentence):
     with pytest.raises(BadInput, match=sentence):
         baby().logits(ids)
+
+
+@pytest.mark.parametrize("attention", ["mha", "gqa"])
+@pytest.mark.parametrize("position", allowed("c_position"))
+@pytest.mark.parametrize("more", [dict(c_sequence="post"), dict(c_network="swi", c_norm="rmsnorm", c_bias="none"),
+                                  dict(c_bias="all", b_tied=True), dict(rope_layout="half", c_activation="relu2")],
+                         ids=lambda more: "-".join(map(str, more.values())))
+def test_the_lean_decoder_equals_the_model(attention, position, more):
+    """Seven tokens read at once, then one at a time, with either in turn on the same cache"""
+    b, ids, cache = baby(c_attention=attention, c_position=position, **more), np.random.default_rng(1).integers(0, 17, (1, 12)), {}
+    whole = gpt.forward(b.p, ids, Context(b.config))[0][0]       # (T, V)
+    gpt.forward(b.p, ids[:, :5], Context(b.config, cache=cache))
+    one = decoder(b.p, b.config)
+    for t in range(5, 12):
+        step = one(ids[0, t], t, cache) if t % 3 else gpt.forward(b.p, ids[:, t:t + 1], Context(b.config, start=t, cache=cache))[0][0, 0]
+        assert np.abs(step - whole[t]).max() < 1e-10
+    small = baby(c_attention=attention, c_position=position, d_type="fp32", **more)
+    cache = {}
+    gpt.forward(small.p, ids[:, :1], Context(small.config, cache=cache))
+    assert decoder(small.p, small.config)(ids[0, 1], 1, cache).dtype == np.float32
+
+
+# prompts of different lengths, side by side
+
+@pytest.mark.parametrize("attention", allowed("c_attention"))
+@pytest.mark.parametrize("temperature", [0, 1.0])
+def test_side_by_side_is_what_each_gives_alone(attention, temperature):
+    """Lengths below, at and beyond the window of 12, two of them equal, 20 tokens across window moves"""
+    b = baby(c_attention=attention)
+    prompts = [np.random.default_rng(i).integers(0, 17, n) for i, n in enumerate((5, 1, 12, 5, 30))]
+    together = b.generate_each(prompts, 20, temperature=temperature, repetition_penalty=1.1, seed=7)
+    for i, prompt in enumerate(prompts):
+        assert together[i].tolist() == b.generate(prompt, 20, temperature=temperature, repetition_penalty=1.1, seed=7 + i).tolist()
+    assert [row.shape for row in b.generate_each(prompts, 0)] == [(0,)] * 5
+
+
+# guessing ahead
+
+@pytest.mark.parametrize("attention", allowed("c_attention"))
+@pytest.mark.parametrize("ahead", [1, 3, 8])
+def test_speculation_writes_the_greedy_text(attention, ahead):
+    """A draft of another kind and window, and one that agrees always: the target's own text both times, across its window's moves"""
+    target = baby(c_attention=attention, c_position="sinusoidal")
+    draft = baby(n_layers=1, n_emb=8, n_heads=2, n_ctx=9)
+    for prompt in ([3], np.arange(12), np.arange(30) % 17):
+        alone = target.generate(prompt, 40, temperature=0).tolist()
+        for other in (draft, target):
+            assert target.speculate(other, prompt, 40, ahead, temperature=0).tolist() == alone
+
+
+def test_speculation_asks_the_target_less_often(monkeypatch):
+    target, calls, read = baby(n_ctx=64), [], Reader.read
+    monkeypatch.setattr(Reader, "read", lambda self, *args: calls.append(self.p is target.p) or read(self, *args))
+    twin = Baby(target.config, flat=target.flat.copy())
+    target.speculate(twin, [1], 30, ahead=4, temperature=0)
+    assert sum(calls) == 6 and len(calls) == 6 + 24                # five tokens a call
+
+
+def test_a_verdict_keeps_the_distribution():
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        p, q = rng.dirichlet(np.full(6, 0.5), 2) * (rng.random((2, 6)) < 0.7)
+        if p.sum() and q.sum():
+            p, q = p / p.sum(), q / q.sum()
+            out = np.zeros(6)
+            for guess in np.flatnonzero(q):
+                stays, rest = speculation.verdict(p, q, guess)
+                out += q[guess] * (1 - stays) * rest
+                out[guess] += q[guess] * stays
+            np.testing.assert_allclose(out, p, atol=1e-15)
+
+
+@pytest.mark.parametrize("settings", [dict(), dict(temperature=0.7, top_p=0.8, repetition_penalty=1.3)])
+@pytest.mark.parametrize("attention", ["mha", "decay"])
+def test_speculation_keeps_the_distribution(monkeypatch, attention, settings):
+    """Every way the dice can fall, enumerated: the chance of each text of 4 tokens equals the target's, window moves included"""
+    target = baby(c_attention=attention, n_vocab=3, n_ctx=4, n_emb=8, n_heads=2)
+    draft = baby(n_vocab=3, n_ctx=3, n_emb=4, n_heads=2, n_layers=1)
+    exact, sampling = {(): 1.0}, Sampling(**settings)
+    for _ in range(4):
+        exact = {(*text, x): chance * p[x] for text, chance in exact.items() for x in range(3)
+                 for p in [probabilities(next_logits(target, [1, 2, *text], 2), [[1, 2, *text]], sampling)[0]] if p[x]}
+
+    found, paths = dict.fromkeys(exact, 0.0), [()]
+    while paths:                                                   # each run follows a script, then takes the first way left open
+        script, weight, at = paths.pop(), 1.0, 0
+
+        def decide(probs, rng):
+            nonlocal weight, at, script
+            open_ways = [i for i, chance in enumerate(probs[0]) if chance]
+            if at == len(script):
+                paths.extend((*script, way) for way in open_ways[1:])
+                script = (*script, open_ways[0])
+            weight, at = weight * probs[0, script[at]], at + 1
+            return np.array([script[at - 1]])
+
+        monkeypatch.setattr(speculation, "draw", decide)
+        text = tuple(speculation.speculate((target.p, target.config), (draft.p, draft.config), np.array([[1, 2]]), 4, sampling, None, 2))
+        found[text] += weight
+    assert sum(found.values()) == pytest.approx(1, abs=1e-12)
+    for text, chance in exact.items():
+        assert found[text] == pytest.approx(chance, abs=1e-12)
+
+
+def next_logits(b, ids, start):
+    """(1, V) by the window rule, recomputed by hand for ids that grew from the first `start`"""
+    first = max(0, start - b.config.n_ctx)
+    for T in range(start, len(ids) + 1):
+        if T - first > b.config.n_ctx:
+            first = T - b.config.n_ctx // 2
+    return b.logits(ids[first:])[:, -1]
+
+
+def test_a_draft_of_other_symbols_is_refused():
+    with pytest.raises(BadInput, match="the draft has 5 symbols and this baby 17"):
+        baby().speculate(baby(n_vocab=5), [1], 4)

@@ -99,6 +99,37 @@ def test_inference(home, run):
     assert len(files) >= 7 and all(json.loads((home / "outputs" / f).read_text())["guid"] == run.guid for f in files)
 
 
+def test_a_draft_changes_nothing_but_the_time(home, run):
+    draft = lb.train("tale", path=home, **{**TINY, "n_emb": 16, "n_steps": 10, "n_completion": 0})
+    alone, helped = (lb.inference(run.guid, "Ada", 100, temperature=0, seed=1, path=home, draft=d) for d in (None, draft.guid))
+    assert helped.text == alone.text and helped.tokens == 100
+    assert len(lb.inference(run.guid, "Ada", 33, seed=1, path=home, draft=draft.guid).text) == 33
+    with pytest.raises(lb.BadInput, match="only a single one can be streamed or guessed"):
+        lb.inference(run.guid, samples=2, draft=draft.guid, path=home)
+    other = lb.train("greek", path=home, **{**TINY, "n_steps": 1, "n_completion": 0})
+    with pytest.raises(lb.BadInput, match="has another tokenizer than"):
+        lb.inference(run.guid, draft=other.guid, path=home)
+
+
+def test_without_validation_the_newest_weights_are_kept(home, run):
+    whole = lb.train("tale", path=home, **{**TINY, "r_split": 1.0})
+    assert whole.report.best_valid_loss is None and whole.report.best_step == 30 and whole.report.evaluations[-1].valid_loss is None
+    seen = iter(range(100))
+    half = lb.train("tale", path=home, stop=lambda: next(seen) == 14, **{**TINY, "r_split": 1.0})
+    again = lb.train(resume=half.guid, path=home, progress=False)
+    assert np.array_equal(lb.load(again.guid, home).flat, lb.load(whole.guid, home).flat)
+
+
+def test_finetune_goes_half_as_long(home, run):
+    """In steps where the base was told steps, in epochs where it was told epochs"""
+    by_epochs = lb.train("tale", path=home, **{**TINY, "n_steps": 0, "n_epochs": 4, "n_ctx": 96, "batch_size": 64, "n_completion": 0})
+    assert by_epochs.report.evaluations[-1].step == 12
+    assert lb.finetune(by_epochs.guid, "tale", path=home, progress=False).report.evaluations[-1].step == 6
+    by_steps = lb.finetune(run.guid, "tale", path=home, progress=False)
+    assert by_steps.report.evaluations[-1].step == 15
+    lb.delete(by_steps.guid, yes=True, path=home)
+
+
 def test_unknown_characters_are_told_and_handled(home, run):
     written = lb.inference(run.guid, path=home, prompt="Zoë’s β", max_tokens=5, seed=1)
     assert written.replaced["ë"] == "e" and written.prompt == "Zoë’s β"

@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 
 from littlebaby.errors import BadInput, RunFailed
 from littlebaby.runs import disk
-from littlebaby.runs.records import Completion, Config, Evaluation, Report, schemas
+from littlebaby.runs.records import Chat, Completion, Config, Evaluation, Report, schemas
 from littlebaby.runs.store import Workspace
 from littlebaby.text import from_json, train
 
@@ -56,6 +56,7 @@ def whole(home, name=A):
     home.save_report(name, Report(guid=name, evaluations=[Evaluation(step=1, tokens=2)]))
     home.save_completion(name, Completion(guid=name, text="x"), final=True)
     home.save_completion(name, Completion(guid=name, text="x", time=NOON))
+    home.save_chat(Chat(guid=name, time=NOON, messages=[dict(role="user", content="x")]))
     home.save_chart(name, b"png")
     home.save_checkpoint(name, tensors(), dict(step=1))
 
@@ -126,7 +127,7 @@ def test_delete_takes_one_run_and_no_other(home):
     before = set(everything(home))
     mine.append(f"models/.model_{A}.json.01234567.part")
     going = home.going(A)
-    assert len(mine) == len(going) == 10 and {str(f.path.relative_to(home.root)) for f in going} == {
+    assert len(mine) == len(going) == 11 and {str(f.path.relative_to(home.root)) for f in going} == {
         m if "checkpoint" not in m else f"models/checkpoint_{A}" for m in mine}
     assert home.delete(A) == going and before - set(everything(home)) == set(mine)
     assert home.names() == {tuned, f"{tuned}_2", B}
@@ -179,8 +180,11 @@ def test_every_file_keeps_to_its_schema(home):
         home.save_completion(name, Completion(guid=name, text="x", prompt="\ud800é", replaced={"ß": "ss"}), final=True)
         kind = dict(zip(FORMS, ("char", "word", "bpe")))[form]
         home.save_tokenizer(name, train(kind, "one text, two texts and three texts " * 9, 300).to_json())
+        said = home.save_chat(Chat(guid=name, messages=[dict(role="user", content="é\n\u2028")]))
         for kind, schema in schemas().items():
-            Draft202012Validator(schema).validate(json.loads(home.path(kind, name).read_text("utf-8")))
+            path = said if kind == "chat" else home.path(kind, name)
+            Draft202012Validator(schema).validate(json.loads(path.read_text("utf-8")))
+        assert said.read_text("utf-8").count("\n") == 1 and "é" in said.read_text("utf-8")
     head = home.load_config_file(A)
     assert (head.config, head.base, head.guid) == (Config(), A, A) and head.version and head.time.utcoffset() == timedelta(0)
     assert home.load_completion(A).prompt == "\ud800é" and "é" in home.path("completion", A).read_text("utf-8")

@@ -6,8 +6,9 @@ from ..arrays.backend import dtype, to_numpy, xp
 from ..errors import BadInput
 from ..model import gpt
 from ..model.context import Context
-from .generate import generate
+from .generate import generate, generate_each
 from .sampling import Sampling
+from .speculate import speculate
 
 
 class Baby:
@@ -64,6 +65,22 @@ class Baby:
         columns = list(generate(self.p, self.config, rows, max_tokens, sampling, np.random.default_rng(seed), cached))
         new = np.stack(columns, 1) if columns else rows[:, :0]
         return new[0] if np.ndim(ids) == 1 else new
+
+    def generate_each(self, prompts, max_tokens, temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, repetition_penalty=1.0, seed=0):
+        """The same for prompts of different lengths, [(T1), (T2), ...] -> [(max_tokens), ...]: number i is what `generate` gives for it
+        with seed + i, whatever stands beside it"""
+        rows = [to_numpy(self.table(prompt))[0] for prompt in prompts]
+        sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty)
+        return generate_each(self.p, self.config, rows, max_tokens, sampling, [np.random.default_rng(seed + i) for i in range(len(rows))])
+
+    def speculate(self, draft, ids, max_tokens, ahead=4, temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, repetition_penalty=1.0, seed=0):
+        """The max_tokens ids that follow ids (T), drawn as `generate` draws them, but guessed `ahead` by a smaller baby of the same
+        vocabulary: this one is asked once for several tokens"""
+        if draft.config.n_vocab != self.config.n_vocab:
+            raise BadInput(f"the draft has {draft.config.n_vocab} symbols and this baby {self.config.n_vocab}; both must have the same")
+        sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty)
+        rows, rng = to_numpy(self.table(ids)), np.random.default_rng(seed)
+        return np.fromiter(speculate((self.p, self.config), (draft.p, draft.config), rows, max_tokens, sampling, rng, ahead), np.int64)
 
     def window(self, ids):
         """A table no longer than what the model can see at once"""

@@ -234,28 +234,30 @@ class Windows:
     T: int
     fresh: int           # tokens from one window to the next
     chosen: np.ndarray   # (W,), which of all windows
+    known: int = 0       # tokens at the beginning that are no targets
 
     def __len__(self):
         return len(self.chosen)
 
     def __getitem__(self, rows):
         chosen, last = self.chosen[rows], len(self.ids) - 1 - self.T
-        since = np.where(chosen > 0, self.T + 1 + (chosen - 1) * self.fresh, 0)
+        since = np.where(chosen > 0, self.T + 1 + (chosen - 1) * self.fresh, self.known)
         return cut(self.ids, np.minimum(chosen * self.fresh, last), self.T, since)
 
 
-def windows(ids, n_ctx, limit=0, overlap=0.0):
+def windows(ids, n_ctx, limit=0, overlap=0.0, known=0):
     """For evaluation: consecutive windows in which every token but the first is a target once.
 
     overlap: the share of a window that reaches back over the one before; what was a target already has y -1, which no loss counts, so
     no token but the first T is judged with less than overlap T tokens in view. The last window reaches back as far as it must.
-    limit > 0 takes only that many windows, always the same, evenly spread. With fewer than two tokens there is none.
+    limit > 0 takes only that many windows, always the same, evenly spread. known: that many tokens at the beginning, T at most, are only
+    read. With fewer than two tokens there is no window.
     """
     n = len(ids)
     T = max(1, min(n_ctx, n - 1))
     fresh = max(1, round(T * (1 - overlap)))
     count = 1 + max(0, -(-(n - 1 - T) // fresh)) if n > 1 else 0
-    return Windows(ids, T, fresh, spread(count, limit))
+    return Windows(ids, T, fresh, spread(count, limit), known)
 
 
 def spread(count, limit):

@@ -14,7 +14,7 @@ def params(cfg):
     attention, norm, position = parts(cfg)
     block = lambda i: dict(norm1=norm.params(cfg), att=attention.params(cfg), norm2=norm.params(cfg), net=network(cfg, i).params(cfg))
     p = dict(token=table(cfg.n_vocab, cfg.n_emb), position=position.params(cfg), blocks=[block(i) for i in range(cfg.n_layers)])
-    if cfg.c_sequence == "pre":
+    if cfg.c_sequence == "pre" or cfg.b_norm_last:
         p["norm"] = norm.params(cfg)
     p["head"] = {} if cfg.b_tied else dict(w=matrix(cfg.n_emb, cfg.n_vocab, kind="head"))
     if cfg.c_bias == "out":

@@ -38,6 +38,13 @@ PATIENCE = 30       # seconds without a byte
 ATTEMPTS = 5        # in a row that bring nothing
 TEXTS = ("*.txt", "*.md", "*.jsonl", "*.parquet", "*.gz")
 
+# tasks as the Hugging Face hub has them: data set, configuration, split
+HUB_TASKS = dict(
+    arc_challenge=("allenai/ai2_arc", "ARC-Challenge", "test"), arc_easy=("allenai/ai2_arc", "ARC-Easy", "test"),
+    boolq=("google/boolq", None, "validation"), hellaswag=("Rowan/hellaswag", None, "validation"),
+    lambada=("EleutherAI/lambada_openai", "default", "test"), openbookqa=("allenai/openbookqa", "main", "test"),
+    piqa=("ybisk/piqa", None, "validation"), winogrande=("allenai/winogrande", "winogrande_xl", "validation"))
+
 
 def fetch(name, workspace, progress=lambda what, n: None):
     """inputs/NAME.txt for a known name, a text file that lies on this machine, or a URL; returns its path. What is there stays.
@@ -51,7 +58,7 @@ def fetch(name, workspace, progress=lambda what, n: None):
     if word.startswith(sources.DATASET):
         named = re.sub(r"[^\w.-]+", "_", word.removeprefix(sources.DATASET)).strip("._") or "dataset"
         rows = (f"{json.dumps(dict(text=text), ensure_ascii=False)}\n" for (text,) in sources.documents(word, "utf-8", "text"))
-        return workspace.write_input(f"{named}.jsonl", counted(rows, progress))
+        return workspace.write_input(f"{named}.jsonl", watched(rows, progress))
     if "://" in word:
         url, mark = urldefrag(word)
         if urlsplit(url).scheme.lower() not in ("http", "https"):
@@ -74,7 +81,7 @@ def fetch(name, workspace, progress=lambda what, n: None):
     return keep(workspace, path.name, path)
 
 
-def counted(pieces, progress):
+def watched(pieces, progress):
     for piece in pieces:
         yield piece
         progress("fetching", len(piece))
@@ -210,3 +217,19 @@ def version_of(headers):
     """What tells one version of a file on a server from the next, None where nothing does"""
     tag = headers.get("ETag", "")
     return tag if tag and not tag.startswith("W/") else headers.get("Last-Modified")
+
+
+def questions(name):
+    """The rows of a task on the Hugging Face hub, brought by the package datasets, which keeps them for the next time"""
+    if name not in HUB_TASKS:
+        raise BadInput(nearest("task", name, HUB_TASKS) + "; a JSONL file will do, too")
+    try:
+        from datasets import load_dataset
+    except ImportError:
+        raise BadInput(f"{name} from the hub needs the package datasets: pip install littlebaby[data]; or give a JSONL file of its "
+                       f"rows") from None
+    place, configuration, part = HUB_TASKS[name]
+    try:
+        return [dict(row) for row in load_dataset(place, configuration, split=part)]
+    except Exception as error:         # no network, no such set any more, a full disk: the package has many names for it
+        raise BadInput(f"cannot bring {place}: {' '.join(str(error).split())[:200]}; a JSONL file of its rows will do, too") from None

@@ -93,7 +93,9 @@ class Config(BaseModel):
     lor_alpha: float = model(0.0, "Strength of what lor learns, in proportion to lor_rank; 0 means twice lor_rank.", 0, 10**6)
     c_bias: Literal["none", "out", "all"] = model(
         "out", "Which products add a bias: none, output projections and head, or all as in GPT-2; next to no cost.")
+    b_bias_attention_in: bool = model(False, "Biases on queries, keys and values even where c_bias is not all, as in Qwen 2.")
     b_bias_attention_out: bool = model(False, "A bias on the attention's output even where c_bias is none.")
+    b_norm_last: bool = model(False, "A norm before the head even where c_sequence is post; where it is pre, there is one anyway.")
     norm_eps: float = model(0.0, "Added to a variance before its root; 0 means 1e-5 for layernorm and 1e-6 for rmsnorm.", 0, 0.1)
     rope_base: float = model(10000.0, "The slowest wavelength of rope; larger ones reach further back.", 1, 10**9)
     rope_layout: Literal["half", "interleaved"] = model("half", "What rope turns together: halves, as llama, or neighbours.")
@@ -160,6 +162,8 @@ class Config(BaseModel):
     c_pack: Literal["across", "within"] = data(
         "across", "Whether windows run over the ends of documents, or stay within one, the rest of a window being lost to short ones.")
     r_split: float = data(0.9, "Share of the text that is trained on; the rest validates.", 0.01, 1)
+    c_template: Literal["kodalite", "chatml", "plain"] = data(
+        "kodalite", "How a conversation is spelled: marks such as <|user|>, ChatML's, or plain names, for small vocabularies.")
     stride: int = data(0, "From one window to the next; 0 means n_ctx, 1 shows each token n_ctx times.", 0, 2**20, "tokens")
 
     # device
@@ -441,6 +445,7 @@ class Report(BaseModel):
     version: str = note(VERSION, "The littlebaby that wrote the file.")
     guid: Name = note(..., "The run.")
     base: str = note("", "The run whose weights this one started from.")
+    origin: str = note("", "The file or folder that an imported model came from.")
     started: AwareDatetime = Field(default_factory=now, description="When the run began.")
     ended: AwareDatetime | None = note(None, "When it ended.")
     input: Input | None = note(None, "The text.")
@@ -452,7 +457,7 @@ class Report(BaseModel):
     base_evaluations: list[Evaluation] = note([], "How it had gone for the base.")
     best_step: Count = note(0, "The step whose weights were kept.", "steps")
     best_valid_loss: Number = note(None, "Their validation loss.", "nats")
-    stop_reason: str = note("", "finished, early stop, interrupted or not finite.")
+    stop_reason: str = note("", "finished, early stop, interrupted, not finite, or imported.")
     nursery_floor: Number = note(None, "Entropy of the input where it is known: no model can have a lower loss.", "nats per token")
     marks: Marks | None = note(None, "How much of the completion is right, where the input is the nursery's.")
     environment: Environment | None = note(None, "Where it ran.")
@@ -487,7 +492,25 @@ class Completion(BaseModel):
     settings: Settings = note(Settings(), "How it was sampled.")
 
 
-FILES = dict(config=ConfigFile, tokenizer=TokenizerFile, model=ModelFile, report=Report, completion=Completion)
+class Message(BaseModel):
+    model_config = STRICT
+    role: Literal["system", "user", "assistant"] = note(..., "Who says it.")
+    content: str = note(..., "What is said.")
+
+
+class Chat(BaseModel):
+    """outputs/chat_GUID_yyyymmddhhmmss.jsonl: a conversation in one line, as finetune --chat reads it"""
+    model_config = STRICT
+    version: str = note(VERSION, "The littlebaby that wrote the file.")
+    guid: Name = note(..., "The run whose model answered.")
+    time: AwareDatetime = Field(default_factory=now, description="When.")
+    template: str = note("", "How the conversation was spelled for the model.")
+    messages: list[Message] = note(..., "What was said, in order.")
+    seed: int = note(0, "Where its randomness started.")
+    settings: Settings = note(Settings(), "How the answers were sampled.")
+
+
+FILES = dict(config=ConfigFile, tokenizer=TokenizerFile, model=ModelFile, report=Report, completion=Completion, chat=Chat)
 
 
 def schemas():

@@ -6,6 +6,8 @@
     models/model_GUID.json (.safetensors)    models/checkpoint_GUID/
     models/adapters_GUID.safetensors         what a finetune with adapters has learned, apart
     outputs/report_GUID.json                 outputs/completion_GUID[_time].json        outputs/chart_GUID.png
+    outputs/chat_GUID_time.jsonl             conversations that were kept
+    exports/GUID_huggingface/ ...            models for other programs; they stay when the run is deleted
 A finetuned run is GUID_finetuned, the next one GUID_finetuned_2. Older files that misspell a name are found all the same.
 """
 import os
@@ -41,13 +43,14 @@ from .records import (
 PLACES = dict(
     config="configs/config_{}.json", tokenizer="tokenizers/tokenizer_{}.json", model="models/model_{}.json",
     weights="models/model_{}.safetensors", adapters="models/adapters_{}.safetensors", checkpoint="models/checkpoint_{}",
-    lock="models/.lock_{}", report="outputs/report_{}.json", completion="outputs/completion_{}.json", chart="outputs/chart_{}.png")
-FOLDERS = sorted({place.split("/")[0] for place in PLACES.values()})
+    lock="models/.lock_{}", report="outputs/report_{}.json", completion="outputs/completion_{}.json", chart="outputs/chart_{}.png",
+    chat="outputs/chat_{}.jsonl", export="exports/{}")
+FOLDERS = sorted({place.split("/")[0] for place in PLACES.values()} - {"exports"})     # what was exported is no longer the run's
 
 # a run's file, finished or left behind half-written, under its right name or an old spelling
 OF_A_RUN = re.compile(
-    rf"\.?(?:config|tokenizer|model|adapters|checkpoint|report|completion|complation|chart)_({NAME.replace('tuned', 't?uned')})"
-    rf"(?:_\d{{14}}(?:_\d+)?)?(?:\.json|\.safetensors|\.png)?(?:\.[0-9a-f]{{8}}\{disk.TEMPORARY})?")
+    rf"\.?(?:config|tokenizer|model|adapters|checkpoint|report|completion|complation|chart|chat)_({NAME.replace('tuned', 't?uned')})"
+    rf"(?:_\d{{14}}(?:_\d+)?)?(?:\.jsonl?|\.safetensors|\.png)?(?:\.[0-9a-f]{{8}}\{disk.TEMPORARY})?")
 OLD_SPELLINGS = [("completion_", "complation_"), ("_finetuned", "_fineuned")]
 
 SAFETENSORS_FROM = 8_000_000            # parameters
@@ -130,7 +133,7 @@ class Workspace:
     # files of runs
 
     def path(self, kind, name):
-        """Where a file of this kind lies: config, tokenizer, model, weights, adapters, checkpoint, lock, report, completion or chart"""
+        """Where a file of this kind lies; PLACES names the kinds"""
         return self.root / PLACES[kind].format(name)
 
     def existing(self, kind, name):
@@ -217,6 +220,10 @@ class Workspace:
         """`record`: a tokenizer's own to_json"""
         self.write("tokenizer", name, TokenizerFile(guid=name, **record))
 
+    def has_tokenizer(self, name):
+        """False for a model that was imported without one"""
+        return self.existing("tokenizer", name).exists() or self.path("report", name).exists() and self.load_report(name).tokenizer != ""
+
     def load_tokenizer(self, name):
         """The record that text.from_json reads; files of other systems are handed on as they are"""
         path = self.existing("tokenizer", name)
@@ -282,13 +289,8 @@ class Workspace:
         if final:
             disk.write_json(path, data)
             return path
-        stem = f"{path.stem}_{completion.time:%Y%m%d%H%M%S}"
-        path = next(p for i in count(1) if disk.claim(p := path.with_name(f"{stem}_{i}.json" if i > 1 else f"{stem}.json")))
-        try:
+        with timed(path, completion.time) as path:
             disk.write_json(path, data)
-        except BaseException:
-            disk.remove(path)
-            raise
         return path
 
     def load_completion(self, name):
@@ -305,6 +307,12 @@ class Workspace:
                 except BadInput:
                     continue
         return sorted(found, key=lambda completion: completion.time)
+
+    def save_chat(self, chat):
+        """A conversation in one line, in a file named by its time; returns its path"""
+        with timed(self.path("chat", chat.guid), chat.time) as path:
+            disk.write(path, [chat.model_dump_json().encode("utf-8", "backslashreplace"), b"\n"])
+        return path
 
     def save_chart(self, name, png):
         """`png`: the bytes of a picture"""
@@ -345,6 +353,14 @@ class Workspace:
 
     def remove_checkpoint(self, name):
         disk.remove(self.path("checkpoint", name))
+
+    def write_export(self, folder, name, pieces):
+        """A file of an exported model: pieces of bytes as they come, or a function that writes to a path"""
+        if callable(pieces):
+            with disk.replacing(folder / name) as temporary:
+                pieces(temporary)
+        else:
+            disk.write(folder / name, pieces)
 
     # texts
 
@@ -402,11 +418,22 @@ class Workspace:
         disk.write(path, (piece.encode() if isinstance(piece, str) else piece for piece in pieces))
         return path
 
-
     def save_tokens(self, path, blocks, tokenizer, size, text):
         """A token file of the ids' bytes as they come, see tokens.write; returns the number of tokens"""
         with disk.replacing(path) as temporary, open(temporary, "xb") as file:
             return tokens.write(file, blocks, tokenizer, size, text)
+
+
+@contextmanager
+def timed(path, time):
+    """A name of its own beside `path` for what was made at this time, to write into; it goes again where that fails"""
+    stem = f"{path.stem}_{time:%Y%m%d%H%M%S}"
+    path = next(p for i in count(1) if disk.claim(p := path.with_name(f"{stem}_{i}{path.suffix}" if i > 1 else f"{stem}{path.suffix}")))
+    try:
+        yield path
+    except BaseException:
+        disk.remove(path)
+        raise
 
 
 def sized(path):

@@ -34,6 +34,9 @@ def story(report, figures):
                               f"{report['valid_tokens']:,} to validate; {report['tokenizer']}, {report['vocabulary']:,} symbols"))
     if report["base"]:
         lines.append(("base", report["base"]))
+    if report["origin"]:
+        lines.append(("imported", f"from {report['origin']}" + (f"; {report['tokenizer']}, {report['vocabulary']:,} symbols" if
+                                                                report["tokenizer"] else "; it came without a tokenizer")))
     return lines + results(report, figures) if figures else lines
 
 
@@ -51,6 +54,8 @@ def results(report, figures):
                                     f"per character{above}"))
     if report["evaluations"][-1:] and (load := report["evaluations"][-1]["load"]):
         lines.append(("experts", "the last answers, by layer: " + "; ".join(shares(layer) for layer in load)))
+    if not figures["tokens"]:
+        return [*lines, ("arithmetic", f"{short(figures['flops_per_token'])} FLOPs per token")]
     lines += [("tokens", f"{figures['tokens']:,} seen, {short(figures['tokens_per_parameter'])} per parameter; about {GOOD_RATIO} "
                          f"make the best use of arithmetic"),
               ("arithmetic", f"{short(figures['flops_per_token'])} FLOPs per token, {short(figures['flops'])} in all"),

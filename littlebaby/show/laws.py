@@ -27,7 +27,7 @@ OPTIONS = dict(
     mha=[dict(c_bias="all"), dict(c_position="rope", rope_layout="half"), dict(c_position="rope", rope_layout="interleaved"),
          dict(r_temp=1.7), dict(c_bias="none", b_bias_attention_out=True), dict(head_size=12), dict(c_position="alibi")],
     gqa=[dict(n_kv_heads=1), dict(n_kv_heads=2, c_position="rope"), dict(n_kv_heads=4, c_bias="all"),
-         dict(n_kv_heads=2, c_position="alibi")],
+         dict(n_kv_heads=2, c_bias="none", b_bias_attention_in=True), dict(n_kv_heads=2, c_position="alibi")],
     moh=[dict(c_bias="all", r_temp=1.7), dict(c_bias="none", c_position="rope", head_size=16), dict(c_position="alibi")],
     swh=[dict(c_bias="all", r_temp=1.7), dict(c_bias="none", c_position="rope", head_size=16), dict(c_position="alibi")],
     mlp=[dict(c_activation=a) for a in ("gelu_exact", "relu", "relu2", "silu")] + [dict(c_bias="none")],

@@ -34,6 +34,11 @@ class Watcher:
         self.bar.close()
 
 
+def counted(pieces, what, shown=True):
+    """The pieces one after the other, and a bar that counts them"""
+    return tqdm(pieces, desc=what, file=sys.stderr, dynamic_ncols=True, leave=False, delay=2, disable=not shown)
+
+
 class Counter:
     """How much of something long is done, told in pieces: `counter("reading", 1000)`; quiet where `shown` is False or it takes no time"""
 

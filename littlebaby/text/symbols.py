@@ -2,6 +2,7 @@
 
 A character a tokenizer never saw goes by one rule in all of them: its nearest known form takes its place, or the text is refused.
 """
+import json
 import unicodedata
 from reprlib import repr as short
 
@@ -99,6 +100,19 @@ def checked_ids(ids, size):
 
 
 # --- files from strangers ---
+
+def rows(text):
+    """(line number, object) for every line of a JSONL text that is not empty"""
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            try:
+                row = json.loads(line)
+            except (ValueError, RecursionError) as error:        # nested a thousand deep is nothing either
+                raise BadInput(f"line {number} is no JSON ({str(error)[:80]}); there must be one object a line") from None
+            if not isinstance(row, dict):
+                raise BadInput(f"line {number} holds {type(row).__name__} where an object belongs")
+            yield number, row
+
 
 def field(record, name, kind):
     """record[name], which must be there and of this Python type."""
