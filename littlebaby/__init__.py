@@ -25,6 +25,7 @@ from .plans import (
     microscope,
     nursery,
     preflight,
+    prepare,
     train,
     walk,
 )
@@ -33,5 +34,5 @@ from .runs.records import VERSION as __version__
 from .runs.records import Config
 
 __all__ = ["BadInput", "Baby", "Config", "Export", "Run", "RunFailed", "__version__", "chat", "check", "delete", "diary", "evaluate",
-           "export", "fetch", "finetune", "import_", "inference", "info", "list", "load", "microscope", "nursery", "preflight", "train",
-           "walk"]
+           "export", "fetch", "finetune", "import_", "inference", "info", "list", "load", "microscope", "nursery", "preflight", "prepare",
+           "train", "walk"]

@@ -112,12 +112,13 @@ def number(name, value):
 # the five plans
 
 @app.command
-def train(input: str | None = None, *, preset: str | None = None, config: str | None = None, resume: str | None = None,
+def train(input: list[str] | None = None, *, preset: str | None = None, config: str | None = None, resume: str | None = None,
           encoding: str = "utf-8", quiet: bool = False, settings: Chosen = Settings(), common: Everywhere = Common(), **others: Others):
     """Train a baby on a text and keep it; with no argument at all, on the nursery.
 
     Args:
-        input: A text file, or the name of one in inputs/ [nursery].
+        input: What to learn from: a text or token file, a name in inputs/, a folder, a pattern; several with commas, as a mixture with
+            weights: a.tok:0.7,b.tok:0.3 [nursery].
         preset: A named set of settings; `littlebaby catalog presets` lists them [nursery].
         config: A JSON file of settings, applied over the preset.
         resume: An interrupted run to go on with: its GUID, or last for the newest of them.
@@ -129,13 +130,13 @@ def train(input: str | None = None, *, preset: str | None = None, config: str | 
 
 
 @app.command
-def finetune(guid: str, *, input: str | None = None, chat: str | None = None, encoding: str = "utf-8", quiet: bool = False,
+def finetune(guid: str, *, input: list[str] | None = None, chat: str | None = None, encoding: str = "utf-8", quiet: bool = False,
              settings: Chosen = Settings(), common: Everywhere = Common(), **others: Others):
     """Go on training a run's baby on another text or on conversations, under a new name; the old one stays.
 
     Args:
         guid: The run: its GUID, the first 4 or more characters of it, or last.
-        input: A text file, or the name of one in inputs/.
+        input: What to learn from, as for train.
         chat: A JSONL file of conversations in place of a text; only what the assistant says is learned.
         encoding: How the text's bytes are to be read.
         quiet: No progress and no samples on the way.
@@ -362,7 +363,8 @@ def fetch(name: str, *, common: Everywhere = Common()):
     """Bring a text into inputs/.
 
     Args:
-        name: tinyshakespeare, a URL (#sha256=... at its end is checked), or a text file of NLTK's or Kaggle's on this machine.
+        name: tinyshakespeare, tinystories, tinystories_valid, fineweb_edu, a URL (#sha256=... at its end is checked), datasets:NAME, or a
+            text file of NLTK's or Kaggle's on this machine.
     """
     return brought(plans.fetch(name, common.path))
 
@@ -378,17 +380,39 @@ def nursery(text_size: Annotated[str, Parameter(name=("--size",))] = "300kB", *,
     return brought(plans.nursery(text_size, seed, common.path))
 
 
+@app.command
+def prepare(input: list[str], *, output: str | None = None, tokenizer: str = "char", s_vocabulary: int = 4096, c_unknown: str = "replace",
+            encoding: str = "utf-8", field: str = "text", text_size: Annotated[str | None, Parameter(name=("--size",))] = None,
+            workers: int = 0, quiet: bool = False, common: Everywhere = Common()):
+    """Turn texts of any size into a token file, from which train reads only what it needs.
+
+    Args:
+        input: Text files, folders, patterns, several with commas; .txt .md .jsonl .parquet .gz, or datasets:NAME.
+        output: Where the token file goes [inputs/NAME.tok].
+        tokenizer: char, word or bpe, which learn from the text, a tokenizer.json, or the GUID of a run.
+        s_vocabulary: Symbols for word and bpe.
+        c_unknown: Unknown symbols become their nearest known form (replace), or an error.
+        encoding: How a text's bytes are to be read.
+        field: The field of .jsonl lines, the column of .parquet rows.
+        text_size: Read no further than this: 300kB, 1GB.
+        workers: Processes; 0 means one a core.
+        quiet: No progress.
+    """
+    return brought(plans.prepare(input, output, tokenizer, s_vocabulary, c_unknown, encoding, field, text_size, workers, common.path,
+                                 not quiet))
+
+
 def brought(path):
     return Answer(dict(path=str(path), bytes=path.stat().st_size), f"{path}  {size(path.stat().st_size)}")
 
 
 @app.command
-def preflight(input: str | None = None, *, preset: str | None = None, config: str | None = None, encoding: str = "utf-8",
+def preflight(input: list[str] | None = None, *, preset: str | None = None, config: str | None = None, encoding: str = "utf-8",
               quick: bool = False, settings: Chosen = Settings(), common: Everywhere = Common(), **others: Others):
     """What a training would cost: parameters, arithmetic, memory, minutes on this machine. The options are train's.
 
     Args:
-        input: A text file, or the name of one in inputs/ [nursery].
+        input: What to learn from, as for train [nursery].
         preset: A named set of settings [nursery].
         config: A JSON file of settings, applied over the preset.
         encoding: How the text's bytes are to be read.

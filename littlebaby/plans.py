@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from . import text as texts
 from .arrays import backend, tree
@@ -23,8 +22,8 @@ from .learning import lora
 from .learning.baby import Baby
 from .learning.checkpoint import freeze, thaw
 from .learning.conversation import Conversation
-from .learning.data import Batches, split, windows
-from .learning.dialogue import Dialogues, divide, filled, rows
+from .learning.data import Batches, Mixture, held_out, split
+from .learning.dialogue import Dialogues, Filled, divide, rows
 from .learning.generate import generate, until
 from .learning.measure import foresight, score
 from .learning.parallel import how_many, threads
@@ -33,8 +32,9 @@ from .learning.speculate import speculate
 from .learning.train import Checkpoint, Done, Evaluation, Step, begin
 from .learning.train import train as events
 from .model import gpt
-from .runs import disk, formats, records
-from .runs.fetch import HUB, questions
+from .runs import corpus, disk, formats, records, sources
+from .runs import prepare as preparing
+from .runs.fetch import HUB_TASKS, questions
 from .runs.fetch import fetch as download
 from .runs.store import Workspace, brief
 from .show import charts
@@ -45,7 +45,7 @@ from .show.laws import verdicts
 from .show.modelcard import modelcard
 from .show.preflight import preflight as predict
 from .show.preflight import warnings
-from .show.progress import Watcher, counted
+from .show.progress import Counter, Watcher, counted
 from .text import chat as talk
 from .text import nursery as grammar
 from .text import tasks
@@ -83,13 +83,13 @@ def train(input=None, preset=None, config=None, path=None, resume=None, encoding
     cfg = configured(preset, config, settings)
     if cfg.lora_rank:
         raise BadInput(f"lora_rank is {cfg.lora_rank}: adapters sit on a trained model, so they are for finetune; train takes lora_rank 0")
-    source = material(workspace, input or "nursery", encoding)
+    source, tokenizer = material(workspace, input or "nursery", cfg, None, encoding, progress)
+    cfg = cfg.replace(c_tokenizer=tokenizer.kind) if cfg.c_tokenizer in texts.KINDS else cfg
     device(cfg)
-    tokenizer = tokenizer_for(cfg, source.text)
     baby = Baby(cfg, seed=cfg.seed, tokenizer=tokenizer)
     name = workspace.new()
     report = records.Report(guid=name, tokenizer=tokenizer.kind, vocabulary=tokenizer.size, input=describe(source))
-    origin = dict(input=str(input or "nursery"), encoding=encoding)
+    origin = dict(input=words(input or "nursery"), encoding=encoding)
     return learn(workspace, workspace.lock(name), baby, source, report, origin, progress, stop)
 
 
@@ -117,8 +117,8 @@ def finetune(guid, input=None, path=None, encoding="utf-8", progress=True, stop=
     else:
         half = dict(n_steps=max(1, old.config.n_steps // 2))
     cfg = old.config.replace(**{"lora_rank": 0, "lora_alpha": 0.0, **half, **settings})
-    source = material(workspace, input or chat, encoding, chat and cfg.c_template)
-    tokenizer, new = old.tokenizer.extend(source.text)
+    source, tokenizer = material(workspace, input or chat, cfg, old.speech(), encoding, progress, bool(chat))
+    new = tokenizer.tokens()[old.tokenizer.size:]
     cfg = cfg.replace(n_vocab=tokenizer.size)
     if "r_learn" not in settings and not cfg.lora_rank:
         cfg = cfg.replace(r_learn=old.config.r_learn / 5)
@@ -134,7 +134,7 @@ def finetune(guid, input=None, path=None, encoding="utf-8", progress=True, stop=
         say(f"{len(new)} new symbols appended: {' '.join(map(repr, new[:20]))}{' ...' if len(new) > 20 else ''}")
     report = records.Report(guid=base, base=base, tokenizer=tokenizer.kind, vocabulary=tokenizer.size, input=describe(source),
                             base_evaluations=before.evaluations)
-    origin = dict(input=str(input or chat), encoding=encoding, chat=bool(chat))
+    origin = dict(input=words(input or chat), encoding=encoding, chat=bool(chat))
     return learn(workspace, workspace.locked_finetune(base), baby, source, report, origin, progress, stop)
 
 
@@ -158,39 +158,44 @@ def device(cfg):
     backend.keep_memory()
 
 
-def tokenizer_for(cfg, text):
-    """A tokenizer trained on the text, or read from the file that c_tokenizer names"""
-    if cfg.c_tokenizer in texts.KINDS:
-        return texts.train(cfg.c_tokenizer, text, cfg.s_vocabulary, cfg.c_unknown)
-    return texts.from_json(disk.read_json(Path(cfg.c_tokenizer)))
+def material(workspace, where, cfg, tokenizer=None, encoding="utf-8", progress=True, chat=False):
+    """(source, tokenizer): what an input means, a Corpus, or with `chat` the Dialogue of a JSONL file, and what its ids are made with.
+
+    tokenizer: the one of a baby that goes on learning, which the source extends      BadInput: see corpus.read and chat.conversations
+    """
+    if not chat:
+        with Counter(progress) as counter:
+            return corpus.read(workspace, where, cfg, tokenizer, encoding, counter)
+    file = workspace.read_text(where, encoding)
+    try:
+        found = talk.conversations(file.text)
+    except BadInput as error:
+        raise BadInput(f"{file.name}: {error}") from None
+    form = talk.template(cfg.c_template)
+    text = "\n".join(talk.spelled(talk.pieces(messages, form)) for messages in found)
+    return Dialogue(file.name, file.bytes, file.sha256, len(text), text, found), tokenizer.extend(text)[0]
 
 
-class Source(NamedTuple):
-    """A file to learn from; of conversations `text` is what they spell"""
+class Dialogue(NamedTuple):
+    """Conversations to learn from"""
     name: str
-    text: str
     bytes: int
     sha256: str
-    conversations: Any = None
+    characters: int
+    text: str                # what they spell
+    conversations: list
 
 
-def material(workspace, where, encoding, template=""):
-    """What a file holds: prose, or with the name of a template the conversations of a JSONL file"""
-    source = Source(*workspace.read_text(where, encoding))
-    if not template:
-        return source
-    try:
-        found = talk.conversations(source.text)
-    except BadInput as error:
-        raise BadInput(f"{source.name}: {error}") from None
-    form = talk.template(template)
-    return source._replace(text="\n".join(talk.spelled(talk.pieces(messages, form)) for messages in found), conversations=found)
+def words(input):
+    """An input as a checkpoint can remember it"""
+    return [str(each) for each in input] if isinstance(input, list | tuple) else str(input)
 
 
 def describe(source):
-    return records.Input(name=source.name, bytes=source.bytes, characters=len(source.text), sha256=source.sha256)
+    return records.Input(name=source.name, bytes=source.bytes, characters=source.characters, sha256=source.sha256)
 
 
+HEARD = 2**20       # tokens of the validation split from which its characters per token are counted
 UNBORN = 15.0      # nats below the least likely old symbol: no old loss changes in float32, and a few hundred steps lift it
 SENTENCE = 160      # tokens, or characters, that a baby is shown of its own writing
 SMALL = 2**22       # weights below which one thread multiplies a single row faster than several that must meet after every product
@@ -225,27 +230,31 @@ class Lesson(NamedTuple):
 
 
 def prose(source, cfg, tokenizer):
-    """The lesson of a text: every token counts"""
+    """The lesson of texts: every token counts"""
     begins = tokenizer.encode(tokenizer.begin)
-    trained, held_out = split(tokenizer.encode(source.text), cfg, begins)
-    heard = tokenizer.decode(held_out)
-    length = len(heard) / max(len(held_out), 1)
+    trained, held = zip(*(split(part.ids(tokenizer), cfg, begins) for part in source.parts))
+    each = [Batches(ids, cfg, cfg.seed, tuple(begins)) for ids in trained]
+    batches = Mixture(each, [part.weight or len(ids) for part, ids in zip(source.parts, trained)], cfg.seed) if len(each) > 1 else each[0]
+    sample = np.concatenate([ids[:HEARD // len(held)] for ids in held])
+    heard = tokenizer.decode(sample)
+    length = len(heard) / max(len(sample), 1)
     known = grammar.floor(heard)
-    return Lesson(Batches(trained, cfg, cfg.seed), windows(held_out, cfg.n_ctx, cfg.n_eval, cfg.r_overlap), len(trained), len(held_out),
-                  length, known * length if known else None, begins)
+    return Lesson(batches, held_out(held, cfg, begins), sum(map(len, trained)), sum(map(len, held)), length,
+                  known * length if known else None, begins)
 
 
 def dialogue(source, cfg, tokenizer):
     """The lesson of conversations: what the assistant says counts"""
     form = talk.template(cfg.c_template)
     cut = lambda part: [row for messages in part for row in rows(messages, form, tokenizer, cfg.n_ctx)]
-    trained, held_out = map(cut, divide(source.conversations, cfg))
-    x, y = filled(held_out[:cfg.n_eval or None])
+    trained, held = map(cut, divide(source.conversations, cfg))
+    valid = Filled(held[:cfg.n_eval or None])
+    _, y = valid[:]
     heard = tokenizer.decode(y[y >= 0])
     first = source.conversations[0]
     asked = talk.question(first[:next(i for i, message in enumerate(first) if message["role"] == "assistant")], form)
     size = lambda part: sum(len(ids) for ids, _ in part)
-    return Lesson(Dialogues(trained, cfg, cfg.seed), (x, y), size(trained), size(held_out), len(heard) / max(int((y >= 0).sum()), 1), None,
+    return Lesson(Dialogues(trained, cfg, cfg.seed), valid, size(trained), size(held), len(heard) / max(int((y >= 0).sum()), 1), None,
                   talk.ids_of(asked, tokenizer)[0], talk.spelled(asked), form.stops)
 
 
@@ -257,7 +266,7 @@ def learn(workspace, lock, baby, source, report, origin, progress, stop, state=N
     """
     cfg, tokenizer = baby.config, baby.tokenizer
     saved = state and state.step                                 # the step of the checkpoint on the disk
-    lesson = (dialogue if source.conversations else prose)(source, cfg, tokenizer)
+    lesson = (dialogue if isinstance(source, Dialogue) else prose)(source, cfg, tokenizer)
     state = state or begin(baby, cfg.n_steps or max(1, lesson.batches.steps(cfg.n_epochs) // cfg.n_accumulate))
     report = report.model_copy(update=dict(train_tokens=lesson.trained, valid_tokens=lesson.held_out, nursery_floor=lesson.floor,
                                            environment=environment(cfg)))
@@ -270,6 +279,9 @@ def learn(workspace, lock, baby, source, report, origin, progress, stop, state=N
         watch = Watcher(state, lesson.floor) if progress else lambda event: None
         if progress:
             say(opening(name, baby, report, state))
+            if len(lesson.valid) > 4 * (cfg.s_eval or max(1, state.total // 20)) * cfg.batch_size * cfg.n_accumulate:
+                say(f"an evaluation reads {len(lesson.valid):,} windows, far more than a training reads between two: n_eval 200 takes "
+                    f"that many")
         rows, steps, reason = list(report.evaluations), list(steps), ""
         hint = lambda: "" if saved is None else f"; `littlebaby train --resume {brief(name)}` goes on from step {saved:,}"
         try:
@@ -361,8 +373,8 @@ def figures(baby, state, report, completion, source):
         train_loss=report.evaluations[-1].train_loss if report.evaluations else None,
         valid_loss=best and best.valid_loss, bits_per_character=best and best.bits_per_character,
         seconds=state.seconds, tokens_per_second=state.tokens / max(state.seconds, 1e-9),
-        longest_overlap=len(longest(written, source.text)) if written else None,
-        overlap_share=recited(written, source.text) if written else None)
+        longest_overlap=len(longest(written, source.text)) if written and source.text else None,
+        overlap_share=recited(written, source.text) if written and source.text else None)
 
 
 def environment(cfg):
@@ -432,12 +444,13 @@ def go_on(workspace, guid, input, progress, stop):
         if not {"state", "report", "origin"} <= meta.keys() or "steps" not in arrays:
             raise BadInput(f"the checkpoint of {name} was written by another version of littlebaby, which alone can go on with it")
         cfg, report = workspace.load_config(name), records.read(records.Report, meta["report"], f"the checkpoint of {name}")
-        origin = meta["origin"]
-        source = material(workspace, input or origin["input"], origin["encoding"], origin.get("chat") and cfg.c_template)
+        tokenizer, origin = texts.from_json(workspace.load_tokenizer(name)), meta["origin"]
+        source, _ = material(workspace, input or origin["input"], cfg, tokenizer if report.base else None, origin["encoding"], progress,
+                             origin.get("chat", False))
         if source.sha256 != report.input.sha256:
             raise BadInput(f"{source.name} is not the text that {name} learns from (its sha256 differs); give that one with --input")
         device(cfg)
-        baby = Baby(cfg, tokenizer=texts.from_json(workspace.load_tokenizer(name)))
+        baby = Baby(cfg, tokenizer=tokenizer)
         if cfg.lora_rank:
             baby = lora.with_adapters(baby)
         state = thaw(baby, arrays, meta["state"])
@@ -641,7 +654,7 @@ def evaluate(guid="last", input=None, task=None, path=None, encoding="utf-8", li
     workspace = Workspace(path)
     items, source = asked(workspace, task, encoding, limit), input and workspace.read_text(input, encoding)
     baby = load(guid, path)
-    watch = lambda parts: tqdm(parts, delay=2, file=sys.stderr, disable=not progress, dynamic_ncols=True)
+    watch = lambda parts: counted(parts, "evaluating", progress)
     with backend.blas_threads(1 if backend.on_cpu() and how_many(baby.config) > 1 else None):
         text = foresight(baby, source.text, overlap, watch) if source else None
     with backend.blas_threads(1 if backend.on_cpu() and baby.flat.size < SMALL else None):
@@ -654,7 +667,7 @@ def asked(workspace, task, encoding, limit):
     if task is None:
         return []
     try:
-        if str(task) in HUB:
+        if str(task) in HUB_TASKS:
             return tasks.of(enumerate(questions(str(task))[:limit or None], 1))
         return tasks.read(workspace.read_text(task, encoding).text)[:limit or None]
     except BadInput as error:
@@ -763,15 +776,51 @@ def runs(path=None):
 
 # texts
 
-def fetch(name, path=None):
-    """Bring a text into inputs/ by its name or URL; returns its path"""
-    return download(name, Workspace(path))
+def fetch(name, path=None, progress=True):
+    """Bring a text into inputs/ by its name or URL, or a data set by datasets:NAME; returns its path"""
+    with Counter(progress) as counter:
+        return download(name, Workspace(path), counter)
 
 
 def nursery(size="300kB", seed=0, path=None):
     """Write a nursery of this size into inputs/; returns its path"""
     name = f"nursery_{size}_{seed}.txt"
     return Workspace(path).write_input(name, (story for story, _ in grammar.pieces(in_bytes(size), seed)))
+
+
+def prepare(input, output=None, tokenizer="char", s_vocabulary=4096, c_unknown="replace", encoding="utf-8", field="text", size=None,
+            workers=0, path=None, progress=True):
+    """Turn texts of any size into a token file, from which a training reads only what it needs; returns its path.
+
+    output     a path, or None: inputs/NAME.tok      tokenizer  char, word or bpe, which learn from the text (s_vocabulary, c_unknown);
+    a tokenizer.json; a GUID or last, the tokenizer of that run      field  of .jsonl and .parquet
+    size       read no further than that many characters, 300kB, 1GB (None: everything)      workers  processes (0: one a core)
+    A text whose symbols are to be learned is read twice. Interrupted, it leaves nothing behind.
+    """
+    workspace = Workspace(path)
+    found = sources.find(workspace, input)
+    if len(found) > 1 or found[0].kind == "tokens" or found[0].weight is not None:
+        raise BadInput("prepare makes one token file of texts: give it no token files and no weights, those are for train")
+    if workers < 0:
+        raise BadInput(f"workers is {workers}; allowed is a whole number from 0, one a core")
+    stem = Path(found[0].name.split(" and ")[0].removeprefix(sources.DATASET).replace("/", "_")).name.split(".")[0]
+    lies = Path(output).expanduser() if output else workspace.root / "inputs" / f"{stem}.tok"
+    if lies.suffix != ".tok":
+        raise BadInput(f"output is {str(output)!r}; a token file's name ends in .tok; did you mean {lies.with_suffix('.tok')}?")
+    if lies.exists():
+        raise BadInput(f"{lies} exists already; choose another name or delete it first")
+    if tokenizer in texts.KINDS:
+        records.Config(c_tokenizer=tokenizer, s_vocabulary=s_vocabulary, c_unknown=c_unknown)
+        kind = tokenizer
+    elif str(tokenizer).endswith(".json"):
+        kind = corpus.named(tokenizer)
+    elif str(tokenizer) == "last" or set(str(tokenizer).lower()[:8]) <= set("0123456789abcdef-"):
+        kind = texts.from_json(workspace.load_tokenizer(workspace.resolve(tokenizer)))
+    else:
+        raise BadInput(records.nearest("tokenizer", tokenizer, texts.KINDS) + "; or a tokenizer.json, or a run's GUID")
+    with Counter(progress) as counter:
+        return preparing.prepare(workspace, found[0].paths, lies, kind, s_vocabulary, c_unknown, encoding, field,
+                                 size and in_bytes(size), workers, counter)
 
 
 def in_bytes(size):
@@ -793,11 +842,11 @@ def in_bytes(size):
 def preflight(input=None, preset=None, config=None, path=None, encoding="utf-8", probe=True, **settings):
     """What a training would cost, before it begins: parameters, FLOPs, memory, tokens per parameter, minutes on this machine"""
     cfg = configured(preset, config, settings)
-    source = Workspace(path).read_text(input or "nursery", encoding)
+    source, tokenizer = material(Workspace(path), input or "nursery", cfg, None, encoding)
     device(cfg)
-    tokenizer = tokenizer_for(cfg, source.text)
-    trained, _ = split(tokenizer.encode(source.text), cfg, tokenizer.encode(tokenizer.begin))
-    return predict(cfg.replace(n_vocab=tokenizer.size), len(trained), probe)
+    begins = tokenizer.encode(tokenizer.begin)
+    trained = sum(len(split(part.ids(tokenizer), cfg, begins)[0]) for part in source.parts)
+    return predict(cfg.replace(n_vocab=tokenizer.size), trained, probe)
 
 
 def check(variant):

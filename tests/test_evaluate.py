@@ -15,7 +15,7 @@ from littlebaby.errors import BadInput
 from littlebaby.learning import generate as decoding
 from littlebaby.learning.baby import Baby
 from littlebaby.learning.measure import Accuracy, foresight, likelihoods, score
-from littlebaby.runs.fetch import HUB
+from littlebaby.runs.fetch import HUB_TASKS
 from littlebaby.runs.records import Config, allowed
 from littlebaby.text import char, nursery, tasks
 from littlebaby.text.tasks import Item
@@ -228,7 +228,7 @@ SPELLED = dict(
     lambada=("She looked for her dog everywhere, and at the river she heard him bark. There sat her", " dog", 1, 0))
 
 
-@pytest.mark.parametrize("name", HUB)
+@pytest.mark.parametrize("name", HUB_TASKS)
 def test_rows_are_read_as_published(name):
     items = tasks.read((TASKS / f"{name}.jsonl").read_text())
     first = items[0]
@@ -268,7 +268,7 @@ def run(home):
 
 
 def test_evaluate_from_a_shell(home, run, capsys):
-    for name in HUB:
+    for name in HUB_TASKS:
         words = ["evaluate", run.guid, "--path", str(home), "--task", str(TASKS / f"{name}.jsonl"), "--limit", "1", "--json"]
         assert cli.main(words) == 0
         found = json.loads(capsys.readouterr().out)

@@ -50,7 +50,7 @@ def test_the_kept_weights_are_the_best_ones(home, run):
     from littlebaby.learning.data import split, windows
     baby = lb.load(run.guid, home)
     ids = baby.encode((home / "inputs" / "tale.txt").read_text())
-    x, y = windows(split(ids, baby.config)[1], baby.config.n_ctx)
+    x, y = windows(split(ids, baby.config)[1], baby.config.n_ctx)[:]
     assert baby.loss(x, y) == pytest.approx(run.report.best_valid_loss, rel=1e-5)
 
 
@@ -215,14 +215,15 @@ def test_nursery_sizes(tmp_path):
 
 
 @pytest.mark.parametrize("call, sentence", [
-    (dict(input="missing.txt"), "there is no file 'missing.txt'"), (dict(input="empty.txt"), "is empty"), (dict(input="."), "is a folder"),
-    (dict(input="short.txt"), "n_ctx"), (dict(input="latin.txt"), "offset 3.*--encoding"), (dict(c_attention="mah"), "did you mean mha"),
+    (dict(input="missing.txt"), "there is no file 'missing.txt'"), (dict(input="empty.txt"), "is empty"),
+    (dict(input="bare"), "bare is a folder with"), (dict(input="short.txt"), "n_ctx"),
+    (dict(input="latin.txt"), "offset 3.*--encoding"), (dict(c_attention="mah"), "did you mean mha"),
     (dict(n_layer_s=3), "did you mean n_layers"), (dict(preset="nursry"), "did you mean nursery"), (dict(config="none.json"), "none.json"),
     (dict(c_device="gpu"), "no GPU was found"), (dict(resume="abcd"), "there is no run")])
 def test_bad_input_is_one_sentence_and_leaves_nothing(tmp_path, call, sentence):
     if call.get("c_device") == "gpu" and lb.plans.backend.gpu_module():
         pytest.skip("there is a GPU here")
-    (tmp_path / "inputs").mkdir()
+    (tmp_path / "inputs" / "bare").mkdir(parents=True)
     for name, data in dict(empty=b"", short=b"abc", latin=b"caf\xe9 noir").items():
         (tmp_path / "inputs" / f"{name}.txt").write_bytes(data)
     before = sorted(tmp_path.rglob("*"))

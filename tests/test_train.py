@@ -111,7 +111,7 @@ def test_the_best_weights_are_kept_and_patience_ends():
     assert events[-1].reason == "early stop" and state.waited == 4 and rows[-1].step == state.best_step + 4
     assert state.best_loss == min(row.valid_loss for row in rows)
     best = Baby(cfg, flat=state.best_flat)
-    x, y = windows(IDS[1000:], cfg.n_ctx)
+    x, y = windows(IDS[1000:], cfg.n_ctx)[:]
     assert best.loss(x, y) == pytest.approx(state.best_loss, rel=1e-12) and best.loss(x, y) < baby.loss(x, y)
 
 

@@ -133,7 +133,7 @@ def train(baby, state, batches, valid, stop=lambda: False, begins_with=None):
 
     def measure(rate, norm):
         recent = state.recent
-        valid_loss = evaluate(workers, baby.p, cfg, valid) if len(valid[0]) else None
+        valid_loss = evaluate(workers, baby.p, cfg, valid) if len(valid) else None
         better = valid_loss is None or valid_loss < state.best_loss
         state.waited = 0 if better else state.waited + 1
         if better:

@@ -8,6 +8,7 @@ import json
 import os
 import time
 from contextlib import contextmanager, suppress
+from hashlib import sha256
 from math import isfinite
 from pathlib import Path
 from secrets import token_hex
@@ -193,3 +194,12 @@ def held(path):
         return True
     except BadInput:                             # a folder to read only: nobody trains in it
         return False
+
+
+def digest(path):
+    """sha256 of a file's bytes, in hexadecimal"""
+    with said("read", path), open(path, "rb") as file:
+        seen = sha256()
+        while piece := file.read(2**20):
+            seen.update(piece)
+        return seen.hexdigest()

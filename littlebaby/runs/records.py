@@ -143,7 +143,8 @@ class Config(BaseModel):
     n_patience: int = training(0, "Evaluations in a row without a better loss after which training stops; 0 never does.", 0, 10**6)
     n_eval: int = training(0, "Windows per evaluation; 0 means the whole validation split, exact and slower.", 0, 10**9, "windows")
     r_overlap: float = training(0.0, "Share of an evaluation window that is only read: at 0.5 no token is judged with less than "
-                           "half a window in view, at twice the time; 0 is what most reports do.", 0, 0.95)
+                           "half a window in view, at twice the time; 0 is what most reports do; without meaning where c_pack is within.",
+                           0, 0.95)
     s_eval: int = training(0, "Steps between evaluations; 0 means twenty evaluations in all.", 0, 10**9, "steps")
     s_checkpoint: int = training(0, "Steps between checkpoints; 0 means one at each evaluation.", 0, 10**9, "steps")
     r_checkpoint: float = training(10.0, "Minutes after which a checkpoint is due in any case; 0 never.", 0, 10**6, "minutes")
@@ -158,8 +159,11 @@ class Config(BaseModel):
     c_tokenizer: str = data("char", "How text becomes tokens: char, word, bpe, or the path of a tokenizer.json.")
     s_vocabulary: int = data(4096, "Symbols for word and bpe; more means shorter texts and a slower head.", 2, 2**24, "tokens")
     c_unknown: Literal["replace", "error"] = data("replace", "Unknown symbols become their nearest known form, or an error.")
+    c_field: str = data("text", "The field of .jsonl lines, and the column of .parquet rows, that holds the text.")
     c_shuffle: Literal["none", "documents", "windows"] = data(
         "none", "What is shuffled before the split: nothing, documents, or stretches of 10 n_ctx.")
+    c_pack: Literal["across", "within"] = data(
+        "across", "Whether windows run over the ends of documents, or stay within one, the rest of a window being lost to short ones.")
     r_split: float = data(0.9, "Share of the text that is trained on; the rest validates.", 0.01, 1)
     c_template: Literal["kodalite", "chatml", "plain"] = data(
         "kodalite", "How a conversation is spelled: marks such as <|user|>, ChatML's, or plain names, for small vocabularies.")
@@ -574,6 +578,8 @@ def in_words(name):
         return "none, auto, a number of steps or a fraction between 0 and 1"
     if name == "c_tokenizer":
         return "bpe, char, word or the path of a tokenizer.json"
+    if name == "c_field":
+        return "a name"
     if name == "lora_targets":
         return "names or wildcards such as *.att.*, blocks.0.net.up"
     if words := allowed(name):

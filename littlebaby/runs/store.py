@@ -1,6 +1,7 @@
 """The workspace: which file of which run lies where. Nothing else knows the names of folders, and nothing else writes.
 
-    inputs/NAME.txt                          texts to learn from
+    inputs/NAME.txt, inputs/NAME.tok         texts to learn from, and token files
+    tokens/NAME_KEY.tok                      what a training made of a text too large for memory, for the next one
     configs/config_GUID.json                 tokenizers/tokenizer_GUID.json
     models/model_GUID.json (.safetensors)    models/checkpoint_GUID/
     models/adapters_GUID.safetensors         what a finetune with adapters has learned, apart
@@ -22,7 +23,7 @@ from typing import NamedTuple
 from uuid import uuid4
 
 from ..errors import BadInput
-from . import disk, weights
+from . import disk, tokens, weights
 from .records import (
     FILES,
     HERE,
@@ -420,8 +421,8 @@ class Workspace:
         folder = self.root / "inputs"
         return sorted(p.name for p in folder.iterdir() if p.is_file() and p.name[0] != ".") if folder.is_dir() else []
 
-    def input_path(self, where):
-        """The file that a path means, or a name in inputs/ with or without .txt; the nursery is found everywhere"""
+    def locate(self, where):
+        """The file or folder that a path means, or a name in inputs/ with or without .txt; the nursery is found everywhere"""
         here, inside = Path(str(where)).expanduser(), self.root / "inputs"
         candidates = [here, inside / here, inside / f"{here}.txt"]
         if str(where) in (NURSERY, Path(NURSERY).stem):
@@ -434,9 +435,14 @@ class Workspace:
             raise BadInput(f"there is no file {shown(str(where))}, neither as a path nor in {inside}"
                            + (f"; there are {', '.join(names[:10])}" if names else "")
                            + (f"; did you mean {near[0]}?" if near else ""))
-        if found[0].is_dir():
-            raise BadInput(f"{found[0]} is a folder; give one text file in it")
         return found[0]
+
+    def input_path(self, where):
+        """The same, a file and no folder"""
+        path = self.locate(where)
+        if path.is_dir():
+            raise BadInput(f"{path} is a folder; give one text file in it")
+        return path
 
     def read_text(self, where, encoding="utf-8"):
         """The text of an input, with its name, size and sha256; a byte-order mark goes and line ends become \\n"""
@@ -463,6 +469,11 @@ class Workspace:
             raise BadInput(f"{path} exists already; choose another name or delete it first")
         disk.write(path, (piece.encode() if isinstance(piece, str) else piece for piece in pieces))
         return path
+
+    def save_tokens(self, path, blocks, tokenizer, size, text):
+        """A token file of the ids' bytes as they come, see tokens.write; returns the number of tokens"""
+        with disk.replacing(path) as temporary, open(temporary, "xb") as file:
+            return tokens.write(file, blocks, tokenizer, size, text)
 
 
 def timed(path, time):

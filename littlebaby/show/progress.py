@@ -53,6 +53,31 @@ def counted(pieces, what, shown=True):
     return tqdm(pieces, desc=what, file=sys.stderr, dynamic_ncols=True, leave=False, delay=2, disable=not shown)
 
 
+class Counter:
+    """How much of something long is done, told in pieces: `counter("reading", 1000)`; quiet where `shown` is False or it takes no time"""
+
+    def __init__(self, shown=True, out=None):
+        self.out, self.shown, self.what, self.bar = out or sys.stderr, shown, None, None
+
+    def __call__(self, what, n):
+        if self.shown and what != self.what:
+            self.close()
+            self.what = what
+            self.bar = tqdm(desc=what, unit="B", unit_scale=True, file=self.out, dynamic_ncols=True, mininterval=0.5, delay=2)
+        if self.bar is not None:
+            self.bar.update(n)
+
+    def close(self):
+        if self.bar is not None:
+            self.bar.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
 def line(event, floor):
     """One evaluation in one line; a star marks the best so far"""
     valid = "" if event.valid_loss is None else f"   valid {event.valid_loss:.3f}{' *' if event.best else '  '}"

@@ -14,6 +14,7 @@ Gage 1994, A New Algorithm for Data Compression. Sennrich, Haddow, Birch 2016, a
 """
 import json
 import unicodedata
+from array import array
 from collections import Counter, defaultdict
 from heapq import heapify, heappop, heappush
 from itertools import chain, pairwise
@@ -35,6 +36,7 @@ LETTER_OF = {byte: chr(byte) for byte in VISIBLE} | {byte: chr(256 + n) for n, b
 BYTE_OF = {letter: byte for byte, letter in LETTER_OF.items()}
 
 WALL = -1
+MOST_REMEMBERED = 2**18     # pieces, some 40 MB
 
 
 # --- the two algorithms ---
@@ -138,6 +140,25 @@ def merge(row, ranks, joined):
     return [i for i in row if i != WALL]
 
 
+class Merged(dict):
+    """piece -> its ids as bytes of int32, merged when it is met for the first time: a text says the same words again and again
+
+    byte_ids, ranks, joined  as in `merge`; a byte of id None is left out      whole  {bytes: ids} of pieces that are not merged
+    """
+
+    def __init__(self, byte_ids, ranks, joined, whole):
+        super().__init__()
+        self.byte_ids, self.ranks, self.joined, self.whole = byte_ids, ranks, joined, whole
+
+    def __missing__(self, piece):
+        data = piece.encode()
+        ids = self.whole.get(data) or merge([i for byte in data if (i := self.byte_ids[byte]) is not None], self.ranks, self.joined)
+        if len(self) == MOST_REMEMBERED:
+            self.clear()
+        self[piece] = spelled = array("i", ids).tobytes()
+        return spelled
+
+
 # --- the tokenizer ---
 
 class BPE:
@@ -182,9 +203,12 @@ class BPE:
             self.patterns = [regex.compile(cut) for cut in self.cuts]
         except regex.error as error:
             raise BadInput(f"the tokenizer cuts texts by a pattern that is none: {error}") from None
-        self.ids_of = {symbol: [i] for i, symbol in enumerate(self.bytes)} if whole else {}
         longest_first = sorted(self.special, key=len, reverse=True) if special_in_text else []
         self.cut = regex.compile("(" + "|".join(map(regex.escape, longest_first)) + ")") if longest_first else None
+        as_they_are = {symbol: [i] for i, symbol in enumerate(self.bytes)} if whole else {}
+        if special_in_text:
+            as_they_are |= {spelling.encode(): ids for spelling, ids in self.special_ids.items()}
+        self.merged = Merged(self.byte_ids, self.ranks, self.joined, as_they_are)
 
     @classmethod
     def train(cls, text, size=4096, special=("<|endoftext|>",), special_in_text=True, min_frequency=2):
@@ -216,15 +240,7 @@ class BPE:
 
     def encode(self, text):
         """text -> ids (n,) int32. No character is unknown; raises BadInput for half a surrogate pair, which UTF-8 cannot write."""
-        pieces = self.pieces(writable(text))
-        merged = {piece: self.ids_of.get(piece.encode()) or merge(self.spelled(piece), self.ranks, self.joined) for piece in set(pieces)}
-        if self.special_in_text:
-            merged |= self.special_ids
-        return np.fromiter(chain.from_iterable(map(merged.__getitem__, pieces)), dtype=np.int32)
-
-    def spelled(self, piece):
-        """A piece as ids of its bytes; those without a symbol are left out"""
-        return [i for byte in piece.encode() if (i := self.byte_ids[byte]) is not None]
+        return np.frombuffer(bytearray().join(map(self.merged.__getitem__, self.pieces(writable(text)))), dtype=np.int32)
 
     def decode(self, ids):
         """ids (n,) -> text; U+FFFD stands where the ids begin or end inside a character"""
