@@ -2,7 +2,6 @@
 
 What pays, and why: products on 2-D arrays; element-wise work in chunks that stay in the cache; row and column sums as products
 with ones (BLAS adds faster than a ufunc); `out=` on arrays of one's own; causal attention in row blocks that never touch the future.
-Gains measured one by one: docs/speed.md.
 """
 import threading
 from copy import deepcopy
