@@ -243,8 +243,9 @@ def campaign(random, writes, refusals, seed=0):
         process(home, more)
         seconds.append(time.perf_counter() - before)
         wanted.append(come_to(home, *Workspace(home).names()))
+    home = begun(folder / "counted")
     with at_write(None, die) as seen:
-        go(begun(folder / "counted"), **variants[0])
+        go(home, **variants[0])
     points = seen[0]
     spread = lambda n: sorted({i * points // min(n, points) + 1 for i in range(min(n, points))})
     done: dict = dict(random=[], writes=[], refusals=[])

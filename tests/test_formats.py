@@ -125,11 +125,16 @@ def test_what_does_not_fit_is_said(tmp_path):
     made = formats.write(baby.config, baby.weights(), None, "huggingface", "fp32")
     assert made.to == "safetensors" and len(made.notes) == 1 and "c_attention is aft and would have to be" in made.notes[0]
     assert same(lb.load(kept(tmp_path, made.files)), baby)
-    with pytest.raises(BadInput, match="llama.cpp .* c_network is nft"):
-        formats.write(baby.config, baby.weights(), Char("abc", "a"), "gguf", "fp32")
     for to, d_type, said in (("gpt", "fp32", "allowed are"), ("gguf", "bf16", "allowed are fp32, fp16, q8_0"), ("npz", "bf16", "allowed")):
         with pytest.raises(BadInput, match=said):
             formats.written_as(to, d_type)
+
+
+def test_what_does_not_fit_llama_cpp_is_said():
+    pytest.importorskip("gguf", reason="gguf is not installed: pip install -e '.[formats]'")
+    baby = scattered(dict(SMALL, c_attention="aft", c_network="nft"))
+    with pytest.raises(BadInput, match="llama.cpp .* c_network is nft"):
+        formats.write(baby.config, baby.weights(), Char("abc", "a"), "gguf", "fp32")
 
 
 def test_the_heads_bias_hides_where_layernorm_does_not_look():

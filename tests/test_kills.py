@@ -70,8 +70,9 @@ def test_a_write_that_fails_loses_nothing(tmp_path, monkeypatch, act, lasting):
     """At every 23rd thing done to the disk; benchmarks/kills.py takes all of them"""
     monkeypatch.setattr(plans.charts, "chart", None)                 # set by kills, undone here
     more = dict(c_device_cpu_cores=1, b_keep_last=True)
+    home = kills.begun(tmp_path / "whole")
     with kills.at_write(None, None) as seen:
-        name = kills.go(kills.begun(tmp_path / "whole"), **more)
+        name = kills.go(home, **more)
     wanted, told = kills.come_to(tmp_path / "whole", name), 0
     for number in range(5, seen[0], 23):
         told += bool(kills.refuse(tmp_path, more, wanted, number, act, lasting))

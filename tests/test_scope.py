@@ -259,8 +259,9 @@ def test_the_diary_of_a_finetune(workspace):
     ids = new.encode(TALE.upper())
     held_out = ids[max(round(0.9 * len(ids)), 25):]
     tables = data.windows(held_out, 24, diary.WINDOWS, 0.5)
-    n = (tables[1] >= 0).sum(1)
-    each = [new.loss(*(table[i] for table in tables)) for i in range(len(n))]
+    x, y = tables[:]
+    n = (y >= 0).sum(1)
+    each = [new.loss(*pair) for pair in zip(x, y)]
     assert learned == pytest.approx(np.average(each, weights=n), rel=1e-4)
     assert {prompt for prompt, _, _ in change.written} == {"", "Ada the owl met", "ADA THE OWL MET"}
     page = paper.page("diary", diary.body(told))

@@ -103,7 +103,9 @@ def known(written, source):
 def summary(d):
     out = []
     for entry in d.entries:
-        out.append(f"{entry.name}  {state(entry.info['report'] or {})}\n{shape(entry.info['config'])}\n\n{page(told(entry))}")
+        info = entry.info
+        head = f"{entry.name}  {state(info['report'] or {}, info['in_use'], info['resumable'])}\n{shape(info['config'])}"
+        out.append(f"{head}\n\n{page(told(entry))}")
         if entry.tuned:
             number = lambda value: "-" if value is None else f"{value:.4f}"
             rows = [("text", "before", "after"), *((name, number(before), number(after)) for name, before, after in entry.tuned.losses)]
