@@ -424,6 +424,20 @@ def preflight(input: list[str] | None = None, *, preset: str | None = None, conf
     return Answer(asdict(about) | dict(total=about.total), table(about))
 
 
+@app.command
+def bench(*sizes: str, quiet: bool = False, common: Everywhere = Common()):
+    """What this machine makes of littlebaby: a training step, its products alone, a stream of text, in half a minute.
+
+    Args:
+        sizes: S0, S1, S2 or S3, the sizes of docs/benchmarks.md [all].
+        quiet: No progress.
+    """
+    from .show.bench import table
+
+    found = plans.bench(sizes, not quiet and not common.json)
+    return Answer([asdict(each) for each in found], table(found))
+
+
 @app.command(name="import")
 def import_(where: str, *, common: Everywhere = Common()):
     """Make a run of a model out of other people's files.

@@ -17,7 +17,7 @@ import numpy as np
 
 from . import text as texts
 from .arrays import backend, tree
-from .errors import BadInput, RunFailed
+from .errors import BadInput, RunFailed, nearest
 from .learning import lora
 from .learning.baby import Baby
 from .learning.checkpoint import freeze, thaw
@@ -26,7 +26,7 @@ from .learning.data import Batches, Mixture, held_out, split
 from .learning.dialogue import Dialogues, Filled, divide, rows
 from .learning.generate import generate, until
 from .learning.measure import foresight, score
-from .learning.parallel import how_many, threads
+from .learning.parallel import how_many, threads, threads_for_a_row
 from .learning.sampling import Sampling
 from .learning.speculate import speculate
 from .learning.train import Checkpoint, Done, Evaluation, Step, begin
@@ -37,6 +37,7 @@ from .runs import prepare as preparing
 from .runs.fetch import HUB_TASKS, questions
 from .runs.fetch import fetch as download
 from .runs.store import Workspace, brief
+from .show import bench as benches
 from .show import charts
 from .show import diary as diaries
 from .show import microscope as scope
@@ -198,7 +199,6 @@ def describe(source):
 HEARD = 2**20       # tokens of the validation split from which its characters per token are counted
 UNBORN = 15.0      # nats below the least likely old symbol: no old loss changes in float32, and a few hundred steps lift it
 SENTENCE = 160      # tokens, or characters, that a baby is shown of its own writing
-SMALL = 2**22       # weights below which one thread multiplies a single row faster than several that must meet after every product
 
 
 def grown(old, cfg, tokenizer):
@@ -602,7 +602,7 @@ def write(baby, name, prompt, sampling, max_tokens, seed, stops=(), samples=1, s
         columns = ([x] for x in speculate((baby.p, baby.config), (draft.p, draft.config), start[None], max_tokens, sampling, rng))
     else:
         columns = generate(baby.p, baby.config, np.repeat(start[None], samples, 0), max_tokens, sampling, rng)
-    with backend.blas_threads(1 if backend.on_cpu() and baby.flat.size < SMALL else None):
+    with backend.blas_threads(threads_for_a_row(baby.flat)):
         if samples == 1:
             written = []
 
@@ -657,7 +657,7 @@ def evaluate(guid="last", input=None, task=None, path=None, encoding="utf-8", li
     watch = lambda parts: counted(parts, "evaluating", progress)
     with backend.blas_threads(1 if backend.on_cpu() and how_many(baby.config) > 1 else None):
         text = foresight(baby, source.text, overlap, watch) if source else None
-    with backend.blas_threads(1 if backend.on_cpu() and baby.flat.size < SMALL else None):
+    with backend.blas_threads(threads_for_a_row(baby.flat)):
         choices, cloze = score(baby, items, watch) if items else (None, None)
     return dict(text=text, choices=choices, cloze=cloze)
 
@@ -847,6 +847,14 @@ def preflight(input=None, preset=None, config=None, path=None, encoding="utf-8",
     begins = tokenizer.encode(tokenizer.begin)
     trained = sum(len(split(part.ids(tokenizer), cfg, begins)[0]) for part in source.parts)
     return predict(cfg.replace(n_vocab=tokenizer.size), trained, probe)
+
+
+def bench(sizes=None, progress=True):
+    """What this machine makes of models of four sizes, S0 to S3 or those of `sizes`: [Bench]"""
+    unknown = [name for name in sizes or () if name not in benches.SIZES]
+    if unknown:
+        raise BadInput(nearest("size", unknown[0], benches.SIZES))
+    return [benches.bench(name, device) for name in counted(list(sizes or benches.SIZES), "measuring", progress)]
 
 
 def check(variant):

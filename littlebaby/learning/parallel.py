@@ -11,6 +11,8 @@ from ..model import gpt
 from ..model.context import Context, join
 from .flat import walk
 
+SMALL = 2**22      # weights
+
 
 class Workers:
     """n threads, this one among them; `run(fn)` calls fn(0) ... fn(n - 1) at once and returns their results"""
@@ -41,6 +43,12 @@ def how_many(cfg):
     """Workers for a config: one for each core, no more than the rows of a batch. Few rows for each expert of moe are no reason for fewer
     workers: products in several threads gain little there, and lose much where others use the machine, too (docs/log.md)."""
     return min(threads(cfg), cfg.batch_size)
+
+
+def threads_for_a_row(flat):
+    """BLAS threads with which one text is written, None for all: few weights are multiplied with a single row faster by one thread than by
+    several that must meet after every product"""
+    return 1 if on_cpu() and flat.size < SMALL else None
 
 
 def share(rows, workers):
