@@ -20,8 +20,10 @@ from time import perf_counter, process_time, sleep
 import numpy  # noqa: F401  brings its BLAS into the process
 from threadpoolctl import threadpool_info
 
-from littlebaby.show.bench import SIZES  # noqa: F401  those of every benchmark
+from littlebaby.show import bench
 
+LARGE = "GPT-2"                # 163 million numbers, with a head of its own: for two contenders at a time
+SIZES = bench.SIZES | {LARGE: dict(n_layers=12, n_heads=12, n_emb=768, n_ctx=1024, n_vocab=50257, batch_size=1)}
 THREADS = 2
 WARM, LEAST = 3, 3            # measurements before the first burst; the fewest of a burst
 QUIET = 0.2                   # cores that other processes may use before a figure is marked
@@ -149,12 +151,13 @@ def rounds(names, size, chosen, coretype=None):
 
 
 def matches(names, chosen):
-    """(size, what `rounds` returns) of every size; where OpenBLAS chooses AVX-512 kernels, once more with Haswell's"""
+    """(size, what `rounds` returns) of every size, of the contenders names(size); where OpenBLAS chooses AVX-512 kernels, once more with
+    Haswell's"""
     for size in chosen.sizes:
-        medians, foreign, kernels = rounds(names, size, chosen)
+        medians, foreign, kernels = rounds(names(size), size, chosen)
         yield size, medians, foreign, kernels
         if kernels in AVX512:
-            yield size, *rounds(names, size, chosen, "Haswell")
+            yield size, *rounds(names(size), size, chosen, "Haswell")
 
 
 def spread(values):
