@@ -35,7 +35,7 @@ import kills  # noqa: E402
 
 EXACT = 1e-12     # float64: what another order of adding up may change in a loss or a weight after a few dozen steps
 IDS = (np.cumsum(np.random.default_rng(0).integers(1, 3, 3000)) % 11).astype(np.int32)
-CRATE = Path(sys.executable).parent
+BIN = Path(sys.executable).parent
 
 
 # threads stand for processes
@@ -217,7 +217,7 @@ def mpiexec():
     """(n, words) -> the finished mpiexec of n processes of this Python"""
     if not find_spec("mpi4py"):
         pytest.skip("mpi4py is not installed")
-    beside = CRATE / "mpiexec"
+    beside = BIN / "mpiexec"
     launcher = str(beside) if beside.exists() else shutil.which("mpiexec")
     if not launcher:
         pytest.skip("there is no mpiexec")
@@ -331,8 +331,8 @@ def test_a_rank_that_fails_says_so_and_how_to_go_on(mpiexec, tmp_path):
     run = left(home)
     assert done.returncode != 0 and run.checkpoint == 4
     said = [line for line in done.stderr.split("\n") if "rank" in line and "littlebaby" in line]
-    assert len(said) == 1 and re.fullmatch(rf"rank 1 of 2, on \S+: MemoryError: no room; `littlebaby train --resume {run.name[:8]}` goes on "
-                                           rf"from its last checkpoint", said[0]), done.stderr
+    assert len(said) == 1 and re.search(rf"rank 1 of 2, on \S+: MemoryError: no room; `littlebaby train --resume {run.name[:8]}` goes on "
+                                           rf"from its last checkpoint$", said[0]), done.stderr
 
 
 def test_the_shell_speaks_once_and_a_wrong_setting_ends_all(mpiexec, tmp_path):
