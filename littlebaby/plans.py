@@ -336,8 +336,8 @@ def learn(workspace, lock, baby, source, report, origin, progress, stop, state=N
     """
     cfg, tokenizer, ranks = baby.config, baby.tokenizer, together()
     if cfg.batch_size < ranks.n:
-        raise BadInput(f"batch_size is {cfg.batch_size} and {ranks.n} ranks train together; each needs a row: batch_size {ranks.n} or more, "
-                       f"or fewer ranks")
+        raise BadInput(f"batch_size is {cfg.batch_size} and {ranks.n} ranks train together; each needs a row: batch_size {ranks.n} or "
+                       f"more, or fewer ranks")
     saved = state and state.step                                 # the step of the checkpoint on the disk
     lesson = (dialogue if isinstance(source, Dialogue) else prose)(source, cfg, tokenizer)
     state = state or begin(baby, cfg.n_steps or max(1, lesson.batches.steps(cfg.n_epochs) // cfg.n_accumulate))
@@ -471,8 +471,8 @@ def opening(name, baby, report, state, ranks):
             f"{cfg.c_attention} + {cfg.c_network}, {cfg.n_layers} layers of {cfg.n_emb}, {counts}; {report.input.name}, "
             f"{report.train_tokens:,} + {report.valid_tokens:,} {report.tokenizer} tokens of {report.vocabulary}; {state.total:,} steps of "
             f"{cfg.batch_size * cfg.n_ctx * cfg.n_accumulate:,}"
-            + (f"\n{ranks.n} ranks train together, {threads(cfg)} threads in the first; should one die, {how_to_go_on(name)} the last checkpoint"
-               if ranks.n > 1 else "")
+            + (f"\n{ranks.n} ranks train together, {threads(cfg)} threads in the first; should one die, {how_to_go_on(name)} the last "
+               f"checkpoint" if ranks.n > 1 else "")
             + (f"\nthe floor of this text is {report.nursery_floor:.4f} nats per token" if report.nursery_floor else "")
             + "".join(f"\n{line}" for line in warnings(cfg)))
 

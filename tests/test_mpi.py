@@ -74,8 +74,8 @@ def side_by_side(n, work):
 
 
 def config(**more):
-    return Config(**{**dict(n_layers=2, n_emb=16, n_heads=2, n_ctx=16, batch_size=8, n_vocab=11, n_steps=20, s_eval=5, n_sample=0, s_warmup=3,
-                            r_dropout=0.0, r_learn=1e-2, d_type="fp64", c_device_cpu_cores=1), **more})
+    return Config(**{**dict(n_layers=2, n_emb=16, n_heads=2, n_ctx=16, batch_size=8, n_vocab=11, n_steps=20, s_eval=5, n_sample=0,
+                            s_warmup=3, r_dropout=0.0, r_learn=1e-2, d_type="fp64", c_device_cpu_cores=1), **more})
 
 
 def trained(cfg, n, batches=None, valid=None, stop=lambda ranks, step: False):
@@ -225,8 +225,8 @@ def mpiexec():
     more = [] if hydra else ["--allow-run-as-root", "--oversubscribe"]
 
     def start(n, *words):
-        return subprocess.run([launcher, *more, "-n", str(n), sys.executable, *map(str, words)], capture_output=True, text=True, timeout=300,
-                              env=os.environ | dict(OPENBLAS_NUM_THREADS="1", PYTHONPATH=str(ROOT)))
+        return subprocess.run([launcher, *more, "-n", str(n), sys.executable, *map(str, words)], capture_output=True, text=True,
+                              timeout=300, env=os.environ | dict(OPENBLAS_NUM_THREADS="1", PYTHONPATH=str(ROOT)))
 
     return start
 
