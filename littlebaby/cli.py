@@ -7,6 +7,7 @@ import json as jsons
 import os
 import sys
 import textwrap
+from contextlib import suppress
 from dataclasses import asdict, dataclass, make_dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -17,6 +18,7 @@ from cyclopts import App, CycloptsError, Group, Parameter
 
 from . import plans
 from .errors import BadInput, RunFailed, nearest
+from .learning.ranks import together
 from .runs import disk, records
 from .runs.store import brief
 from .show.words import columns, page, size
@@ -622,6 +624,8 @@ def main(words=None):
     try:
         answer = app(words, exit_on_error=False, print_error=False, verbose=False, result_action="return_value")
         if isinstance(answer, Answer):
+            if not speaks():
+                return answer.code
             if machine:
                 print(jsons.dumps(answer.data, default=str))
             elif answer.text:
@@ -646,13 +650,21 @@ def main(words=None):
 
 def refuse(sentence, code, machine):
     tell(sentence)
-    if machine:
+    if machine and speaks():
         print(jsons.dumps(dict(error=sentence, code=code)))
     return code
 
 
 def tell(line):
-    print(line, file=sys.stderr)
+    if speaks():
+        print(line, file=sys.stderr)
+
+
+def speaks():
+    """Whether this process is the one that is heard: alone, or the first of those that train together"""
+    with suppress(BadInput):
+        return together().first
+    return True
 
 
 def plain(record):

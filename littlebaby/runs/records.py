@@ -410,7 +410,8 @@ class Environment(BaseModel):
     python: str = note(..., "Version of Python.")
     platform: str = note("", "The system, in words.")
     libraries: dict[str, str] = note({}, "Versions of the libraries it stands on.")
-    threads: Count = note(0, "Threads that shared a step.")
+    threads: Count = note(0, "Threads that shared a step, in each process.")
+    ranks: Count = note(1, "Processes that trained together.")
     peak_memory: Count | None = note(None, "Most memory in use at a time.", "bytes")
 
 
