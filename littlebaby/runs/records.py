@@ -241,7 +241,7 @@ class Config(BaseModel):
         if self.head_size % self.n_heads:
             wrong.append(f"n_heads is {self.n_heads}; allowed are divisors of head_size, {self.head_size}; "
                          f"did you mean {closest(self.n_heads, divisors(self.head_size))}?")
-        elif self.c_position == "rope" and self.head_width % 2:
+        elif self.c_position == "rope" and self.head_width % 2 and self.c_attention not in ("mla", "hybrid"):
             pair = 2 * self.n_heads
             wrong.append(f"head_size is {self.head_size}, which makes heads {self.head_width} wide, and rope turns pairs; "
                          f"allowed are multiples of {pair}; did you mean {max(1, round(self.head_size / pair)) * pair}?")

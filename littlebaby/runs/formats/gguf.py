@@ -268,7 +268,8 @@ def files(cfg, weights, tokenizer, d_type):
     except BadInput as misfit:
         raise BadInput(f"For llama.cpp {misfit}") from None
     bent = name in ("gpt2", "starcoder2") and cfg.c_activation != "gelu"
-    for wrong, setting, right in ((bent, "c_activation", "gelu"), (cfg.c_attention == "swa", "c_attention", "mha or gqa")):
+    for wrong, setting, right in ((bent, "c_activation", "gelu"), (cfg.c_attention == "swa", "c_attention", "mha or gqa"),
+                                  (cfg.c_position == "rope" and cfg.c_rope_scale != "none", "c_rope_scale", "none")):
         if wrong:
             raise BadInput(f"For llama.cpp no architecture fits; the nearest is {name}: {setting} is {getattr(cfg, setting)} and would "
                            f"have to be {right}")
