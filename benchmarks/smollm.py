@@ -23,7 +23,7 @@ from littlebaby.runs.store import Workspace
 from littlebaby.text import chat
 
 TALK = Path(__file__).with_name("harbour.jsonl")
-LESSON = dict(c_template="chatml", lora_rank=8, r_learn=1e-3, n_steps=45, batch_size=4, s_eval=9, n_ctx=256, c_shuffle="documents",
+LESSON = dict(c_template="chatml", lora_rank=8, r_learn=3e-3, n_steps=36, batch_size=4, s_eval=12, n_ctx=256, c_shuffle="documents",
               n_sample=0, n_completion=0)
 PROMPTS = ["Once upon a time, in a small village by the sea, there lived a", "The capital of France is",
            "Water boils at 100 degrees because", "def fibonacci(n):\n", "My favourite Greek island is"]

@@ -189,7 +189,7 @@ def read(path, d_type=None):
     header = Header(path)
     values, theirs = header.values, header.tensors
     kind = values.get("general.architecture")
-    if kind not in TABLES:
+    if not isinstance(kind, str) or kind not in TABLES:
         raise BadInput(f"{path}: " + nearest("general.architecture", kind, TABLES))
     c = Said({name.removeprefix(f"{kind}."): value for name, value in values.items()}, path)
     chosen = settings(c, theirs, kind) | (dict(d_type=d_type) if d_type else {})
