@@ -37,7 +37,7 @@ from littlebaby.show.tour import exercise, picture
 x = np.linspace(-3, 3, 64)[:, None]
 goal = np.sin(2 * x)
 
-def learn(forgets, steps=2000, rate=0.02):
+def learn(forgets, steps=4000, rate=0.01):
     rng = np.random.default_rng(0)
     w1, b1, w2 = rng.standard_normal((1, 32)), rng.standard_normal(32), 0.2 * rng.standard_normal((32, 1))
     losses = []

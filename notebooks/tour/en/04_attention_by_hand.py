@@ -87,7 +87,8 @@ chances = looks[-1] @ value
 print({c.replace(" ", "␣"): round(float(p), 3) for c, p in sorted(zip(names, chances), key=lambda each: -each[1])[:3]})
 
 # %% [markdown]
-# The last row looks at one place only, the `o` after the first `Z`, and so it guesses `o`. Give it any name and it will repeat it, even one
+# The last row looks at one place only, the `o` after the first `Z`, and so it guesses `o`. (Rows that find nobody like themselves look at all
+# alike; a space looks at everyone that followed a space.) Give it any name and it will repeat it, even one
 # that it has never met: this is no table. Trained models discover this very trick, in two layers (one makes "before me stood a …" known, the
 # other asks); it is called an *induction head*.
 #
