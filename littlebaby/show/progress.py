@@ -1,5 +1,6 @@
 """A run as one sees it go by: a bar with the loss and the time left, and now and then what the baby says by now."""
 import sys
+from contextlib import contextmanager
 
 from tqdm.auto import tqdm
 
@@ -15,6 +16,18 @@ class Watcher:
         self.loss = None
 
     def __call__(self, event):
+        with self.unheard():
+            self.show(event)
+
+    @contextmanager
+    def unheard(self):
+        """A terminal that is gone ends the showing, not the run"""
+        try:
+            yield
+        except OSError:
+            self.bar.disable = True
+
+    def show(self, event):
         if isinstance(event, Step):
             # one batch says little: the bar shows a mean over about twenty
             self.loss = event.loss if self.loss is None or event.skipped else 0.95 * self.loss + 0.05 * event.loss
@@ -31,7 +44,38 @@ class Watcher:
         self.bar.write(text, file=self.out)
 
     def close(self):
-        self.bar.close()
+        with self.unheard():
+            self.bar.close()
+
+
+def counted(pieces, what, shown=True):
+    """The pieces one after the other, and a bar that counts them"""
+    return tqdm(pieces, desc=what, file=sys.stderr, dynamic_ncols=True, leave=False, delay=2, disable=not shown)
+
+
+class Counter:
+    """How much of something long is done, told in pieces: `counter("reading", 1000)`; quiet where `shown` is False or it takes no time"""
+
+    def __init__(self, shown=True, out=None):
+        self.out, self.shown, self.what, self.bar = out or sys.stderr, shown, None, None
+
+    def __call__(self, what, n):
+        if self.shown and what != self.what:
+            self.close()
+            self.what = what
+            self.bar = tqdm(desc=what, unit="B", unit_scale=True, file=self.out, dynamic_ncols=True, mininterval=0.5, delay=2)
+        if self.bar is not None:
+            self.bar.update(n)
+
+    def close(self):
+        if self.bar is not None:
+            self.bar.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
 
 
 def line(event, floor):
