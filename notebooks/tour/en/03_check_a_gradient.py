@@ -111,7 +111,7 @@ for dtype, color, name in ((np.float32, VALID, "float32"), (np.float64, TRAIN, "
     axes.loglog(hs, errors, color=color)
     i = int(np.argmin(errors))
     axes.plot(hs[i], errors[i], "o", color=color)
-    axes.annotate(f"{name}: best near h = {hs[i]:.0e}", (hs[i], errors[i]), (-8, -12), textcoords="offset points", color=color, ha="right")
+    axes.annotate(f"{name}: best near h = {hs[i]:.0e}", (hs[i], errors[i]), (-22, -14), textcoords="offset points", color=color, ha="right")
 axes.set_ylim(1e-13, 1e3);
 
 # %% [markdown]
