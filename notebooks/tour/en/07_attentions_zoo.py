@@ -102,7 +102,7 @@ print(f"after 1,024 tokens mha keeps {lines['mha'][-1]:,} numbers, gqa {lines['g
 steps, who = 120, zoo
 
 # %%
-from littlebaby.learning.data import Batches
+from littlebaby.learning.data import Batches, held_out
 from littlebaby.learning.train import Step, begin, train
 from littlebaby.text import nursery
 
@@ -115,8 +115,7 @@ def losses(**settings):
     cfg = lb.Config(n_ctx=64, n_emb=32, n_heads=4, n_layers=2, batch_size=8, c_position="rope", s_window=16, n_sample=0,
                     r_learn=0.01, n_steps=steps).replace(**settings)
     baby = lb.Baby(cfg, tokenizer=tokenizer, seed=0)
-    none = np.zeros((0, 64), int), np.zeros((0, 64), int)
-    return [event.loss for event in train(baby, begin(baby, steps), Batches(ids, cfg, 0), none) if isinstance(event, Step)]
+    return [event.loss for event in train(baby, begin(baby, steps), Batches(ids, cfg, 0), held_out([ids[:0]], cfg)) if isinstance(event, Step)]
 
 ends = {name: np.mean(losses(c_attention=name)[-20:]) for name in who}
 order = sorted(ends, key=ends.get)

@@ -105,7 +105,7 @@ print(f"from 2 to 16 experts: {sizes[-1] / sizes[0]:.1f} times the weights, {wor
 steps = 300
 
 # %%
-from littlebaby.learning.data import Batches
+from littlebaby.learning.data import Batches, held_out
 from littlebaby.learning.train import Evaluation, Step, begin, train
 from littlebaby.text import nursery
 
@@ -118,8 +118,7 @@ def raise_one(**settings):
     cfg = lb.Config(c_network="moe", n_experts=4, n_active=1, s_expert=64, c_router="softmax", n_ctx=64, n_emb=32, n_heads=4, n_layers=2,
                     batch_size=8, c_position="rope", n_sample=0, r_learn=0.01, n_steps=steps, s_eval=10, **settings)
     baby = lb.Baby(cfg, tokenizer=tokenizer, seed=0)
-    none = np.zeros((0, 64), int), np.zeros((0, 64), int)
-    events = list(train(baby, begin(baby, steps), Batches(ids, cfg, 0), none))
+    events = list(train(baby, begin(baby, steps), Batches(ids, cfg, 0), held_out([ids[:0]], cfg)))
     loads = np.array([event.load for event in events if isinstance(event, Evaluation)], float)
     return baby, [event.loss for event in events if isinstance(event, Step)], loads / loads.sum(-1, keepdims=True)
 
