@@ -85,7 +85,8 @@ for optimizer, rate, color in (("sgd", 0.5, GRAY), ("adamw", 0.01, TRAIN), ("muo
 axes.set_xlim(0, len(losses));
 
 # %% [markdown]
-# All three first learn how often each character occurs, the loss of lesson 1's first table, 3.04. The plain way downhill gets stuck there for a
+# All three first learn how often each character occurs, the loss of lesson 1's first table, 3.04. (The bump of `adamw` is a step that was too long,
+# while it knew nothing yet; exercise 2 is the remedy.) The plain way downhill gets stuck there for a
 # long time: the frequent characters shout, and the directions that matter are flat. An optimizer listens to the quiet ones, too.
 #
 # ## The real thing
@@ -132,6 +133,31 @@ print("Zoe hid a" + lb.inference(run.guid, prompt="Zoe hid a", max_tokens=250, t
 # %% [markdown]
 # The best table of lesson 1 reached 0.49, with seven characters in view; more view made it worse. This baby has 256 in view, and the more the
 # better. It has just begun, too: the preset's own training, `lb.train("nursery")`, shows it almost five times as much.
+#
+# ## Look inside
+# Lesson 4 wrote a head by hand that looks at its neighbour, and one that finds what came after the same letter. Has this baby made such heads by
+# itself? The microscope shows what happens while it reads a sentence: `lb.microscope(run.guid)` alone is a page with everything. Here we ask it one
+# thing: how much does each head look at the token just before?
+
+# %%
+from littlebaby.show.portraits import squares
+
+seen = lb.microscope(run.guid, "Zoe hid a yellow mask. At night Z")
+heads = {(layer + 1, head + 1): a for layer, each in seen.attention.items() for head, a in enumerate(each)}
+before = {place: np.diagonal(a, -1).mean() for place, a in heads.items()}
+ranked = sorted(before, key=before.get, reverse=True)
+
+signs = [token.replace(" ", "␣").replace("\n", "⏎") for token in seen.tokens]
+for axes, place in zip(picture(*(f"layer {layer}, head {head}: {before[layer, head]:.0%} to the one before" for layer, head in (ranked[0], ranked[-1])),
+                               height=4.2), (ranked[0], ranked[-1])):
+    squares(axes, heads[place], axes.get_title(loc="left"))
+    axes.set_xticks(range(len(signs)), signs, fontsize=6)
+    axes.set_yticks(range(len(signs)), signs, fontsize=6)
+print(f"of {len(heads)} heads, {sum(share > 0.5 for share in before.values())} give more than half of their attention to the token just before")
+print("after the last Z it expects:", ", ".join(f"{word} {chance:.0%}" for word, chance in zip(seen.spell(seen.top[-1, -1]), seen.odds[-1, -1])))
+
+# %% [markdown]
+# Nobody asked for a head that looks at its neighbour. It is there because the loss is lower with it.
 #
 # ## Try it
 # ### 1. Momentum

@@ -107,7 +107,7 @@ for name, line in (("English", "Once there was a kind fox named Ada."), ("Englis
     assert t.decode(t.encode(line)) == line
 
 # %% [markdown]
-# Nothing is unknown: what has no symbol is spelled in bytes. But Greek costs more than one symbol per *character*, shouting costs five times as
+# Nothing is unknown: what has no symbol is spelled in bytes. But Greek costs more than one symbol per *character*, shouting nearly four times as
 # much as speaking, and that is what people of many languages pay, in money and in window, for tokenizers that read mostly English.
 #
 # ## Who is better?
@@ -120,18 +120,29 @@ settings = dict(n_ctx=64, n_emb=48, n_heads=4, n_layers=2, n_steps=200, batch_si
 # %%
 from math import log
 
+found = {}
 for kind in ("char", "bpe"):
     run = lb.train("nursery", progress=False, c_tokenizer=kind, s_vocabulary=600, n_completion=200, n_sample=0, s_eval=settings["n_steps"],
                    r_overlap=0.0, **settings)
     report = run.report
+    found[kind] = report.best_valid_loss, report.figures.bits_per_character
     print(f"{kind:5} {report.vocabulary:4} symbols   loss {report.best_valid_loss:.3f} nats per symbol   "
           f"{report.figures.bits_per_character:.3f} bits per character   {report.figures.parameters.total:,} weights")
     print("      ", " ".join(run.completion.text.split())[:110], "\n")
 print(f"perfection: {nursery.floor(story) / log(2):.3f} bits per character")
 
+left, right = picture("nats per symbol: cannot be compared", "bits per character: can be", height=2.6)
+for axes, values in zip((left, right), zip(*found.values())):
+    axes.bar(list(found), values, color=(TRAIN, VALID), width=0.5)
+    for i, value in enumerate(values):
+        axes.annotate(f"{value:.2f}", (i, value), (0, 3), textcoords="offset points", ha="center", color=INK)
+    axes.margins(x=0.3, y=0.15)
+right.axhline(nursery.floor(story) / log(2), color=FLOOR, ls=(0, (6, 3)))
+
 # %% [markdown]
-# The one with the larger loss is the better one. With the same number of steps and the same window it has read several times as much text, and sees
-# several times as far; it never has to learn how a word is spelled. What it pays are its weights: look where they went.
+# On the left they look alike. On the right, where both are asked about the same text, they do not: a symbol of `bpe` is several letters, so the same
+# surprise buys several times as much. With the same steps and the same window it has read that much more and sees that much farther, and it never
+# has to learn how a word is spelled. What it pays are weights: the table that it reads with and the head that it guesses with grow with the vocabulary.
 #
 # ## Try it
 # ### 1. Compare fairly
