@@ -144,8 +144,8 @@ for name, a, b, x in zip("qkv", mine(do), theirs(do[None, None]), (q, k, v)):
 # ## Heads
 # One mixture is one answer, but a token may want to know several things: who is speaking, what colour the door was. So the width is cut into
 # **heads**, and each head asks a question of its own. The library's variant `mha` is the attention above, with the weights that make questions,
-# keys and values out of a token, and `split_heads` and `merge_heads` around it. Here is its file, walked through line by line on two tiny texts: on the left the way forth with the numbers that each line computed, on
-the right the way back. You can read all of it now.
+# keys and values out of a token, and `split_heads` and `merge_heads` around it. Here is its file, walked through line by line on two tiny texts: on
+# the left the way forth, with the numbers that each line computed; on the right the way back. You can read all of it now.
 
 # %%
 lb.walk("mha")
