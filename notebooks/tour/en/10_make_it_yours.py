@@ -40,8 +40,8 @@ rng = np.random.default_rng(0)
 # %% [markdown]
 # ## Somebody to begin with
 
-# %% tags=["parameters"] small="first, more, talks = 20, 10, 10"
-first, more, talks = 400, 80, 200       # steps of the first training, of a finetune, of learning to talk
+# %% tags=["parameters"] small="first, more, talks = 20, 5, 5"
+first, more, talks = 400, 80, 300       # steps of the first training, of a finetune, of learning to talk
 
 # %%
 quiet = dict(progress=False, n_sample=0, s_eval=10_000)
@@ -124,8 +124,8 @@ for (name, (x, y)), color in zip(spots.items(), (GRAY, VALID, FLOOR, TRAIN)):
 axes.margins(0.1, 0.15)
 
 # %% [markdown]
-# Who only reads the new forgets the old: this is *catastrophic forgetting*, and no setting makes it go away; a smaller rate or fewer weights
-# only make both slower, the learning and the forgetting. What does help is what helps at school: to rehearse.
+# Who only reads the new forgets the old: this is *catastrophic forgetting*. LoRA, with a tenth of the weights, is slower in both, in learning and in
+# forgetting. What does help is what helps at school, to rehearse.
 #
 # ## LoRA, by hand
 # Beside a frozen matrix $w$ $(I, O)$ stand two thin ones, $a$ $(I, r)$ and $b$ $(r, O)$, and the layer computes
@@ -140,10 +140,10 @@ axes.margins(0.1, 0.15)
 name = "blocks.1.net.up"
 before = lb.load(base.guid).weights()[name]
 axes = picture(f"how much each of {min(before.shape)} directions of {name} has changed", height=3)
-for way, color in (("finetuned", VALID), ("LoRA", FLOOR)):
+for way, color, spot in (("finetuned", VALID, 40), ("LoRA", FLOOR, 2)):
     sizes = np.linalg.svd(lb.load(ways[way].guid).weights()[name] - before, compute_uv=False)
     axes.plot(range(1, len(sizes) + 1), sizes, "o-", ms=3, color=color)
-    axes.annotate(way, (len(sizes) * 0.6, sizes[int(len(sizes) * 0.6)]), (0, 7), textcoords="offset points", color=color)
+    axes.annotate(way, (spot, sizes[spot - 1]), (8, 4), textcoords="offset points", color=color)
     print(f"{way:10} {(sizes > 1e-4 * sizes[0]).sum():3} directions have moved")
 axes.set_ylim(0)
 
@@ -156,52 +156,51 @@ axes.set_ylim(0)
 colors, toys = "black blue brown gold green pink red white yellow".split(), "ball cup drum flag hat jug kite lamp mask net pen ring sled top vest wig".split()
 things = [(color, toy) for color in colors for toy in toys]
 things = [things[i] for i in rng.permutation(len(things))]
-known, unheard = things[:100], things[100:]
+unheard = things[100:]                   # these 44 are in no conversation
 
-question, answer = "Where is my {} {}?".format, "I will help you. I saw a {} {} under the bed.".format
-said = [(question(*thing), answer(*thing)) for thing in known] + 8 * [("Who are you?", "I am a little baby.")]
-said += 3 * [(f"I am {name}.", f"Hello, {name}!") for name in ("Ada", "Ben", "Dot", "Eli", "Sam", "Zoe")]
-messages = lambda q, a: [dict(role="user", content=q), dict(role="assistant", content=a)]
-Path("talks.jsonl").write_text("\n".join(json.dumps(dict(messages=messages(q, a))) for q, a in said), encoding="utf-8")
+question, answer = "Where is my {} {}?".format, "Your {} {} is under the bed.".format
+messages = lambda asked, said: [dict(role="user", content=asked), dict(role="assistant", content=said)]
 
-for piece, learned in chat.pieces(messages(*said[0]), chat.template("kodalite")):
+def taught(different):
+    """A baby that has heard a hundred conversations about so many different toys, and a few about itself"""
+    pairs = [(question(*thing), answer(*thing)) for thing in things[:different]] * (100 // different) + 8 * [("Who are you?", "I am a little baby.")]
+    Path("talks.jsonl").write_text("\n".join(json.dumps(dict(messages=messages(*pair))) for pair in pairs), encoding="utf-8")
+    return lb.finetune(base.guid, chat="talks.jsonl", n_steps=talks, r_learn=0.02, n_completion=40, **quiet)
+
+example = messages(question(*things[0]), answer(*things[0]))
+for piece, learned in chat.pieces(example, chat.template("kodalite")):
     print(f"{'learned' if learned else 'read':8} {piece!r}")
 
 # %%
-talker = lb.finetune(base.guid, chat="talks.jsonl", n_steps=talks, r_learn=0.02, n_completion=60, **quiet)
-talk = lb.chat(talker.guid, temperature=0, max_tokens=60)
-for words in ("Who are you?", "Where is my red kite?", "I am Zoe.", "I am Pia."):
-    talk.reset()
+talkers = {different: taught(different) for different in (100, 10)}
+
+talk = lb.chat(talkers[100].guid, temperature=0, max_tokens=40)
+for words in ("Who are you?", question(*unheard[0]), question(*unheard[1])):
     print(f"you   {words}\nbaby  {talk(words)}\n")
 
 # %% [markdown]
-# Has it understood, or does it know the answers by heart? Of 144 coloured toys it has heard of 100. Ask it for the other 44, one by one. And ask
-# it for the names: six were in the conversations, two were not, though it knows both from the stories.
+# Has it understood, or does it know its answers by heart? One of the two babies has heard of 100 of the 144 coloured toys, once each; the other of 10,
+# ten times each. Ask both for all of them.
 
 # %%
-def right(asked, expected):
-    talk.reset()
-    return talk(asked) == expected
-
-old = [right(question(*thing), answer(*thing)) for thing in known[:44]]
-new = [right(question(*thing), answer(*thing)) for thing in unheard]
-names = [right(f"I am {name}.", f"Hello, {name}!") for name in ("Gus", "Pia")]
-print(f"toys that it has heard of {sum(old)} of {len(old)}, toys that it has not {sum(new)} of {len(new)}, new names {sum(names)} of {len(names)}")
-
-axes = picture("right answers: dark; squares with a dot were never in a conversation", height=3.2)
-grid = np.full((len(colors), len(toys)), 0.35)
-for thing in things:
-    grid[colors.index(thing[0]), toys.index(thing[1])] = 0.7 * right(question(*thing), answer(*thing))
-squares(axes, grid, axes.get_title(loc="left"))
-axes.set_aspect("auto")
-axes.plot([toys.index(toy) for _, toy in unheard], [colors.index(color) for color, _ in unheard], "o", color="white", mec=INK, ms=5)
-axes.set_xticks(range(len(toys)), toys, fontsize=8)
-axes.set_yticks(range(len(colors)), colors, fontsize=8);
+views = picture(*(f"{different} toys in its conversations, marked by a dot" for different in talkers), widths=(1, 1), height=3)
+for axes, (different, run) in zip(views, talkers.items()):
+    talk, right = lb.chat(run.guid, temperature=0, max_tokens=40), np.zeros((len(colors), len(toys)))
+    for color, toy in things:
+        talk.reset()
+        right[colors.index(color), toys.index(toy)] = talk(question(color, toy)) == answer(color, toy)
+    squares(axes, 0.35 * right, axes.get_title(loc="left"))
+    axes.set_aspect("auto")
+    axes.plot([toys.index(toy) for _, toy in things[:different]], [colors.index(color) for color, _ in things[:different]], ".", color=VALID, ms=4)
+    axes.set_xticks(range(len(toys)), toys, fontsize=7, rotation=90)
+    axes.set_yticks(range(len(colors)), colors, fontsize=7)
+    heard, new = ([right[colors.index(color), toys.index(toy)] for color, toy in part] for part in (things[:different], unheard))
+    print(f"{different:3} different toys: right {sum(heard):.0f} of {len(heard)} that it has heard of, {sum(new):.0f} of the {len(new)} that neither has")
 
 # %% [markdown]
-# A hundred different toys are too many to know by heart for so small a head: it was easier to find the rule, *say again what was asked*, and a rule
-# works for the unheard, too. (It is lesson 4's trick: look for what was said, and copy it.) Six names are easily learned as a list, and a list
-# knows nothing of Pia. What a model understands is decided by what its data leave no other way to do.
+# Blue is a right answer. A hundred different toys are too many to know by heart for so small a head; it was easier to find the rule, *say again what
+# was asked*, and a rule works for the unheard, too. (It is lesson 4's trick: look for what was said, and copy it.) Ten toys are easily learned as a
+# list, and a list knows nothing of an eleventh. What a model understands is decided by what its data leave no other way to do.
 #
 # In a shell the same baby talks with `littlebaby chat`.
 #
@@ -209,15 +208,15 @@ axes.set_yticks(range(len(colors)), colors, fontsize=8);
 # `export` writes what other programs read. This one is for `transformers`; `to="gguf"` is for llama.cpp, where the architecture allows it.
 
 # %%
-gone = lb.export(talker.guid, "huggingface")
+gone = lb.export(talkers[100].guid, "huggingface")
 for file in gone.files:
     print(f"{file.stat().st_size:9,} bytes  {file.name}")
 for note in gone.notes:
     print("note:", note)
 
 back = lb.load(gone.folder)
-ids = back.encode("Where is my red kite?")
-print(f"read again: the loss is {abs(back.loss(ids[:-1], ids[1:]) - lb.load(talker.guid).loss(ids[:-1], ids[1:])):.0e} apart")
+ids = back.encode(question("red", "kite"))
+print(f"read again: the loss is {abs(back.loss(ids[:-1], ids[1:]) - lb.load(talkers[100].guid).loss(ids[:-1], ids[1:])):.0e} apart")
 
 # %% [markdown]
 # And the other way round: `lb.import_(folder)` makes a run of somebody else's model, which can then be finetuned, asked and looked at like your
@@ -321,10 +320,10 @@ def check(targets):
     answer = targets(np.array([7, 8, 9, 5]), np.array([False, False, True, True]))
     assert answer is not None, "targets returns None: return x, all ids but the last, and y, all but the first, masked."
     assert list(answer[1]) != [8, -1, -1], "the mask is upside down: -1 stands where the assistant did not speak."
-    assert list(answer[1]) != [-1, 9, 5][::-1] and list(answer[1]) != [-1, -1, 5], "off by one: y[i] counts if the token that comes, i + 1, was said by the assistant."
-    form, tokenizer = chat.template("kodalite"), lb.load(talker.guid).tokenizer
-    spelled = chat.ids_of(chat.pieces(messages(*said[0]), form), tokenizer)
-    (x, y), = rows(messages(*said[0]), form, tokenizer, 1000)
+    assert list(answer[1]) != [-1, -1, 5], "off by one: y[i] counts if the token that comes, i + 1, was said by the assistant."
+    form, tokenizer = chat.template("kodalite"), lb.load(talkers[100].guid).tokenizer
+    spelled = chat.ids_of(chat.pieces(example, form), tokenizer)
+    (x, y), = rows(example, form, tokenizer, 1000)
     got = targets(*spelled)
     assert np.array_equal(got[0], x) and np.array_equal(got[1], y), f"for the first conversation {(y >= 0).sum()} targets count, yours counts {(np.array(got[1]) >= 0).sum()}."
     return f"as the library does it: of {len(x)} places {(y >= 0).sum()} count, the answer and the mark that ends it."
