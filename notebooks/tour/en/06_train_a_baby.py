@@ -135,29 +135,30 @@ print("Zoe hid a" + lb.inference(run.guid, prompt="Zoe hid a", max_tokens=250, t
 # better. It has just begun, too: the preset's own training, `lb.train("nursery")`, shows it almost five times as much.
 #
 # ## Look inside
-# Lesson 4 wrote a head by hand that looks at its neighbour, and one that finds what came after the same letter. Has this baby made such heads by
-# itself? The microscope shows what happens while it reads a sentence: `lb.microscope(run.guid)` alone is a page with everything. Here we ask it one
-# thing: how much does each head look at the token just before?
+# In lesson 4 you wrote by hand where a head looks. Where do the heads of this baby look, which nobody wrote? The microscope shows what happens while
+# it reads a sentence; `lb.microscope(run.guid)` alone is a page with everything. Here we ask it one thing: how far back does each head look?
 
 # %%
+from littlebaby.show.microscope import distances
 from littlebaby.show.portraits import squares
 
 seen = lb.microscope(run.guid, "Zoe hid a yellow mask. At night Z")
-heads = {(layer + 1, head + 1): a for layer, each in seen.attention.items() for head, a in enumerate(each)}
-before = {place: np.diagonal(a, -1).mean() for place, a in heads.items()}
-ranked = sorted(before, key=before.get, reverse=True)
+back = {(layer + 1, head + 1): n for layer, heads in seen.attention.items() for head, n in enumerate(distances(heads))}
+near, far = min(back, key=back.get), max(back, key=back.get)
 
 signs = [token.replace(" ", "␣").replace("\n", "⏎") for token in seen.tokens]
-for axes, place in zip(picture(*(f"layer {layer}, head {head}: {before[layer, head]:.0%} to the one before" for layer, head in (ranked[0], ranked[-1])),
-                               height=4.2), (ranked[0], ranked[-1])):
-    squares(axes, heads[place], axes.get_title(loc="left"))
+views = picture(*(f"layer {layer}, head {head}: {back[layer, head]:.1f} characters back" for layer, head in (near, far)), height=4.2)
+for axes, (layer, head) in zip(views, (near, far)):
+    squares(axes, seen.attention[layer - 1][head - 1], axes.get_title(loc="left"))
     axes.set_xticks(range(len(signs)), signs, fontsize=6)
     axes.set_yticks(range(len(signs)), signs, fontsize=6)
-print(f"of {len(heads)} heads, {sum(share > 0.5 for share in before.values())} give more than half of their attention to the token just before")
+print("characters back, by layer:", *("  ".join(f"{n:.1f}" for n in sorted(distances(heads))) for heads in seen.attention.values()), sep="\n    ")
+print(f"a head that looks at all alike: {(len(signs) - 1) / 4:.1f}")
 print("after the last Z it expects:", ", ".join(f"{word} {chance:.0%}" for word, chance in zip(seen.spell(seen.top[-1, -1]), seen.odds[-1, -1])))
 
 # %% [markdown]
-# Nobody asked for a head that looks at its neighbour. It is there because the loss is lower with it.
+# Nobody gave them their parts. Yet they have shared the work: some keep to the last letters, where the word is being spelled, and others reach
+# across the sentence, for who was there.
 #
 # ## Try it
 # ### 1. Momentum

@@ -41,7 +41,7 @@ rng = np.random.default_rng(0)
 # ## Somebody to begin with
 
 # %% tags=["parameters"] small="first, more, talks = 20, 5, 5"
-first, more, talks = 400, 80, 300       # steps of the first training, of a finetune, of learning to talk
+first, more, talks = 400, 80, 200       # steps of the first training, of a finetune, of learning to talk
 
 # %%
 quiet = dict(progress=False, n_sample=0, s_eval=10_000)
