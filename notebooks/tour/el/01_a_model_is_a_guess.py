@@ -154,7 +154,7 @@ axes = picture("απώλεια σε nats ανά χαρακτήρα, ανάλογ
 axes.plot(known, "o-", color=TRAIN, ms=4)
 axes.plot(new, "o-", color=VALID, ms=4)
 axes.axhline(floor, color=FLOOR, ls=(0, (6, 3)))
-axes.annotate("όσα μέτρησε", (6, known[6]), (-8, -14), textcoords="offset points", color=TRAIN, ha="right")
+axes.annotate("όσα μέτρησε", (4, known[4]), (-4, -16), textcoords="offset points", color=TRAIN, ha="right")
 axes.annotate("νέο κείμενο", (16, new[16]), (-4, 9), textcoords="offset points", color=VALID, ha="right")
 axes.annotate("το τέλειο", (0, floor), (0, 4), textcoords="offset points", color=FLOOR)
 axes.set_ylim(0)
@@ -207,7 +207,7 @@ def check(cost):
     assert abs(cost(0.5) - np.log(2)) < 1e-10, f"όποιος λέει 0.5 ξαφνιάζεται κάθε μέρα κατά ln 2 = 0.693· η δική σας λέει {cost(0.5):.3f}."
     assert abs(value + 0.7 * np.log(0.9) + 0.3 * np.log(0.1)) < 1e-10, "στο 0.9 μια στεγνή μέρα κοστίζει -ln 0.1, και τέτοιες είναι οι τρεις στις δέκα."
     grid = np.linspace(0.01, 0.99, 99)
-    return f"φτηνότερη μαντεψιά είναι το {grid[np.argmin([cost(q) for q in grid])]:.2f}: η ειλικρίνεια κοστίζει λιγότερο, κι όποιος κατεβάζει την απώλεια γίνεται ειλικρινής."
+    return f"η φτηνότερη μαντεψιά είναι το {grid[np.argmin([cost(q) for q in grid])]:.2f}: η ειλικρίνεια κοστίζει λιγότερο, κι όποιος κατεβάζει την απώλεια γίνεται ειλικρινής."
 
 # %% tags=["exercise"]
 def cost(p):

@@ -151,7 +151,7 @@ axes = picture("loss in nats per character, by how many characters are in view",
 axes.plot(known, "o-", color=TRAIN, ms=4)
 axes.plot(new, "o-", color=VALID, ms=4)
 axes.axhline(floor, color=FLOOR, ls=(0, (6, 3)))
-axes.annotate("text it counted", (6, known[6]), (-8, -14), textcoords="offset points", color=TRAIN, ha="right")
+axes.annotate("text it counted", (4, known[4]), (-4, -16), textcoords="offset points", color=TRAIN, ha="right")
 axes.annotate("new text", (16, new[16]), (-4, 9), textcoords="offset points", color=VALID, ha="right")
 axes.annotate("perfection", (0, floor), (0, 4), textcoords="offset points", color=FLOOR)
 axes.set_ylim(0)
