@@ -101,7 +101,7 @@ print(f"from 2 to 16 experts: {sizes[-1] / sizes[0]:.1f} times the weights, {wor
 # get richer. Here eight experts learn the nursery, one asked per token, and we write down who was asked. Without a remedy, and with one: a second,
 # small loss that grows where loads are unequal (`r_aux`).
 
-# %% tags=["parameters"] small="steps = 60"
+# %% tags=["parameters"] small="steps = 20"
 steps = 200
 
 # %%

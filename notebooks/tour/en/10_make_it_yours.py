@@ -163,7 +163,7 @@ messages = lambda asked, said: [dict(role="user", content=asked), dict(role="ass
 
 def taught(different):
     """A baby that has heard a hundred conversations about so many different toys, and a few about itself"""
-    pairs = [(question(*thing), answer(*thing)) for thing in things[:different]] * (100 // different) + 8 * [("Who are you?", "I am a little baby.")]
+    pairs = [(question(*thing), answer(*thing)) for thing in things[:different]] * (100 // different) + 20 * [("Who are you?", "I am a little baby.")]
     Path("talks.jsonl").write_text("\n".join(json.dumps(dict(messages=messages(*pair))) for pair in pairs), encoding="utf-8")
     return lb.finetune(base.guid, chat="talks.jsonl", n_steps=talks, r_learn=0.02, n_completion=40, **quiet)
 
@@ -174,8 +174,9 @@ for piece, learned in chat.pieces(example, chat.template("kodalite")):
 # %%
 talkers = {different: taught(different) for different in (100, 10)}
 
-talk = lb.chat(talkers[100].guid, temperature=0, max_tokens=40)
+talk = lb.chat(talkers[100].guid, temperature=0, max_tokens=60)
 for words in ("Who are you?", question(*unheard[0]), question(*unheard[1])):
+    talk.reset()
     print(f"you   {words}\nbaby  {talk(words)}\n")
 
 # %% [markdown]
@@ -185,7 +186,7 @@ for words in ("Who are you?", question(*unheard[0]), question(*unheard[1])):
 # %%
 views = picture(*(f"{different} toys in its conversations, marked by a dot" for different in talkers), widths=(1, 1), height=3)
 for axes, (different, run) in zip(views, talkers.items()):
-    talk, right = lb.chat(run.guid, temperature=0, max_tokens=40), np.zeros((len(colors), len(toys)))
+    talk, right = lb.chat(run.guid, temperature=0, max_tokens=60), np.zeros((len(colors), len(toys)))
     for color, toy in things:
         talk.reset()
         right[colors.index(color), toys.index(toy)] = talk(question(color, toy)) == answer(color, toy)
