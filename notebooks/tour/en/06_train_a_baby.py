@@ -157,8 +157,8 @@ print(f"a head that looks at all alike: {(len(signs) - 1) / 4:.1f}")
 print("after the last Z it expects:", ", ".join(f"{word} {chance:.0%}" for word, chance in zip(seen.spell(seen.top[-1, -1]), seen.odds[-1, -1])))
 
 # %% [markdown]
-# Nobody gave them their parts. Yet they have shared the work: some keep to the last letters, where the word is being spelled, and others reach
-# across the sentence, for who was there.
+# Nobody gave them their parts. Yet they have shared the work: some keep to the last letters, where the word is being spelled (its first letter is
+# asked again and again); others reach across the sentence, for who was there.
 #
 # ## Try it
 # ### 1. Momentum

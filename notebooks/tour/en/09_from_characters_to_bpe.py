@@ -131,7 +131,7 @@ for kind in ("char", "bpe"):
     print("      ", " ".join(run.completion.text.split())[:110], "\n")
 print(f"perfection: {nursery.floor(story) / log(2):.3f} bits per character")
 
-left, right = picture("nats per symbol: cannot be compared", "bits per character: can be", height=2.6)
+left, right = picture("nats per symbol: cannot be compared", "bits per character: can be; dashed is perfection", height=2.6)
 for axes, values in zip((left, right), zip(*found.values())):
     axes.bar(list(found), values, color=(TRAIN, VALID), width=0.5)
     for i, value in enumerate(values):
