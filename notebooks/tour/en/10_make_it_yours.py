@@ -190,7 +190,7 @@ for axes, (different, run) in zip(views, talkers.items()):
     for color, toy in things:
         talk.reset()
         right[colors.index(color), toys.index(toy)] = talk(question(color, toy)) == answer(color, toy)
-    squares(axes, 0.35 * right, axes.get_title(loc="left"))
+    squares(axes, right, axes.get_title(loc="left"))
     axes.set_aspect("auto")
     axes.plot([toys.index(toy) for _, toy in things[:different]], [colors.index(color) for color, _ in things[:different]], ".", color=VALID, ms=4)
     axes.set_xticks(range(len(toys)), toys, fontsize=7, rotation=90)
@@ -199,7 +199,7 @@ for axes, (different, run) in zip(views, talkers.items()):
     print(f"{different:3} different toys: right {sum(heard):.0f} of {len(heard)} that it has heard of, {sum(new):.0f} of the {len(new)} that neither has")
 
 # %% [markdown]
-# Blue is a right answer. A hundred different toys are too many to know by heart for so small a head; it was easier to find the rule, *say again what
+# Dark is a right answer. A hundred different toys are too many to know by heart for so small a head; it was easier to find the rule, *say again what
 # was asked*, and a rule works for the unheard, too. (It is lesson 4's trick: look for what was said, and copy it.) Ten toys are easily learned as a
 # list, and a list knows nothing of an eleventh. What a model understands is decided by what its data leave no other way to do.
 #
