@@ -375,7 +375,8 @@ def as_deepseek(cfg):
                   v_head_dim=cfg.mla_v, n_routed_experts=cfg.n_experts, num_experts_per_tok=cfg.n_active, n_shared_experts=cfg.n_shared,
                   moe_intermediate_size=cfg.s_expert, intermediate_size=cfg.hidden, first_k_dense_replace=cfg.n_dense_layers,
                   n_group=cfg.n_groups, topk_group=cfg.n_active_groups, routed_scaling_factor=cfg.r_route_scale,
-                  norm_topk_prob=cfg.c_router == "sigmoid", hidden_act="silu", attention_bias=False, num_nextn_predict_layers=0, **turned_slower(cfg))
+                  norm_topk_prob=cfg.c_router == "sigmoid", hidden_act="silu", attention_bias=False, num_nextn_predict_layers=0,
+                  **turned_slower(cfg))
 
 
 BENDS = dict(gelu="gelu_pytorch_tanh", gelu_exact="gelu", relu="relu", silu="silu")
