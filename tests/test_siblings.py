@@ -14,7 +14,8 @@ transformers.utils.logging.disable_progress_bar()
 
 SMALL = dict(vocab_size=53, hidden_size=32, intermediate_size=44, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
              max_position_embeddings=64)
-ODD = dict(hidden_size=30, num_attention_heads=3, num_key_value_heads=1, head_dim=10, intermediate_size=17, vocab_size=7, num_hidden_layers=1)
+ODD = dict(hidden_size=30, num_attention_heads=3, num_key_value_heads=1, head_dim=10, intermediate_size=17, vocab_size=7,
+           num_hidden_layers=1)
 KINDS = dict(
     Llama=SMALL, Mistral=SMALL, Qwen2=SMALL, GPT2=dict(vocab_size=53, n_embd=32, n_layer=2, n_head=4, n_positions=64),
     Mixtral=dict(SMALL, num_local_experts=5, num_experts_per_tok=2),
