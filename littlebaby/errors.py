@@ -17,6 +17,7 @@ def nearest(what, value, allowed):
     "c_attention is 'mah'; allowed are mha, moh; did you mean mha?"
     """
     allowed = [str(word) for word in allowed]
-    close = get_close_matches(str(value), allowed, 9, 0.5)
+    close = get_close_matches(str(value)[:60], allowed, 9, 0.5)
     close.sort(key=lambda word: sorted(word) != sorted(str(value)))              # letters that changed places come first
-    return f"{what} is {value!r}; allowed are {', '.join(allowed)}" + (f"; did you mean {close[0]}?" if close else "")
+    said = repr(value) if len(repr(value)) <= 60 else repr(value)[:57] + "..."
+    return f"{what} is {said}; allowed are {', '.join(allowed)}" + (f"; did you mean {close[0]}?" if close else "")
