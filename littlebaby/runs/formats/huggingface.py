@@ -433,7 +433,7 @@ def without_later_layers(theirs, first, n):
 def read(config, theirs, where):
     """(Config, weights one after the other) of a model of Hugging Face's"""
     kind = config.get("model_type")
-    if kind not in ARCHITECTURES:
+    if not isinstance(kind, str) or kind not in ARCHITECTURES:
         raise BadInput(f"{where}: " + nearest("model_type", kind, ARCHITECTURES))
     if kind == "gpt2" and "wte.weight" in theirs:
         theirs = {name if name == "lm_head.weight" else f"transformer.{name}": a for name, a in theirs.items()}
