@@ -519,7 +519,7 @@ def go_on(workspace, guid, input, progress, stop):
         if saved is None:
             raise BadInput(f"{name} has no checkpoint: it ended, or was interrupted before its first one")
         arrays, meta, wrong = saved
-        if not {"state", "report", "origin"} <= meta.keys() or "steps" not in arrays:
+        if not complete(meta) or arrays.get("steps", np.empty(0)).shape[1:] != (4,):
             raise BadInput(f"the checkpoint of {name} was written by another version of littlebaby, which alone can go on with it")
         cfg, report = workspace.load_config(name), records.read(records.Report, meta["report"], f"the checkpoint of {name}")
         tokenizer, origin = texts.from_json(workspace.load_tokenizer(name)), meta["origin"]
@@ -534,6 +534,15 @@ def go_on(workspace, guid, input, progress, stop):
             say(f"{sentence}; going on from the one before it, of step {state.step:,}")
         steps = map(tuple, arrays["steps"].tolist())
         return learn(workspace, nullcontext(name), baby, source, report, origin, progress, stop, state, steps)
+
+
+def complete(meta):
+    """Whether a checkpoint says all that a run goes on from"""
+    origin = meta.get("origin") if isinstance(meta, dict) else None
+    inputs = isinstance(origin, dict) and origin.get("input")
+    words = inputs if isinstance(inputs, list) else [inputs]
+    return bool(inputs) and all(isinstance(word, str) for word in [*words, origin.get("encoding")]) \
+        and isinstance(meta.get("state"), dict) and "report" in meta
 
 
 def baby_for(cfg, tokenizer=None):
