@@ -377,6 +377,16 @@ def nursery(text_size: Annotated[str, Parameter(name=("--size",))] = "300kB", *,
     return brought(plans.nursery(text_size, seed, common.path))
 
 
+@app.command
+def pack(guid: str = "last", *, common: Everywhere = Common()):
+    """All files of a run in one zip, to take it elsewhere: unpacked in another workspace the run is there.
+
+    Args:
+        guid: The run: its GUID, the first 4 or more characters of it, or last.
+    """
+    return brought(plans.pack(guid, common.path))
+
+
 def brought(path):
     return Answer(dict(path=str(path), bytes=path.stat().st_size), f"{path}  {size(path.stat().st_size)}")
 

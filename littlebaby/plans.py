@@ -38,7 +38,7 @@ from .runs.store import Workspace
 from .show import charts
 from .show.laws import verdicts
 from .show.preflight import preflight as predict
-from .show.progress import Watcher
+from .show.progress import Began, Watcher
 from .text import chat as talk
 from .text import nursery as grammar
 from .text import tasks
@@ -65,6 +65,7 @@ def train(input=None, preset=None, config=None, path=None, resume=None, encoding
     """Train a baby and keep it: any config key is a setting, `train(input="my.txt", n_layers=6)`; with none, the nursery's preset.
 
     config: a JSON file of settings      resume: a GUID or "last", an interrupted run to go on with      stop: asked after each step
+    progress: a bar, or a function that is called with a `Began` and every event of learning.train; False for none
     Interrupted (Ctrl-C, SIGTERM, stop) the run finishes its step and saves itself; `report.stop_reason` says so.
     """
     workspace = Workspace(path)
@@ -102,17 +103,10 @@ def finetune(guid, input=None, path=None, encoding="utf-8", progress=True, stop=
     if (input is None) == (chat is None):
         raise BadInput("a finetune needs a text, --input FILE or the name of one in inputs/, or conversations, --chat FILE.jsonl; one of "
                        "the two")
-    settings = records.renamed(settings)
-    if "n_epochs" in settings or not old.config.n_steps:
-        half = dict(n_steps=0, n_epochs=max(1, old.config.n_epochs // 2))
-    else:
-        half = dict(n_steps=max(1, old.config.n_steps // 2))
-    cfg = old.config.replace(**{"lora_rank": 0, "lora_alpha": 0.0, **half, **settings})
+    cfg = succeeding(old.config, settings)
     source = material(workspace, input or chat, encoding, chat and cfg.c_template)
     tokenizer, new = old.tokenizer.extend(source.text)
     cfg = cfg.replace(n_vocab=tokenizer.size)
-    if "r_learn" not in settings and not cfg.lora_rank:
-        cfg = cfg.replace(r_learn=old.config.r_learn / 5)
     if cfg.lora_rank and new:
         raise BadInput(f"{len(new)} symbols of {source.name} are new to this baby ({' '.join(map(repr, new[:10]))}), and with lora_rank "
                        f"its tables stay frozen: finetune without lora_rank")
@@ -124,9 +118,20 @@ def finetune(guid, input=None, path=None, encoding="utf-8", progress=True, stop=
     before = workspace.load_report(base)
     report = records.Report(guid=name, base=base, tokenizer=tokenizer.kind, vocabulary=tokenizer.size, input=describe(source),
                             base_evaluations=before.evaluations)
-    if new and progress:
+    if new and progress is True:
         say(f"{len(new)} new symbols appended: {' '.join(map(repr, new[:20]))}{' ...' if len(new) > 20 else ''}")
     return learn(workspace, name, baby, source, report, dict(input=str(input or chat), encoding=encoding, chat=bool(chat)), progress, stop)
+
+
+def succeeding(cfg, settings=()):
+    """The Config of a finetune: that of its base with half as many steps, unless told otherwise at a fifth of the rate"""
+    settings = records.renamed(dict(settings))
+    if "n_epochs" in settings or not cfg.n_steps:
+        half = dict(n_steps=0, n_epochs=max(1, cfg.n_epochs // 2))
+    else:
+        half = dict(n_steps=max(1, cfg.n_steps // 2))
+    new = cfg.replace(**{"lora_rank": 0, "lora_alpha": 0.0, **half, **settings})
+    return new if "r_learn" in settings or new.lora_rank else new.replace(r_learn=cfg.r_learn / 5)
 
 
 def configured(preset=None, config=None, settings=()):
@@ -250,9 +255,8 @@ def learn(workspace, name, baby, source, report, origin, progress, stop, state=N
         workspace.save_config(name, cfg, report.base)
         workspace.save_tokenizer(name, tokenizer.to_json())
         workspace.save_report(name, report)
-        watch = Watcher(state, lesson.floor) if progress else lambda event: None
-        if progress:
-            say(opening(name, baby, report, state))
+        watch = progress if callable(progress) else Watcher() if progress else lambda event: None
+        watch(Began(name, state.step, state.total, lesson.floor, opening(name, baby, report, state)))
         rows, steps, reason = list(report.evaluations), [], "not finite"
         try:
             for event in events(baby, state, lesson.batches, lesson.valid, stopped, lesson.start[None]):
@@ -272,7 +276,7 @@ def learn(workspace, name, baby, source, report, origin, progress, stop, state=N
             finish(workspace, name, baby, state, report, "not finite", steps, source, lesson)
             raise RunFailed(f"{failure}; the run {name} is saved up to its last good step") from None
         finally:
-            if progress:
+            if isinstance(watch, Watcher):
                 watch.close()
         if reason == "interrupted" or cfg.b_keep_last:
             save_state(workspace, name, baby, state, rows, origin)
@@ -575,6 +579,14 @@ def delete(guid, path=None, finetuned=False, yes=False, ask=input):
     return [str(file.path) for file in workspace.delete(name, finetuned)]
 
 
+def pack(guid="last", path=None):
+    """All files of a run in one zip, outputs/archive_GUID.zip, to take it elsewhere; returns its path"""
+    workspace = Workspace(path)
+    name = workspace.resolve(guid)
+    with workspace.lock(name):
+        return workspace.pack(name)
+
+
 def runs(path=None):
     """Every run of a workspace, the oldest first"""
     return Workspace(path).list()
@@ -611,12 +623,26 @@ def in_bytes(size):
 
 def preflight(input=None, preset=None, config=None, path=None, encoding="utf-8", probe=True, **settings):
     """What a training would cost, before it begins: parameters, FLOPs, memory, tokens per parameter, minutes on this machine"""
+    return predict(*sized(input, preset, config, path, encoding, settings), probe)
+
+
+def sized(input=None, preset=None, config=None, path=None, encoding="utf-8", settings=()):
+    """The Config of a training with the vocabulary that its text has, and the number of tokens to learn from"""
     cfg = configured(preset, config, settings)
     source = Workspace(path).read_text(input or "nursery", encoding)
     device(cfg)
     tokenizer = tokenizer_for(cfg, source.text)
     trained, _ = split(tokenizer.encode(source.text), cfg, tokenizer.encode(tokenizer.begin))
-    return predict(cfg.replace(n_vocab=tokenizer.size), len(trained), probe)
+    return cfg.replace(n_vocab=tokenizer.size), len(trained)
+
+
+def panel(path=None):
+    """All of this with buttons, for a notebook; it needs ipywidgets, `pip install 'littlebaby[notebook]'`"""
+    try:
+        from .show.panel import Panel
+    except ModuleNotFoundError as error:
+        raise BadInput(f"the panel needs {error.name}: pip install 'littlebaby[notebook]'") from None
+    return Panel(sys.modules[__name__], path)
 
 
 def check(variant):

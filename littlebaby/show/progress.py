@@ -1,21 +1,34 @@
 """A run as one sees it go by: a bar with the loss and the time left, and now and then what the baby says by now."""
 import sys
+from dataclasses import dataclass
 
 from tqdm.auto import tqdm
 
 from ..learning.train import Done, Evaluation, Step
 
 
-class Watcher:
-    """Call it with every event of a run; writes to `out`, the terminal's stderr or a notebook's cell"""
+@dataclass(frozen=True)
+class Began:
+    """The first event of a run: who it is and how far it will go"""
+    guid: str
+    step: int                     # steps done, of a run that goes on
+    total: int
+    floor: float | None           # nats per token below which no model can come, where that is known
+    words: str                    # what it says of itself
 
-    def __init__(self, state, floor=None, out=None):
-        self.out, self.floor = out or sys.stderr, floor
-        self.bar = tqdm(total=state.total, initial=state.step, unit="step", file=self.out, dynamic_ncols=True, mininterval=0.5)
-        self.loss = None
+
+class Watcher:
+    """Call it with every event of a run, `Began` first; writes to `out`, the terminal's stderr or a notebook's cell"""
+
+    def __init__(self, out=None):
+        self.out, self.floor, self.bar, self.loss = out or sys.stderr, None, None, None
 
     def __call__(self, event):
-        if isinstance(event, Step):
+        if isinstance(event, Began):
+            self.floor = event.floor
+            print(event.words, file=self.out)
+            self.bar = tqdm(total=event.total, initial=event.step, unit="step", file=self.out, dynamic_ncols=True, mininterval=0.5)
+        elif isinstance(event, Step):
             # one batch says little: the bar shows a mean over about twenty
             self.loss = event.loss if self.loss is None or event.skipped else 0.95 * self.loss + 0.05 * event.loss
             self.bar.set_postfix_str(f"loss {self.loss:.3f}, {event.tokens_per_second:,.0f} tokens/s", refresh=False)
@@ -31,7 +44,8 @@ class Watcher:
         self.bar.write(text, file=self.out)
 
     def close(self):
-        self.bar.close()
+        if self.bar is not None:
+            self.bar.close()
 
 
 def line(event, floor):
