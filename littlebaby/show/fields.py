@@ -97,6 +97,6 @@ def meaning(key):
     """What it does, what it may be, what it is by itself"""
     default = str(key.default).lower() if isinstance(key.default, bool) else key.default
     choices = "" if records.allowed(key.name) else f"{key.allowed} {key.unit}".strip() + "; "
-    return widgets.HTML(f'<div style="font-size:12px;line-height:1.3;white-space:normal">{escape(key.meaning)} '
-                        f'<span style="{QUIET};font-size:11px">{escape(choices)}default {escape(str(default))}</span></div>',
+    return widgets.HTML(f'<div style="font-size:12px;line-height:1.3;white-space:normal">{escape(key.meaning)}'
+                        f'<div style="{QUIET};font-size:11px">{escape(choices)}default {escape(str(default))}</div></div>',
                         layout=widgets.Layout(flex="1 1 0", margin="0 0 0 10px", min_width="0"))

@@ -20,7 +20,9 @@ class Live:
         self.rows, self.course, self.step = rows, None, 0
         self.bar = widgets.FloatProgress(min=0, max=1, layout=widgets.Layout(width="180px"))
         self.status = widgets.HTML()
+        self.status.add_class("lb-status")
         self.curve = widgets.Image(format="png", layout=widgets.Layout(width="540px", display="none"))
+        self.curve.add_class("lb-curve")
         self.samples = widgets.HTML(layout=widgets.Layout(flex="1 1 300px", min_width="0"))
         self.view = widgets.HBox([self.curve, self.samples], layout=widgets.Layout(flex_flow="row wrap", grid_gap="14px", margin="6px 0"))
 

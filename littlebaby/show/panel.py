@@ -58,9 +58,10 @@ class Panel:
         self.plan = widgets.ToggleButtons(options=PLANS, style=dict(button_width="96px"))
         self.guid = box(widgets.Dropdown, "run", options=[("none yet", "")])
         self.preset = box(widgets.Dropdown, "preset", options=list(records.presets()), value="nursery")
-        self.about = widgets.HTML(layout=widgets.Layout(width="360px"))
+        self.about = widgets.HTML(layout=widgets.Layout(width="268px", margin="0 0 4px 92px"))
         self.input = box(widgets.Combobox, "text", value="nursery", continuous_update=False, placeholder="a file, or a name in inputs/")
-        self.upload = widgets.FileUpload(accept=".txt,.jsonl", multiple=False, description="bring a file")
+        self.upload = widgets.FileUpload(accept=".txt,.jsonl", multiple=False, description="bring a file",
+                                         layout=widgets.Layout(width="140px", margin="2px 2px 6px 92px"))
         self.prompt = widgets.Textarea(placeholder="what the baby goes on from; empty begins a story", layout=widgets.Layout(width="auto"))
         self.sampling = {name: (widgets.IntText if isinstance(value, int) else widgets.FloatText)(
             value=value, description=name, layout=widgets.Layout(width="215px"), style=dict(description_width="125px"))
@@ -91,11 +92,12 @@ class Panel:
         self.chart = widgets.Image(format="png", layout=widgets.Layout(width="600px", display="none"))
         self.every = widgets.Accordion([self.fields.view], selected_index=None)
         self.every.set_title(0, "every setting, its meaning and range")
-        main = column(*(row(widgets.HTML(f'<div style="text-align:right;font-size:13px">{name}</div>',
-                                         layout=widgets.Layout(width="82px")), self.fields.controls[name]) for name in MAIN))
+        named = lambda name: row(widgets.HTML(f'<div style="text-align:right;font-size:13px">{name}</div>',
+                                              layout=widgets.Layout(width="86px", flex="0 0 auto")), self.fields.controls[name])
+        main = column(*map(named, MAIN))
         cost = row(self.blueprint, self.forecast, grid_gap="10px")
         ask = column(self.prompt, widgets.Box(list(self.sampling.values()), layout=widgets.Layout(flex_flow="row wrap")), flex="1 1 460px")
-        choices = column(self.guid, self.preset, self.about, row(self.input), self.upload, main)
+        choices = column(self.guid, self.preset, self.about, self.input, self.upload, main)
         self.confirm = row(self.sure, self.keep)
         self.parts = dict(train=[self.preset, self.about, self.input, self.upload, main, cost, self.every, self.resume, self.stop],
                           finetune=[self.input, self.upload, main, cost, self.every, self.stop],
@@ -139,6 +141,7 @@ class Panel:
             found = [(told(run), run.name) for run in reversed(self.workspace.list())
                      if self.plan.value != "train" or self.workspace.path("checkpoint", run.name).exists()]
             chosen, names = select or self.guid.value, [name for _, name in found]
+            self.guid.layout.display = "none" if self.plan.value == "train" and not found else None
             self.guid.options = found or [("nothing to go on with" if self.plan.value == "train" else "none yet", "")]
             self.guid.value = chosen if chosen in names else self.guid.options[0][1]
         self.enable()

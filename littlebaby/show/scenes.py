@@ -20,7 +20,7 @@ def cost(about, busy=""):
     """A Preflight as tiles. busy: what is still to come, in words"""
     speed = about.seconds is not None
     tiles = [("parameters", short(about.total), f"{about.frozen:,} of them frozen" if about.frozen else f"{about.total:,}"),
-             ("time", f"about {duration(about.seconds)}" if speed else "…" if busy else "not measured",
+             ("time, about", duration(about.seconds) if speed else "…" if busy else "not measured",
               f"at {short(about.tokens_per_second)} tokens/s" if speed else busy),
              ("memory", size(about.memory), f"{size(about.memory_parts['activations'])} of it for a step's activations"),
              ("arithmetic", f"{short(about.flops)} FLOPs", f"{short(about.flops_per_token)} per token"),
@@ -175,7 +175,7 @@ def growing(rows):
 # words
 
 def hint(text):
-    return f'<span style="font-size:12px;{QUIET}">{escape(text)}</span>'
+    return f'<div style="font-size:12px;line-height:1.4;{QUIET}">{escape(text)}</div>'
 
 
 def sentence(text, wrong=False):
