@@ -165,9 +165,9 @@ def spread(values):
 
 
 def options(doc, sizes):
-    """The command line that step and generate share"""
+    """The command line that step, generate and experts share"""
     parser = argparse.ArgumentParser(description=doc.splitlines()[0])
-    parser.add_argument("sizes", nargs="*", default=sizes, metavar="SIZE", help=f"of {', '.join(SIZES)}; default {' '.join(sizes)}")
+    parser.add_argument("sizes", nargs="*", default=sizes, metavar="SIZE", help=f"default {' '.join(sizes)}")
     parser.add_argument("--rounds", type=int, default=7, help="turns of each contender; default 7")
     parser.add_argument("--seconds", type=float, default=4.0, help="the least length of a turn; default 4")
     parser.add_argument("--contender", help=argparse.SUPPRESS)

@@ -7,10 +7,34 @@
 """
 from .errors import BadInput, RunFailed
 from .learning.baby import Baby
-from .plans import Run, chat, check, delete, evaluate, fetch, finetune, inference, info, load, nursery, pack, panel, preflight, train
+from .plans import (
+    Export,
+    Run,
+    chat,
+    check,
+    delete,
+    diary,
+    evaluate,
+    export,
+    fetch,
+    finetune,
+    import_,
+    inference,
+    info,
+    load,
+    microscope,
+    nursery,
+    pack,
+    panel,
+    preflight,
+    prepare,
+    train,
+    walk,
+)
 from .plans import runs as list  # noqa: A004
 from .runs.records import VERSION as __version__
 from .runs.records import Config
 
-__all__ = ["BadInput", "Baby", "Config", "Run", "RunFailed", "__version__", "chat", "check", "delete", "evaluate", "fetch", "finetune",
-           "inference", "info", "list", "load", "nursery", "pack", "panel", "preflight", "train"]
+__all__ = ["BadInput", "Baby", "Config", "Export", "Run", "RunFailed", "__version__", "chat", "check", "delete", "diary", "evaluate",
+           "export", "fetch", "finetune", "import_", "inference", "info", "list", "load", "microscope", "nursery", "pack", "panel",
+           "preflight", "prepare", "train", "walk"]

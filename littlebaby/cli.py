@@ -18,6 +18,7 @@ from cyclopts import App, CycloptsError, Group, Parameter
 from . import plans
 from .errors import BadInput, RunFailed, nearest
 from .runs import disk, records
+from .runs.store import brief
 from .show.words import columns, page, size
 
 WELCOME = """littlebaby: a whole GPT, forward and backward, written by hand.
@@ -111,15 +112,16 @@ def number(name, value):
 # the five plans
 
 @app.command
-def train(input: str | None = None, *, preset: str | None = None, config: str | None = None, resume: str | None = None,
+def train(input: list[str] | None = None, *, preset: str | None = None, config: str | None = None, resume: str | None = None,
           encoding: str = "utf-8", quiet: bool = False, settings: Chosen = Settings(), common: Everywhere = Common(), **others: Others):
     """Train a baby on a text and keep it; with no argument at all, on the nursery.
 
     Args:
-        input: A text file, or the name of one in inputs/ [nursery].
+        input: What to learn from: a text or token file, a name in inputs/, a folder, a pattern; several with commas, as a mixture with
+            weights: a.tok:0.7,b.tok:0.3 [nursery].
         preset: A named set of settings; `littlebaby catalog presets` lists them [nursery].
         config: A JSON file of settings, applied over the preset.
-        resume: An interrupted run to go on with: its GUID, or last.
+        resume: An interrupted run to go on with: its GUID, or last for the newest of them.
         encoding: How the text's bytes are to be read.
         quiet: No progress and no samples on the way.
     """
@@ -128,13 +130,13 @@ def train(input: str | None = None, *, preset: str | None = None, config: str | 
 
 
 @app.command
-def finetune(guid: str, *, input: str | None = None, chat: str | None = None, encoding: str = "utf-8", quiet: bool = False,
+def finetune(guid: str, *, input: list[str] | None = None, chat: str | None = None, encoding: str = "utf-8", quiet: bool = False,
              settings: Chosen = Settings(), common: Everywhere = Common(), **others: Others):
     """Go on training a run's baby on another text or on conversations, under a new name; the old one stays.
 
     Args:
         guid: The run: its GUID, the first 4 or more characters of it, or last.
-        input: A text file, or the name of one in inputs/.
+        input: What to learn from, as for train.
         chat: A JSONL file of conversations in place of a text; only what the assistant says is learned.
         encoding: How the text's bytes are to be read.
         quiet: No progress and no samples on the way.
@@ -147,7 +149,7 @@ def trained(run, common):
     data = dict(guid=run.guid, workspace=str(run.root), config=plain(run.config), report=plain(run.report),
                 completion=run.completion and plain(run.completion))
     if run.report.stop_reason == "interrupted":
-        tell(f"interrupted, and saved: `littlebaby train --resume {run.guid[:8]}` goes on")
+        tell(f"interrupted, and saved: `littlebaby train --resume {brief(run.guid)}` goes on")
         return Answer(data, "", 130)
     return Answer(data, "" if common.json else card(run.guid, run.root))
 
@@ -352,7 +354,7 @@ def list_(*, common: Everywhere = Common()):
     runs = plans.runs(common.path)
     rows = [dict(guid=run.name, time=run.time.isoformat(), bytes=run.bytes, config=run.config and plain(run.config),
                  stop_reason=run.report and run.report.stop_reason, best_valid_loss=run.report and run.report.best_valid_loss,
-                 damaged=run.damaged) for run in runs]
+                 resumable=run.resumable, in_use=run.in_use, damaged=run.damaged) for run in runs]
     return Answer(dict(runs=rows), shelf(runs))
 
 
@@ -361,7 +363,8 @@ def fetch(name: str, *, common: Everywhere = Common()):
     """Bring a text into inputs/.
 
     Args:
-        name: tinyshakespeare, a URL (#sha256=... at its end is checked), or a text file of NLTK's or Kaggle's on this machine.
+        name: tinyshakespeare, tinystories, tinystories_valid, fineweb_edu, a URL (#sha256=... at its end is checked), datasets:NAME, or a
+            text file of NLTK's or Kaggle's on this machine.
     """
     return brought(plans.fetch(name, common.path))
 
@@ -387,17 +390,39 @@ def pack(guid: str = "last", *, common: Everywhere = Common()):
     return brought(plans.pack(guid, common.path))
 
 
+@app.command
+def prepare(input: list[str], *, output: str | None = None, tokenizer: str = "char", s_vocabulary: int = 4096, c_unknown: str = "replace",
+            encoding: str = "utf-8", field: str = "text", text_size: Annotated[str | None, Parameter(name=("--size",))] = None,
+            workers: int = 0, quiet: bool = False, common: Everywhere = Common()):
+    """Turn texts of any size into a token file, from which train reads only what it needs.
+
+    Args:
+        input: Text files, folders, patterns, several with commas; .txt .md .jsonl .parquet .gz, or datasets:NAME.
+        output: Where the token file goes [inputs/NAME.tok].
+        tokenizer: char, word or bpe, which learn from the text, a tokenizer.json, or the GUID of a run.
+        s_vocabulary: Symbols for word and bpe.
+        c_unknown: Unknown symbols become their nearest known form (replace), or an error.
+        encoding: How a text's bytes are to be read.
+        field: The field of .jsonl lines, the column of .parquet rows.
+        text_size: Read no further than this: 300kB, 1GB.
+        workers: Processes; 0 means one a core.
+        quiet: No progress.
+    """
+    return brought(plans.prepare(input, output, tokenizer, s_vocabulary, c_unknown, encoding, field, text_size, workers, common.path,
+                                 not quiet))
+
+
 def brought(path):
     return Answer(dict(path=str(path), bytes=path.stat().st_size), f"{path}  {size(path.stat().st_size)}")
 
 
 @app.command
-def preflight(input: str | None = None, *, preset: str | None = None, config: str | None = None, encoding: str = "utf-8",
+def preflight(input: list[str] | None = None, *, preset: str | None = None, config: str | None = None, encoding: str = "utf-8",
               quick: bool = False, settings: Chosen = Settings(), common: Everywhere = Common(), **others: Others):
     """What a training would cost: parameters, arithmetic, memory, minutes on this machine. The options are train's.
 
     Args:
-        input: A text file, or the name of one in inputs/ [nursery].
+        input: What to learn from, as for train [nursery].
         preset: A named set of settings [nursery].
         config: A JSON file of settings, applied over the preset.
         encoding: How the text's bytes are to be read.
@@ -409,25 +434,132 @@ def preflight(input: str | None = None, *, preset: str | None = None, config: st
     return Answer(asdict(about) | dict(total=about.total), table(about))
 
 
+@app.command(name="import")
+def import_(where: str, *, common: Everywhere = Common()):
+    """Make a run of a model out of other people's files.
+
+    Args:
+        where: A Hugging Face folder, a .gguf, a .safetensors beside its config.json, a model_GUID.json of The Little Baby.
+    """
+    run = plans.import_(where, common.path, not common.json)
+    return Answer(dict(guid=run.guid, workspace=str(run.root), config=plain(run.config)), "" if common.json else card(run.guid, run.root))
+
+
 @app.command
-def check(variant: str, *, common: Everywhere = Common()):
-    """The laws of the house on one attention, network, norm or position: gradient, decoding, causality, life.
+def export(guid: str = "last", *, to: str = "huggingface", d_type: str | None = None, out: str | None = None,
+           common: Everywhere = Common()):
+    """Write a run's model for other programs.
+
+    Args:
+        guid: The run: its GUID, the first 4 or more characters of it, or last.
+        to: huggingface for transformers, gguf for llama.cpp, safetensors or npz for littlebaby.
+        d_type: Type of the numbers: fp32, fp16, bf16, fp64; for gguf fp32, fp16, q8_0 [the model's own].
+        out: The folder [exports/GUID_TO in the workspace].
+    """
+    done = plans.export(guid, to, d_type, out, common.path)
+    for note in done.notes:
+        tell(note)
+    sizes = [(str(file), size(file.stat().st_size)) for file in done.files]
+    return Answer(dict(guid=done.guid, to=done.to, d_type=done.d_type, folder=str(done.folder), files=[file for file, _ in sizes],
+                       notes=list(done.notes)), "\n".join(f"{file}  {bytes_}" for file, bytes_ in sizes))
+
+
+@app.command
+def check(variant: str | None = None, *, all: bool = False, write: str | None = None, common: Everywhere = Common()):
+    """The laws of the house on one attention, network, norm or position, or on all: gradient, decoding, causality, life.
 
     Args:
         variant: Its name: mha, mlp, rmsnorm, rope.
+        all: Every one of them; this takes minutes.
+        write: A page for all of them, the planted mistakes counted, too; docs/laws.md is made so.
     """
+    if all or write:
+        return proved(write)
+    if variant is None:
+        raise BadInput("check asks for a variant, such as mha, or for --all")
     rows = plans.check(variant)
+    table = columns([("settings", *LAWS), *(
+        (" ".join(f"{key}={value}" for key, value in row["settings"].items()) or "defaults", *measured(row)) for row in rows)])
+    return judged(dict(variant=variant), rows, table)
+
+
+def proved(write):
+    from .show import proof
+
+    planted = proof.mistakes() if write else []
+    rows = proof.table(plans.check, tell)
+    if write:
+        disk.write(Path(write), [proof.page(rows, planted).encode()])
+    table = columns([("variant", "options", "entries", *LAWS), *(
+        (row["name"], str(len(row["settings"])), f"{row['entries']:,}", *measured(row)) for row in rows)])
+    return judged(dict(mistakes=dict((family, n) for family, n, _ in planted)), rows, table)
+
+
+LAWS = ("gradient", "decoding", "causality", "without gradient", "")
+
+
+def measured(row):
+    """A row's numbers under LAWS"""
+    return (f"{row['gradient']:.1e}", f"{row['decoding']:.1e}", f"{row['causality']:.1e}", ", ".join(row["life"]) or "none",
+            "kept" if row["kept"] else "BROKEN")
+
+
+def judged(about, rows, table):
     kept = all(row["kept"] for row in rows)
-    table = columns([("settings", "gradient", "decoding", "causality", "without gradient", ""), *(
-        (" ".join(f"{key}={value}" for key, value in row["settings"].items()) or "defaults", f"{row['gradient']:.1e}",
-         f"{row['decoding']:.1e}", f"{row['causality']:.1e}", ", ".join(row["life"]) or "none", "kept" if row["kept"] else "BROKEN")
-        for row in rows)])
-    return Answer(dict(variant=variant, kept=kept, rows=rows), f"{table}\n\n{MEANING}", 0 if kept else 1)
+    return Answer(dict(about, kept=kept, rows=rows), f"{table}\n\n{MEANING}", 0 if kept else 1)
 
 
 MEANING = """gradient: the worst relative error against differences, in float64; below 1e-6
 decoding: token by token against all at once; below 1e-10
 causality: what a later token changes in earlier ones; 0, and rounding where tokens are routed"""
+
+
+@app.command
+def microscope(guid: str = "last", *, text: Text | None = None, common: Everywhere = Common()):
+    """A run's baby while it reads a text: losses, attention, guesses by layer, gradients, memory, as a page in outputs/.
+
+    Args:
+        guid: The run: its GUID, the first 4 or more characters of it, or last.
+        text: What it is to read; without it, the beginning of what it wrote itself.
+    """
+    tell("reading, a few seconds")
+    seen = plans.microscope(guid, text, common.path)
+    path = plans.kept(seen, "microscope", seen.name, common.path)
+    data = dict(guid=seen.name, path=str(path), tokens=seen.tokens, loss=seen.loss, losses=seen.losses.tolist(),
+                next=[dict(token=token, chance=float(p)) for token, p in zip(seen.spell(seen.top[-1, -1]), seen.odds[-1, -1])],
+                memory=seen.memory)
+    return Answer(data, f"{seen}\n\n{path}")
+
+
+@app.command
+def walk(variant: str, *, break_: Annotated[str | None, Parameter(name="--break")] = None, settings: Chosen = Settings(),
+         common: Everywhere = Common(), **others: Others):
+    """An attention, network or norm line by line, forth and back, with its numbers, as a page in outputs/.
+
+    Args:
+        variant: Its name: mha, mlp, rmsnorm.
+        break_: A mistake to plant in a copy of it; the walk without one lists them.
+    """
+    gone = plans.walk(variant, **chosen(settings, others))
+    gone = gone if break_ is None else gone.break_(break_)
+    path = plans.kept(gone, "walk", variant if break_ is None else f"{variant}_{break_.replace(' ', '_')}", common.path)
+    checks = {name: dict(error=error, allowed=allowed) for name, (error, allowed) in gone.checks.items()}
+    data = dict(variant=variant, path=str(path), mistake=break_, mistakes=gone.mistakes, wrong=gone.wrong(), checks=checks)
+    return Answer(data, f"{gone}\n\n{path}")
+
+
+@app.command
+def diary(*guids: str, prompt: list[Text] | None = None, common: Everywhere = Common()):
+    """Runs side by side: losses, samples, cards, what they know by heart, what a finetune changed, as a page in outputs/.
+
+    Args:
+        guids: The runs: their GUIDs, the first 4 or more characters of each, or last.
+        prompt: What a finetuned baby and its base are both to go on from; may be given several times.
+    """
+    tell("looking through the runs, some seconds for each finetune")
+    told = plans.diary(*guids, prompts=prompt or (), path=common.path)
+    path = plans.kept(told, "diary", told.entries[0].name, common.path)
+    return Answer(dict(path=str(path), runs=[entry.info for entry in told.entries]), f"{told}\n\n{path}")
 
 
 @app.command

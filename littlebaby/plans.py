@@ -7,38 +7,45 @@ import secrets
 import signal
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from math import isfinite, log
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from . import text as texts
 from .arrays import backend, tree
 from .errors import BadInput, RunFailed
 from .learning import lora
 from .learning.baby import Baby
+from .learning.checkpoint import freeze, thaw
 from .learning.conversation import Conversation
-from .learning.data import Batches, split, windows
-from .learning.dialogue import Dialogues, divide, filled, rows
+from .learning.data import Batches, Mixture, held_out, split
+from .learning.dialogue import Dialogues, Filled, divide, rows
 from .learning.generate import generate, until
 from .learning.measure import foresight, score
-from .learning.parallel import how_many
+from .learning.parallel import how_many, threads
 from .learning.sampling import Sampling
 from .learning.speculate import speculate
-from .learning.train import Done, Evaluation, Step, begin
+from .learning.train import Checkpoint, Done, Evaluation, Step, begin
 from .learning.train import train as events
-from .runs import disk, records
-from .runs.fetch import HUB, questions
+from .model import gpt
+from .runs import corpus, disk, formats, records, sources
+from .runs import prepare as preparing
+from .runs.fetch import HUB_TASKS, questions
 from .runs.fetch import fetch as download
-from .runs.store import Workspace
+from .runs.store import Workspace, brief
 from .show import charts
+from .show import diary as diaries
+from .show import microscope as scope
+from .show import walk as walks
 from .show.laws import verdicts
+from .show.modelcard import modelcard
 from .show.preflight import preflight as predict
-from .show.progress import Began, Watcher
+from .show.preflight import warnings
+from .show.progress import Began, Counter, Watcher, counted
 from .text import chat as talk
 from .text import nursery as grammar
 from .text import tasks
@@ -64,9 +71,10 @@ class Run:
 def train(input=None, preset=None, config=None, path=None, resume=None, encoding="utf-8", progress=True, stop=None, **settings):
     """Train a baby and keep it: any config key is a setting, `train(input="my.txt", n_layers=6)`; with none, the nursery's preset.
 
-    config: a JSON file of settings      resume: a GUID or "last", an interrupted run to go on with      stop: asked after each step
+    config: a JSON file of settings      stop: asked after each step
+    resume: a GUID or "last", the newest interrupted run: it goes on as if it had never stopped
     progress: a bar, or a function that is called with a `Began` and every event of learning.train; False for none
-    Interrupted (Ctrl-C, SIGTERM, stop) the run finishes its step and saves itself; `report.stop_reason` says so.
+    Interrupted (Ctrl-C, SIGTERM, a closed terminal, stop) the run finishes its step and saves itself; `report.stop_reason` says so.
     """
     workspace = Workspace(path)
     if resume is not None:
@@ -76,13 +84,14 @@ def train(input=None, preset=None, config=None, path=None, resume=None, encoding
     cfg = configured(preset, config, settings)
     if cfg.lora_rank:
         raise BadInput(f"lora_rank is {cfg.lora_rank}: adapters sit on a trained model, so they are for finetune; train takes lora_rank 0")
-    source = material(workspace, input or "nursery", encoding)
+    source, tokenizer = material(workspace, input or "nursery", cfg, None, encoding, progress)
+    cfg = cfg.replace(c_tokenizer=tokenizer.kind) if cfg.c_tokenizer in texts.KINDS else cfg
     device(cfg)
-    tokenizer = tokenizer_for(cfg, source.text)
     baby = Baby(cfg, seed=cfg.seed, tokenizer=tokenizer)
     name = workspace.new()
     report = records.Report(guid=name, tokenizer=tokenizer.kind, vocabulary=tokenizer.size, input=describe(source))
-    return learn(workspace, name, baby, source, report, dict(input=str(input or "nursery"), encoding=encoding), progress, stop)
+    origin = dict(input=words(input or "nursery"), encoding=encoding)
+    return learn(workspace, workspace.lock(name), baby, source, report, origin, progress, stop)
 
 
 def finetune(guid, input=None, path=None, encoding="utf-8", progress=True, stop=None, chat=None, **settings):
@@ -104,8 +113,8 @@ def finetune(guid, input=None, path=None, encoding="utf-8", progress=True, stop=
         raise BadInput("a finetune needs a text, --input FILE or the name of one in inputs/, or conversations, --chat FILE.jsonl; one of "
                        "the two")
     cfg = succeeding(old.config, settings)
-    source = material(workspace, input or chat, encoding, chat and cfg.c_template)
-    tokenizer, new = old.tokenizer.extend(source.text)
+    source, tokenizer = material(workspace, input or chat, cfg, old.speech(), encoding, progress, bool(chat))
+    new = tokenizer.tokens()[old.tokenizer.size:]
     cfg = cfg.replace(n_vocab=tokenizer.size)
     if cfg.lora_rank and new:
         raise BadInput(f"{len(new)} symbols of {source.name} are new to this baby ({' '.join(map(repr, new[:10]))}), and with lora_rank "
@@ -114,13 +123,13 @@ def finetune(guid, input=None, path=None, encoding="utf-8", progress=True, stop=
     baby = grown(old, cfg, tokenizer)
     if cfg.lora_rank:
         baby = lora.with_adapters(baby)
-    name = workspace.finetuned(base)
     before = workspace.load_report(base)
-    report = records.Report(guid=name, base=base, tokenizer=tokenizer.kind, vocabulary=tokenizer.size, input=describe(source),
-                            base_evaluations=before.evaluations)
     if new and progress is True:
         say(f"{len(new)} new symbols appended: {' '.join(map(repr, new[:20]))}{' ...' if len(new) > 20 else ''}")
-    return learn(workspace, name, baby, source, report, dict(input=str(input or chat), encoding=encoding, chat=bool(chat)), progress, stop)
+    report = records.Report(guid=base, base=base, tokenizer=tokenizer.kind, vocabulary=tokenizer.size, input=describe(source),
+                            base_evaluations=before.evaluations)
+    origin = dict(input=words(input or chat), encoding=encoding, chat=bool(chat))
+    return learn(workspace, workspace.locked_finetune(base), baby, source, report, origin, progress, stop)
 
 
 def succeeding(cfg, settings=()):
@@ -154,40 +163,46 @@ def device(cfg):
     backend.keep_memory()
 
 
-def tokenizer_for(cfg, text):
-    """A tokenizer trained on the text, or read from the file that c_tokenizer names"""
-    if cfg.c_tokenizer in texts.KINDS:
-        return texts.train(cfg.c_tokenizer, text, cfg.s_vocabulary, cfg.c_unknown)
-    return texts.from_json(disk.read_json(Path(cfg.c_tokenizer)))
+def material(workspace, where, cfg, tokenizer=None, encoding="utf-8", progress=True, chat=False):
+    """(source, tokenizer): what an input means, a Corpus, or with `chat` the Dialogue of a JSONL file, and what its ids are made with.
+
+    tokenizer: the one of a baby that goes on learning, which the source extends      BadInput: see corpus.read and chat.conversations
+    """
+    if not chat:
+        with Counter(progress is True) as counter:
+            return corpus.read(workspace, where, cfg, tokenizer, encoding, counter)
+    file = workspace.read_text(where, encoding)
+    try:
+        found = talk.conversations(file.text)
+    except BadInput as error:
+        raise BadInput(f"{file.name}: {error}") from None
+    form = talk.template(cfg.c_template)
+    text = "\n".join(talk.spelled(talk.pieces(messages, form)) for messages in found)
+    return Dialogue(file.name, file.bytes, file.sha256, len(text), text, found), tokenizer.extend(text)[0]
 
 
-class Source(NamedTuple):
-    """A file to learn from; of conversations `text` is what they spell"""
+class Dialogue(NamedTuple):
+    """Conversations to learn from"""
     name: str
-    text: str
     bytes: int
     sha256: str
-    conversations: Any = None
+    characters: int
+    text: str                # what they spell
+    conversations: list
 
 
-def material(workspace, where, encoding, template=""):
-    """What a file holds: prose, or with the name of a template the conversations of a JSONL file"""
-    source = Source(*workspace.read_text(where, encoding))
-    if not template:
-        return source
-    try:
-        found = talk.conversations(source.text)
-    except BadInput as error:
-        raise BadInput(f"{source.name}: {error}") from None
-    form = talk.template(template)
-    return source._replace(text="\n".join(talk.spelled(talk.pieces(messages, form)) for messages in found), conversations=found)
+def words(input):
+    """An input as a checkpoint can remember it"""
+    return [str(each) for each in input] if isinstance(input, list | tuple) else str(input)
 
 
 def describe(source):
-    return records.Input(name=source.name, bytes=source.bytes, characters=len(source.text), sha256=source.sha256)
+    return records.Input(name=source.name, bytes=source.bytes, characters=source.characters, sha256=source.sha256)
 
 
+HEARD = 2**20       # tokens of the validation split from which its characters per token are counted
 UNBORN = 15.0      # nats below the least likely old symbol: no old loss changes in float32, and a few hundred steps lift it
+SENTENCE = 160      # tokens, or characters, that a baby is shown of its own writing
 SMALL = 2**22       # weights below which one thread multiplies a single row faster than several that must meet after every product
 
 
@@ -220,44 +235,56 @@ class Lesson(NamedTuple):
 
 
 def prose(source, cfg, tokenizer):
-    """The lesson of a text: every token counts"""
+    """The lesson of texts: every token counts"""
     begins = tokenizer.encode(tokenizer.begin)
-    trained, held_out = split(tokenizer.encode(source.text), cfg, begins)
-    heard = tokenizer.decode(held_out)
-    length = len(heard) / max(len(held_out), 1)
+    trained, held = zip(*(split(part.ids(tokenizer), cfg, begins) for part in source.parts))
+    each = [Batches(ids, cfg, cfg.seed, tuple(begins)) for ids in trained]
+    batches = Mixture(each, [part.weight or len(ids) for part, ids in zip(source.parts, trained)], cfg.seed) if len(each) > 1 else each[0]
+    sample = np.concatenate([ids[:HEARD // len(held)] for ids in held])
+    heard = tokenizer.decode(sample)
+    length = len(heard) / max(len(sample), 1)
     known = grammar.floor(heard)
-    return Lesson(Batches(trained, cfg, cfg.seed), windows(held_out, cfg.n_ctx, cfg.n_eval, cfg.r_overlap), len(trained), len(held_out),
-                  length, known * length if known else None, begins)
+    return Lesson(batches, held_out(held, cfg, begins), sum(map(len, trained)), sum(map(len, held)), length,
+                  known * length if known else None, begins)
 
 
 def dialogue(source, cfg, tokenizer):
     """The lesson of conversations: what the assistant says counts"""
     form = talk.template(cfg.c_template)
     cut = lambda part: [row for messages in part for row in rows(messages, form, tokenizer, cfg.n_ctx)]
-    trained, held_out = map(cut, divide(source.conversations, cfg))
-    x, y = filled(held_out[:cfg.n_eval or None])
+    trained, held = map(cut, divide(source.conversations, cfg))
+    valid = Filled(held[:cfg.n_eval or None])
+    _, y = valid[:]
     heard = tokenizer.decode(y[y >= 0])
     first = source.conversations[0]
     asked = talk.question(first[:next(i for i, message in enumerate(first) if message["role"] == "assistant")], form)
     size = lambda part: sum(len(ids) for ids, _ in part)
-    return Lesson(Dialogues(trained, cfg, cfg.seed), (x, y), size(trained), size(held_out), len(heard) / max(int((y >= 0).sum()), 1), None,
+    return Lesson(Dialogues(trained, cfg, cfg.seed), valid, size(trained), size(held), len(heard) / max(int((y >= 0).sum()), 1), None,
                   talk.ids_of(asked, tokenizer)[0], talk.spelled(asked), form.stops)
 
 
-def learn(workspace, name, baby, source, report, origin, progress, stop, state=None):
-    """Train a baby from `state` (None: from the start) and write all its files"""
+def learn(workspace, lock, baby, source, report, origin, progress, stop, state=None, steps=()):
+    """Train a baby from `state` (None: from the start) and write all its files
+
+    lock: keeps a run to oneself and says its name      steps: (step, loss, rate, norm) of those that were made before
+    Nothing of what a killed run needs goes before all else is written.
+    """
     cfg, tokenizer = baby.config, baby.tokenizer
-    lesson = (dialogue if source.conversations else prose)(source, cfg, tokenizer)
+    saved = state and state.step                                 # the step of the checkpoint on the disk
+    lesson = (dialogue if isinstance(source, Dialogue) else prose)(source, cfg, tokenizer)
     state = state or begin(baby, cfg.n_steps or max(1, lesson.batches.steps(cfg.n_epochs) // cfg.n_accumulate))
     report = report.model_copy(update=dict(train_tokens=lesson.trained, valid_tokens=lesson.held_out, nursery_floor=lesson.floor,
                                            environment=environment(cfg)))
-    with workspace.lock(name), interruptible(stop) as stopped:
-        workspace.save_config(name, cfg, report.base)
-        workspace.save_tokenizer(name, tokenizer.to_json())
+    with lock as name, interruptible(stop) as stopped:
+        report = report.model_copy(update=dict(guid=name))
+        if not state.step:
+            workspace.save_config(name, cfg, report.base)
+            workspace.save_tokenizer(name, tokenizer.to_json())
         workspace.save_report(name, report)
         watch = progress if callable(progress) else Watcher() if progress else lambda event: None
-        watch(Began(name, state.step, state.total, lesson.floor, opening(name, baby, report, state)))
-        rows, steps, reason = list(report.evaluations), [], "not finite"
+        watch(Began(name, state.step, state.total, lesson.floor, opening(name, baby, report, state, lesson)))
+        rows, steps, reason = list(report.evaluations), list(steps), ""
+        hint = lambda: "" if saved is None else f"; `littlebaby train --resume {brief(name)}` goes on from step {saved:,}"
         try:
             for event in events(baby, state, lesson.batches, lesson.valid, stopped, lesson.start[None]):
                 watch(event)
@@ -268,21 +295,26 @@ def learn(workspace, name, baby, source, report, origin, progress, stop, state=N
                     report = report.model_copy(update=dict(evaluations=rows))
                 elif isinstance(event, Done):
                     reason = event.reason
-                if isinstance(event, Evaluation) and not cfg.s_checkpoint or isinstance(event, Step) and cfg.s_checkpoint \
-                        and event.step % cfg.s_checkpoint == 0:
-                    save_state(workspace, name, baby, state, rows, origin)
+                if isinstance(event, Checkpoint) or isinstance(event, Done) and state.step != saved:
+                    save_state(workspace, name, baby, state, report, steps, origin)
+                    saved = state.step
+            done = finish(workspace, name, baby, state, report, reason, steps, source, lesson)
         except RunFailed as failure:
-            save_state(workspace, name, baby, state, rows, origin)
+            save_state(workspace, name, baby, state, report, steps, origin)
             finish(workspace, name, baby, state, report, "not finite", steps, source, lesson)
             raise RunFailed(f"{failure}; the run {name} is saved up to its last good step") from None
+        except BadInput as failure:                              # a disk that is full, or gone
+            raise BadInput(f"{failure}{hint()}") from None
+        except KeyboardInterrupt:                                # a second Ctrl-C, in the middle of a step or of the last files
+            if saved is not None:
+                say(f"stopped at once{hint()}")
+            raise
         finally:
             if isinstance(watch, Watcher):
                 watch.close()
-        if reason == "interrupted" or cfg.b_keep_last:
-            save_state(workspace, name, baby, state, rows, origin)
-        else:
+        if reason != "interrupted" and not cfg.b_keep_last:
             workspace.remove_checkpoint(name)
-        return finish(workspace, name, baby, state, report, reason, steps, source, lesson)
+        return done
 
 
 def finish(workspace, name, baby, state, report, reason, steps, source, lesson):
@@ -294,10 +326,7 @@ def finish(workspace, name, baby, state, report, reason, steps, source, lesson):
     if cfg.lora_rank:
         about = dict(base=report.base, lora_rank=cfg.lora_rank, lora_alpha=cfg.lora_alpha, lora_targets=cfg.lora_targets)
         workspace.save_adapters(name, lora.adapters(baby), about)
-    leaves = dict(tree.leaves(kept.spec))
-    of = {part: leaf for path, leaf in leaves.items() for part in parts_of(path, leaf)}
-    workspace.save_model(name, {n: backend.to_numpy(w) for n, w in kept.weights().items()}, {n: leaf.kind for n, leaf in of.items()},
-                         {n: leaf.train for n, leaf in of.items()}, cfg.c_snapshot)
+    save_weights(workspace, name, kept)
     completion = None
     if cfg.n_completion and reason in ("finished", "early stop"):
         completion = write(kept, name, lesson.prompt, Sampling(temperature=0.8), cfg.n_completion, cfg.seed, lesson.stops,
@@ -308,10 +337,16 @@ def finish(workspace, name, baby, state, report, reason, steps, source, lesson):
         marks=right and records.Marks(**right._asdict()), ended=records.now(), environment=environment(cfg),
         stop_reason=reason, best_step=state.best_step,
         best_valid_loss=state.best_loss if isfinite(state.best_loss) else None, figures=figures(baby, state, report, completion, source)))
-    workspace.save_report(name, report)
     workspace.save_chart(name, charts.chart(report, steps))
+    workspace.save_report(name, report)                          # the last of all: it says that the rest is there
     baby.flat[...] = last
     return Run(name, cfg, report, completion, workspace.root)
+
+
+def save_weights(workspace, name, baby):
+    of = {part: leaf for path, leaf in tree.leaves(baby.spec) for part in parts_of(path, leaf)}
+    workspace.save_model(name, {n: backend.to_numpy(w) for n, w in baby.weights().items()}, {n: leaf.kind for n, leaf in of.items()},
+                         {n: leaf.train for n, leaf in of.items()}, baby.config.c_snapshot)
 
 
 def parts_of(path, leaf):
@@ -339,21 +374,22 @@ def figures(baby, state, report, completion, source):
         train_loss=report.evaluations[-1].train_loss if report.evaluations else None,
         valid_loss=best and best.valid_loss, bits_per_character=best and best.bits_per_character,
         seconds=state.seconds, tokens_per_second=state.tokens / max(state.seconds, 1e-9),
-        longest_overlap=len(longest(written, source.text)) if written else None,
-        overlap_share=recited(written, source.text) if written else None)
+        longest_overlap=len(longest(written, source.text)) if written and source.text else None,
+        overlap_share=recited(written, source.text) if written and source.text else None)
 
 
 def environment(cfg):
     libraries = {name: records.version(name) for name in ("numpy", "threadpoolctl", "regex", "pydantic")}
     return records.Environment(device=backend.describe(), python=platform.python_version(), platform=platform.platform(),
-                               libraries=libraries, threads=how_many(cfg), peak_memory=backend.peak_memory())
+                               libraries=libraries, threads=threads(cfg), peak_memory=backend.peak_memory())
 
 
 def say(line):
-    print(line, file=sys.stderr)
+    with suppress(OSError):                                      # a terminal that is gone must not end a run
+        print(line, file=sys.stderr)
 
 
-def opening(name, baby, report, state):
+def opening(name, baby, report, state, lesson):
     """What a run says of itself before it begins"""
     cfg, n, trained = baby.config, tree.size(baby.spec), tree.size(baby.spec, train=True)
     counts = f"{n:,} parameters" + (f", {trained:,} of them trained" if trained < n else "")
@@ -361,12 +397,15 @@ def opening(name, baby, report, state):
             f"{cfg.c_attention} + {cfg.c_network}, {cfg.n_layers} layers of {cfg.n_emb}, {counts}; {report.input.name}, "
             f"{report.train_tokens:,} + {report.valid_tokens:,} {report.tokenizer} tokens of {report.vocabulary}; {state.total:,} steps of "
             f"{cfg.batch_size * cfg.n_ctx * cfg.n_accumulate:,}"
-            + (f"\nthe floor of this text is {report.nursery_floor:.4f} nats per token" if report.nursery_floor else ""))
+            + (f"\nthe floor of this text is {report.nursery_floor:.4f} nats per token" if report.nursery_floor else "")
+            + "".join(f"\n{line}" for line in warnings(cfg))
+            + (f"\nan evaluation reads {len(lesson.valid):,} windows, far more than a training reads between two: n_eval 200 takes so many"
+               if len(lesson.valid) > 4 * (cfg.s_eval or max(1, state.total // 20)) * cfg.batch_size * cfg.n_accumulate else ""))
 
 
 @contextmanager
 def interruptible(stop):
-    """A question "stop now?" that Ctrl-C and SIGTERM answer with yes; a second Ctrl-C interrupts at once"""
+    """A question "stop now?" that Ctrl-C, SIGTERM and a closed terminal answer with yes; a second Ctrl-C interrupts at once"""
     asked = threading.Event()
 
     def hear(number, _frame):
@@ -376,7 +415,9 @@ def interruptible(stop):
 
     old = {}
     if threading.current_thread() is threading.main_thread():
-        old = {number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGTERM)}
+        known = [getattr(signal, word) for word in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, word)]
+        ignored = [number for number in known if signal.getsignal(number) == signal.SIG_IGN]         # as nohup does
+        old = {number: signal.signal(number, hear) for number in known if number not in ignored}
     try:
         yield lambda: asked.is_set() or bool(stop and stop())
     finally:
@@ -384,56 +425,66 @@ def interruptible(stop):
             signal.signal(number, handler)
 
 
-# checkpoints: a State as arrays and numbers
+# checkpoints
 
-def save_state(workspace, name, baby, state, rows, origin):
-    arrays = {"flat": baby.flat, **{f"optimizer.{k}": v for k, v in state.optimizer.items() if not isinstance(v, int)}}
-    if state.best_flat is not None:
-        arrays["best_flat"] = state.best_flat
-    numbers = {k: v for k, v in vars(state).items() if k not in ("optimizer", "best_flat", "best_loss")}
-    meta = dict(state=numbers, best_loss=state.best_loss if state.best_step else None, origin=origin,
-                optimizer={k: v for k, v in state.optimizer.items() if isinstance(v, int)},
-                rows=[row.model_dump(mode="json") for row in rows])
-    workspace.save_checkpoint(name, {k: backend.to_numpy(v) for k, v in arrays.items()}, meta)
+def save_state(workspace, name, baby, state, report, steps, origin):
+    """All that a run needs to go on, then the report so far"""
+    arrays, numbers = freeze(baby, state)
+    arrays["steps"] = np.array(steps, np.float64).reshape(-1, 4)
+    workspace.save_checkpoint(name, state.step, arrays, dict(state=numbers, report=report.model_dump(mode="json"), origin=origin))
+    workspace.save_report(name, report)
 
 
 def go_on(workspace, guid, input, progress, stop):
     """Resume an interrupted run: the same batches, the same dropout, as if it had never stopped"""
-    name = workspace.resolve(guid)
-    saved = workspace.load_checkpoint(name)
-    if saved is None:
-        raise BadInput(f"{name} has no checkpoint: it ended, or was interrupted before its first one")
-    arrays, meta = saved
-    cfg, report = workspace.load_config(name), workspace.load_report(name)
-    origin = meta["origin"]
-    source = material(workspace, input or origin["input"], origin["encoding"], origin.get("chat") and cfg.c_template)
-    if source.sha256 != report.input.sha256:
-        raise BadInput(f"{source.name} is not the text that {name} learns from (its sha256 differs); give that one with --input")
-    device(cfg)
-    baby = Baby(cfg, tokenizer=texts.from_json(workspace.load_tokenizer(name)))
-    if cfg.lora_rank:
-        baby = lora.with_adapters(baby)
-    baby.flat[...] = backend.xp.asarray(arrays["flat"])
-    state = begin(baby, meta["state"]["total"])
-    state.optimizer.update(meta["optimizer"])
-    for key in state.optimizer.keys() - meta["optimizer"].keys():
-        state.optimizer[key][...] = backend.xp.asarray(arrays[f"optimizer.{key}"])
-    for key, value in meta["state"].items():
-        setattr(state, key, value)
-    if meta["best_loss"] is not None:
-        state.best_loss, state.best_flat = meta["best_loss"], backend.xp.asarray(arrays["best_flat"])
-    report = report.model_copy(update=dict(evaluations=[records.Evaluation(**row) for row in meta["rows"]], ended=None, stop_reason=""))
-    return learn(workspace, name, baby, source, report, origin, progress, stop, state)
+    name = newest_interrupted(workspace) if str(guid) == "last" else workspace.resolve(guid)
+    with workspace.lock(name):
+        workspace.sweep(name)
+        saved = workspace.load_checkpoint(name)
+        if saved is None:
+            raise BadInput(f"{name} has no checkpoint: it ended, or was interrupted before its first one")
+        arrays, meta, wrong = saved
+        if not {"state", "report", "origin"} <= meta.keys() or "steps" not in arrays:
+            raise BadInput(f"the checkpoint of {name} was written by another version of littlebaby, which alone can go on with it")
+        cfg, report = workspace.load_config(name), records.read(records.Report, meta["report"], f"the checkpoint of {name}")
+        tokenizer, origin = texts.from_json(workspace.load_tokenizer(name)), meta["origin"]
+        source, _ = material(workspace, input or origin["input"], cfg, tokenizer if report.base else None, origin["encoding"], progress,
+                             origin.get("chat", False))
+        if source.sha256 != report.input.sha256:
+            raise BadInput(f"{source.name} is not the text that {name} learns from (its sha256 differs); give that one with --input")
+        device(cfg)
+        baby = Baby(cfg, tokenizer=tokenizer)
+        if cfg.lora_rank:
+            baby = lora.with_adapters(baby)
+        state = thaw(baby, arrays, meta["state"])
+        for sentence in wrong:
+            say(f"{sentence}; going on from the one before it, of step {state.step:,}")
+        steps = map(tuple, arrays["steps"].tolist())
+        return learn(workspace, nullcontext(name), baby, source, report, origin, progress, stop, state, steps)
+
+
+def newest_interrupted(workspace):
+    """The name of the run that was begun last of all that can go on"""
+    found = [run.name for run in workspace.list() if run.resumable]
+    if not found:
+        raise BadInput(f"there is no interrupted run in {workspace.root} that could go on; `littlebaby list` shows all runs")
+    return found[-1]
 
 
 # use
 
-def load(guid="last", path=None):
-    """A run's baby: config, tokenizer and weights in one hand"""
+def load(guid="last", path=None, d_type=None):
+    """A run's baby: config, tokenizer and weights in one hand. Or one out of other people's files: `guid` is then their path.
+
+    d_type: another type of numbers than the run's or the file's own, such as "fp64"
+    """
+    if formats.is_foreign(guid):
+        return baby_of(formats.read(guid, d_type))
     workspace = Workspace(path)
     name = workspace.resolve(guid)
     cfg = workspace.load_config(name)
-    tokenizer = texts.from_json(workspace.load_tokenizer(name))
+    cfg = cfg.replace(d_type=d_type) if d_type else cfg
+    tokenizer = texts.from_json(workspace.load_tokenizer(name)) if workspace.has_tokenizer(name) else None
     arrays, _ = workspace.load_model(name)
     device(cfg)
     baby = Baby(cfg, tokenizer=tokenizer)
@@ -445,6 +496,78 @@ def load(guid="last", path=None):
     if extra := arrays.keys() - baby.weights().keys():
         raise BadInput(f"the model of {name} holds {sorted(extra)[0]}, which its config does not ask for")
     return baby
+
+
+def baby_of(model):
+    """A baby of a Model out of a foreign file"""
+    device(model.config)
+    spec = gpt.params(model.config)
+    flat = backend.xp.zeros(tree.size(spec), backend.dtype(model.config.d_type))
+    baby = Baby(model.config, vocab_size=model.config.n_vocab, tokenizer=model.tokenizer, flat=flat, spec=spec)
+    views = baby.weights()
+    for name, weight in model.weights:
+        views[name][...] = backend.xp.asarray(weight)
+    return baby
+
+
+# other people's files
+
+def import_(where, path=None, progress=True):
+    """Make a run of a model out of other people's files: a Hugging Face folder, a GGUF, Kilat, NANO-KIMI-K2, nanoKimi, KodaLite, The
+    Little Baby, or one that `export` wrote. It can then be finetuned, asked and exported as any other.
+    """
+    workspace = Workspace(path)
+    model = formats.read(where)
+    if model.note and progress:
+        say(model.note)
+    baby = baby_of(model._replace(weights=counted(model.weights, "reading", progress)))
+    name, tokenizer = workspace.new(), model.tokenizer
+    about, size = predict(baby.config, baby.config.n_ctx + 1, probe=False), tree.size(baby.spec)
+    trainable = tree.size(baby.spec, train=True)
+    report = records.Report(
+        guid=name, origin=str(where), ended=records.now(), stop_reason="imported", environment=environment(baby.config),
+        tokenizer=tokenizer.kind if tokenizer else "", vocabulary=baby.config.n_vocab, figures=records.Figures(
+            parameters=records.Parameters(trainable=trainable, frozen=size - trainable, total=size), parts=about.parts,
+            embedding=about.parts.get("embedding", 0), flops_per_token=about.flops_per_token, memory=about.memory))
+    with workspace.lock(name):
+        workspace.save_config(name, baby.config)
+        if tokenizer:
+            workspace.save_tokenizer(name, tokenizer.to_json())
+        save_weights(workspace, name, baby)
+        workspace.save_report(name, report)
+    return Run(name, baby.config, report, None, workspace.root)
+
+
+def export(guid="last", to="huggingface", d_type=None, out=None, path=None):
+    """Write a run's model for other programs into a folder (None: exports/GUID_TO in the workspace); returns an Export.
+
+    to: huggingface (transformers), gguf (llama.cpp), safetensors or npz (littlebaby's own names)
+    d_type: fp32, fp16, bf16, fp64, for gguf fp32, fp16, q8_0; None: as the model is
+    A model that no architecture of huggingface computes is written as plain safetensors, and the Export says why.
+    """
+    workspace = Workspace(path)
+    name = workspace.resolve(guid)
+    baby = load(name, path)
+    chosen = formats.written_as(to, d_type or baby.config.d_type)
+    weights = {n: backend.to_numpy(w) for n, w in baby.weights().items()}
+    made = formats.write(baby.config, weights, baby.tokenizer, to, chosen)
+    folder = Path(out).expanduser() if out else workspace.path("export", name).with_name(f"{name}_{made.to}")
+    card = modelcard(info(name, path), made.to, chosen, made.notes)
+    files = {**made.files, "README.md": [card.encode()]}
+    for file, pieces in files.items():
+        workspace.write_export(folder, file, pieces)
+    return Export(name, made.to, chosen, folder, tuple(folder / file for file in files), made.notes)
+
+
+@dataclass(frozen=True)
+class Export:
+    """What `export` wrote"""
+    guid: str
+    to: str
+    d_type: str
+    folder: Path
+    files: tuple
+    notes: tuple            # what had to be changed or could not be kept, a sentence each
 
 
 def inference(guid="last", prompt="", max_tokens=200, temperature=0.8, top_k=0, top_p=1.0, min_p=0.0, repetition_penalty=1.0, stop=(),
@@ -473,7 +596,7 @@ def inference(guid="last", prompt="", max_tokens=200, temperature=0.8, top_k=0, 
 
 def write(baby, name, prompt, sampling, max_tokens, seed, stops=(), samples=1, stream=None, start=None, draft=None):
     """A Completion: the prompt read (or its ids `start`), `samples` rows written side by side, each cut at its first stop string"""
-    tokenizer, rng = baby.tokenizer, np.random.default_rng(seed)
+    tokenizer, rng = baby.speech(), np.random.default_rng(seed)
     replaced = tokenizer.unknown_in(prompt)
     start = tokenizer.encode(prompt or tokenizer.begin) if start is None else start
     if not len(start):
@@ -534,7 +657,7 @@ def evaluate(guid="last", input=None, task=None, path=None, encoding="utf-8", li
     workspace = Workspace(path)
     items, source = asked(workspace, task, encoding, limit), input and workspace.read_text(input, encoding)
     baby = load(guid, path)
-    watch = lambda parts: tqdm(parts, delay=2, file=sys.stderr, disable=not progress, dynamic_ncols=True)
+    watch = lambda parts: counted(parts, "evaluating", progress)
     with backend.blas_threads(1 if backend.on_cpu() and how_many(baby.config) > 1 else None):
         text = foresight(baby, source.text, overlap, watch) if source else None
     with backend.blas_threads(1 if backend.on_cpu() and baby.flat.size < SMALL else None):
@@ -547,7 +670,7 @@ def asked(workspace, task, encoding, limit):
     if task is None:
         return []
     try:
-        if str(task) in HUB:
+        if str(task) in HUB_TASKS:
             return tasks.of(enumerate(questions(str(task))[:limit or None], 1))
         return tasks.read(workspace.read_text(task, encoding).text)[:limit or None]
     except BadInput as error:
@@ -561,8 +684,78 @@ def info(guid="last", path=None):
     cfg = workspace.load_config(name)
     report = workspace.load_report(name) if workspace.existing("report", name).exists() else None
     written = workspace.load_completion(name).text if workspace.existing("completion", name).exists() else ""
+    run = workspace.run(name)
     return dict(guid=name, config=cfg.model_dump(), report=report and report.model_dump(mode="json"), completion=written,
+                resumable=run.resumable, in_use=run.in_use, checkpoint=run.checkpoint,
                 files=[dict(path=str(file.path), bytes=file.bytes) for file in workspace.files(name)])
+
+
+# a closer look: pages that show themselves in a notebook, `save(path)` writes them
+
+def microscope(guid="last", text=None, path=None):
+    """A run's baby while it reads a text of yours: losses, attention, guesses by layer, gradients, memory. None: what it wrote itself"""
+    workspace = Workspace(path)
+    name = workspace.resolve(guid)
+    baby = load(name, path)
+    if text is None:
+        final = workspace.existing("completion", name).exists()
+        written = workspace.load_completion(name).text if final else write(baby, name, "", Sampling(0.8), SENTENCE, seed=0).text
+        text = written.strip()[:SENTENCE]
+    return scope.look(baby, text, name)
+
+
+def walk(variant, **settings):
+    """An attention, network or norm line by line, forth and back, with its numbers; `break_` plants a mistake in a copy of it"""
+    return walks.walk(variant, **settings)
+
+
+def diary(*guids, prompts=(), path=None):
+    """Runs side by side: losses, samples, cards, what they know by heart; what a finetune changed, with the texts that both write
+    after `prompts` (none: nothing, and how its old and its new text begin). None given: the newest run"""
+    workspace = Workspace(path)
+    return diaries.Diary([told(workspace, workspace.resolve(guid), prompts) for guid in guids or ["last"]])
+
+
+def told(workspace, name, prompts):
+    """A run's entry in a diary"""
+    about, report = info(name, workspace.root), None
+    if about["report"]:
+        report = workspace.load_report(name)
+    source = text_of(workspace, report)
+    base = report and report.base
+    known = bool(base) and base in workspace.names() and workspace.existing("model", base).exists()
+    return diaries.Entry(name, about, report, source, tuned(workspace, base, name, report, source, prompts) if known else None)
+
+
+def text_of(workspace, report):
+    """The text that a run learned from, None where it is gone or has changed"""
+    try:
+        source = workspace.read_text(report.input.name) if report and report.input else None
+    except BadInput:
+        return None
+    return source.text if source and source.sha256 == report.input.sha256 else None
+
+
+def tuned(workspace, base, name, after, source, prompts):
+    """What a finetune changed. Reads and writes with both babies, which takes seconds"""
+    old, new = load(base, workspace.root), load(name, workspace.root)
+    first = workspace.load_report(base) if workspace.existing("report", base).exists() else None
+    sources = {title: text for title, text in ((titled(first, "old"), text_of(workspace, first)), (titled(after, "new"), source)) if text}
+    begins = dict.fromkeys(["", *(" ".join(text.split(" ")[:4]) for text in sources.values())])
+    wrote = lambda baby, prompt: write(baby, name, prompt, Sampling(0.8), diaries.TOKENS, seed=0).text
+    hosts = [{each: backend.to_numpy(w) for each, w in baby.weights().items()} for baby in (old, new)]
+    return diaries.Change(base, diaries.difference(*hosts),
+                          [(title, diaries.loss_on(old, text), diaries.loss_on(new, text)) for title, text in sources.items()],
+                          [(prompt, wrote(old, prompt), wrote(new, prompt)) for prompt in prompts or begins])
+
+
+def titled(report, age):
+    return f"{report.input.name}, the {age} text" if report and report.input else f"the {age} text"
+
+
+def kept(page, kind, name, path=None):
+    """Write a page into outputs/; returns its path"""
+    return page.save(Workspace(path).path(kind, name))
 
 
 def delete(guid, path=None, finetuned=False, yes=False, ask=input):
@@ -594,15 +787,51 @@ def runs(path=None):
 
 # texts
 
-def fetch(name, path=None):
-    """Bring a text into inputs/ by its name or URL; returns its path"""
-    return download(name, Workspace(path))
+def fetch(name, path=None, progress=True):
+    """Bring a text into inputs/ by its name or URL, or a data set by datasets:NAME; returns its path"""
+    with Counter(progress) as counter:
+        return download(name, Workspace(path), counter)
 
 
 def nursery(size="300kB", seed=0, path=None):
     """Write a nursery of this size into inputs/; returns its path"""
     name = f"nursery_{size}_{seed}.txt"
     return Workspace(path).write_input(name, (story for story, _ in grammar.pieces(in_bytes(size), seed)))
+
+
+def prepare(input, output=None, tokenizer="char", s_vocabulary=4096, c_unknown="replace", encoding="utf-8", field="text", size=None,
+            workers=0, path=None, progress=True):
+    """Turn texts of any size into a token file, from which a training reads only what it needs; returns its path.
+
+    output     a path, or None: inputs/NAME.tok      tokenizer  char, word or bpe, which learn from the text (s_vocabulary, c_unknown);
+    a tokenizer.json; a GUID or last, the tokenizer of that run      field  of .jsonl and .parquet
+    size       read no further than that many characters, 300kB, 1GB (None: everything)      workers  processes (0: one a core)
+    A text whose symbols are to be learned is read twice. Interrupted, it leaves nothing behind.
+    """
+    workspace = Workspace(path)
+    found = sources.find(workspace, input)
+    if len(found) > 1 or found[0].kind == "tokens" or found[0].weight is not None:
+        raise BadInput("prepare makes one token file of texts: give it no token files and no weights, those are for train")
+    if workers < 0:
+        raise BadInput(f"workers is {workers}; allowed is a whole number from 0, one a core")
+    stem = Path(found[0].name.split(" and ")[0].removeprefix(sources.DATASET).replace("/", "_")).name.split(".")[0]
+    lies = Path(output).expanduser() if output else workspace.root / "inputs" / f"{stem}.tok"
+    if lies.suffix != ".tok":
+        raise BadInput(f"output is {str(output)!r}; a token file's name ends in .tok; did you mean {lies.with_suffix('.tok')}?")
+    if lies.exists():
+        raise BadInput(f"{lies} exists already; choose another name or delete it first")
+    if tokenizer in texts.KINDS:
+        records.Config(c_tokenizer=tokenizer, s_vocabulary=s_vocabulary, c_unknown=c_unknown)
+        kind = tokenizer
+    elif str(tokenizer).endswith(".json"):
+        kind = corpus.named(tokenizer)
+    elif str(tokenizer) == "last" or set(str(tokenizer).lower()[:8]) <= set("0123456789abcdef-"):
+        kind = texts.from_json(workspace.load_tokenizer(workspace.resolve(tokenizer)))
+    else:
+        raise BadInput(records.nearest("tokenizer", tokenizer, texts.KINDS) + "; or a tokenizer.json, or a run's GUID")
+    with Counter(progress) as counter:
+        return preparing.prepare(workspace, found[0].paths, lies, kind, s_vocabulary, c_unknown, encoding, field,
+                                 size and in_bytes(size), workers, counter)
 
 
 def in_bytes(size):
@@ -626,14 +855,14 @@ def preflight(input=None, preset=None, config=None, path=None, encoding="utf-8",
     return predict(*sized(input, preset, config, path, encoding, settings), probe)
 
 
-def sized(input=None, preset=None, config=None, path=None, encoding="utf-8", settings=()):
+def sized(input=None, preset=None, config=None, path=None, encoding="utf-8", settings=(), progress=True):
     """The Config of a training with the vocabulary that its text has, and the number of tokens to learn from"""
     cfg = configured(preset, config, settings)
-    source = Workspace(path).read_text(input or "nursery", encoding)
+    source, tokenizer = material(Workspace(path), input or "nursery", cfg, None, encoding, progress)
     device(cfg)
-    tokenizer = tokenizer_for(cfg, source.text)
-    trained, _ = split(tokenizer.encode(source.text), cfg, tokenizer.encode(tokenizer.begin))
-    return cfg.replace(n_vocab=tokenizer.size), len(trained)
+    begins = tokenizer.encode(tokenizer.begin)
+    trained = sum(len(split(part.ids(tokenizer), cfg, begins)[0]) for part in source.parts)
+    return cfg.replace(n_vocab=tokenizer.size), trained
 
 
 def panel(path=None):

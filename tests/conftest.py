@@ -1,5 +1,6 @@
 """Where the numbers of others lie, and a workspace of one's own for every test."""
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -24,3 +25,13 @@ def reference():
 def data():
     """name -> a real text"""
     return lambda name: lying("data", name)
+
+
+@pytest.fixture(autouse=True)
+def signals():
+    """Ctrl-C and a closed terminal end a test as in a terminal, though a background job or nohup began them all deaf to it"""
+    usual = dict(SIGINT=signal.default_int_handler, SIGHUP=signal.SIG_DFL)
+    old = {getattr(signal, name): signal.signal(getattr(signal, name), what) for name, what in usual.items() if hasattr(signal, name)}
+    yield
+    for number, what in old.items():
+        signal.signal(number, what)

@@ -3,6 +3,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -10,10 +11,11 @@ import littlebaby as lb
 from littlebaby import cli, plans
 from littlebaby.runs import records
 from littlebaby.runs.store import Workspace
+from littlebaby.show import proof
 from littlebaby.text import nursery
 
 TINY = "--n_layers 1 --n_emb 16 --n_heads 2 --n_ctx 16 --batch_size 2 --n_completion 20 --n_sample 0".split()
-COMMANDS = "train finetune inference chat evaluate delete info list fetch nursery preflight check catalog".split()
+COMMANDS = "train finetune inference chat evaluate delete info list fetch nursery preflight prepare check catalog".split()
 
 
 @pytest.fixture
@@ -123,7 +125,7 @@ def test_an_interrupted_run_says_how_to_go_on(shell, home):
     ("train --n_layers 1 --n_layers 2", "--n_layers specified multiple times"),
     ("train --inptu a.txt", "--inptu is no option; did you mean --input?"),
     ("train --b_tied maybe", "b_tied is 'maybe'; allowed is true or false"),
-    ("train one two", "two"),
+    ("inference one two", "two"),
     ("train --input missing", "there is no file 'missing'"),
     ("train --preset nursry", "did you mean nursery"),
     ("train --lr 0.1 --r_learn 0.2", "r_learn is given twice"),
@@ -187,6 +189,22 @@ def test_check(shell, monkeypatch):
     assert json.loads(shell("check", "mha", "--json")[1]) == dict(variant="mha", kept=False, rows=rows)
 
 
+def test_check_all(shell, monkeypatch, tmp_path):
+    """A line for every variant with its worst numbers, a page with the same, and the code of a broken law"""
+    rows = lambda name: [dict(settings=more, gradient=3e-9, decoding=0.0, causality=0.0, life=[], kept=name != "swi" or not more)
+                         for more in ({}, dict(seed=1))]
+    monkeypatch.setattr(plans, "verdicts", rows)
+    monkeypatch.setattr(proof, "mistakes", lambda: [("attentions", 3, {"test_x.py": 3})])
+    page = tmp_path / "laws.md"
+    code, out, err = shell("check", "--all", "--write", str(page))
+    assert code == 1 and out.count("BROKEN") == 2 and "3.0e-09" in out and err.split().count("mha") == 1
+    assert page.read_text().count("BROKEN") == 2 and "| attentions | 3 | [test_x.py](../tests/test_x.py) 3 |" in page.read_text()
+    data = json.loads(shell("check", "--all", "--json")[1])
+    assert data["kept"] is False and data["rows"][-1]["cases"] == sum(row["cases"] for row in data["rows"][:-1]) > 100
+    code, _, err = shell("check")
+    assert code == 2 and "--all" in err
+
+
 def test_catalog_and_nursery(shell, tmp_path):
     tables = json.loads(shell("catalog", "--json")[1])
     assert [row["key"] for row in tables["config"]] == [f"`{name}`" for name in records.Config.model_fields]
@@ -208,3 +226,19 @@ def test_a_real_shell(tmp_path):
     if os.name == "posix":
         piped = subprocess.run(f"{sys.executable} -m littlebaby catalog | head -1", shell=True, capture_output=True, text=True)
         assert piped.stdout == "## attentions\n" and piped.stderr == ""
+
+
+def test_prepare_and_a_mixture(shell, home):
+    for seed in (1, 2):
+        (home / "inputs" / f"part{seed}.txt").write_text(nursery.corpus(4_000, seed)[0])
+        code, out, _ = shell("prepare", f"part{seed}", "--tokenizer", "char", "--path", str(home), "--json", "--workers", "1", "--quiet")
+        path = Path(json.loads(out)["path"])
+        assert code == 0 and path == home / "inputs" / f"part{seed}.tok" and path.stat().st_size == json.loads(out)["bytes"] > 8000
+    code, out, err = shell("prepare", "part1", "--path", str(home))
+    assert code == 2 and out == "" and "part1.tok exists already" in err
+    quick = ["--path", str(home), "--json", "--quiet", "--n_steps", "2", "--n_ctx", "32", "--n_layers", "1", "--n_completion", "0"]
+    for words in (["--input", "part1.txt", "--input", "part2.txt"], ["part1.txt", "part2.txt"], ["--input", "part1.txt,part2.txt"]):
+        code, out, err = shell("train", *words, *quick)
+        assert code == 0 and json.loads(out)["report"]["input"]["name"] == "part1.txt and 1 more", err
+    code, out, err = shell("train", "part1.txt:0.9,part2.txt:0.1", "--c-pack", "within", *quick)
+    assert code == 0 and json.loads(out)["config"]["c_pack"] == "within", err

@@ -15,7 +15,7 @@ from littlebaby.errors import BadInput
 from littlebaby.learning import generate as decoding
 from littlebaby.learning.baby import Baby
 from littlebaby.learning.measure import Accuracy, foresight, likelihoods, score
-from littlebaby.runs.fetch import HUB
+from littlebaby.runs.fetch import HUB_TASKS
 from littlebaby.runs.records import Config, allowed
 from littlebaby.text import char, nursery, tasks
 from littlebaby.text.tasks import Item
@@ -98,6 +98,7 @@ def test_the_context_is_read_once(monkeypatch):
     b, calls = baby(), []
     forward = decoding.gpt.forward
     monkeypatch.setattr(decoding.gpt, "forward", lambda p, ids, ctx: calls.append(ids.shape[1]) or forward(p, ids, ctx))
+    monkeypatch.setattr(decoding, "decoder", lambda p, cfg: None)
     likelihoods(b, b.encode("abc dab"), [b.encode(answer) for answer in ("abcd", "h", "gf")])
     assert calls == [7, 3, 1]
 
@@ -123,6 +124,7 @@ def by_hand(before, text):
 @pytest.fixture
 def toy(monkeypatch):
     monkeypatch.setattr(decoding.gpt, "forward", lambda p, ids, ctx: (TABLE[ids], None))
+    monkeypatch.setattr(decoding, "decoder", lambda p, cfg: None)
     return Baby(Config(n_ctx=32, n_emb=4, n_heads=1), tokenizer=char.Char([*SYMBOLS], "\n"))
 
 
@@ -226,7 +228,7 @@ SPELLED = dict(
     lambada=("She looked for her dog everywhere, and at the river she heard him bark. There sat her", " dog", 1, 0))
 
 
-@pytest.mark.parametrize("name", HUB)
+@pytest.mark.parametrize("name", HUB_TASKS)
 def test_rows_are_read_as_published(name):
     items = tasks.read((TASKS / f"{name}.jsonl").read_text())
     first = items[0]
@@ -266,7 +268,7 @@ def run(home):
 
 
 def test_evaluate_from_a_shell(home, run, capsys):
-    for name in HUB:
+    for name in HUB_TASKS:
         words = ["evaluate", run.guid, "--path", str(home), "--task", str(TASKS / f"{name}.jsonl"), "--limit", "1", "--json"]
         assert cli.main(words) == 0
         found = json.loads(capsys.readouterr().out)

@@ -3,6 +3,7 @@ from functools import partial
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
+from time import sleep
 
 import pytest
 
@@ -21,10 +22,43 @@ class Library(BaseHTTPRequestHandler):
 
     def do_GET(self):
         self.asked.append(self.path)
+        if self.path.startswith("/odd/"):
+            return self.odd(self.path.rpartition("/")[2].removesuffix(".txt"))
         there = self.path.startswith("/books/")
         self.send_response(200 if there else 404)
         self.end_headers()
         self.wfile.write(TEXT if there else b"no such book")
+
+    def odd(self, manner):
+        """A server as one meets them: the whole file, or what its manner makes of it"""
+        first, rest = 0, TEXT
+        asked = self.headers.get("Range")
+        if asked and manner not in ("deaf", "other"):
+            first = int(asked.removeprefix("bytes=").rstrip("-"))
+            if first >= len(TEXT):
+                self.send_response(416)
+                self.send_header("Content-Range", f"bytes */{len(TEXT)}")
+                self.send_header("Content-Length", "0")
+                return self.end_headers()
+            rest = TEXT[first:]
+        length = len(rest) + 1000 * (manner == "boasts")
+        if manner == "short":
+            length, rest = 1000, rest[:1000]
+        self.send_response(206 if first or asked and manner == "other" else 200)
+        if first or manner == "other":
+            self.send_header("Content-Range", f"bytes {first}-{len(TEXT) - 1}/{len(TEXT)}")
+        self.send_header("Content-Length", str(length))
+        if manner != "nameless":
+            self.send_header("ETag", f'"{manner}{len(self.asked) if manner == "changes" else ""}"')
+        self.end_headers()
+        if manner == "stalls":
+            self.wfile.write(rest[:20_000])
+            self.wfile.flush()
+            sleep(1.5)
+        elif manner in ("truncates", "deaf", "other", "changes", "nameless"):
+            self.wfile.write(rest[:len(TEXT) if manner == "changes" and len(self.asked) > 2 else 20_000])
+        else:
+            self.wfile.write(rest)
 
     def log_message(self, *_):
         pass
@@ -73,6 +107,51 @@ def test_a_pinned_url_and_wrong_bytes(server, workspace):
     assert "is no sha256: that is 64 hexadecimal digits" in sentence(f"{url}/books/b.txt#sha256=abc", workspace)
 
 
+@pytest.mark.parametrize("manner, requests", [("truncates", 4), ("stalls", 4), ("boasts", 2)])
+def test_a_server_that_breaks_off_is_gone_on_with(server, workspace, monkeypatch, manner, requests):
+    """66,000 bytes in pieces of 20,000; after the last byte of a file that was said to be longer, there is no more"""
+    monkeypatch.setattr(module, "PATIENCE", 0.5)
+    url, asked = server
+    path = fetch(f"{url}/odd/{manner}.txt#sha256={sha256(TEXT).hexdigest()}", workspace)
+    assert path.read_bytes() == TEXT and len(asked) == requests and len(TEXT) == 66_000
+
+
+def test_what_is_another_version_by_now_is_begun_anew(server, workspace):
+    url, asked = server
+    assert fetch(f"{url}/odd/changes.txt", workspace).read_bytes() == TEXT and len(asked) > 2
+
+
+@pytest.mark.parametrize("manner", ["deaf", "nameless", "other"])
+def test_a_server_that_never_comes_to_an_end(server, workspace, manner):
+    """deaf: begins from the start every time; nameless: nothing says that the rest is of the same file; other: sends another part"""
+    url, asked = server
+    said = sentence(f"{url}/odd/{manner}.txt", workspace)
+    assert "it broke off 5 times after 20,000 bytes; they are kept, and the next call goes on from there" in said
+    assert 5 <= len(asked) <= 6 and not (workspace.root / "inputs").exists()
+
+
+def test_the_next_call_goes_on(server, workspace):
+    url, _ = server
+    calls = []
+
+    def stop_after_two(what, n):
+        calls.append(n)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fetch(f"{url}/odd/truncates.txt", workspace, stop_after_two)
+    told = []
+    assert fetch(f"{url}/odd/truncates.txt", workspace, lambda what, n: told.append(n)).read_bytes() == TEXT
+    assert sum(told) == len(TEXT) - sum(calls)
+
+
+def test_a_short_length_is_found_out_by_the_sha256(server, workspace):
+    url, _ = server
+    said = sentence(f"{url}/odd/short.txt#sha256={sha256(TEXT).hexdigest()}", workspace)
+    assert "its bytes are not the ones" in said and not (workspace.root / "inputs").exists()
+
+
 def test_what_was_downloaded_once_needs_no_network(server, workspace):
     url, asked = server
     pinned = f"{url}/books/c.txt#sha256={sha256(TEXT).hexdigest()}"
@@ -108,6 +187,23 @@ def test_texts_that_lie_on_this_machine(workspace, tmp_path, monkeypatch):
     assert fetch("antigone", workspace).read_bytes() == TEXT
     assert fetch("oedipus", workspace).name == "oedipus.txt"           # the same bytes under another name: no network needed
     assert "did you mean antigone.txt?" in sentence("antigon.txt", workspace)
+
+
+def test_a_known_name_without_a_known_hash_is_found_by_its_file_name(workspace, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    folder = tmp_path / "hf" / "hub" / "datasets--roneneldan--TinyStories" / "snapshots" / "abc"
+    folder.mkdir(parents=True)
+    (folder / "TinyStoriesV2-GPT4-valid.txt").write_bytes(TEXT)
+    assert fetch("tinystories-valid", workspace).name == "tinystories_valid.txt"
+    assert (workspace.root / "inputs" / "tinystories_valid.txt").read_bytes() == TEXT
+
+
+def test_a_data_set_of_a_folder(workspace, tmp_path):
+    pytest.importorskip("datasets", reason="datasets is not installed")
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "train.jsonl").write_text('{"text": "ä\\n"}\n{"text": "b"}\n')
+    path = fetch(f"datasets:{tmp_path / 'set'}", workspace)
+    assert path.suffix == ".jsonl" and path.read_text("utf-8") == '{"text": "ä\\n"}\n{"text": "b"}\n'
 
 
 def test_names_that_are_none(workspace):

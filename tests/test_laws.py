@@ -1,5 +1,6 @@
 """The laws of the house, proved for every file in model/ by its mere existence; `pytest tests/test_laws.py -k mha` proves one."""
 import threading
+import tracemalloc
 from types import SimpleNamespace
 
 import numpy as np
@@ -84,6 +85,7 @@ def test_residual_steps(sequence):
 MODELS = [dict(c_attention=a, c_network=n, c_position=pos, c_sequence=seq, b_tied=tied)
           for a in variants("attentions") for n in variants("networks")
           for pos, seq, tied in (("learned", "pre", False), ("rope", "post", True), ("none", "pre", True))]
+MODELS.append(dict(c_sequence="post", b_norm_last=True))
 
 
 @pytest.mark.parametrize("settings", MODELS, ids=["-".join(map(str, m.values())) for m in MODELS])
@@ -159,15 +161,17 @@ def test_device(folder, name, more):
         assert np.abs(a.a - b).max(initial=0) < 1e-10
 
 
-def test_device_training_step():
-    """A whole step, dropout and loss included, on the stand-in device"""
+@pytest.mark.parametrize("halved", [False, True])
+def test_device_training_step(halved):
+    """A whole step, dropout and loss included, on the stand-in device; in half precision too"""
     cfg = laws.config(r_dropout=0.1)
     spec, flat, _, rng = laws.model(cfg)
     ids, targets = rng.integers(0, 11, (2, 2, 6))
     try:
         backend.use(strict)
         flat, there = strict.asarray(flat), strict.asarray(np.zeros_like(flat))
-        loss = gpt.loss_and_grad(tree.views(spec, flat), tree.views(spec, there), strict.asarray(ids), strict.asarray(targets),
+        p = tree.views(spec, flat, flat.astype(np.float16) if halved else None)
+        loss = gpt.loss_and_grad(p, tree.views(spec, there), strict.asarray(ids), strict.asarray(targets),
                                  Context(cfg, backend.generator(1, 2)))
     finally:
         backend.use("cpu")
@@ -242,6 +246,24 @@ def test_kernels_equal_their_plain_twins(name, arrays, settings, narrow):
     got, expected = back(dy), want_back(dy)
     got, expected = (d if isinstance(d, tuple) else (d,) for d in (got, expected))
     assert len(got) == len(expected) and all(np.abs(a - b).max() < 1e-12 for a, b in zip(got, expected))
+
+
+@pytest.mark.parametrize("scale", [0.5, 9])
+def test_a_long_text_is_looked_at_twice(scale, narrow, monkeypatch):
+    """Weights made again in backward are those of forward to the last bit, dropout and grouped heads included, and are not kept"""
+    r = np.random.default_rng(0).standard_normal
+    q, k, v, do, slopes = r((2, 4, 50, 4)), r((2, 2, 53, 4)), r((2, 2, 53, 3)), r((2, 4, 50, 3)), np.array([0.1, 0.2, 0.0, 0.4])
+    results, held = [], []
+    for long in (53, 52):
+        monkeypatch.setattr(kernels, "LONG", long)
+        rng = np.random.default_rng(7)
+        tracemalloc.start()
+        o, back = kernels.attention(q, k, v, scale, 0.3, rng, slopes)
+        held.append(tracemalloc.get_traced_memory()[0])
+        tracemalloc.stop()
+        results.append((o, *back(do), rng.random()))
+    assert all(np.array_equal(a, b) for a, b in zip(*results))
+    assert held[1] < held[0] - 8 * 2 * 4 * 50 * 25               # half of (B, h, T, T) in float64
 
 
 @pytest.mark.parametrize("V", [7, 300])

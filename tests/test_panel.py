@@ -47,7 +47,7 @@ def choose(panel, **settings):
 
 
 def wait(panel):
-    panel.thread.join(120)
+    panel.thread.join(600)
     assert not panel.busy
 
 
@@ -163,7 +163,12 @@ def test_it_writes_finetunes_looks_and_forgets(panel, home):
     assert done["prompt"] == "The bear <b>" and done["tokens"] == 40 and "<b>" not in panel.text.value
     assert "is read as" in text(panel.message)
 
+    panel.look.click()
+    wait(panel)
+    assert f"reads {len('The bear <b>')} tokens" in panel.inside.value and panel.inside.value.count("<img") >= 2
+
     panel.plan.value = "finetune"
+    assert not panel.inside.value
     half = plans.succeeding(lb.load(guid, home).config)
     assert panel.fields.value("n_steps") == half.n_steps == 15 and panel.fields.value("r_learn") == half.r_learn
     choose(panel, n_steps=4)
@@ -176,6 +181,9 @@ def test_it_writes_finetunes_looks_and_forgets(panel, home):
     panel.run.click()
     wait(panel)
     assert f"{guid}_finetuned" in text(panel.text)
+    panel.diary.click()
+    wait(panel)
+    assert guid in panel.inside.value and f"{guid}_finetuned" in panel.inside.value
     panel.zip.click()
     packed = home / f"outputs/archive_{guid}_finetuned.zip"
     assert packed.name in panel.text.value and "base64," in panel.text.value and zipfile.is_zipfile(packed)
@@ -253,7 +261,7 @@ def test_only_what_a_plan_needs_is_shown(panel):
         panel.plan.value = plan
         assert shown(panel.prompt) or plan != "inference"
         assert shown(panel.preset) == (plan == "train") and shown(panel.every) == (plan in ("train", "finetune"))
-        assert shown(panel.relatives) == (plan == "delete") and shown(panel.zip) == (plan == "info") and not shown(panel.look)
+        assert (shown(panel.relatives), shown(panel.zip), shown(panel.look)) == (plan == "delete", plan == "info", plan == "inference")
 
 
 def test_a_long_course_keeps_a_thousand_points():

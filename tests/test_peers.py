@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from littlebaby.learning.baby import Baby
-from littlebaby.learning.data import Batches
+from littlebaby.learning.data import Batches, windows
 from littlebaby.learning.train import Step, begin, train
 from littlebaby.runs.records import Config
 from littlebaby.text.char import Char
@@ -64,7 +64,7 @@ def test_fifty_steps_equal_pytorch(data):
     optimizer = torch.optim.AdamW([dict(params=decayed, weight_decay=0.1), dict(params=plain, weight_decay=0.0)], lr=1e-3,
                                   betas=(cfg.r_beta1, cfg.r_beta2), eps=cfg.r_eps)
     theirs, mine = [], []
-    steps = [e for e in train(baby, begin(baby, 50), batches, (ids[None, :64], ids[None, 1:65])) if isinstance(e, Step)]
+    steps = [e for e in train(baby, begin(baby, 50), batches, windows(ids[:65], 64)) if isinstance(e, Step)]
     for i, step in enumerate(steps):
         x, t = (torch.tensor(np.asarray(a), dtype=torch.long) for a in batches.batch(i))
         loss = peer(x, t)

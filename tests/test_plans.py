@@ -50,7 +50,7 @@ def test_the_kept_weights_are_the_best_ones(home, run):
     from littlebaby.learning.data import split, windows
     baby = lb.load(run.guid, home)
     ids = baby.encode((home / "inputs" / "tale.txt").read_text())
-    x, y = windows(split(ids, baby.config)[1], baby.config.n_ctx)
+    x, y = windows(split(ids, baby.config)[1], baby.config.n_ctx)[:]
     assert baby.loss(x, y) == pytest.approx(run.report.best_valid_loss, rel=1e-5)
 
 
@@ -73,6 +73,20 @@ def test_stopped_and_resumed_is_never_stopped(home, run):
     assert key(whole.report) == key(run.report)
     with pytest.raises(lb.BadInput, match="has no checkpoint"):
         lb.train(resume=whole.guid, path=home)
+
+
+def test_a_resumed_run_keeps_the_scale_of_half_precision(home, monkeypatch):
+    """It doubles after five good steps here, and a run stopped between two doublings counts on"""
+    from littlebaby.learning import train
+    monkeypatch.setattr(train, "GROW_AFTER", 5)
+    half = dict(TINY, d_type="fp16", n_steps=20)
+    run, count = lb.train("tale", path=home, **half), iter(range(100))
+    stopped = lb.train("tale", path=home, stop=lambda: next(count) == 12, **half)
+    scale = Workspace(home).load_checkpoint(stopped.guid)[1]["state"]
+    assert (scale["step"], scale["scale"], scale["steady"]) == (13, 4 * train.FIRST_SCALE, 3)
+    whole = lb.train(resume=stopped.guid, path=home, progress=False)
+    assert np.array_equal(lb.load(whole.guid, home).flat, lb.load(run.guid, home).flat)
+    assert [row.train_loss for row in whole.report.evaluations] == [row.train_loss for row in run.report.evaluations]
 
 
 def test_resume_refuses_another_text_and_other_settings(home):
@@ -125,7 +139,9 @@ def test_finetune_goes_half_as_long(home, run):
     by_epochs = lb.train("tale", path=home, **{**TINY, "n_steps": 0, "n_epochs": 4, "n_ctx": 96, "batch_size": 64, "n_completion": 0})
     assert by_epochs.report.evaluations[-1].step == 12
     assert lb.finetune(by_epochs.guid, "tale", path=home, progress=False).report.evaluations[-1].step == 6
-    assert lb.finetune(run.guid, "tale", path=home, progress=False).report.evaluations[-1].step == 15
+    by_steps = lb.finetune(run.guid, "tale", path=home, progress=False)
+    assert by_steps.report.evaluations[-1].step == 15
+    lb.delete(by_steps.guid, yes=True, path=home)
 
 
 def test_unknown_characters_are_told_and_handled(home, run):
@@ -199,14 +215,15 @@ def test_nursery_sizes(tmp_path):
 
 
 @pytest.mark.parametrize("call, sentence", [
-    (dict(input="missing.txt"), "there is no file 'missing.txt'"), (dict(input="empty.txt"), "is empty"), (dict(input="."), "is a folder"),
-    (dict(input="short.txt"), "n_ctx"), (dict(input="latin.txt"), "offset 3.*--encoding"), (dict(c_attention="mah"), "did you mean mha"),
+    (dict(input="missing.txt"), "there is no file 'missing.txt'"), (dict(input="empty.txt"), "is empty"),
+    (dict(input="bare"), "bare is a folder with"), (dict(input="short.txt"), "n_ctx"),
+    (dict(input="latin.txt"), "offset 3.*--encoding"), (dict(c_attention="mah"), "did you mean mha"),
     (dict(n_layer_s=3), "did you mean n_layers"), (dict(preset="nursry"), "did you mean nursery"), (dict(config="none.json"), "none.json"),
     (dict(c_device="gpu"), "no GPU was found"), (dict(resume="abcd"), "there is no run")])
 def test_bad_input_is_one_sentence_and_leaves_nothing(tmp_path, call, sentence):
     if call.get("c_device") == "gpu" and lb.plans.backend.gpu_module():
         pytest.skip("there is a GPU here")
-    (tmp_path / "inputs").mkdir()
+    (tmp_path / "inputs" / "bare").mkdir(parents=True)
     for name, data in dict(empty=b"", short=b"abc", latin=b"caf\xe9 noir").items():
         (tmp_path / "inputs" / f"{name}.txt").write_bytes(data)
     before = sorted(tmp_path.rglob("*"))

@@ -48,7 +48,7 @@ def test_several_wrong_values_are_told_at_once():
         "s_warmup is 'atuo'; allowed is none, auto, a number of steps or a fraction between 0 and 1; did you mean auto?",
         "c_tokenizer is 'cahr'; allowed is bpe, char, word or the path of a tokenizer.json; did you mean char?",
         "n_emb is 3.5; allowed is a whole number from 1 to 65,536; did you mean 4?",
-        "d_type is 'float32'; allowed are fp32, fp64; did you mean fp32?",
+        "d_type is 'float32'; allowed are fp16, fp32, fp64; did you mean fp32?",
         "'zzz' is no setting; `littlebaby catalog` lists them all",
         "b_tied is 'perhaps'; allowed is true or false"])
 

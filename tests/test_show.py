@@ -54,6 +54,8 @@ def test_memory_adds_up_and_follows_the_optimizer():
     size = 4 * adam.total
     assert adam.memory_parts["optimizer"] == 2 * size and sgd.memory_parts["optimizer"] == size
     assert adam.memory_parts["weights"] == adam.memory_parts["gradients"] == size and adam.memory == sum(adam.memory_parts.values())
+    half = preflight.preflight(Config(n_vocab=60, d_type="fp16", c_device_cpu_cores=1), 10**5, probe=False)
+    assert half.memory_parts == {**adam.memory_parts, "weights": size + size // 2}
 
 
 def test_activations_are_about_what_a_step_allocates():
@@ -92,6 +94,9 @@ def test_slow_kernels_are_told(monkeypatch):
     assert about.warnings == [] and "note" not in preflight.table(about)
     monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
     assert "OPENBLAS_CORETYPE=Haswell" in preflight.table(preflight.preflight(Config(n_vocab=60), 10**5, probe=False))
+    monkeypatch.delenv("OPENBLAS_CORETYPE")
+    [line] = preflight.preflight(Config(n_vocab=60, d_type="fp16"), 10**5, probe=False).warnings
+    assert line.startswith("d_type fp16 is made for a GPU") and "fp32" in line
 
 
 # charts
@@ -179,10 +184,15 @@ def test_columns_stand_straight():
 
 def test_a_card_of_a_run_that_has_not_begun_and_one_that_failed_early():
     cfg = Config(n_vocab=60).model_dump()
-    empty = dict(guid=GUID, config=cfg, report=None, completion="", files=[dict(path="configs/a.json", bytes=900)])
+    empty = dict(guid=GUID, config=cfg, report=None, completion="", resumable=False, in_use=False, checkpoint=None,
+                 files=[dict(path="configs/a.json", bytes=900)])
     assert "mha + mlp, 4 layers of 128" in card(empty) and "configs/a.json" in card(empty)
     begun = dict(empty, report=report([row(1, valid_loss=None)]).model_dump(mode="json"))
     assert "tale.txt" in card(begun) and re.search(r"step +train +valid +sample\n +1 +4\.000 +-", card(begun))
+    lines = lambda **more: card(dict(begun, guid=f"{GUID}_finetuned_2", **more)).splitlines()
+    assert lines()[0].endswith("_finetuned_2  killed") and lines(in_use=True)[0].endswith("  at work")
+    assert lines(resumable=True, checkpoint=4200)[0].endswith("  killed, resumable")
+    assert lines(resumable=True, checkpoint=4200)[2] == "`littlebaby train --resume 0b2f8a52_finetuned_2` goes on from step 4,200"
 
 
 def test_a_card_judges_what_a_baby_writes():

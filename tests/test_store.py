@@ -58,7 +58,7 @@ def whole(home, name=A):
     home.save_completion(name, Completion(guid=name, text="x", time=NOON))
     home.save_chat(Chat(guid=name, time=NOON, messages=[dict(role="user", content="x")]))
     home.save_chart(name, b"png")
-    home.save_checkpoint(name, tensors(), dict(step=1))
+    home.save_checkpoint(name, 1, tensors(), dict(step=1))
 
 
 def everything(home):
@@ -111,6 +111,16 @@ def test_runs_are_listed_whatever_is_damaged(home):
     assert second.name == A and second.report is None
     assert second.damaged == [f"{home.path('report', A)} breaks off: it is truncated (line 1, column 10)"]
     assert abs(second.time - datetime.now(timezone.utc)) < timedelta(minutes=1)
+
+
+def test_a_file_that_goes_while_one_looks_is_no_trouble(home, monkeypatch):
+    """Runs at work write temporary files and rename them between a look at the folder and one at the file"""
+    whole(home)
+    real, gone = home.scan, home.root / "outputs" / f".report_{A}.json.0a1b2c3d.part"
+    bytes_before = home.list()[0].bytes
+    monkeypatch.setattr(home, "scan", lambda: {name: [gone, *paths] for name, paths in real().items()} | {B: [gone]})
+    lost, found = home.list()
+    assert found.bytes == bytes_before > 0 and found.damaged == [] and lost.name == B and lost.bytes == 0
 
 
 # delete
@@ -371,7 +381,7 @@ def test_a_disk_that_refuses_loses_nothing(home, monkeypatch, number, reason):
         assert sentence(write) == f"cannot write {home.path(kind, A)}: {reason}"
     assert f"_{A}_20260102120000_2.json: {reason}" in sentence(home.save_completion, A, Completion(guid=A, text="x", time=NOON))
     assert sentence(home.write_input, "new.txt", ["text"]).endswith(reason)
-    assert sentence(home.save_checkpoint, A, tensors(), {}).endswith(reason)
+    assert sentence(home.save_checkpoint, A, 2, tensors(), {}).endswith(reason)
     assert {name: (home.root / name).read_bytes() for name in everything(home)} == before
 
 
@@ -414,6 +424,10 @@ def test_windows_may_refuse_a_while(home, monkeypatch):
     home.save_chart(A, b"png")
     assert home.path("chart", A).read_bytes() == b"png" and everything(home) == [f"outputs/chart_{A}.png"]
 
+    refusals = iter([True] * 3)                    # and not for ever
+    assert sentence(home.save_chart, A, b"new") == f"cannot write {home.path('chart', A)}: permission is denied"
+    assert list(refusals) == [] and home.path("chart", A).read_bytes() == b"png" and everything(home) == [f"outputs/chart_{A}.png"]
+
 
 def test_a_workspace_inside_a_file_is_told(tmp_path):
     (tmp_path / "file").touch()
@@ -436,20 +450,32 @@ def test_a_page_is_json(data):
 
 def test_two_checkpoints_are_kept_and_the_newest_whole_one_counts(home):
     assert home.load_checkpoint(A) is None
-    for step in range(1, 5):
-        home.save_checkpoint(A, tensors() | {"t": np.array(step), "ids": np.arange(step), "on": np.array([True])},
-                             dict(step=step, best=float("inf"), reason="é"))
-    kept = sorted(home.path("checkpoint", A).iterdir())
-    assert [p.name for p in kept] == ["state_000003.safetensors", "state_000004.safetensors"]
-    arrays, meta = home.load_checkpoint(A)
-    assert meta == dict(step=4, best=float("inf"), reason="é") and arrays["t"] == 4 and arrays["ids"].dtype == np.arange(1).dtype
+    there = lambda: [p.name for p in sorted(home.path("checkpoint", A).iterdir())]
+
+    def save(step):
+        more = {"t": np.array(step), "ids": np.arange(step), "on": np.array([True]), "no": np.zeros((0, 2))}
+        home.save_checkpoint(A, step, tensors() | more, dict(step=step, best=float("inf"), reason="é"))
+
+    def damage(step):
+        path = home.path("checkpoint", A) / f"state_{step:09d}.safetensors"
+        data = path.read_bytes()
+        path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+        return f"{path} is damaged: its contents do not have the sha256 that it names"
+
+    for step in (10, 200, 3000):
+        save(step)
+    assert there() == ["state_000000200.safetensors", "state_000003000.safetensors"]
+    arrays, meta, wrong = home.load_checkpoint(A)
+    assert meta == dict(step=3000, best=float("inf"), reason="é") and arrays["t"] == 3000 and arrays["ids"].dtype == np.arange(1).dtype
+    assert wrong == [] and arrays["no"].shape == (0, 2)
     assert arrays["blocks.0.att.wq"].tobytes() == tensors()["blocks.0.att.wq"].tobytes()
 
-    data = kept[1].read_bytes()
-    kept[1].write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
-    assert home.load_checkpoint(A)[1]["step"] == 3
-    kept[0].write_bytes(b"")
-    assert sentence(home.load_checkpoint, A) == f"{kept[1]} is damaged: its contents do not have the sha256 that it names"
+    said = damage(3000)
+    assert home.load_checkpoint(A)[1:] == (dict(step=200, best=float("inf"), reason="é"), [said])
+    save(210)                                      # the run that went on from 200: the damaged one is behind it
+    assert there() == ["state_000000200.safetensors", "state_000000210.safetensors"]
+    first, second = damage(200), damage(210)
+    assert sentence(home.load_checkpoint, A) == second != first
     home.remove_checkpoint(A)
     assert home.load_checkpoint(A) is None and home.names() == set()
 

@@ -1,15 +1,24 @@
 """The loop without a disk: what one seed does it does again, a stopped run goes on as if it had never stopped, bad steps are skipped."""
 import copy
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
+from strict import strict
 
+from littlebaby.arrays import backend, tree
 from littlebaby.errors import RunFailed
+from littlebaby.learning import parallel
+from littlebaby.learning import train as loop
 from littlebaby.learning.baby import Baby
 from littlebaby.learning.data import Batches, windows
+from littlebaby.learning.lora import with_adapters
 from littlebaby.learning.optimizers import adamw
-from littlebaby.learning.train import Done, Evaluation, Step, begin, train
-from littlebaby.runs.records import Config
+from littlebaby.learning.parallel import Workers, gradient
+from littlebaby.learning.train import FIRST_SCALE, GROW_AFTER, Done, Evaluation, Step, begin, train
+from littlebaby.model import gpt
+from littlebaby.model.context import Context
+from littlebaby.runs.records import Config, allowed
 
 IDS = np.array([int(c) for c in "0123401234012340122340123401234" * 40])
 
@@ -40,6 +49,23 @@ def test_learning(optimizer):
     assert [row.step for row in rows] == [10, 20, 30] and rows[-1].valid_loss == state.best_loss < 1.0
     assert rows[0].train_loss == pytest.approx(np.mean(losses[:10])) and rows[-1].tokens == 30 * 32 == state.tokens
     assert events[-1] == Done("finished", 30)
+
+
+@pytest.mark.parametrize("on, more, workers, products", [
+    (2, dict(), 2, 1), (16, dict(), 8, 1), (2, dict(batch_size=1), 1, 2), (4, dict(batch_size=1, c_device_cpu_cores=3), 1, 3),
+    (4, dict(c_device_cpu_cores=1), 1, 1), (4, dict(c_device_cpu_cores=99), 4, 1), (2, dict(c_network="moe", n_experts=64), 2, 1)])
+def test_the_cores_are_shared_out(on, more, workers, products, monkeypatch):
+    """Shards first, the experts of moe as all else; a single worker's products have all cores; on a device one worker feeds it"""
+    limits = []
+    monkeypatch.setattr(parallel, "cores", lambda: on)
+    monkeypatch.setattr(loop, "blas_threads", lambda n: limits.append(n) or nullcontext())
+    run(cfg := config(**{"batch_size": 8, **more, "n_steps": 1}))
+    assert (parallel.how_many(cfg), limits) == (workers, [products])
+    try:
+        backend.use(strict)
+        assert parallel.how_many(cfg) == parallel.threads(cfg) == 1
+    finally:
+        backend.use("cpu")
 
 
 def test_the_same_seed_is_the_same_run():
@@ -85,7 +111,7 @@ def test_the_best_weights_are_kept_and_patience_ends():
     assert events[-1].reason == "early stop" and state.waited == 4 and rows[-1].step == state.best_step + 4
     assert state.best_loss == min(row.valid_loss for row in rows)
     best = Baby(cfg, flat=state.best_flat)
-    x, y = windows(IDS[1000:], cfg.n_ctx)
+    x, y = windows(IDS[1000:], cfg.n_ctx)[:]
     assert best.loss(x, y) == pytest.approx(state.best_loss, rel=1e-12) and best.loss(x, y) < baby.loss(x, y)
 
 
@@ -140,3 +166,88 @@ def test_no_validation_text():
     baby = Baby(cfg)
     events = list(train(baby, state := begin(baby, 30), Batches(IDS, cfg, 0), windows(IDS[:1], 8)))
     assert [e.valid_loss for e in kinds(events, Evaluation)] == [None] * 3 and state.best_step == 30
+
+
+# half precision
+
+HALF = dict(d_type="fp16", n_ctx=8, n_emb=16, batch_size=4, r_dropout=0.0, c_device_cpu_cores=1)
+
+
+def flowing(p, spec, scale, cfg):
+    """The gradient of one batch as a step makes it, in one flat vector"""
+    ids = np.random.default_rng(0).integers(0, 5, (2, 4, 8))
+    grad, workers = np.zeros(tree.size(spec, train=True), np.float32), Workers(1)
+    loss, _ = gradient(workers, [grad], spec, p, cfg, [tuple(ids)], (0, 0), scale)
+    return loss, grad
+
+
+GRID = [dict(c_attention=a, c_network=n) for a in allowed("c_attention") for n in allowed("c_network")]
+
+
+@pytest.mark.parametrize("more", [*GRID, dict(c_network="moe", n_active=2, r_aux=3.0)], ids=lambda more: "-".join(map(str, more.values())))
+def test_half_precision_is_nearly_single(more):
+    """Every attention with every network, and a layer's own loss: through a half copy of the matrices comes nearly the exact gradient"""
+    baby = Baby(config(**HALF, **more), seed=1)
+    baby.flat += 0.1 * np.random.default_rng(0).standard_normal(baby.flat.size).astype(np.float32)
+    nearly_single(baby)
+
+
+def test_adapters_in_half_precision():
+    """The frozen base is multiplied in half precision, its adapters in single"""
+    baby = with_adapters(Baby(config(**HALF, lora_rank=2, lora_targets="*.att.* *.net.*"), seed=1))
+    trained = tree.size(baby.spec, train=True)
+    baby.flat[:trained] += 0.1 * np.random.default_rng(0).standard_normal(trained).astype(np.float32)
+    nearly_single(baby)
+
+
+def nearly_single(baby):
+    """In a fiftieth of the gradient's length, and of the loss in its third digit; a scale that is too large ends in no number"""
+    halved = tree.views(baby.spec, baby.flat, baby.flat.astype(np.float16))
+    exact, whole = flowing(baby.p, baby.spec, 1.0, baby.config)
+    loss, half = flowing(halved, baby.spec, 2.0 ** 10, baby.config)
+    assert half.dtype == baby.flat.dtype == np.float32 and 0 < abs(loss - exact) < 5e-3
+    assert 0 < np.linalg.norm(half - whole) < 0.02 * np.linalg.norm(whole)
+    with np.errstate(all="ignore"):
+        assert not np.isfinite(flowing(halved, baby.spec, 2.0 ** 60, baby.config)[1]).all()
+
+
+def test_a_scale_saves_gradients_that_half_precision_would_lose():
+    """Too small a share of a loss, as in a huge batch: without a scale all but nothing is left of matrices' gradients"""
+    baby = Baby(config(**HALF), seed=1)
+    halved = tree.views(baby.spec, baby.flat, baby.flat.astype(np.float16))
+    ids = np.random.default_rng(0).integers(0, 5, (2, 4, 8))
+
+    def of_wo(p, scale):
+        grad = np.zeros_like(baby.flat)
+        gpt.loss_and_grad(p, tree.views(baby.spec, grad), *ids, Context(baby.config, share=1e-7, scale=scale))
+        return tree.named(baby.spec, grad)["blocks.0.att.wo"] / scale / 1e-7
+
+    want = of_wo(baby.p, 1.0)
+    assert np.abs(of_wo(halved, 2.0 ** 30) - want).max() < 0.01 * np.abs(want).max()
+    assert np.abs(of_wo(halved, 1.0) - want).max() > 0.5 * np.abs(want).max()
+
+
+@pytest.mark.parametrize("more", [dict(), dict(c_optimizer="muon", n_accumulate=2), dict(c_network="moe", n_active=2, r_bias_update=0.01)],
+                         ids=["adamw", "muon", "moe"])
+def test_learning_in_half_precision(more):
+    (baby, state, events), (_, _, same) = run(config(**HALF, **more)), run(config(**{**HALF, **more, "d_type": "fp32"}))
+    half, single = ([e.loss for e in kinds(each, Step)] for each in (events, same))
+    assert half[-1] < 1.0 and np.abs(np.array(half) - single).max() < 0.05 and half != single
+    assert baby.flat.dtype == state.optimizer["m"].dtype == np.float32
+    assert (state.scale, state.steady, state.skipped) == (FIRST_SCALE, 30, 0)
+
+
+def test_an_overflow_halves_the_scale_and_skips_the_step():
+    """And after enough good steps in a row it doubles; it goes on with a stopped run"""
+    cfg = config(**HALF)
+    baby = Baby(cfg)
+    before, state = baby.flat.copy(), begin(baby, 30)
+    state.scale = 2.0 ** 60
+    with np.errstate(all="ignore"):
+        _, _, events = run(cfg, stop_at=3, state=state, baby=baby)
+    assert [e.skipped for e in kinds(events, Step)] == [True] * 3 and state.scale == 2.0 ** 57
+    assert np.array_equal(baby.flat, before) and state.optimizer["t"] == 0 and state.skipped == 3
+    state.scale, state.steady = 2.0 ** 10, GROW_AFTER - 2
+    _, _, events = run(cfg, stop_at=6, state=state, baby=baby)
+    assert not any(e.skipped for e in kinds(events, Step)) and (state.scale, state.steady) == (2.0 ** 11, 1)
+    assert not np.array_equal(baby.flat, before) and begin(Baby(config()), 1).scale == 1.0

@@ -12,7 +12,7 @@ ROOMS = dict(
     arrays=["backend", "tree", "ops", "kernels", "scans", "__init__"],
     model=["context", "attentions", "networks", "norms", "positions", "gpt", "decoder"],
     learning=["flat", "optimizers", "schedules", "clip", "data", "dialogue", "parallel", "evaluate", "sampling", "generate", "speculate",
-              "baby", "conversation", "measure", "harness", "lora", "train"],
+              "baby", "conversation", "measure", "harness", "lora", "train", "checkpoint"],
 )
 
 

@@ -5,7 +5,6 @@ from math import exp, inf, log, log1p, sqrt
 
 import numpy as np
 import pytest
-from test_laws_bite import broken
 
 from littlebaby.arrays import kernels, ops, scans, tree
 from littlebaby.learning import flat as flat_vector
@@ -13,6 +12,7 @@ from littlebaby.model import context
 from littlebaby.model.context import Context, variant
 from littlebaby.runs.records import Config
 from littlebaby.show import laws
+from littlebaby.show.mistakes import copied as broken
 
 LAMBDAS = [0.01, 0.5, 0.9, 0.999, 1 - 1e-7]
 

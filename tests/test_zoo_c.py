@@ -8,9 +8,7 @@ from conftest import lying
 from safetensors.numpy import load_file
 from strict import strict
 from test_laws import narrow  # noqa: F401
-from test_laws_bite import broken
 from test_optimizers import CFG, Threads
-from test_reference import CASES, load
 
 import littlebaby as lb
 from littlebaby.arrays import backend, kernels, ops, tree
@@ -21,9 +19,12 @@ from littlebaby.learning.optimizers import lion
 from littlebaby.model import gpt
 from littlebaby.model.context import Context, variant
 from littlebaby.model.positions.alibi import prices
+from littlebaby.runs.formats import huggingface
+from littlebaby.runs.formats.table import rows, shapes
 from littlebaby.runs.records import Config, allowed, preset
 from littlebaby.runs.store import Workspace
 from littlebaby.show import laws
+from littlebaby.show.mistakes import copied as broken
 from littlebaby.text import nursery
 
 # positions
@@ -187,9 +188,12 @@ def test_groups_divide_the_width():
         laws.config("networks", "ggl", n_groups_ggl=3)
 
 
-@pytest.mark.parametrize("name, old, new", [
+MISTAKES = [
     ("gln", "return dx_a + dx\n", "return dx_a\n"), ("gln", "g.c += dc[0]", "g.c += 2 * dc[0]"),
-    ("ggl", "back_z(dz)", "back_z(da)"), ("ggl", ".reshape(B * T, n, G).transpose(2, 0, 1)", ".reshape(B * T, G, n).swapaxes(0, 1)")])
+    ("ggl", "back_z(dz)", "back_z(da)"), ("ggl", ".reshape(B * T, n, G).transpose(2, 0, 1)", ".reshape(B * T, G, n).swapaxes(0, 1)")]
+
+
+@pytest.mark.parametrize("name, old, new", MISTAKES, ids=[f"{name}: {new[:40]}" for name, _, new in MISTAKES])
 def test_a_broken_network_is_caught(name, old, new):
     layer = import_module(f"littlebaby.model.networks.{name}")
     cfg = laws.config("networks", name, n_emb=6, n_groups_ggl=2)
@@ -199,16 +203,21 @@ def test_a_broken_network_is_caught(name, old, new):
 # adapters
 
 
+def llama_names(cfg):
+    """{their name: our name}"""
+    return {row.theirs[0]: row.ours[0] for row in rows(huggingface.LLAMA, cfg, shapes(cfg))}
+
+
 @pytest.fixture(scope="module")
 def lora_a():
     """Another implementation's adapted llama in float64: the baby, its reference numbers, {our name: their name} of the adapters"""
     folder = lying("reference", "lora_a")
     theirs, ref = load_file(folder / "adapter_model.safetensors"), np.load(folder / "reference.npz")
-    base, names = load(lying("reference", "llama_a"), "fp64")
+    base = lb.load(lying("reference", "llama_a"), d_type="fp64")
     cfg = base.config.replace(lora_rank=4, lora_alpha=8)
     baby = lora.with_adapters(Baby(cfg, flat=base.flat))
     names = {f"{ours}_lora_{letter}": f"base_model.model.{name.removesuffix('weight')}lora_{letter.upper()}.weight"
-             for ours, (name, _) in names.items() if ".att." in ours for letter in "ab"}
+             for name, ours in llama_names(cfg).items() if ".att." in ours for letter in "ab"}
     for ours, name in names.items():
         baby.weights()[ours][...] = theirs[name].T
     return SimpleNamespace(base=base, baby=baby, ref=ref, names=names)
@@ -247,12 +256,11 @@ def test_lora_begins_as_the_base(lora_a):
 
 def test_merged_lora_equals_its_reference(lora_a):
     plain = lora.merged(lora_a.baby)
-    w, whole = plain.weights(), {name: (ours, t) for ours, (name, t) in CASES["llama_a"][0](2).items()}
+    w, ours = plain.weights(), llama_names(plain.config)
     merged = [key for key in lora_a.ref.files if key.startswith("merged/")]
     assert len(merged) == 8
     for key in merged:
-        ours, _ = whole[key.removeprefix("merged/")]
-        assert np.abs(w[ours].T - lora_a.ref[key]).max() < 1e-14
+        assert np.abs(w[ours[key.removeprefix("merged/")]].T - lora_a.ref[key]).max() < 1e-14
     assert np.abs(plain.logits(lora_a.ref["ids"]) - lora_a.ref["logits"]).max() < 1e-10
 
 

@@ -8,7 +8,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from test_laws_bite import broken
 
 from littlebaby import plans
 from littlebaby.arrays import tree
@@ -22,6 +21,7 @@ from littlebaby.model.context import Context, variant
 from littlebaby.model.networks import lor, moe
 from littlebaby.runs.records import Config
 from littlebaby.show import laws, preflight
+from littlebaby.show.mistakes import copied as broken
 
 # the formulas, token by token: w the weights by name, x (T, D) one text -> (T, D)
 

@@ -4,7 +4,6 @@ from importlib import import_module
 
 import numpy as np
 import pytest
-from test_laws_bite import broken
 from test_zoo_a import outputs, parts, softmax
 
 from littlebaby.arrays import ops, tree
@@ -14,6 +13,7 @@ from littlebaby.model import context
 from littlebaby.model.context import Context, variant
 from littlebaby.runs.records import Config
 from littlebaby.show import laws
+from littlebaby.show.mistakes import copied as broken
 
 every = pytest.mark.parametrize("name", ["moh", "swh"])
 

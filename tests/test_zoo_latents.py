@@ -5,7 +5,6 @@ from math import sqrt
 
 import numpy as np
 import pytest
-from test_laws_bite import broken
 
 from littlebaby.arrays import tree
 from littlebaby.errors import BadInput
@@ -13,6 +12,7 @@ from littlebaby.model import context, gpt
 from littlebaby.model.context import Context, variant
 from littlebaby.runs.records import Config
 from littlebaby.show import laws, preflight
+from littlebaby.show.mistakes import copied as broken
 
 KINDS = [dict(mla_norm=norm, mla_latent=latent, mla_q_rank=q, mla_rope=r, c_position=position, **more)
          for norm, latent, q, r, position, more in (

@@ -9,7 +9,7 @@ from threadpoolctl import ThreadpoolController
 
 from ..errors import BadInput
 
-DTYPES = {"fp32": numpy.float32, "fp64": numpy.float64}
+DTYPES = {"fp16": numpy.float32, "fp32": numpy.float32, "fp64": numpy.float64}
 
 
 class Module:
@@ -63,7 +63,7 @@ def on_cpu():
 
 
 def dtype(name):
-    """fp32 or fp64 as an array type"""
+    """What weights and sums are held in, as an array type; fp16 halves only what is multiplied in training"""
     return numpy.dtype(DTYPES[name])
 
 

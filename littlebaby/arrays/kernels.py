@@ -2,9 +2,9 @@
 
 What pays, and why: products on 2-D arrays; element-wise work in chunks that stay in the cache; row and column sums as products
 with ones (BLAS adds faster than a ufunc); `out=` on arrays of one's own; causal attention in row blocks that never touch the future.
-Gains measured one by one: docs/speed.md.
 """
 import threading
+from copy import deepcopy
 from functools import lru_cache, wraps
 from math import sqrt
 
@@ -16,6 +16,7 @@ from .tree import Lora
 
 CHUNK = 131072     # numbers of a chunk: half a megabyte of float32
 BLOCK = 64         # query rows of an attention block
+LONG = 2048        # keys above which backward looks again instead of keeping T T / 2 weights a head: less memory for some more time
 SAFE = 60.0        # exp of scores up to here cannot overflow float32, nor its sums over a million keys
 MASKED = -1e30     # a score whose exp is 0
 
@@ -78,8 +79,8 @@ def place(x):
 
 @twin
 def linear(x, w, b=None):
-    if isinstance(w, Lora):
-        return ops.adapted(x, w, b)
+    if isinstance(w, Lora) or w.dtype != x.dtype:
+        return ops.linear(x, w, b)
     x2 = ops.rows(x)
     y = np.matmul(x2, w)
     if b is not None:
@@ -312,24 +313,29 @@ def attention(q, k, v, scale, rate=0.0, rng=None, slopes=None):
     kept = []
     deep_slopes = None if slopes is None else slopes.reshape(n, m, 1, 1)
 
-    # each block of queries sees the keys up to its own end; exp of a score needs no maximum where a bound proves it small
-    for i, e in blocks:
+    def look(i, e, rng):
+        """exp of the scores of queries i ... e - 1, which see the keys up to their own end; what dropout keeps of them"""
         s = np.matmul(q5[..., i:e, :], k5[..., :past + e, :].swapaxes(-1, -2))      # (B, n, m, e - i, past + e)
         if slopes is not None:                                   # it only lowers scores of the past: the bound still holds
             s -= deep_slopes * ops.distance(past + i, past + e, past + e).astype(s.dtype)
         s[..., past + i:] += triangle(e - i, q.dtype)
-        if shift is not None and shift[..., i:e].any():
+        if shift is not None and shift[..., i:e].any():          # exp needs no maximum where a bound proves the scores small
             s -= np.where(shift[..., i:e, None], s.max(-1, keepdims=True), 0)
         np.exp(s, out=s)
+        if rng is None or not rate:
+            return s, None
+        keep = (rng.random(s.shape, dtype=np.float32) >= rate).astype(s.dtype)
+        keep *= 1 / (1 - rate)
+        return s, keep
+
+    for i, e in blocks:
+        again = None if S <= LONG else deepcopy(rng)             # a long text is looked at twice, with the same draws, and not kept
+        s, keep = look(i, e, rng)
         total = inverse[..., i:e, :]
         np.matmul(s, ones(past + e, q.dtype)[:, None], out=total)
         np.divide(1, total, out=total)
-        keep = None
-        if rng is not None and rate:
-            keep = (rng.random(s.shape, dtype=np.float32) >= rate).astype(s.dtype)
-            keep *= 1 / (1 - rate)
         np.matmul(s if keep is None else s * keep, v5[..., :past + e, :], out=o5[..., i:e, :])
-        kept.append((s, keep))
+        kept.append((s, keep) if S <= LONG else again)
     o5 *= inverse
 
     def back(do):
@@ -340,7 +346,8 @@ def attention(q, k, v, scale, rate=0.0, rng=None, slopes=None):
         np.multiply(deep(do), inverse, out=dn5)
         mean = np.vecdot(dn, o).reshape(B, n, m, T, 1)           # sum over keys of a da
         fresh = True
-        for (i, e), (s, keep) in zip(reversed(blocks), reversed(kept)):
+        for (i, e), seen in zip(reversed(blocks), reversed(kept)):
+            s, keep = seen if S <= LONG else look(i, e, seen)
             da = np.matmul(dn5[..., i:e, :], v5[..., :past + e, :].swapaxes(-1, -2))
             a = s
             if keep is not None:

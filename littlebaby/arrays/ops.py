@@ -36,18 +36,23 @@ def merge_heads(*xs):
 
 # linear algebra
 
+def times(x, w):
+    """x w, multiplied in w's precision and given in x's: where w is a half copy of a matrix (d_type fp16), so is the product"""
+    return (x.astype(w.dtype, copy=False) @ w).astype(x.dtype, copy=False)
+
+
 def linear(x, w, b=None):
     """y = x w + b          x (..., I)   w (I, O)   b (O); a Lora in w's place gives its adapters' gradients for dw"""
     if isinstance(w, Lora):
         return adapted(x, w, b)
-    y = rows(x) @ w                                              # (N, I) (I, O) -> (N, O)
+    y = times(rows(x), w)                                        # (N, I) (I, O) -> (N, O)
     if b is not None:
         y += b
 
     def back(dy):
         dy = rows(dy)
-        dx = (dy @ w.T).reshape(x.shape)
-        dw = rows(x).T @ dy
+        dx = times(dy, w.T).reshape(x.shape)
+        dw = times(rows(x).T, dy.astype(w.dtype, copy=False))
         return (dx, dw) if b is None else (dx, dw, dy.sum(0))
 
     return y.reshape(*x.shape[:-1], w.shape[1]), back
@@ -55,7 +60,7 @@ def linear(x, w, b=None):
 
 def adapted(x, w, b=None):
     """y = x w + scale (x a) b + bias, for a Lora; of the frozen matrix no gradient is made     Hu et al. 2021, arXiv:2106.09685"""
-    y, u = rows(x) @ w.w, None                                   # (N, I) (I, O) -> (N, O)
+    y, u = times(rows(x), w.w), None                             # (N, I) (I, O) -> (N, O)
     if b is not None:
         y += b
     if w.columns:
@@ -66,7 +71,7 @@ def adapted(x, w, b=None):
 
     def back(dy):
         dy = rows(dy)
-        dx, dw = dy @ w.w.T, ()
+        dx, dw = times(dy, w.w.T), ()
         if w.columns:
             du, db = xp.empty_like(u), xp.empty_like(w.b)
             for of_w, of_a, of_b in w.parts():

@@ -111,14 +111,18 @@ def places(spec):
     return out
 
 
-def views(spec, flat):
-    """The tree of views that `spec` names over `flat`"""
+HALVED = ("matrix", "head")     # kinds whose products lose little in half precision; all else decides, adds up or is small
+
+
+def views(spec, flat, half=None):
+    """The tree of views that `spec` names over `flat`; leaves of the HALVED kinds over `half`, the same numbers in half precision"""
     at = places(spec)
 
     def build(node, path):
         if isinstance(node, Leaf):
             first, last = at[path]
-            return flat[first:last].reshape(node.shape) if last <= flat.size else Sink()
+            seen = half if half is not None and node.kind in HALVED else flat
+            return seen[first:last].reshape(node.shape) if last <= flat.size else Sink()
         if isinstance(node, Lora):
             factors = [build(each, f"{path}_lora_{name}") for name, each in (("a", node.a), ("b", node.b)) if node.columns]
             return Lora(build(node.w, path), *(factors or (None, None)), node.scale, node.columns)

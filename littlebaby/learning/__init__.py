@@ -10,4 +10,5 @@ measure harness              perplexities and tasks; the same for lm-eval
 baby                         config, tokenizer and weights in one hand
 lora                         adapters: finetuning without touching the base
 train                        the loop: yields events
+checkpoint                   a run's state as arrays and numbers, and back
 """

@@ -55,6 +55,18 @@ def filled(rows):
 
 
 @dataclass(frozen=True, eq=False)
+class Filled:
+    """Rows for evaluation, side by side when they are asked for: `rows[a:b]` is x, y of rows a to b, as long as the longest of them"""
+    rows: list           # as `rows` makes them
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, chosen):
+        return filled(self.rows[chosen])
+
+
+@dataclass(frozen=True, eq=False)
 class Dialogues:
     """The batches of a finetune on conversations, numbered from 0, without end: every row once in an epoch, in an order drawn anew
     from the seed and the epoch"""

@@ -6,16 +6,14 @@ from .parallel import share
 
 
 def evaluate(workers, p, cfg, windows):
-    """The mean over every counted target of `windows`, a pair of (n, T) arrays of ids and targets; -1 is not counted"""
-    ids, targets = windows
-    stretches = share(len(ids), workers.n)
+    """The mean over every counted target of `windows`, of which a slice is a pair of (n, T) arrays, ids and targets; -1 is not counted"""
+    stretches = share(len(windows), workers.n)
 
     def work(i):
         loss, counted = 0.0, 0
-        rows = range(*stretches[i].indices(len(ids))) if i < len(stretches) else range(0)
+        rows = range(*stretches[i].indices(len(windows))) if i < len(stretches) else range(0)
         for first in rows[::cfg.batch_size]:
-            here = slice(first, min(first + cfg.batch_size, rows.stop))
-            x, t = xp.asarray(ids[here]), xp.asarray(targets[here])
+            x, t = map(xp.asarray, windows[first:min(first + cfg.batch_size, rows.stop)])
             n = int((t >= 0).sum())
             loss += n * gpt.loss(p, x, t, Context(cfg))
             counted += n

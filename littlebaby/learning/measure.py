@@ -12,7 +12,7 @@ Every token of the text counts, the first one after what begins a document. Of s
 Chance is what guessing reaches. The standard error of an accuracy a over n questions is sqrt(a (1 - a) / n). A cloze is right where each
 token of the target is the likeliest; its perplexity per word takes a target for a word, exp(mean nats of a target).
 """
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import exp, inf, log, sqrt
 
 import numpy as np
@@ -81,13 +81,13 @@ def foresight(baby, text, overlap=None, watch=iter):
     ids, begin = tokenizer.encode(text), tokenizer.encode(tokenizer.begin)
     if not len(ids):
         raise BadInput("the text has nothing that this baby's tokenizer knows")
-    x, y = windows(np.concatenate([begin[-cfg.n_ctx:], ids]), cfg.n_ctx, 0, cfg.r_overlap if overlap is None else overlap)
-    y[0, :min(len(begin), cfg.n_ctx) - 1] = -1
+    begin = begin[-cfg.n_ctx:]
+    views = windows(np.concatenate([begin, ids]), cfg.n_ctx, 0, cfg.r_overlap if overlap is None else overlap, len(begin))
     workers, nats, part = Workers(how_many(cfg)), 0.0, how_many(cfg) * cfg.batch_size
     try:
-        for first in watch(range(0, len(x), part)):
-            here = x[first:first + part], y[first:first + part]
-            nats += evaluate(workers, baby.p, cfg, here) * int((here[1] >= 0).sum())
+        for first in watch(range(0, len(views), part)):
+            here = replace(views, chosen=views.chosen[first:first + part])
+            nats += evaluate(workers, baby.p, cfg, here) * int((here[:][1] >= 0).sum())
     finally:
         workers.close()
     heard = tokenizer.decode(ids)

@@ -1,7 +1,7 @@
 """One batch, several threads, one gradient: every worker takes its rows of the batch and its own gradient vector, then they are summed.
 
 NumPy gives the interpreter free during products and element-wise work, so threads scale; each worker's products then use one BLAS thread.
-On a GPU one worker feeds the device.
+A single worker leaves the cores to its products. On a GPU one worker feeds the device.
 """
 from concurrent.futures import ThreadPoolExecutor
 
@@ -32,11 +32,15 @@ class Workers:
             self.others.shutdown()
 
 
+def threads(cfg):
+    """Processor cores that a step uses: those that a config allows; on a GPU one feeds the device"""
+    return min(cfg.c_device_cpu_cores or cores(), cores()) if on_cpu() else 1
+
+
 def how_many(cfg):
-    """Workers for a config: the cores it may use, no more than the rows of a batch"""
-    if not on_cpu():
-        return 1
-    return max(1, min(cfg.c_device_cpu_cores or cores(), cores(), cfg.batch_size))
+    """Workers for a config: one for each core, no more than the rows of a batch. Few rows for each expert of moe are no reason for fewer
+    workers: products in several threads gain little there, and lose much where others use the machine, too (docs/log.md)."""
+    return min(threads(cfg), cfg.batch_size)
 
 
 def share(rows, workers):
@@ -45,10 +49,11 @@ def share(rows, workers):
     return [slice(rows * i // n, rows * (i + 1) // n) for i in range(n)]
 
 
-def gradient(workers, grads, spec, p, cfg, batches, seeds):
+def gradient(workers, grads, spec, p, cfg, batches, seeds, scale=1.0):
     """The gradient of the mean loss over all counted tokens of `batches`, a list of (ids, targets), (B, T) each
 
     grads: a flat vector per worker; the sum is in grads[0]. seeds: [seed, step], from which every shard draws its own dropout.
+    scale: what gradients are multiplied with on their way through the layers; in the sum it is undone.
     Returns the mean cross-entropy and what the layers said.
     """
     counted = sum(int((targets >= 0).sum()) for _, targets in batches)
@@ -61,7 +66,7 @@ def gradient(workers, grads, spec, p, cfg, batches, seeds):
             if i >= len(shards):
                 continue
             part = int((targets[shards[i]] >= 0).sum()) / max(counted, 1)
-            ctx = Context(cfg, generator(*seeds, number, i), share=part)
+            ctx = Context(cfg, generator(*seeds, number, i), share=part, scale=scale)
             loss += part * gpt.loss_and_grad(p, g, ids[shards[i]], targets[shards[i]], ctx)
             books.append(ctx.book)
         return loss, books
@@ -73,4 +78,6 @@ def gradient(workers, grads, spec, p, cfg, batches, seeds):
     results = workers.run(work)
     if len(grads) > 1:
         walk([(0, grads[0].size)], grads[0].dtype, add_up, workers)
+    if scale != 1:
+        grads[0] *= 1 / scale
     return sum(loss for loss, _ in results), join(book for _, books in results for book in books)

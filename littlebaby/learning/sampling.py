@@ -57,7 +57,7 @@ def probabilities(logits, previous, settings):
     if settings.temperature:
         w = np.exp((z - z.max(-1, keepdims=True)) / settings.temperature)
     else:
-        w = np.eye(V)[z.argmax(-1)]
+        w = (np.arange(V) == z.argmax(-1)[:, None]).astype(np.float64)
 
     if 0 < settings.top_k < V:
         least = np.partition(w, -settings.top_k)[:, -settings.top_k, None]

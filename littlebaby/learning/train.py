@@ -3,12 +3,13 @@
     for event in train(baby, state, train_batches, valid_windows): ...
 
 One step: draw batches, forward and backward in shards, clip, optimizer, the layers' own `after`. Every batch and every dropout
-mask is a function of (seed, step), and `State` holds all the rest: a run that goes on from its state is the run that never stopped.
+mask is a function of (seed, step, shard), and `State` holds all the rest: a run that goes on from its state is the run that never
+stopped. `learning/checkpoint.py` makes arrays and numbers of a State: a field added here is saved and restored without another word.
 """
 from dataclasses import dataclass, field
 from importlib import import_module
 from math import isfinite
-from time import perf_counter
+from time import monotonic, perf_counter
 
 import numpy as np
 
@@ -19,23 +20,28 @@ from ..model import gpt
 from .clip import clip
 from .evaluate import evaluate
 from .generate import generate
-from .parallel import Workers, gradient, how_many
+from .parallel import Workers, gradient, how_many, threads
 from .sampling import Sampling
 from .schedules import multiplier
 
 MOST_SKIPPED = 10  # steps in a row without a finite loss or gradient
+FIRST_SCALE = 2.0 ** 16        # fp16: gradients are multiplied with a scale on their way: this, half of it after each overflow,
+GROW_AFTER = 2000              # twice after so many good steps in a row
 
 
 @dataclass
 class State:
-    """All that a run is, besides its config and its data. `total`: the steps it will make."""
-    total: int
+    """All that a run is, besides its config, its weights and its data: numbers, arrays, and lists and dicts of them"""
+    total: int                    # steps it will make
     optimizer: dict
+    shards: int = 1               # parts of a batch on a CPU, each with its own dropout: it goes on with as many on any machine
     step: int = 0                 # steps done, the skipped ones among them
     tokens: int = 0               # targets learned from
     seconds: float = 0.0
     skipped: int = 0
     skipped_in_a_row: int = 0
+    scale: float = 1.0            # what gradients are multiplied with on their way; 1 but in fp16
+    steady: int = 0               # good steps since it last changed
     best_loss: float = float("inf")
     best_step: int = 0
     best_flat: object = None
@@ -76,6 +82,12 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
+class Checkpoint:
+    """Now is the time to save weights and state"""
+    step: int
+
+
+@dataclass(frozen=True)
 class Done:
     reason: str                   # finished | early stop | interrupted | not finite
     step: int
@@ -84,27 +96,29 @@ class Done:
 def begin(baby, total):
     """The state of a run that has not started"""
     optimizer = import_module(f"{__package__}.optimizers.{baby.config.c_optimizer}")
-    return State(total, optimizer.state(baby.spec, baby.flat.dtype))
+    scale = FIRST_SCALE if baby.config.d_type == "fp16" else 1.0
+    return State(total, optimizer.state(baby.spec, baby.flat.dtype), scale=scale, shards=how_many(baby.config))
 
 
 def train(baby, state, batches, valid, stop=lambda: False, begins_with=None):
-    """Train `baby` in place from `state` on; yields Step, Evaluation and one Done.
+    """Train `baby` in place from `state` on; yields Step, Evaluation, Checkpoint and one Done.
 
     batches: `batches.batch(i)` -> ids, targets (B, T) for i = 0, 1, ...      valid: windows for `evaluate`
     stop: asked after every step      begins_with: ids (1, T) that a live sample goes on from, None for no samples
     """
-    cfg, spec = baby.config, baby.spec
+    cfg, spec, halved = baby.config, baby.spec, baby.config.d_type == "fp16"
     optimizer = import_module(f"{__package__}.optimizers.{cfg.c_optimizer}")
-    workers = Workers(how_many(cfg))
+    workers = Workers(state.shards if on_cpu() else 1)
     trained = tree.size(spec, train=True)
     grads = [xp.zeros(trained, baby.flat.dtype) for _ in range(workers.n)]
     every = cfg.s_eval or max(1, state.total // 20)
-    reason = "finished"
+    saved = monotonic()
 
     def one_step():
         first = state.step * cfg.n_accumulate
         drawn = [tuple(map(xp.asarray, batches.batch(first + i))) for i in range(cfg.n_accumulate)]
-        loss, book = gradient(workers, grads, spec, baby.p, cfg, drawn, (cfg.seed, state.step))
+        p = tree.views(spec, baby.flat, baby.flat.astype(xp.float16)) if halved else baby.p
+        loss, book = gradient(workers, grads, spec, p, cfg, drawn, (cfg.seed, state.step), state.scale)
         norm, coefficient = clip(grads[0], cfg.r_clip)
         state.step += 1
         rate = cfg.r_learn * multiplier(state.step, state.total, cfg)
@@ -112,12 +126,14 @@ def train(baby, state, batches, valid, stop=lambda: False, begins_with=None):
         if fine:
             optimizer.step(baby.flat[:trained], grads[0], state.optimizer, spec, cfg, rate, workers)
             gpt.after(baby.p, book, cfg)
+        if halved:
+            rescale(state, fine)
         tokens = sum(int((t >= 0).sum()) for _, t in drawn)
         return loss, norm, rate, coefficient < 1, fine, tokens, book
 
     def measure(rate, norm):
         recent = state.recent
-        valid_loss = evaluate(workers, baby.p, cfg, valid) if len(valid[0]) else None
+        valid_loss = evaluate(workers, baby.p, cfg, valid) if len(valid) else None
         better = valid_loss is None or valid_loss < state.best_loss
         state.waited = 0 if better else state.waited + 1
         if better:
@@ -136,9 +152,17 @@ def train(baby, state, batches, valid, stop=lambda: False, begins_with=None):
         ids = generate(baby.p, cfg, begins_with, cfg.n_sample, Sampling(temperature=0.8), np.random.default_rng([cfg.seed, state.step]))
         return baby.decode([int(column[0]) for column in ids])
 
-    with blas_threads(1 if on_cpu() and workers.n > 1 else None):
+    def over():
+        """Why there is no next step, "" where there is one"""
+        if cfg.n_patience and state.waited >= cfg.n_patience:
+            return "early stop"
+        return "finished" if state.step == state.total else ""
+
+    with blas_threads(1 if workers.n > 1 else threads(cfg)):
         try:
-            while state.step < state.total:
+            if not state.step:
+                yield Checkpoint(0)
+            while not (reason := over()):
                 clock = perf_counter()
                 loss, norm, rate, clipped, fine, tokens, book = one_step()
                 seconds = perf_counter() - clock
@@ -154,19 +178,34 @@ def train(baby, state, batches, valid, stop=lambda: False, begins_with=None):
                     state.skipped += 1
                     state.skipped_in_a_row += 1
                 yield Step(state.step, loss, rate, norm, not fine, tokens / seconds)
-                if state.skipped_in_a_row == MOST_SKIPPED:
+                if state.skipped_in_a_row >= MOST_SKIPPED:
                     raise RunFailed(not_finite(baby, grads[0], loss, state.step))
-                if state.step % every == 0 or state.step == state.total:
+                measured = state.step % every == 0 or state.step == state.total
+                if measured:
                     yield measure(rate, norm)
-                if cfg.n_patience and state.waited >= cfg.n_patience:
-                    reason = "early stop"
-                    break
-                if stop() and state.step < state.total:
+                # only now is the state whole: a step and its evaluation are never torn apart
+                late = cfg.r_checkpoint and monotonic() - saved >= 60 * cfg.r_checkpoint
+                if late or (state.step % cfg.s_checkpoint == 0 if cfg.s_checkpoint else measured):
+                    yield Checkpoint(state.step)
+                    saved = monotonic()
+                if stop() and not over():
                     reason = "interrupted"
                     break
         finally:
             workers.close()
     yield Done(reason, state.step)
+
+
+def rescale(state, fine):
+    """The scale after a step: large, so that half precision holds the small ones among the gradients, but none overflows
+
+    Micikevicius et al. 2017, arXiv:1710.03740.
+    """
+    state.steady = state.steady + 1 if fine else 0
+    if not fine:
+        state.scale /= 2
+    elif state.steady == GROW_AFTER:
+        state.scale, state.steady = 2 * state.scale, 0
 
 
 def own_losses(book):

@@ -39,6 +39,7 @@ class Context:
     start: int = 0          # position of the first token of this call
     cache: object = None    # None in training; in decoding a dict of arrays, one room per layer and part
     share: float = 1.0      # this call's part of the step's tokens (shards, accumulated batches)
+    scale: float = 1.0      # what gradients are multiplied with, so that half precision can hold the small ones
     book: dict = field(default_factory=dict)  # what the layers say: {(layer, name): (join, value)}
     held: object = None     # laws only: the decisions of the first run, repeated in the probes
     at: int = 0             # the layer's number
@@ -60,9 +61,9 @@ class Context:
     # what a layer says
 
     def aux(self, name, value):
-        """A loss of the layer's own. Returns d total / d value, with which its backward multiplies."""
+        """A loss of the layer's own. Returns scale * d total / d value, with which its backward multiplies."""
         self.book[self.at, "aux." + name] = xp.add, self.share * value
-        return self.share
+        return self.share * self.scale
 
     def note(self, name, value, join=None):
         """A statistic; `join` (xp.add or xp.maximum) says how shards and accumulated batches come together."""

@@ -2,7 +2,8 @@
 
 One row is so little work that a call costs as much as the product it asks for. So weights, widths and tables are looked up once a text,
 arrays have no more axes than they need, and nothing is kept for a way back. The cache is gpt.forward's own, and the two may take turns on
-it. A part that has no lean twin here is called as it stands, so every variant decodes. Equal to gpt.forward by test; gains: docs/speed.md.
+it. A part that has no lean twin here is called as it stands, so every variant decodes. Equal to gpt.forward by test; how fast:
+docs/benchmarks.md.
 
 For the CPU. Letters as in ops; x is one token's vector, (D).
 """

@@ -14,7 +14,7 @@ def params(cfg):
     attention, norm, position = parts(cfg)
     block = lambda i: dict(norm1=norm.params(cfg), att=attention.params(cfg), norm2=norm.params(cfg), net=network(cfg, i).params(cfg))
     p = dict(token=table(cfg.n_vocab, cfg.n_emb), position=position.params(cfg), blocks=[block(i) for i in range(cfg.n_layers)])
-    if cfg.c_sequence == "pre":
+    if cfg.c_sequence == "pre" or cfg.b_norm_last:
         p["norm"] = norm.params(cfg)
     p["head"] = {} if cfg.b_tied else dict(w=matrix(cfg.n_emb, cfg.n_vocab, kind="head"))
     if cfg.c_bias == "out":
@@ -116,10 +116,10 @@ def loss(p, ids, targets, ctx):
 
 
 def loss_and_grad(p, g, ids, targets, ctx):
-    """Adds the gradient of share * cross-entropy + the layers' own losses into g; returns the cross-entropy alone."""
+    """Adds scale times the gradient of share * cross-entropy + the layers' own losses into g; returns the cross-entropy alone."""
     logits, backward = forward(p, ids, ctx.counting(targets))
     value, back = cross_entropy(logits, targets)
-    backward(back(ctx.share), g)
+    backward(back(ctx.share * ctx.scale), g)
     return value
 
 

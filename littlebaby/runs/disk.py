@@ -1,12 +1,14 @@
 """Whole files or none: written under a temporary name, synced, renamed. What goes wrong is said in one sentence.
 
-Only the store calls what writes here.
+`write` is the way of every file: whoever is killed in it, wherever, leaves the old file or the new one under its name, and at most a
+temporary one beside it. Only the store calls what writes here.
 """
 import errno
 import json
 import os
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from hashlib import sha256
 from math import isfinite
 from pathlib import Path
 from secrets import token_hex
@@ -25,7 +27,13 @@ REASONS = {
     errno.EFBIG: "the file grows too large for this disk", errno.ENAMETOOLONG: "the name is too long",
     errno.EACCES: "permission is denied", errno.EPERM: "permission is denied", errno.EISDIR: "it is a folder",
     errno.ENOTDIR: "a part of the path is a file, not a folder", errno.ENOENT: "there is no such file",
+    errno.EIO: "the disk does not answer as it should",
 }
+NO_FOLDERS = (errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EBADF)    # what disks say that cannot sync a folder
+
+
+class InUse(BadInput):
+    """Somebody else holds the lock"""
 
 
 @contextmanager
@@ -57,8 +65,8 @@ def replacing(path):
             if os.name != "nt":
                 sync_folder(path.parent)
     finally:
-        if os.path.lexists(temporary):
-            temporary.unlink()
+        with suppress(OSError):                  # a disk that refuses this, too, has said so already
+            temporary.unlink(missing_ok=True)
 
 
 def rename(temporary, path):
@@ -73,15 +81,19 @@ def rename(temporary, path):
 
 def sync_folder(folder):
     """Makes the new name itself last"""
-    handle = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        if error.errno not in NO_FOLDERS:
+            raise
 
 
 def write(path, pieces):
-    """A file of these pieces of bytes"""
+    """A file of these pieces of bytes, in the place of the one that may be there"""
     with replacing(path) as temporary, open(temporary, "xb") as file:
         for piece in pieces:
             file.write(piece)
@@ -104,17 +116,6 @@ def page(data):
         return line(value)
 
     return "{\n " + ",\n ".join(f"{line(k)}: {opened(v)}" for k, v in data.items()) + "\n}\n"
-
-
-def claim(path):
-    """Makes an empty file of this name; False where there is one already"""
-    with said("write", path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            path.open("x").close()
-        except FileExistsError:
-            return False
-    return True
 
 
 def remove(path):
@@ -164,16 +165,41 @@ def number(text):
 
 
 @contextmanager
-def locked(path, sentence):
-    """Holds the lock file `path`; raises BadInput(sentence) where another process, or another part of this one, holds it"""
+def locked(path, sentence, patience=0.5):
+    """Holds the lock file `path`, after `patience` seconds at most, in which whoever only looks is gone again
+
+    InUse(sentence): another process, or another part of this one, holds it. The system frees what the dead held.
+    """
     with said("lock", path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path, timeout=0)
+        lock = FileLock(path)
         try:
-            lock.acquire()
+            lock.acquire(timeout=patience)
         except Timeout:
-            raise BadInput(sentence) from None
+            raise InUse(sentence) from None
     try:
         yield
     finally:
         lock.release()
+
+
+def held(path):
+    """Whether somebody holds the lock file `path`"""
+    if not path.exists():
+        return False
+    try:
+        with locked(path, "", 0):
+            return False
+    except InUse:
+        return True
+    except BadInput:                             # a folder to read only: nobody trains in it
+        return False
+
+
+def digest(path):
+    """sha256 of a file's bytes, in hexadecimal"""
+    with said("read", path), open(path, "rb") as file:
+        seen = sha256()
+        while piece := file.read(2**20):
+            seen.update(piece)
+        return seen.hexdigest()

@@ -93,7 +93,9 @@ class Config(BaseModel):
     lor_alpha: float = model(0.0, "Strength of what lor learns, in proportion to lor_rank; 0 means twice lor_rank.", 0, 10**6)
     c_bias: Literal["none", "out", "all"] = model(
         "out", "Which products add a bias: none, output projections and head, or all as in GPT-2; next to no cost.")
+    b_bias_attention_in: bool = model(False, "Biases on queries, keys and values even where c_bias is not all, as in Qwen 2.")
     b_bias_attention_out: bool = model(False, "A bias on the attention's output even where c_bias is none.")
+    b_norm_last: bool = model(False, "A norm before the head even where c_sequence is post; where it is pre, there is one anyway.")
     norm_eps: float = model(0.0, "Added to a variance before its root; 0 means 1e-5 for layernorm and 1e-6 for rmsnorm.", 0, 0.1)
     rope_base: float = model(10000.0, "The slowest wavelength of rope; larger ones reach further back.", 1, 10**9)
     rope_layout: Literal["half", "interleaved"] = model("half", "What rope turns together: halves, as llama, or neighbours.")
@@ -113,7 +115,9 @@ class Config(BaseModel):
     c_gate: Literal["channel", "head"] = model("channel", "What the gate of hybrid opens and closes: each channel, or each head.")
     b_bias_network: bool = model(False, "Biases in the network even where c_bias is none.")
     qk_clip: float = training(100.0, "Largest score that muonclip leaves to a head's queries and keys.", 0.01, 10**6)
-    d_type: Literal["fp32", "fp64"] = model("fp32", "Type of weights and sums; fp64 is twice as large and half as fast.")
+    d_type: Literal["fp16", "fp32", "fp64"] = model(
+        "fp32", "Type of numbers; fp64 is twice as large and half as fast; fp16 trains with matrices in half precision, for a GPU, and "
+                "keeps weights and sums in fp32.")
 
     # training
     n_epochs: int = training(1, "Passes over the training tokens; time grows in proportion.", 1, 10**6)
@@ -139,9 +143,11 @@ class Config(BaseModel):
     n_patience: int = training(0, "Evaluations in a row without a better loss after which training stops; 0 never does.", 0, 10**6)
     n_eval: int = training(0, "Windows per evaluation; 0 means the whole validation split, exact and slower.", 0, 10**9, "windows")
     r_overlap: float = training(0.0, "Share of an evaluation window that is only read: at 0.5 no token is judged with less than "
-                           "half a window in view, at twice the time; 0 is what most reports do.", 0, 0.95)
+                           "half a window in view, at twice the time; 0 is what most reports do; without meaning where c_pack is within.",
+                           0, 0.95)
     s_eval: int = training(0, "Steps between evaluations; 0 means twenty evaluations in all.", 0, 10**9, "steps")
     s_checkpoint: int = training(0, "Steps between checkpoints; 0 means one at each evaluation.", 0, 10**9, "steps")
+    r_checkpoint: float = training(10.0, "Minutes after which a checkpoint is due in any case; 0 never.", 0, 10**6, "minutes")
     b_gate: bool = model(True, "The gate of gln and nft; without it gln is one matrix.")
     n_groups_ggl: int = model(4, "Groups of ggl, divisors of n_emb; more are cheaper and know less of each other.", 1, 2**16)
     lora_rank: int = training(0, "Finetune adapters of this rank alone, the base frozen; 0 finetunes all weights.", 0, 2**16)
@@ -153,8 +159,11 @@ class Config(BaseModel):
     c_tokenizer: str = data("char", "How text becomes tokens: char, word, bpe, or the path of a tokenizer.json.")
     s_vocabulary: int = data(4096, "Symbols for word and bpe; more means shorter texts and a slower head.", 2, 2**24, "tokens")
     c_unknown: Literal["replace", "error"] = data("replace", "Unknown symbols become their nearest known form, or an error.")
+    c_field: str = data("text", "The field of .jsonl lines, and the column of .parquet rows, that holds the text.")
     c_shuffle: Literal["none", "documents", "windows"] = data(
         "none", "What is shuffled before the split: nothing, documents, or stretches of 10 n_ctx.")
+    c_pack: Literal["across", "within"] = data(
+        "across", "Whether windows run over the ends of documents, or stay within one, the rest of a window being lost to short ones.")
     r_split: float = data(0.9, "Share of the text that is trained on; the rest validates.", 0.01, 1)
     c_template: Literal["kodalite", "chatml", "plain"] = data(
         "kodalite", "How a conversation is spelled: marks such as <|user|>, ChatML's, or plain names, for small vocabularies.")
@@ -439,6 +448,7 @@ class Report(BaseModel):
     version: str = note(VERSION, "The littlebaby that wrote the file.")
     guid: Name = note(..., "The run.")
     base: str = note("", "The run whose weights this one started from.")
+    origin: str = note("", "The file or folder that an imported model came from.")
     started: AwareDatetime = Field(default_factory=now, description="When the run began.")
     ended: AwareDatetime | None = note(None, "When it ended.")
     input: Input | None = note(None, "The text.")
@@ -450,7 +460,7 @@ class Report(BaseModel):
     base_evaluations: list[Evaluation] = note([], "How it had gone for the base.")
     best_step: Count = note(0, "The step whose weights were kept.", "steps")
     best_valid_loss: Number = note(None, "Their validation loss.", "nats")
-    stop_reason: str = note("", "finished, early stop, interrupted or not finite.")
+    stop_reason: str = note("", "finished, early stop, interrupted, not finite, or imported.")
     nursery_floor: Number = note(None, "Entropy of the input where it is known: no model can have a lower loss.", "nats per token")
     marks: Marks | None = note(None, "How much of the completion is right, where the input is the nursery's.")
     environment: Environment | None = note(None, "Where it ran.")
@@ -568,6 +578,8 @@ def in_words(name):
         return "none, auto, a number of steps or a fraction between 0 and 1"
     if name == "c_tokenizer":
         return "bpe, char, word or the path of a tokenizer.json"
+    if name == "c_field":
+        return "a name"
     if name == "lora_targets":
         return "names or wildcards such as *.att.*, blocks.0.net.up"
     if words := allowed(name):

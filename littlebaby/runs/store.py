@@ -1,17 +1,20 @@
 """The workspace: which file of which run lies where. Nothing else knows the names of folders, and nothing else writes.
 
-    inputs/NAME.txt                          texts to learn from
+    inputs/NAME.txt, inputs/NAME.tok         texts to learn from, and token files
+    tokens/NAME_KEY.tok                      what a training made of a text too large for memory, for the next one
     configs/config_GUID.json                 tokenizers/tokenizer_GUID.json
     models/model_GUID.json (.safetensors)    models/checkpoint_GUID/
     models/adapters_GUID.safetensors         what a finetune with adapters has learned, apart
     outputs/report_GUID.json                 outputs/completion_GUID[_time].json        outputs/chart_GUID.png
     outputs/chat_GUID_time.jsonl             conversations that were kept
+    exports/GUID_huggingface/ ...            models for other programs; they stay when the run is deleted
+    outputs/microscope_GUID.html             outputs/diary_GUID.html                    outputs/walk_VARIANT.html, of no run
     outputs/archive_GUID.zip                 all of these in one file, to be taken elsewhere
 A finetuned run is GUID_finetuned, the next one GUID_finetuned_2. Older files that misspell a name are found all the same.
 """
 import os
 import re
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime, timezone
 from difflib import get_close_matches
 from hashlib import sha256
@@ -22,7 +25,7 @@ from uuid import uuid4
 from zipfile import ZIP_DEFLATED, ZipFile
 
 from ..errors import BadInput
-from . import disk, weights
+from . import disk, tokens, weights
 from .records import (
     FILES,
     HERE,
@@ -43,15 +46,16 @@ from .records import (
 PLACES = dict(
     config="configs/config_{}.json", tokenizer="tokenizers/tokenizer_{}.json", model="models/model_{}.json",
     weights="models/model_{}.safetensors", adapters="models/adapters_{}.safetensors", checkpoint="models/checkpoint_{}",
-    lock="models/.lock_{}", report="outputs/report_{}.json", completion="outputs/completion_{}.json", chart="outputs/chart_{}.png",
-    chat="outputs/chat_{}.jsonl", archive="outputs/archive_{}.zip")
-FOLDERS = sorted({place.split("/")[0] for place in PLACES.values()})
+    lock="models/.lock_{}", queue="outputs/.lock_{}", report="outputs/report_{}.json", completion="outputs/completion_{}.json",
+    chart="outputs/chart_{}.png", chat="outputs/chat_{}.jsonl", archive="outputs/archive_{}.zip", export="exports/{}",
+    microscope="outputs/microscope_{}.html", diary="outputs/diary_{}.html", walk="outputs/walk_{}.html")
+FOLDERS = sorted({place.split("/")[0] for place in PLACES.values()} - {"exports"})     # what was exported is no longer the run's
 
 # a run's file, finished or left behind half-written, under its right name or an old spelling
 OF_A_RUN = re.compile(
-    r"\.?(?:config|tokenizer|model|adapters|checkpoint|report|completion|complation|chart|chat|archive)"
+    r"\.?(?:config|tokenizer|model|adapters|checkpoint|report|completion|complation|chart|chat|archive|microscope|diary)"
     rf"_({NAME.replace('tuned', 't?uned')})"
-    rf"(?:_\d{{14}}(?:_\d+)?)?(?:\.jsonl?|\.safetensors|\.png|\.zip)?(?:\.[0-9a-f]{{8}}\{disk.TEMPORARY})?")
+    rf"(?:_\d{{14}}(?:_\d+)?)?(?:\.jsonl?|\.safetensors|\.png|\.zip|\.html)?(?:\.[0-9a-f]{{8}}\{disk.TEMPORARY})?")
 OLD_SPELLINGS = [("completion_", "complation_"), ("_finetuned", "_fineuned")]
 
 SAFETENSORS_FROM = 8_000_000            # parameters
@@ -71,6 +75,14 @@ class Run(NamedTuple):
     config: Config | None
     report: Report | None
     damaged: list[str]                  # a sentence for each file that cannot be read
+    checkpoint: int | None = None       # the step that its newest checkpoint was written after
+    in_use: bool = False                # a process works on it
+
+    @property
+    def resumable(self):
+        """Whether it was cut short and can go on"""
+        over = self.report and self.report.stop_reason in ("finished", "early stop")
+        return self.checkpoint is not None and not self.in_use and not over
 
 
 class Text(NamedTuple):
@@ -96,10 +108,27 @@ class Workspace:
         """The name of a run that does not exist yet"""
         return str(uuid4())
 
-    def finetuned(self, name):
-        """The name of the next finetune of a run: GUID_finetuned, GUID_finetuned_2, ..."""
-        taken, base = self.names(), name[:36]
+    def finetuned(self, name, taken=()):
+        """The name of the next finetune of a run, none of `taken`: GUID_finetuned, GUID_finetuned_2, ..."""
+        taken, base = self.names().union(taken), name[:36]
         return next(n for i in count(1) if (n := f"{base}_finetuned" + (f"_{i}" if i > 1 else "")) not in taken)
+
+    @contextmanager
+    def locked_finetune(self, base):
+        """The name of the next finetune of a run, which no other process gets meanwhile"""
+        others = set()
+        with ExitStack() as kept:
+            while True:
+                name = self.finetuned(base, others)
+                try:
+                    kept.enter_context(self.lock(name))
+                except disk.InUse:
+                    others.add(name)
+                    continue
+                if name not in self.names():
+                    break
+                kept.close()
+            yield name
 
     def names(self):
         """Every run that left a file here"""
@@ -162,21 +191,26 @@ class Workspace:
 
     def list(self):
         """Every run, the oldest first; a damaged file does not hide its run"""
-        runs = []
-        for name, paths in self.scan().items():
-            damaged = []
+        return sorted((self.run(name, paths) for name, paths in self.scan().items()), key=lambda run: (run.time, run.name))
 
-            def attempt(load):
-                try:
-                    return load(name)
-                except BadInput as error:
-                    damaged.append(str(error))
+    def run(self, name, paths=None):
+        """One run in short; `paths`: its files where they are known"""
+        paths, damaged = paths or self.scan()[name], []
 
-            head = attempt(self.load_config_file) if self.existing("config", name).exists() else None
-            report = attempt(self.load_report) if self.existing("report", name).exists() else None
-            time = head.time if head and head.time else datetime.fromtimestamp(min(p.lstat().st_mtime for p in paths), timezone.utc)
-            runs.append(Run(name, time, sum(sized(p).bytes for p in paths), head and head.config, report, damaged))
-        return sorted(runs, key=lambda run: (run.time, run.name))
+        def attempt(load):
+            try:
+                return load(name)
+            except BadInput as error:
+                damaged.append(str(error))
+
+        head = attempt(self.load_config_file) if self.existing("config", name).exists() else None
+        report = attempt(self.load_report) if self.existing("report", name).exists() else None
+        begun = min((about.st_mtime for p in paths if (about := looked_at(p))), default=0.0)
+        time = head.time if head and head.time else datetime.fromtimestamp(begun, timezone.utc)
+        saved = checkpoints(self.path("checkpoint", name))
+        in_use = not (report and report.ended) and disk.held(self.path("lock", name))
+        return Run(name, time, sum(sized(p).bytes for p in paths), head and head.config, report, damaged,
+                   step_of(saved[-1]) if saved else None, in_use)
 
     def going(self, name, finetuned=False):
         """What `delete` would remove"""
@@ -193,6 +227,7 @@ class Workspace:
                 disk.remove(file.path)
         for each in family:
             disk.remove(self.path("lock", each))
+            disk.remove(self.path("queue", each))
         return going
 
     def family(self, name, finetuned):
@@ -202,7 +237,7 @@ class Workspace:
     def lock(self, name):
         """Keeps a run to oneself; BadInput where another process has it"""
         with disk.locked(self.path("lock", name), f"{name} is in use by another process; wait for its end or stop it"):
-            yield
+            yield name
 
     # what the files hold
 
@@ -220,6 +255,10 @@ class Workspace:
     def save_tokenizer(self, name, record):
         """`record`: a tokenizer's own to_json"""
         self.write("tokenizer", name, TokenizerFile(guid=name, **record))
+
+    def has_tokenizer(self, name):
+        """False for a model that was imported without one"""
+        return self.existing("tokenizer", name).exists() or self.path("report", name).exists() and self.load_report(name).tokenizer != ""
 
     def load_tokenizer(self, name):
         """The record that text.from_json reads; files of other systems are handed on as they are"""
@@ -241,8 +280,7 @@ class Workspace:
             about["lists"] = {n: a.tolist() for n, a in arrays.items()}
         else:
             path = self.path("weights", name)
-            with disk.replacing(path) as temporary:
-                weights.save_safetensors(temporary, arrays, dict(guid=name))
+            disk.write(path, weights.safetensors(arrays, dict(guid=name)))
             about["file"] = path.name
         self.write("model", name, ModelFile(guid=name, **about))
 
@@ -265,8 +303,7 @@ class Workspace:
 
     def save_adapters(self, name, arrays, meta):
         """{name: array} and a JSON-able meta: what was merged into the run's model, for those who have the base"""
-        with disk.replacing(self.path("adapters", name)) as temporary:
-            weights.save_safetensors(temporary, {n: weights.plain(a) for n, a in arrays.items()}, meta)
+        disk.write(self.path("adapters", name), weights.safetensors({n: weights.plain(a) for n, a in arrays.items()}, meta))
 
     def load_adapters(self, name):
         """(arrays, meta)"""
@@ -286,9 +323,14 @@ class Workspace:
         if final:
             disk.write_json(path, data)
             return path
-        with timed(path, completion.time) as path:
+        with self.alone_writing(name):
+            path = timed(path, completion.time)
             disk.write_json(path, data)
         return path
+
+    def alone_writing(self, name):
+        """Keeps other processes from writing completions or conversations of a run meanwhile"""
+        return disk.locked(self.path("queue", name), f"another process writes what {name} said, and does not end; stop it", 10)
 
     def load_completion(self, name):
         """The text at the end of a training"""
@@ -307,7 +349,8 @@ class Workspace:
 
     def save_chat(self, chat):
         """A conversation in one line, in a file named by its time; returns its path"""
-        with timed(self.path("chat", chat.guid), chat.time) as path:
+        with self.alone_writing(chat.guid):
+            path = timed(self.path("chat", chat.guid), chat.time)
             disk.write(path, [chat.model_dump_json().encode("utf-8", "backslashreplace"), b"\n"])
         return path
 
@@ -335,31 +378,53 @@ class Workspace:
 
     # checkpoints: what an interrupted run goes on from
 
-    def save_checkpoint(self, name, arrays, meta):
-        """{name: array} and a JSON-able meta; the two newest are kept"""
+    def save_checkpoint(self, name, step, arrays, meta):
+        """{name: array} and a JSON-able meta, after a step; this one and the one before it are kept.
+
+        One of a later step can only be damaged, or the run would have gone on from there: it goes, too.
+        """
         folder = self.path("checkpoint", name)
-        old = checkpoints(folder)
-        number = int(old[-1].stem.rpartition("_")[2]) + 1 if old else 1
-        with disk.replacing(folder / f"state_{number:06d}.safetensors") as temporary:
-            weights.save_safetensors(temporary, {n: weights.plain(a) for n, a in arrays.items()}, meta)
-        for path in old[:-(KEPT_CHECKPOINTS - 1)]:
-            disk.remove(path)
+        path = folder / f"state_{step:09d}.safetensors"
+        disk.write(path, weights.safetensors({n: weights.plain(a) for n, a in arrays.items()}, meta))
+        kept = [each for each in checkpoints(folder) if step_of(each) <= step][-KEPT_CHECKPOINTS:]
+        for each in checkpoints(folder):
+            if each not in kept:
+                disk.remove(each)
 
     def load_checkpoint(self, name):
-        """(arrays, meta) of the newest checkpoint that is whole, None where there is none; BadInput where all are damaged"""
-        failure = None
+        """(arrays, meta, sentences) of the newest checkpoint that is whole, None where there is none; BadInput where all are damaged
+
+        sentences: what is wrong with those that were passed over
+        """
+        wrong = []
         for path in reversed(checkpoints(self.path("checkpoint", name))):
             try:
                 with disk.said("read", path):
-                    return weights.load_safetensors(path)
+                    return *weights.load_safetensors(path), wrong
             except BadInput as error:
-                failure = failure or error
-        if failure:
-            raise failure
+                wrong.append(str(error))
+        if wrong:
+            raise BadInput(wrong[0])
         return None
+
+    def sweep(self, name):
+        """Removes what a killed process left half-written; for who holds the run's lock"""
+        folder = self.path("checkpoint", name)
+        with self.alone_writing(name):
+            for path in [*self.scan().get(name, []), *(folder.iterdir() if folder.is_dir() else [])]:
+                if path.suffix == disk.TEMPORARY:
+                    disk.remove(path)
 
     def remove_checkpoint(self, name):
         disk.remove(self.path("checkpoint", name))
+
+    def write_export(self, folder, name, pieces):
+        """A file of an exported model: pieces of bytes as they come, or a function that writes to a path"""
+        if callable(pieces):
+            with disk.replacing(folder / name) as temporary:
+                pieces(temporary)
+        else:
+            disk.write(folder / name, pieces)
 
     # texts
 
@@ -368,8 +433,8 @@ class Workspace:
         folder = self.root / "inputs"
         return sorted(p.name for p in folder.iterdir() if p.is_file() and p.name[0] != ".") if folder.is_dir() else []
 
-    def input_path(self, where):
-        """The file that a path means, or a name in inputs/ with or without .txt; the nursery is found everywhere"""
+    def locate(self, where):
+        """The file or folder that a path means, or a name in inputs/ with or without .txt; the nursery is found everywhere"""
         here, inside = Path(str(where)).expanduser(), self.root / "inputs"
         candidates = [here, inside / here, inside / f"{here}.txt"]
         if str(where) in (NURSERY, Path(NURSERY).stem):
@@ -382,9 +447,14 @@ class Workspace:
             raise BadInput(f"there is no file {shown(str(where))}, neither as a path nor in {inside}"
                            + (f"; there are {', '.join(names[:10])}" if names else "")
                            + (f"; did you mean {near[0]}?" if near else ""))
-        if found[0].is_dir():
-            raise BadInput(f"{found[0]} is a folder; give one text file in it")
         return found[0]
+
+    def input_path(self, where):
+        """The same, a file and no folder"""
+        path = self.locate(where)
+        if path.is_dir():
+            raise BadInput(f"{path} is a folder; give one text file in it")
+        return path
 
     def read_text(self, where, encoding="utf-8"):
         """The text of an input, with its name, size and sha256; a byte-order mark goes and line ends become \\n"""
@@ -412,28 +482,48 @@ class Workspace:
         disk.write(path, (piece.encode() if isinstance(piece, str) else piece for piece in pieces))
         return path
 
+    def save_tokens(self, path, blocks, tokenizer, size, text):
+        """A token file of the ids' bytes as they come, see tokens.write; returns the number of tokens"""
+        with disk.replacing(path) as temporary, open(temporary, "xb") as file:
+            return tokens.write(file, blocks, tokenizer, size, text)
 
-@contextmanager
+
 def timed(path, time):
-    """A name of its own beside `path` for what was made at this time, to write into; it goes again where that fails"""
+    """A name beside `path` that no file has yet, for what was made at this time; for who is alone writing"""
     stem = f"{path.stem}_{time:%Y%m%d%H%M%S}"
-    path = next(p for i in count(1) if disk.claim(p := path.with_name(f"{stem}_{i}{path.suffix}" if i > 1 else f"{stem}{path.suffix}")))
-    try:
-        yield path
-    except BaseException:
-        disk.remove(path)
-        raise
+    return next(p for i in count(1) if not (p := path.with_name(f"{stem}_{i}{path.suffix}" if i > 1 else f"{stem}{path.suffix}")).exists())
 
 
 def sized(path):
-    """A file or folder with all its bytes"""
-    inside = path.rglob("*") if path.is_dir() and not path.is_symlink() else [path]
-    return File(path, sum(p.lstat().st_size for p in inside))
+    """A file or folder with all its bytes; what another process has just removed or renamed has none"""
+    files = inside(path) if path.is_dir() and not path.is_symlink() else [path]
+    return File(path, sum(about.st_size for each in files if (about := looked_at(each))))
+
+
+def inside(folder):
+    """Everything in a folder, nothing where it has just gone"""
+    with suppress(FileNotFoundError):
+        return list(folder.rglob("*"))
+    return []
+
+
+def looked_at(path):
+    with suppress(FileNotFoundError):
+        return path.lstat()
 
 
 def checkpoints(folder):
     """The checkpoints in a folder, the oldest first"""
-    return sorted(folder.glob("state_*.safetensors"))
+    return sorted((path for path in inside(folder) if re.fullmatch(r"state_\d+\.safetensors", path.name)), key=step_of)
+
+
+def step_of(checkpoint):
+    return int(checkpoint.stem[6:])
+
+
+def brief(name):
+    """A run's name as short as it is still understood: 0b2f8a52, 0b2f8a52_finetuned_2"""
+    return name[:8] + name[36:]
 
 
 def write_schemas():

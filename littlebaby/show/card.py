@@ -1,4 +1,5 @@
 """A run in words: the card that `info` shows and with which a training ends; and all runs in a list."""
+from ..runs.store import brief
 from . import words
 from .preflight import GOOD_RATIO
 from .words import duration, short, size
@@ -7,17 +8,21 @@ SAMPLES = 5
 
 
 def card(info):
-    """`info`: what plans.info tells of a run, {"guid", "config", "report", "completion", "files"}"""
+    """`info`: what plans.info tells of a run, {"guid", "config", "report", "completion", "resumable", "in_use", "checkpoint", "files"}"""
     cfg, report = info["config"], info["report"] or {}
     lines = story(report, report["figures"]) if report else []
     lines.append(("files", "\n".join(f"{size(file['bytes']):>8}  {file['path']}" for file in info["files"])))
-    head = f"{info['guid']}  {state(report)}\n{shape(cfg)}"
+    head = f"{info['guid']}  {state(report, info['in_use'], info['resumable'])}\n{shape(cfg)}"
+    if info["resumable"]:
+        head += f"\n`littlebaby train --resume {brief(info['guid'])}` goes on from step {info['checkpoint']:,}"
     tail = f"what it writes\n\n{info['completion'].strip()}" if info["completion"] else ""
     return "\n\n".join(filter(None, [head, words.page(lines), course(report.get("evaluations", [])), tail]))
 
 
-def state(report):
-    return report.get("stop_reason") or ("not finished" if report else "")
+def state(report, in_use, resumable):
+    """finished; interrupted, resumable; killed, resumable; at work ..."""
+    reason = "at work" if in_use else report.get("stop_reason") or ("killed" if report else "")
+    return f"{reason}, resumable" if resumable else reason
 
 
 def shape(cfg):
@@ -34,6 +39,9 @@ def story(report, figures):
                               f"{report['valid_tokens']:,} to validate; {report['tokenizer']}, {report['vocabulary']:,} symbols"))
     if report["base"]:
         lines.append(("base", report["base"]))
+    if report["origin"]:
+        lines.append(("imported", f"from {report['origin']}" + (f"; {report['tokenizer']}, {report['vocabulary']:,} symbols" if
+                                                                report["tokenizer"] else "; it came without a tokenizer")))
     return lines + results(report, figures) if figures else lines
 
 
@@ -51,6 +59,8 @@ def results(report, figures):
                                     f"per character{above}"))
     if report["evaluations"][-1:] and (load := report["evaluations"][-1]["load"]):
         lines.append(("experts", "the last answers, by layer: " + "; ".join(shares(layer) for layer in load)))
+    if not figures["tokens"]:
+        return [*lines, ("arithmetic", f"{short(figures['flops_per_token'])} FLOPs per token")]
     lines += [("tokens", f"{figures['tokens']:,} seen, {short(figures['tokens_per_parameter'])} per parameter; about {GOOD_RATIO} "
                          f"make the best use of arithmetic"),
               ("arithmetic", f"{short(figures['flops_per_token'])} FLOPs per token, {short(figures['flops'])} in all"),
@@ -99,6 +109,7 @@ def shelf(runs):
         loss = report and report.best_valid_loss
         rows.append((run.name, f"{run.time.astimezone():%Y-%m-%d %H:%M}", f"{cfg.c_attention} + {cfg.c_network}" if cfg else "?",
                      report.input.name if report and report.input else "", short(figures.parameters.total) if figures else "-",
-                     "-" if loss is None else f"{loss:.3f}", "damaged" if run.damaged else state(vars(report) if report else {}),
+                     "-" if loss is None else f"{loss:.3f}",
+                     "damaged" if run.damaged else state(vars(report) if report else {}, run.in_use, run.resumable),
                      size(run.bytes)))
     return "\n".join([words.columns(rows), *(line for run in runs for line in run.damaged)])

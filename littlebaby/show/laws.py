@@ -27,7 +27,7 @@ OPTIONS = dict(
     mha=[dict(c_bias="all"), dict(c_position="rope", rope_layout="half"), dict(c_position="rope", rope_layout="interleaved"),
          dict(r_temp=1.7), dict(c_bias="none", b_bias_attention_out=True), dict(head_size=12), dict(c_position="alibi")],
     gqa=[dict(n_kv_heads=1), dict(n_kv_heads=2, c_position="rope"), dict(n_kv_heads=4, c_bias="all"),
-         dict(n_kv_heads=2, c_position="alibi")],
+         dict(n_kv_heads=2, c_bias="none", b_bias_attention_in=True), dict(n_kv_heads=2, c_position="alibi")],
     moh=[dict(c_bias="all", r_temp=1.7), dict(c_bias="none", c_position="rope", head_size=16), dict(c_position="alibi")],
     swh=[dict(c_bias="all", r_temp=1.7), dict(c_bias="none", c_position="rope", head_size=16), dict(c_position="alibi")],
     mlp=[dict(c_activation=a) for a in ("gelu_exact", "relu", "relu2", "silu")] + [dict(c_bias="none")],
@@ -83,6 +83,12 @@ def verdicts(name):
     return rows
 
 
+def entries(folder, name, settings):
+    """How many numbers law 1 compares for one option: of inputs and trainable weights, in every one of HOWS"""
+    cfg, layer = config(folder, name, **settings), variant(folder, name)
+    return sum(start(layer, cfg, **how).x.size + tree.size(layer.params(cfg), train=True) for how in HOWS.values())
+
+
 def leeway(name):
     """What law 4 grants: nothing, and to a routed variant rounding"""
     return EQUAL if name in ROUTED else 0.0
@@ -119,6 +125,11 @@ def differences(f, a, h=1e-4):
 
 def gradient(layer, cfg, **how):
     """Law 1: the worst error of any leaf's or x's gradient, relative to the leaf's largest entry. And law 6: inputs are read-only."""
+    return max(gradients(layer, cfg, **how).values())
+
+
+def gradients(layer, cfg, **how):
+    """The same for each: {"x": error, "wq": error, ...}"""
     s = start(layer, cfg, **how)
     held: dict = {}
     ctx = lambda: Context(cfg, np.random.default_rng(7), held=held, share=0.7)
@@ -138,9 +149,9 @@ def gradient(layer, cfg, **how):
         return (y * s.dy).sum() + spoken(c)
 
     probed = tree.named(s.spec, differences(f, s.flat)[:grad.size])
-    worst = relative(dx, differences(f, s.x), 0)
     largest = max((np.abs(d).max() for d in probed.values()), default=0)
-    return max([worst] + [relative(g, probed[name], largest) for name, g in tree.named(s.spec, grad).items()])
+    errors = {name: relative(g, probed[name], largest) for name, g in tree.named(s.spec, grad).items()}
+    return dict(x=relative(dx, differences(f, s.x), 0), **errors)
 
 
 def spoken(ctx):

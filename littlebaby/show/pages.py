@@ -119,10 +119,14 @@ def kin(it):
 
 def checked(rows):
     """The laws' verdicts as a table"""
-    words = lambda more: " ".join(f"`{key}={value}`" for key, value in more.items()) or "defaults"
     return grid([("settings", "gradient", "decoding", "causality", "leaves without gradient", "laws"), *(
         (words(row["settings"]), bound(row["gradient"]), bound(row["decoding"]), bound(row["causality"], 0),
          ", ".join(row["life"]) or "none", "kept" if row["kept"] else "BROKEN") for row in rows)])
+
+
+def words(settings):
+    """Settings as they are written down"""
+    return " ".join(f"`{key}={value}`" for key, value in settings.items()) or "defaults"
 
 
 def bound(number, floor=FLOOR):

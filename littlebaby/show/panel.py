@@ -79,14 +79,14 @@ class Panel:
 
         self.run, self.stop = button("Run", "play", "success", self.press_run), button("Stop", "stop", "warning", self.press_stop)
         self.resume, self.zip = button("Resume", "forward", "info", self.press_resume), button("Zip", "download", "", self.press_zip)
-        self.look = button("Look inside", "search", "", self.press_look)
+        self.look, self.diary = button("Microscope", "search", "", self.press_look), button("Diary", "book", "", self.press_diary)
         self.sure, self.keep = button("Delete", "trash", "danger", self.press_sure), button("Keep", "undo", "", self.press_keep)
 
     def arrange(self):
         """Where everything stands; `parts`: what is shown for some plans only"""
         column = lambda *inside, **layout: widgets.VBox(inside, layout=widgets.Layout(**layout))
         row = lambda *inside, **layout: widgets.HBox(inside, layout=widgets.Layout(**layout))
-        self.message, self.text, self.inside = widgets.HTML(), widgets.HTML(), widgets.Output()
+        self.message, self.text, self.inside = widgets.HTML(), widgets.HTML(), widgets.HTML()
         self.forecast = widgets.HTML(layout=widgets.Layout(width="330px"))
         self.blueprint = widgets.Image(format="png", layout=widgets.Layout(width="215px", display="none"))
         self.chart = widgets.Image(format="png", layout=widgets.Layout(width="600px", display="none"))
@@ -101,10 +101,9 @@ class Panel:
         self.confirm = row(self.sure, self.keep)
         self.parts = dict(train=[self.preset, self.about, self.input, self.upload, main, cost, self.every, self.resume, self.stop],
                           finetune=[self.input, self.upload, main, cost, self.every, self.stop],
-                          inference=[ask, self.stop] + [self.look] * hasattr(self.plans, "microscope"),
-                          info=[self.zip], delete=[self.relatives])
+                          inference=[ask, self.look, self.stop], info=[self.diary, self.zip], delete=[self.relatives])
         chosen = row(choices, cost, ask, flex_flow="row wrap", align_items="flex-start", grid_gap="14px", margin="6px 0")
-        buttons = row(self.run, self.stop, self.resume, self.zip, self.look, self.relatives, self.live.bar, self.live.status,
+        buttons = row(self.run, self.look, self.stop, self.resume, self.diary, self.zip, self.relatives, self.live.bar, self.live.status,
                       align_items="center")
         self.view = column(
             self.folder, self.plan, chosen, self.every, buttons, self.message, self.confirm, self.live.view, self.text, self.chart,
@@ -126,7 +125,6 @@ class Panel:
         plan = self.plan.value
         for part in {id(part): part for parts in self.parts.values() for part in parts}.values():
             part.layout.display = None if part in self.parts[plan] else "none"
-        self.look.layout.display = None if self.look in self.parts[plan] else "none"
         self.confirm.layout.display = "none"
         self.run.description = "Delete …" if plan == "delete" else "Run"
         self.guid.description = "resume" if plan == "train" else "run"
@@ -139,7 +137,7 @@ class Panel:
         """The runs of the folder, the newest first; for train those that can go on"""
         with self.said():
             found = [(told(run), run.name) for run in reversed(self.workspace.list())
-                     if self.plan.value != "train" or self.workspace.path("checkpoint", run.name).exists()]
+                     if self.plan.value != "train" or run.resumable]
             chosen, names = select or self.guid.value, [name for _, name in found]
             self.guid.layout.display = "none" if self.plan.value == "train" and not found else None
             self.guid.options = found or [("nothing to go on with" if self.plan.value == "train" else "none yet", "")]
@@ -202,13 +200,13 @@ class Panel:
         """(Config with its vocabulary, tokens to learn from) of what Run would begin"""
         text, path = self.input.value.strip() or None, self.folder.value
         if self.plan.value == "train":
-            return self.plans.sized(text, self.preset.value, path=path, settings=self.fields.changes())
+            return self.plans.sized(text, self.preset.value, path=path, settings=self.fields.changes(), progress=False)
         if not self.guid.value:
             raise BadInput(NONE)
         cfg = self.plans.succeeding(self.workspace.load_config(self.guid.value), self.fields.changes())
         if talks(text) or cfg.lora_rank:
             raise BadInput("what conversations and adapters will cost is not foreseen; Run works all the same")
-        return self.plans.sized(text, path=path, settings=cfg.model_dump())
+        return self.plans.sized(text, path=path, settings=cfg.model_dump(), progress=False)
 
     # buttons
 
@@ -264,9 +262,12 @@ class Panel:
             self.text.value = scenes.download(packed, b64encode(packed.read_bytes()).decode())
 
     def press_look(self):
-        self.inside.clear_output()
-        with self.said(), self.inside:
-            display(self.plans.microscope(self.guid.value, self.prompt.value))
+        guid, path, sentence = self.guid.value, self.folder.value, self.prompt.value.strip() or None
+        self.begin(lambda: self.open("looking inside", lambda: self.plans.microscope(guid, sentence, path)))
+
+    def press_diary(self):
+        guid, path = self.guid.value, self.folder.value
+        self.begin(lambda: self.open("reading", lambda: self.plans.diary(guid, path=path)))
 
     # what runs
 
@@ -291,15 +292,17 @@ class Panel:
             self.changed()
 
     def enable(self):
-        for each in (self.run, self.zip, self.look, self.sure, self.folder):
+        for each in (self.run, self.sure, self.folder):
             each.disabled = self.busy
+        for each in (self.look, self.diary, self.zip):
+            each.disabled = self.busy or not self.guid.value
         self.stop.disabled = not self.busy
         self.resume.disabled = self.busy or not self.guid.value
 
     def clear(self):
         self.message.value = self.text.value = self.live.status.value = ""
         show(self.chart, b"")
-        self.inside.clear_output()
+        self.inside.value = ""
 
     @contextmanager
     def said(self):
@@ -336,6 +339,12 @@ class Panel:
         chart = self.workspace.path("chart", guid)
         show(self.chart, chart.read_bytes() if chart.exists() else b"")
 
+    def open(self, doing, make):
+        """A page below everything else"""
+        self.live.say(f"{doing} …")
+        self.inside.value = make()._repr_html_()
+        self.live.say("")
+
     def write(self, guid):
         """The prompt and what the baby goes on with, as it comes"""
         written, when = [self.prompt.value], [0.0]
@@ -368,7 +377,7 @@ def told(run):
     words = [run.name[:8] + run.name[36:], f"{cfg.c_attention} + {cfg.c_network}" if cfg else "damaged"]
     if report:
         words += [report.input.name if report.input else "", f"{report.best_valid_loss:.3f}" if report.best_valid_loss else "",
-                  state(vars(report))]
+                  state(vars(report), run.in_use, run.resumable)]
     return " · ".join(filter(None, words))
 
 

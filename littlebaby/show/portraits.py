@@ -60,13 +60,23 @@ def influence(folder, name, T=64):
             return y, lambda dy: backward(dy, g)
         x = rng.standard_normal((1, T, cfg.n_emb))
 
-    # copy t of the text is asked about its token t alone         (T, T, D)
-    moved, t = np.zeros((T, T)), np.arange(T)
-    for _ in range(PROBES):
-        y, backward = forward(np.repeat(x, T, 0))
-        dy = np.zeros_like(y)
-        dy[t, t] = rng.standard_normal((T, cfg.n_emb))
-        moved += (backward(dy) ** 2).sum(-1)
+    return acted(forward, x, rng)
+
+
+def acted(forward, x, rng, probes=PROBES, block=64):
+    """(T, T): how much token t's y moves with token j's x (1, T, D), as a share of all that moves it, seen through `probes` directions
+
+    Copy t of the text is asked about its token t alone, `block` copies at a time.
+    """
+    _, T, D = x.shape
+    moved = np.zeros((T, T))
+    for first in range(0, T, block):
+        t = np.arange(first, min(first + block, T))
+        for _ in range(probes):
+            y, backward = forward(np.repeat(x, len(t), 0))       # (T, T, D)
+            dy = np.zeros_like(y)
+            dy[t - first, t] = rng.standard_normal((len(t), D))
+            moved[t] += (backward(dy) ** 2).sum(-1)
     moved = np.sqrt(moved)
     return moved / moved.sum(-1, keepdims=True)
 

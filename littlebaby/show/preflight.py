@@ -82,7 +82,7 @@ def preflight(cfg, n_tokens, probe=True):
         seconds = (steps * per_step + times * heard * forward / both) / speed
     tokens = steps * per_step
     return Preflight(parts(spec), trainable, frozen, forward, both, both * tokens, memory, sum(memory.values()), steps, per_step, tokens,
-                     n_tokens, tokens / max(trainable, 1), speed, seconds, backend.describe(), warnings())
+                     n_tokens, tokens / max(trainable, 1), speed, seconds, backend.describe(), warnings(cfg))
 
 
 def parts(spec):
@@ -177,7 +177,8 @@ def bytes_of(cfg, spec):
     wide = sum(sum(leaf.shape) * met(path, cfg) for path, leaf in tree.leaves(spec)
                if path.startswith("blocks.") and leaf.kind in PRODUCTS)
     per_token = 1.7 * (wide + cfg.n_layers * 4 * cfg.n_emb) + 1.6 * cfg.n_vocab
-    return dict(weights=one * total, best=one * total, optimizer=round(one * trainable * remembered),
+    halves = 2 * total if cfg.d_type == "fp16" else 0             # the copy that products see
+    return dict(weights=one * total + halves, best=one * total, optimizer=round(one * trainable * remembered),
                 gradients=one * trainable * how_many(cfg), activations=round(one * cfg.batch_size * cfg.n_ctx * per_token))
 
 
@@ -192,6 +193,7 @@ def tokens_per_second(cfg, per_token, memory):
     rng = np.random.default_rng(0)
     ids = rng.integers(0, small.n_vocab, (2, small.batch_size, small.n_ctx))
     steps = train(baby, begin(baby, 10 ** 9), SimpleNamespace(batch=lambda number: (ids[0], ids[1])), (ids[0][:0], ids[1][:0]))
+    next(steps)                                                  # where a checkpoint would be written
     times, start = [], perf_counter()
     clock = start
     try:
@@ -207,7 +209,7 @@ def tokens_per_second(cfg, per_token, memory):
 
 def smaller(cfg):
     """The config and ever smaller ones, whose step tells how long the whole one's takes"""
-    yield (cfg := cfg.replace(s_eval=0))
+    yield (cfg := cfg.replace(s_eval=0, s_checkpoint=0))
     yield (cfg := cfg.replace(n_accumulate=1, batch_size=min(cfg.batch_size, how_many(cfg))))
     yield (cfg := cfg.replace(n_layers=min(cfg.n_layers, 2), n_dense_layers=min(cfg.n_dense_layers, 1)))
     yield (cfg := cfg.replace(n_vocab=min(cfg.n_vocab, 4096)))
@@ -221,12 +223,15 @@ def step_flops(cfg):
 
 # words
 
-def warnings():
+def warnings(cfg):
     """What slows this machine down without need"""
+    found = []
+    if cfg.d_type == "fp16" and backend.on_cpu():
+        found.append("d_type fp16 is made for a GPU: this processor multiplies in half precision a hundred times slower than in fp32")
     if kind := os.environ.get("OPENBLAS_CORETYPE"):
-        return [f"OPENBLAS_CORETYPE={kind} is set: it makes NumPy use that processor's matrix kernels, often half as fast as this "
-                f"one's own; `unset OPENBLAS_CORETYPE` and start again"]
-    return []
+        found.append(f"OPENBLAS_CORETYPE={kind} is set: it makes NumPy use that processor's matrix kernels, often half as fast as this "
+                     f"one's own; `unset OPENBLAS_CORETYPE` and start again")
+    return found
 
 
 def table(about):

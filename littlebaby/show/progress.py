@@ -1,5 +1,6 @@
 """A run as one sees it go by: a bar with the loss and the time left, and now and then what the baby says by now."""
 import sys
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from tqdm.auto import tqdm
@@ -28,7 +29,20 @@ class Watcher:
             self.floor = event.floor
             print(event.words, file=self.out)
             self.bar = tqdm(total=event.total, initial=event.step, unit="step", file=self.out, dynamic_ncols=True, mininterval=0.5)
-        elif isinstance(event, Step):
+        else:
+            with self.unheard():
+                self.show(event)
+
+    @contextmanager
+    def unheard(self):
+        """A terminal that is gone ends the showing, not the run"""
+        try:
+            yield
+        except OSError:
+            self.bar.disable = True
+
+    def show(self, event):
+        if isinstance(event, Step):
             # one batch says little: the bar shows a mean over about twenty
             self.loss = event.loss if self.loss is None or event.skipped else 0.95 * self.loss + 0.05 * event.loss
             self.bar.set_postfix_str(f"loss {self.loss:.3f}, {event.tokens_per_second:,.0f} tokens/s", refresh=False)
@@ -45,7 +59,38 @@ class Watcher:
 
     def close(self):
         if self.bar is not None:
+            with self.unheard():
+                self.bar.close()
+
+
+def counted(pieces, what, shown=True):
+    """The pieces one after the other, and a bar that counts them"""
+    return tqdm(pieces, desc=what, file=sys.stderr, dynamic_ncols=True, leave=False, delay=2, disable=not shown)
+
+
+class Counter:
+    """How much of something long is done, told in pieces: `counter("reading", 1000)`; quiet where `shown` is False or it takes no time"""
+
+    def __init__(self, shown=True, out=None):
+        self.out, self.shown, self.what, self.bar = out or sys.stderr, shown, None, None
+
+    def __call__(self, what, n):
+        if self.shown and what != self.what:
+            self.close()
+            self.what = what
+            self.bar = tqdm(desc=what, unit="B", unit_scale=True, file=self.out, dynamic_ncols=True, mininterval=0.5, delay=2)
+        if self.bar is not None:
+            self.bar.update(n)
+
+    def close(self):
+        if self.bar is not None:
             self.bar.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
 
 
 def line(event, floor):

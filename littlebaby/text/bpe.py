@@ -13,6 +13,8 @@ Files spell a symbol with one visible letter a byte ("Ġthe" is " the"), as GPT-
 Gage 1994, A New Algorithm for Data Compression. Sennrich, Haddow, Birch 2016, arXiv:1508.07909. Radford et al. 2019 (GPT-2).
 """
 import json
+import unicodedata
+from array import array
 from collections import Counter, defaultdict
 from heapq import heapify, heappop, heappush
 from itertools import chain, pairwise
@@ -20,10 +22,12 @@ from itertools import chain, pairwise
 import numpy as np
 import regex
 
-from littlebaby.errors import BadInput
+from littlebaby.errors import BadInput, nearest
 from littlebaby.text.symbols import MOST_SYMBOLS, begin_of, checked_ids, checked_text, field, texts, writable
 
 PIECES = regex.compile(r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+")
+GPT2 = (PIECES.pattern,)
+FORMS = ("", "NFC", "NFD", "NFKC", "NFKD")
 
 # byte -> letter: a visible character stands for itself, the others take the letters from U+0100 on
 VISIBLE = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
@@ -32,6 +36,7 @@ LETTER_OF = {byte: chr(byte) for byte in VISIBLE} | {byte: chr(256 + n) for n, b
 BYTE_OF = {letter: byte for byte, letter in LETTER_OF.items()}
 
 WALL = -1
+MOST_REMEMBERED = 2**18     # pieces, some 40 MB
 
 
 # --- the two algorithms ---
@@ -135,6 +140,25 @@ def merge(row, ranks, joined):
     return [i for i in row if i != WALL]
 
 
+class Merged(dict):
+    """piece -> its ids as bytes of int32, merged when it is met for the first time: a text says the same words again and again
+
+    byte_ids, ranks, joined  as in `merge`; a byte of id None is left out      whole  {bytes: ids} of pieces that are not merged
+    """
+
+    def __init__(self, byte_ids, ranks, joined, whole):
+        super().__init__()
+        self.byte_ids, self.ranks, self.joined, self.whole = byte_ids, ranks, joined, whole
+
+    def __missing__(self, piece):
+        data = piece.encode()
+        ids = self.whole.get(data) or merge([i for byte in data if (i := self.byte_ids[byte]) is not None], self.ranks, self.joined)
+        if len(self) == MOST_REMEMBERED:
+            self.clear()
+        self[piece] = spelled = array("i", ids).tobytes()
+        return spelled
+
+
 # --- the tokenizer ---
 
 class BPE:
@@ -144,17 +168,23 @@ class BPE:
     merges           pairs of spellings in the order of learning
     special          spellings of the vocabulary that stand for themselves and are never merged, such as <|endoftext|>
     special_in_text  whether encode gives a special token's id where the text spells it, or takes it as ordinary text
+    cuts             patterns that cut a text into pieces, each cutting what the one before has left; GPT-2's alone where we learn
+    form             the Unicode form that a text is brought into first ("" leaves it as it is)
+    whole            whether a piece that is a symbol is taken as it is, even where no merges lead to it
+    gaps             whether bytes may lack a symbol, as control characters do in some vocabularies of others: they are left out
     """
 
     kind = "bpe"
 
-    def __init__(self, vocabulary, merges, begin, special=("<|endoftext|>",), special_in_text=True):
+    def __init__(self, vocabulary, merges, begin, special=("<|endoftext|>",), special_in_text=True, cuts=GPT2, form="", whole=False,
+                 gaps=False):
         self.vocabulary, self.merges, self.begin = list(vocabulary), [tuple(pair) for pair in merges], begin
         self.special, self.special_in_text = tuple(special), special_in_text
+        self.cuts, self.form, self.whole, self.gaps = tuple(cuts), form, whole, gaps
         self.size = len(self.vocabulary)
         ids = {spelling: i for i, spelling in enumerate(self.vocabulary)}
         try:
-            self.byte_ids = [ids[LETTER_OF[byte]] for byte in range(256)]
+            self.byte_ids = [ids.get(LETTER_OF[byte]) if gaps else ids[LETTER_OF[byte]] for byte in range(256)]
             self.ranks = {(ids[left], ids[right]): rank for rank, (left, right) in enumerate(self.merges)}
             self.joined = [ids[left + right] for left, right in self.merges]
             self.special_ids = {spelling: [ids[spelling]] for spelling in self.special}
@@ -167,8 +197,18 @@ class BPE:
             raise BadInput(f"the vocabulary spells a symbol with {letter}, which stands for no byte") from None
         if len(ids) < self.size or len(self.ranks) < len(self.merges) or "" in ids:
             raise BadInput("a symbol of the vocabulary or a merge stands there twice, or is empty")
+        if form not in FORMS:
+            raise BadInput(nearest("the Unicode form of the tokenizer", form, FORMS))
+        try:
+            self.patterns = [regex.compile(cut) for cut in self.cuts]
+        except regex.error as error:
+            raise BadInput(f"the tokenizer cuts texts by a pattern that is none: {error}") from None
         longest_first = sorted(self.special, key=len, reverse=True) if special_in_text else []
         self.cut = regex.compile("(" + "|".join(map(regex.escape, longest_first)) + ")") if longest_first else None
+        as_they_are = {symbol: [i] for i, symbol in enumerate(self.bytes)} if whole else {}
+        if special_in_text:
+            as_they_are |= {spelling.encode(): ids for spelling, ids in self.special_ids.items()}
+        self.merged = Merged(self.byte_ids, self.ranks, self.joined, as_they_are)
 
     @classmethod
     def train(cls, text, size=4096, special=("<|endoftext|>",), special_in_text=True, min_frequency=2):
@@ -185,19 +225,22 @@ class BPE:
         return cls(symbols, merges, divider or begin_of(text, text[0]), special, special_in_text)
 
     def pieces(self, text):
-        """The text cut by the rule of GPT-2; special tokens are pieces of their own where they count as special."""
+        """The text cut into what is merged inside; special tokens are pieces of their own where they count as special."""
         if not self.cut:
-            return PIECES.findall(text)
+            return self.plain_pieces(text)
         parts = self.cut.split(text)
-        return [*chain.from_iterable([part] if odd % 2 else PIECES.findall(part) for odd, part in enumerate(parts))]
+        return [*chain.from_iterable([part] if odd % 2 else self.plain_pieces(part) for odd, part in enumerate(parts))]
+
+    def plain_pieces(self, text):
+        """A text without special tokens, cut by one pattern after the other; what none of them matches stays, too"""
+        pieces = [unicodedata.normalize(self.form, text) if self.form else text]
+        for pattern in self.patterns:
+            pieces = [*chain.from_iterable(apart(pattern, piece) for piece in pieces)]
+        return pieces
 
     def encode(self, text):
         """text -> ids (n,) int32. No character is unknown; raises BadInput for half a surrogate pair, which UTF-8 cannot write."""
-        pieces = self.pieces(writable(text))
-        merged = {piece: merge([self.byte_ids[byte] for byte in piece.encode()], self.ranks, self.joined) for piece in set(pieces)}
-        if self.special_in_text:
-            merged |= self.special_ids
-        return np.fromiter(chain.from_iterable(map(merged.__getitem__, pieces)), dtype=np.int32)
+        return np.frombuffer(bytearray().join(map(self.merged.__getitem__, self.pieces(writable(text)))), dtype=np.int32)
 
     def decode(self, ids):
         """ids (n,) -> text; U+FFFD stands where the ids begin or end inside a character"""
@@ -208,8 +251,8 @@ class BPE:
         return b"".join(map(self.bytes.__getitem__, checked_ids(ids, self.size).tolist()))
 
     def unknown_in(self, text):
-        """{}: bytes spell everything."""
-        return {}
+        """{}: bytes spell everything; or, where the vocabulary has gaps, {character without symbols: ""}"""
+        return {each: "" for each in sorted(set(text)) if None in map(self.byte_ids.__getitem__, each.encode())} if self.gaps else {}
 
     def extend(self, text):
         """(this tokenizer, []): nothing has to be added."""
@@ -220,8 +263,10 @@ class BPE:
         return [symbol.decode(errors="backslashreplace") for symbol in self.bytes]
 
     def to_json(self):
+        unlike_ours = {} if (self.cuts, self.form, self.whole, self.gaps) == (GPT2, "", False, False) else {
+            "cuts": list(self.cuts), "form": self.form, "whole": self.whole, "gaps": self.gaps}
         return {"kind": self.kind, "begin": self.begin, "special": list(self.special), "special_in_text": self.special_in_text,
-                "vocabulary": self.vocabulary, "merges": [" ".join(pair) for pair in self.merges]}
+                **unlike_ours, "vocabulary": self.vocabulary, "merges": [" ".join(pair) for pair in self.merges]}
 
     @classmethod
     def from_json(cls, record):
@@ -229,43 +274,47 @@ class BPE:
         begin = writable(field(record, "begin", str))
         if not begin:
             raise BadInput("'begin' in the tokenizer file must be a text of one character or more")
+        record = {"cuts": list(GPT2), "form": "", "whole": False, "gaps": False} | record
         return cls(texts(record, "vocabulary"), pairs(texts(record, "merges")), begin,
-                   texts(record, "special"), field(record, "special_in_text", bool))
+                   texts(record, "special"), field(record, "special_in_text", bool), texts(record, "cuts"), field(record, "form", str),
+                   field(record, "whole", bool), field(record, "gaps", bool))
 
     # --- the files of others ---
 
     def to_tokenizer_json(self):
         """The object of a Hugging Face tokenizer.json, which gives the same ids there."""
         specials = self.special_ids.items() if self.special_in_text else ()
+        bytes_ = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": self.cuts == GPT2}
+        splits = [{"type": "Split", "pattern": {"Regex": cut}, "behavior": "Isolated", "invert": False} for cut in self.cuts]
         return {
             "version": "1.0", "truncation": None, "padding": None,
             "added_tokens": [{"id": i, "content": text, "single_word": False, "lstrip": False, "rstrip": False,
                               "normalized": False, "special": True} for text, (i,) in specials],
-            "normalizer": None,
-            "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True},
+            "normalizer": {"type": self.form} if self.form else None,
+            "pre_tokenizer": bytes_ if self.cuts == GPT2 else {"type": "Sequence", "pretokenizers": [*splits, bytes_]},
             "post_processor": None,
             "decoder": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True},
             "model": {"type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None,
-                      "end_of_word_suffix": None, "fuse_unk": False, "byte_fallback": False, "ignore_merges": False,
+                      "end_of_word_suffix": None, "fuse_unk": False, "byte_fallback": False, "ignore_merges": self.whole,
                       "vocab": self.to_vocab(), "merges": [list(pair) for pair in self.merges]},
         }
 
     @classmethod
-    def from_tokenizer_json(cls, record):
-        """The tokenizer of a Hugging Face tokenizer.json; raises BadInput unless it is byte-level BPE with the pieces of GPT-2.
+    def from_tokenizer_json(cls, record, begin=None):
+        """The tokenizer of a Hugging Face tokenizer.json; raises BadInput unless it is byte-level BPE.
 
-        Its added tokens count as special in a text, as they do there. Its post-processor is not followed.
+        Its added tokens count as special in a text, as they do there; `begin`, or the first of them, stands before a document. Its
+        post-processor is not followed.
         """
-        model, cut = field(record, "model", dict), field(record, "pre_tokenizer", dict)
-        unlike = [f"model.{name}" for name in ("dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix",
-                                               "byte_fallback", "ignore_merges") if model.get(name)]
+        model = field(record, "model", dict)
+        cuts, unlike = cuts_of(field(record, "pre_tokenizer", dict))
+        unlike += [f"model.{name}" for name in ("dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix",
+                                                "byte_fallback") if model.get(name)]
         unlike += ["model.type"] if model.get("type", "BPE") != "BPE" else []
-        unlike += ["pre_tokenizer.type"] if cut.get("type") != "ByteLevel" else []
-        unlike += ["pre_tokenizer.add_prefix_space"] if cut.get("add_prefix_space", True) else []
-        unlike += ["pre_tokenizer.use_regex"] if not cut.get("use_regex", True) else []
-        unlike += ["normalizer"] if record.get("normalizer") else []
+        normal = record.get("normalizer") or {"type": ""}
+        unlike += ["normalizer"] if not isinstance(normal, dict) or normal.get("type") not in FORMS else []
         if unlike:
-            raise BadInput(f"this tokenizer.json is not byte-level BPE as GPT-2 has it: {', '.join(unlike)} differ")
+            raise BadInput(f"this tokenizer.json is not byte-level BPE as GPT-2 began it: {', '.join(unlike)} differ")
 
         added = {}
         for token in field(record, "added_tokens", list):
@@ -273,8 +322,9 @@ class BPE:
             if any(token.get(flag) for flag in ("single_word", "lstrip", "rstrip")):
                 raise BadInput(f"added token {token['content']!r:.40} has single_word, lstrip or rstrip, which nobody here follows")
         merges = [" ".join(map(str, pair)) if isinstance(pair, list) else pair for pair in field(model, "merges", list)]
-        return cls(in_order(field(model, "vocab", dict) | added), pairs(texts({"merges": merges}, "merges")),
-                   next(iter(added), "\n"), added)
+        vocabulary = in_order(field(model, "vocab", dict) | added)
+        return cls(vocabulary, pairs(texts({"merges": merges}, "merges")), begin or next(iter(added), "\n"), added, True, cuts,
+                   normal["type"], bool(model.get("ignore_merges")), lacks_bytes(vocabulary))
 
     def to_vocab(self):
         """The object of a vocab.json: {spelling: id}"""
@@ -295,6 +345,45 @@ class BPE:
         lines = [line for line in lines[lines[0].startswith("#version"):] if line]
         return cls(in_order(field({"vocab": ids}, "vocab", dict)), pairs(texts({"merges": lines}, "merges")),
                    special[0] if special and special_in_text else "\n", special, special_in_text)
+
+
+def lacks_bytes(vocabulary):
+    """Whether some byte has no symbol, where hardly any does: more than a few missing are a mistake"""
+    return 0 < len(set(LETTER_OF.values()) - set(vocabulary)) < 64
+
+
+def apart(pattern, text):
+    """The matches of a pattern and what stands between them, in order"""
+    at = 0
+    for match in pattern.finditer(text):
+        if match.start() > at:
+            yield text[at:match.start()]
+        if match[0]:
+            yield match[0]
+        at = match.end()
+    if at < len(text):
+        yield text[at:]
+
+
+def cuts_of(step):
+    """(the patterns of a tokenizer.json's pre_tokenizer, the names of what has no counterpart here)"""
+    steps = field(step, "pretokenizers", list) if step.get("type") == "Sequence" else [step]
+    cuts, unlike = [], []
+    for each in steps:
+        kind = field(each, "type", str)
+        if kind == "ByteLevel":
+            cuts += GPT2 if each.get("use_regex", True) else ()
+            unlike += ["pre_tokenizer.add_prefix_space"] if each.get("add_prefix_space", True) else []
+        elif kind == "Digits":
+            cuts.append(r"\p{N}" if each.get("individual_digits") else r"\p{N}+")
+        elif kind == "Split" and isinstance(pattern := each.get("pattern"), dict) and \
+                (each.get("behavior"), bool(each.get("invert"))) in (("Isolated", False), ("Removed", True)):
+            cuts.append(field(pattern, "Regex", str) if "Regex" in pattern else regex.escape(field(pattern, "String", str)))
+        else:
+            unlike.append(f"pre_tokenizer.{kind}")
+    if not steps or steps[-1].get("type") != "ByteLevel":
+        unlike.append("pre_tokenizer.type")
+    return tuple(cuts), unlike
 
 
 def pairs(merges):

@@ -34,8 +34,8 @@ def lab(folder, home):
     """JupyterLab on `folder`, its own settings and a fresh workspace under `home`; gives the address of its files, with the token.
     The server is ended by its own process."""
     places = {f"JUPYTER_{what}_DIR": str(home / what.lower()) for what in ("CONFIG", "DATA", "RUNTIME")}
-    around = {**os.environ, **places, "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"), "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"),
-              "IPYTHONDIR": str(home / "ipython"), "JUPYTER_PLATFORM_DIRS": "1"}
+    around = {**os.environ, **places, "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"),
+              "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"), "IPYTHONDIR": str(home / "ipython"), "JUPYTER_PLATFORM_DIRS": "1"}
     log = home / "lab.log"
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", "--port=0", "--ServerApp.port_retries=0",
                f"--ServerApp.root_dir={folder}", "--IdentityProvider.token=tok", "--ServerApp.allow_root=True",

@@ -21,7 +21,7 @@ def weights(cfg, K):
     """K: the width of all keys together, H unless query heads share them"""
     D, H = cfg.n_emb, cfg.head_size
     p = dict(wqkv=columns(D, wq=H, wk=K, wv=K), wo=matrix(H, D, std=residual_std(cfg)))
-    if cfg.c_bias == "all":
+    if cfg.c_bias == "all" or cfg.b_bias_attention_in:
         p["bqkv"] = entries(bq=H, bk=K, bv=K)
     if cfg.c_bias != "none" or cfg.b_bias_attention_out:
         p["bo"] = vector(D)

@@ -1,0 +1,112 @@
+"""formats: other people's models, in and out; one file per format, one table per architecture.
+
+table        how a table of names is read in both directions          tensors    arrays out of untrusted files, into files
+huggingface  llama, mistral, qwen2, gpt2, starcoder2, mixtral, deepseek_v3      gguf        llama.cpp's files
+kilat  nano_kimi  koda  little_baby      the systems littlebaby grew from       plain       our own names
+tokenizers   tokenizer.json in both directions                        rewrite    the same model in another form
+"""
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ...errors import BadInput, nearest
+from .. import disk
+from . import gguf, huggingface, kilat, koda, little_baby, nano_kimi, plain, tensors, tokenizers
+
+FORMATS = (plain, kilat, nano_kimi, koda, little_baby, huggingface)      # whoever knows a config.json as its own reads it
+
+
+TYPES = dict(huggingface=("fp32", "fp16", "bf16", "fp64"), gguf=("fp32", "fp16", "q8_0"), safetensors=("fp32", "fp16", "bf16", "fp64"),
+             npz=("fp32", "fp16", "fp64"))
+
+
+class Model(NamedTuple):
+    """A model out of a foreign file"""
+    config: Any
+    weights: Iterable        # (our name, array), one after the other
+    tokenizer: Any           # or None
+    note: str                # what was left behind, "" where nothing was
+
+
+def is_foreign(where):
+    """Whether this means a file or folder rather than a run's name"""
+    text = str(where)
+    return Path(text).suffix in (".gguf", ".safetensors", ".json", ".npz") or "/" in text or "\\" in text or Path(text).is_dir()
+
+
+def read(where, d_type=None):
+    """A Model from a folder or a file of any format that is known; `d_type` in place of the file's own fp32 or fp64
+
+    BadInput where it cannot be used, in one sentence.
+    """
+    path = Path(where).expanduser()
+    with disk.said("read", path):
+        if not path.exists():
+            raise BadInput(f"there is no file or folder {path}")
+        if path.is_dir() and not (path / "config.json").exists():
+            path = only_model(path)
+    if path.suffix == ".gguf":
+        return Model(*gguf.read(path, d_type))
+    if path.suffix == ".json" and path.name != "config.json":
+        theirs, config, said = little_baby.load(path)
+    else:
+        folder = path if path.is_dir() else path.parent
+        said = folder / "config.json"
+        config = tensors.json_object(said)
+        if path.suffix == ".npz" or path.is_dir() and (path / "model.npz").exists():
+            theirs = tensors.npz(path if path.suffix == ".npz" else path / "model.npz")
+        elif path.suffix == ".safetensors":
+            theirs = tensors.safetensors(path)
+        else:
+            theirs, path = tensors.in_folder(folder)
+    kind = next((each for each in FORMATS if each.fits(config)), None)
+    if kind is None:
+        raise BadInput(f"{said} is of no kind that is known: model_type or the names of its settings must tell")
+    cfg, weights = kind.read(config, theirs, path)
+    if d_type:
+        cfg = cfg.replace(d_type=d_type)
+    if kind is little_baby and path.suffix == ".json":
+        beside = little_baby.tokenizer_beside(path)
+        tokenizer, note = (tokenizers.fitted(tokenizers.text.from_json(disk.read_json(beside)), cfg.n_vocab), "") if beside else (None, "")
+    else:
+        tokenizer, note = tokenizers.in_folder(path.parent, cfg.n_vocab, config)
+    if tokenizer:
+        cfg = cfg.replace(c_tokenizer=tokenizer.kind)
+    return Model(cfg, weights, tokenizer, note)
+
+
+class Written(NamedTuple):
+    """What is to be written: {file name: pieces of bytes, or a function that writes to a path}"""
+    to: str
+    files: dict
+    notes: tuple
+
+
+def written_as(to, d_type):
+    """`d_type`, checked against what a format can hold"""
+    if to not in TYPES:
+        raise BadInput(nearest("--to", to, TYPES))
+    if d_type not in TYPES[to]:
+        raise BadInput(nearest(f"d_type for {to}", d_type, TYPES[to]))
+    return d_type
+
+
+def write(cfg, weights, tokenizer, to, d_type):
+    """A Written of a model; where huggingface has no architecture for it, plain safetensors and a sentence"""
+    if to == "huggingface":
+        try:
+            return Written(to, huggingface.files(cfg, weights, tokenizer, d_type), ())
+        except BadInput as misfit:
+            return Written("safetensors", plain.files(cfg, weights, tokenizer, d_type, "safetensors"),
+                           (f"For transformers {misfit}. These are plain safetensors.",))
+    if to == "gguf":
+        return Written(to, *gguf.files(cfg, weights, tokenizer, d_type))
+    return Written(to, plain.files(cfg, weights, tokenizer, d_type, to), ())
+
+
+def only_model(folder):
+    """The one file in a folder without a config.json that can be a model"""
+    found = sorted(p for p in folder.iterdir() if p.suffix == ".gguf" or p.name.startswith("model_") and p.suffix == ".json")
+    if len(found) != 1:
+        raise BadInput(f"{folder} has no config.json and {len(found)} model files; give a model's folder, or one file")
+    return found[0]

@@ -1,0 +1,76 @@
+"""Kilat (BabyKilat): config.json and safetensors, torch names. Fading heads first, recalling ones after; the head is always tied.
+
+How many experts there are is taken from the names of the weights: the config's num_shared_experts never reaches theirs.
+"""
+from .huggingface import Said, rows_of
+from .table import count, inward, table
+
+KILAT = """
+token                               wte.weight
+blocks.{i}.norm1.w                  layers.{i}.rms1.weight
+blocks.{i}.att.decay.l              layers.{i}.attn.log_lambda
+blocks.{i}.att.decay.wv             layers.{i}.attn.v_proj_global.weight                  turned
+blocks.{i}.att.mla.wdq              layers.{i}.attn.q_a_proj.weight                       turned
+blocks.{i}.att.mla.norm_wdq.w       layers.{i}.attn.q_a_norm.weight
+blocks.{i}.att.mla.norm_wdq.b       layers.{i}.attn.q_a_norm.bias
+blocks.{i}.att.mla.wdk              layers.{i}.attn.kv_a_proj.weight                      turned
+blocks.{i}.att.mla.norm_wdk.w       layers.{i}.attn.kv_a_norm.weight
+blocks.{i}.att.mla.norm_wdk.b       layers.{i}.attn.kv_a_norm.bias
+blocks.{i}.att.mla.wuk+wuv          layers.{i}.attn.kv_b_proj.weight                      turned,beside
+blocks.{i}.att.w1                   layers.{i}.attn.gamma_net.0.weight                    turned
+blocks.{i}.att.b1                   layers.{i}.attn.gamma_net.0.bias
+blocks.{i}.att.w2                   layers.{i}.attn.gamma_net.2.weight                    turned
+blocks.{i}.att.b2                   layers.{i}.attn.gamma_net.2.bias
+blocks.{i}.att.wo                   layers.{i}.attn.c_proj.weight                         turned
+blocks.{i}.norm2.w                  layers.{i}.rms2.weight
+blocks.{i}.net.gate                 layers.{i}.mlp.layer.gate.weight                      turned
+blocks.{i}.net.up                   layers.{i}.mlp.layer.up.weight                        turned
+blocks.{i}.net.down                 layers.{i}.mlp.layer.down.weight                      turned
+blocks.{i}.net.router               layers.{i}.mlp.layer.router.weight                    turned
+blocks.{i}.net.experts.{e}.gate     layers.{i}.mlp.layer.routed_experts.{e}.gate.weight   turned
+blocks.{i}.net.experts.{e}.up       layers.{i}.mlp.layer.routed_experts.{e}.up.weight     turned
+blocks.{i}.net.experts.{e}.down     layers.{i}.mlp.layer.routed_experts.{e}.down.weight   turned
+blocks.{i}.net.shared.gate          layers.{i}.mlp.layer.shared_experts.{*}.gate.weight   turned,joined
+blocks.{i}.net.shared.up            layers.{i}.mlp.layer.shared_experts.{*}.up.weight     turned,joined
+blocks.{i}.net.shared.down          layers.{i}.mlp.layer.shared_experts.{*}.down.weight   turned,stacked
+norm.w                              ln_f.weight
+"""
+PLAIN = table(KILAT + """
+blocks.{i}.att.mla.wuq              layers.{i}.attn.q_b_proj.weight                       turned
+""")
+ROTARY = table(KILAT + """
+blocks.{i}.att.mla.wuq              layers.{i}.attn.q_b_proj.weight,layers.{i}.attn.q_rope_proj.weight     turned,heads_joined
+blocks.{i}.att.mla.wkr              layers.{i}.attn.k_rope_proj.weight                    turned
+""")
+N_CTX = 2048                             # theirs knows no limit
+
+
+def fits(config):
+    return str(config.get("model_type", "")).startswith("kilat")
+
+
+def read(config, theirs, where):
+    """(Config, weights one after the other)"""
+    theirs = {name: a for name, a in theirs.items() if name != "lm_head.weight"}
+    rotary = "layers.0.attn.q_rope_proj.weight" in theirs
+    return inward(ROTARY if rotary else PLAIN, settings(Said(config, where), theirs, rotary), theirs, where)
+
+
+def settings(c, theirs, rotary):
+    width, heads, layers = c.whole("n_embd"), c.whole("n_head"), count(theirs, "layers.#.")
+    head, ratio, latent = width // max(heads, 1), c.number("recall_ratio", 0.5), "layers.0.attn.kv_a_proj.weight"
+    found = dict(n_ctx=c.whole("max_position_embeddings", N_CTX), n_vocab=rows_of(theirs, "wte.weight", c), n_emb=width, n_heads=heads,
+                 n_layers=layers, c_attention="hybrid", r_recall=ratio, c_norm="rmsnorm", norm_eps=1e-6, c_position="none", c_bias="none",
+                 b_tied=True, mla_norm="layernorm", mla_nope=head, mla_v=head)
+    if latent in theirs:
+        found |= dict(mla_rank=rows_of(theirs, latent, c), mla_q_rank=rows_of(theirs, "layers.0.attn.q_a_proj.weight", c))
+    if rotary:
+        found |= dict(c_position="rope", rope_layout="half", rope_base=float(c.number("rope_base", 10000.0)),
+                      mla_rope=rows_of(theirs, "layers.0.attn.k_rope_proj.weight", c))
+    expert = "layers.0.mlp.layer.routed_experts.#.gate.weight"
+    if not (experts := count(theirs, expert)):
+        return found | dict(c_network="swi", s_hidden=rows_of(theirs, "layers.0.mlp.layer.gate.weight", c))
+    return found | dict(c_network="moe", c_expert="swi", n_experts=experts, n_active=c.whole("active_experts"),
+                        n_shared=count(theirs, "layers.0.mlp.layer.shared_experts.#.gate.weight"),
+                        s_expert=rows_of(theirs, expert.replace("#", "0"), c), c_router="softmax_topk",
+                        r_aux=c.number("aux_loss_coef", 0.01), c_aux="share", c_balance="batch")

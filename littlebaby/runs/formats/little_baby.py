@@ -1,0 +1,143 @@
+"""The Little Baby, v0.0.9 to v0.1: one flat JSON of nested lists, or the same names in safetensors; matrices (in, out), as here.
+
+Read are mha, gqa, moh, swh and aft with mlp, swi and moe. moh and swh added their heads up in one head's width and had one small
+matrix for the sum: it becomes a matrix for each head (divided by their number in moh, whose weights have mean 1 here).
+"""
+import re
+
+import numpy as np
+
+from ...errors import BadInput, nearest
+from .. import disk, records
+from .huggingface import Said
+from .table import count, inward, table
+
+BABY = """
+token                               wte_weight
+position.table                      wpe_weight
+blocks.{i}.norm1.w                  block_{i}_ln1_gamma
+blocks.{i}.norm1.b                  block_{i}_ln1_beta
+blocks.{i}.att.wq                   block_{i}_ATT_q_weight
+blocks.{i}.att.wk                   block_{i}_ATT_k_weight
+blocks.{i}.att.wv                   block_{i}_ATT_v_weight
+blocks.{i}.att.wg                   block_{i}_ATT_g_weight
+blocks.{i}.att.wo                   block_{i}_ATT_c_weight
+blocks.{i}.att.bo                   block_{i}_ATT_c_bias
+blocks.{i}.norm2.w                  block_{i}_ln2_gamma
+blocks.{i}.norm2.b                  block_{i}_ln2_beta
+norm.w                              ln_f_gamma
+norm.b                              ln_f_beta
+head.w                              lm_head_weight
+head.b                              lm_head_bias
+"""
+NETWORKS = dict(
+    mlp="""
+blocks.{i}.net.up                   block_{i}_mlp_proj_up_weight
+blocks.{i}.net.b1                   block_{i}_mlp_proj_up_bias
+blocks.{i}.net.down                 block_{i}_mlp_proj_dn_weight
+blocks.{i}.net.b2                   block_{i}_mlp_proj_dn_bias
+""", swi="""
+blocks.{i}.net.up                   block_{i}_swi_proj_up_weight
+blocks.{i}.net.bup                  block_{i}_swi_proj_up_bias
+blocks.{i}.net.gate                 block_{i}_swi_proj_gt_weight
+blocks.{i}.net.bgate                block_{i}_swi_proj_gt_bias
+blocks.{i}.net.down                 block_{i}_swi_proj_dn_weight
+blocks.{i}.net.bdown                block_{i}_swi_proj_dn_bias
+""", moe="""
+blocks.{i}.net.router               block_{i}_moe_g_weight
+blocks.{i}.net.experts.{e}.up       block_{i}_moe_expert_{e}_up_weight
+blocks.{i}.net.experts.{e}.b1       block_{i}_moe_expert_{e}_up_bias
+blocks.{i}.net.experts.{e}.down     block_{i}_moe_expert_{e}_dn_weight
+blocks.{i}.net.experts.{e}.b2       block_{i}_moe_expert_{e}_dn_bias
+""")
+ATTENTIONS = ("mha", "gqa", "moh", "swh", "aft")
+MODEL = ("c_sequence", "c_attention", "c_network", "n_ctx", "n_emb", "head_size", "n_heads", "n_layers")
+
+
+def fits(config):
+    return "n_emb" in config and "version" not in config
+
+
+def arrays(data, where):
+    """{name: array} of what a model_GUID.json holds; its counts and its missing biases (null) are left out"""
+    found = {}
+    for name, value in data.items():
+        if not isinstance(value, list):
+            continue
+        try:
+            found[name] = np.array(value, np.float64)
+        except (ValueError, TypeError):
+            raise BadInput(f"{where}: {name} is no table of numbers") from None
+    return found
+
+
+def beside(model):
+    """The config of a model_GUID.json: configs/config_GUID.json, or the same beside it"""
+    name = re.sub("^model", "config", model.name)
+    folders = [model.parent, model.parent.parent / "configs"]
+    found = next((folder / name for folder in folders if (folder / name).exists()), None)
+    if found is None:
+        raise BadInput(f"{model} needs {name} beside it or in configs/")
+    return found
+
+
+def tokenizer_beside(model):
+    """The path of its tokenizer, None where there is none"""
+    name = re.sub("^model", "tokenizer", model.name)
+    return next((f / name for f in (model.parent, model.parent.parent / "tokenizers") if (f / name).exists()), None)
+
+
+def read(config, theirs, where):
+    """(Config, weights one after the other)"""
+    chosen = {name: value for name, value in records.renamed(config).items() if name in MODEL}
+    for name, allowed in (("c_attention", ATTENTIONS), ("c_network", tuple(NETWORKS))):
+        if chosen.get(name) not in allowed:
+            raise BadInput(f"{where}: " + nearest(name, chosen.get(name), allowed))
+    theirs = {re.sub("_c_proj_", "_proj_", name): a for name, a in theirs.items()}
+    attention, network, n = chosen["c_attention"], chosen["c_network"], count(theirs, "block_#_")
+    if missing := [name for name in ("wte_weight", "wpe_weight", f"block_0_{attention}_q_weight") if name not in theirs]:
+        raise BadInput(f"{where} lacks {missing[0]}, which its config asks for")
+    chosen |= dict(n_layers=n, n_vocab=theirs["wte_weight"].shape[0], n_ctx=theirs["wpe_weight"].shape[0],
+                   b_norm_last=chosen.get("c_sequence") == "post", d_type="fp64" if theirs["wte_weight"].dtype == np.float64 else "fp32")
+    heads = Said(chosen, where).whole("n_heads", 4)
+    chosen |= inside(theirs, attention, network, heads)
+    if attention == "aft":                                       # it has queries and never asks them
+        theirs = {name: a for name, a in theirs.items() if not name.endswith("_aft_q_weight")}
+    lines = table((BABY + NETWORKS[network]).replace("_ATT_", f"_{attention}_"))
+    return inward(lines, chosen, spread(theirs, attention, heads), where)
+
+
+def inside(theirs, attention, network, h):
+    """Settings that only the shapes tell"""
+    columns = lambda name: theirs[name].shape[-1] if name in theirs and theirs[name].shape else 0
+    found = dict(s_hidden=columns(f"block_0_{network}_proj_up_weight")) if network != "moe" else dict(
+        n_experts=count(theirs, "block_0_moe_expert_#_"), s_expert=columns("block_0_moe_expert_0_up_weight"), n_active=0, r_aux=0.0)
+    if attention == "gqa":
+        wide = columns("block_0_gqa_q_weight") // max(1, h)
+        found |= dict(n_kv_heads=columns("block_0_gqa_k_weight") // max(1, wide))
+    if attention == "aft":
+        found |= dict(head_size=columns("block_0_aft_k_weight"))
+    return found
+
+
+def spread(theirs, attention, h):
+    """The one small output matrix (d, D) of moh and swh, once for every head: (H, D)"""
+    if attention not in ("moh", "swh"):
+        return theirs
+    if not 0 < h <= 1024:
+        return theirs
+    out = {}
+    for name, a in theirs.items():
+        if name.endswith("_m_weight"):
+            out[name[:-len("m_weight")] + "c_weight"] = np.tile(a, (h, 1)) / (h if attention == "moh" else 1)
+        else:
+            out[name.replace(f"_{attention}_m_", f"_{attention}_c_")] = a
+    return out
+
+
+def load(path):
+    """({name: array}, config, config's path) of a model_GUID.json"""
+    data = disk.read_json(path)
+    if not isinstance(data, dict) or "wte_weight" not in data:
+        raise BadInput(f"{path} is no model of The Little Baby: it has no wte_weight")
+    return arrays(data, path), disk.read_json(beside(path)), beside(path)

@@ -1,0 +1,99 @@
+"""NANO-KIMI-K2 and nanoKimi: their state dicts as safetensors beside a config.json of their settings.
+
+NANO-KIMI-K2: latents for keys and values apart, the shared turned key beside the keys' latent, its first layers dense.
+nanoKimi: one narrow head (n_heads is read and never used there), gate above up in one matrix.
+"""
+from ...errors import BadInput
+from .huggingface import Said, rows_of
+from .table import count, inward, table
+
+K2 = table("""
+token                               embed.table.weight
+blocks.{i}.norm1.w                  layers.{i}.attn_norm.weight
+blocks.{i}.att.wq                   layers.{i}.attn.wq.weight                         turned
+blocks.{i}.att.wdk+wkr              layers.{i}.attn.wk_compress.weight                turned,beside
+blocks.{i}.att.wdv                  layers.{i}.attn.wv_compress.weight                turned
+blocks.{i}.att.wuk                  layers.{i}.attn.wk_up.weight                      turned
+blocks.{i}.att.wuv                  layers.{i}.attn.wv_up.weight                      turned
+blocks.{i}.att.wo                   layers.{i}.attn.c_v_linear.weight                 turned
+blocks.{i}.att.bo                   layers.{i}.attn.c_v_linear.bias
+blocks.{i}.norm2.w                  layers.{i}.ffn_norm.weight
+blocks.{i}.net.gate                 layers.{i}.ffn.w1.weight                          turned
+blocks.{i}.net.up                   layers.{i}.ffn.w3.weight                          turned
+blocks.{i}.net.down                 layers.{i}.ffn.w2.weight                          turned
+blocks.{i}.net.router               layers.{i}.ffn.gate.weight                        turned
+blocks.{i}.net.shared.gate          layers.{i}.ffn.shared_experts.w1.weight           turned
+blocks.{i}.net.shared.up            layers.{i}.ffn.shared_experts.w3.weight           turned
+blocks.{i}.net.shared.down          layers.{i}.ffn.shared_experts.w2.weight           turned
+blocks.{i}.net.experts.{e}.gate     layers.{i}.ffn.experts.{e}.w1.weight              turned
+blocks.{i}.net.experts.{e}.up       layers.{i}.ffn.experts.{e}.w3.weight              turned
+blocks.{i}.net.experts.{e}.down     layers.{i}.ffn.experts.{e}.w2.weight              turned
+norm.w                              norm.weight
+head.w                              head.weight                                       turned
+""")
+
+NANOKIMI = table("""
+token                               embed.tok_emb.weight
+position.table                      embed.pos_emb.weight
+blocks.{i}.norm1.w                  blocks.{i}.ln1.weight
+blocks.{i}.norm1.b                  blocks.{i}.ln1.bias
+blocks.{i}.att.wq                   blocks.{i}.attn.to_q.weight                       turned
+blocks.{i}.att.wk                   blocks.{i}.attn.to_k.weight                       turned
+blocks.{i}.att.wv                   blocks.{i}.attn.to_v.weight                       turned
+blocks.{i}.att.wo                   blocks.{i}.attn.to_out.weight                     turned
+blocks.{i}.norm2.w                  blocks.{i}.ln2.weight
+blocks.{i}.norm2.b                  blocks.{i}.ln2.bias
+blocks.{i}.net.gate+up              blocks.{i}.ffn.w1.weight                          turned,beside
+blocks.{i}.net.bgate+bup            blocks.{i}.ffn.w1.bias                            beside
+blocks.{i}.net.down                 blocks.{i}.ffn.w2.weight                          turned
+blocks.{i}.net.bdown                blocks.{i}.ffn.w2.bias
+norm.w                              ln_f.weight
+norm.b                              ln_f.bias
+head.w                              lm_head.weight                                    turned
+""")
+IGNORED = r".*(freqs_cis|_cache|causal_mask|\.mask)"     # tables that are computed, and memories
+
+
+def fits(config):
+    return "qk_nope_head_dim" in config and "n_dense_layers" in config or "latent_dim" in config and "d_model" in config
+
+
+def read(config, theirs, where):
+    """(Config, weights one after the other)"""
+    theirs = {name.removeprefix("_orig_mod."): a for name, a in theirs.items()}        # the prefix of a compiled module
+    c = Said(config, where)
+    if "d_model" in config:
+        return inward(NANOKIMI, nanokimi(c, theirs), theirs, where, IGNORED)
+    return inward(K2, k2(c, theirs), theirs, where, IGNORED)
+
+
+def k2(c, theirs):
+    layers, router = count(theirs, "layers.#."), "layers.{}.ffn.gate.weight"
+    dense = next((i for i in range(layers) if router.format(i) in theirs), layers)
+    found = dict(n_ctx=c.whole("max_seq_length"), n_vocab=rows_of(theirs, "embed.table.weight", c), n_emb=c.whole("dim"),
+                 n_heads=c.whole("n_heads"), n_layers=layers, c_norm="rmsnorm", norm_eps=1e-5, c_position="rope",
+                 rope_layout="interleaved", c_bias="none", b_bias_attention_out=True, c_attention="mla", mla_latent="split",
+                 mla_norm="none", mla_rank=c.whole("kv_lora_rank"), mla_nope=c.whole("qk_nope_head_dim"),
+                 mla_rope=c.whole("qk_rope_head_dim"), mla_v=c.whole("v_head_dim"),
+                 head_size=c.whole("n_heads") * c.whole("v_head_dim"), s_hidden=c.whole("inter_dim"))
+    if dense == layers:
+        return found | dict(c_network="swi")
+    first = f"layers.{dense}.ffn."
+    width, shared = rows_of(theirs, f"{first}experts.0.w1.weight", c), f"{first}shared_experts.w1.weight"
+    score = c.get("score_func", "softmax")
+    if score not in ("softmax", "sigmoid"):
+        raise BadInput(f"{c.where}: score_func is {score!r}; allowed are softmax, sigmoid")
+    groups, active = c.whole("n_expert_groups", 1), c.whole("n_activated_experts")
+    open_groups = min(groups, max(1, active // max(groups, 1)))
+    return found | dict(c_network="moe", c_expert="swi", n_experts=count(theirs, f"{first}experts.#.w1.weight"), n_active=active,
+                        n_shared=theirs[shared].shape[0] // max(width, 1) if shared in theirs else 0, s_expert=width,
+                        n_dense_layers=dense, c_router=score, n_groups=groups, n_active_groups=open_groups,
+                        r_route_scale=c.number("route_scale", 1.0), r_aux=c.number("aux_loss_coeff", 0.01), c_aux="topk",
+                        c_balance="batch")
+
+
+def nanokimi(c, theirs):
+    return dict(n_ctx=rows_of(theirs, "embed.pos_emb.weight", c), n_vocab=rows_of(theirs, "embed.tok_emb.weight", c),
+                n_emb=c.whole("d_model"), head_size=rows_of(theirs, "blocks.0.attn.to_q.weight", c), n_heads=1,
+                n_layers=count(theirs, "blocks.#."), c_network="swi", s_hidden=rows_of(theirs, "blocks.0.ffn.w2.weight", c) and
+                theirs["blocks.0.ffn.w2.weight"].shape[-1], c_bias="none", b_bias_network=True)

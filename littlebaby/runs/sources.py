@@ -1,0 +1,295 @@
+"""What can be learned from: texts of any size and form, and token files. Found by path, name, folder or wildcard, read as a stream.
+
+    tale.txt                       a file, or the name of one in inputs/
+    books/     books/*.md          all of a folder, all that fit; sorted
+    a.txt,b.jsonl                  one after the other
+    a.tok:0.7,b.tok:0.3            a mixture: how often a window comes from each
+    datasets:NAME[#CONFIG]         a data set of Hugging Face, or a folder of one, as a stream (pip install 'littlebaby[data]')
+
+.txt, .md and what has no known ending is a document each; .jsonl has one in the field "text" of every line, .parquet in the column
+"text" of every row; .txt.gz, .md.gz and .jsonl.gz are unpacked on the way. Between documents stands the tokenizer's end token.
+"""
+import codecs
+import gzip
+import io
+import json
+import re
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from glob import has_magic
+from math import isfinite
+from pathlib import Path
+from typing import NamedTuple
+
+import regex
+
+from ..errors import BadInput
+from . import disk, tokens
+from .records import shown
+
+TEXTS = (".txt", ".md", ".jsonl", ".parquet", ".txt.gz", ".md.gz", ".jsonl.gz")
+KNOWN = (*TEXTS, *tokens.SUFFIXES)
+DATASET = "datasets:"
+PIECE = 2**20            # bytes read, and characters of a block
+MOST_LINE = 2**28        # bytes of a .jsonl line
+LINE_END = regex.compile(r"(?r)(?<=\S)\n")       # searched from the end
+WORD_END = regex.compile(r"(?r)(?<=\S)[\n ]")
+
+
+class Source(NamedTuple):
+    """One source of a mixture: texts that follow each other, or a token file"""
+    name: str
+    paths: tuple         # of files; of one word "datasets:..." for a data set
+    weight: float | None # None: by its size
+    kind: str            # text or tokens
+
+
+# --- finding ---
+
+def find(workspace, where):
+    """The sources that an input means: a path, a name in inputs/, a pattern, several with commas or in a list, with or without weights.
+
+    Texts without weights are one source, one after the other; every token file is one of its own.
+    BadInput: nothing there, nothing in it that can be read, weights for some only.
+    """
+    words = [str(where)] if isinstance(where, str | Path) else [str(word) for word in where]
+    words = [part for word in words for part in ([word] if lies(workspace, word) else filter(None, map(str.strip, word.split(","))))]
+    if not words:
+        raise BadInput("input is empty; allowed are a file, a folder, a pattern such as books/*.txt, or several with commas")
+    named = [weighted(workspace, word) for word in words]
+    with_weight = [weight for _, weight in named if weight is not None]
+    if 0 < len(with_weight) < len(named):
+        bare = next(word for word, weight in named if weight is None)
+        raise BadInput(f"{shown(bare)} has no weight and others have: give every source one, as in a.tok:0.7,b.tok:0.3, or none")
+    for word, weight in named:
+        if weight is not None and not (weight > 0 and weight >= sum(with_weight) / 1000):
+            raise BadInput(f"the weight of {word} is {weight:g}, less than a thousandth of all together, {sum(with_weight):g}")
+    found, following = [], []
+    for word, weight in named:
+        paths = files(workspace, word)
+        texts = [path for path in paths if kind_of(path) == "text"]
+        maps = [path for path in paths if kind_of(path) == "tokens"]
+        if weight is not None and maps and len(paths) > 1:
+            raise BadInput(f"{shown(word)} is {len(paths)} files, token files among them, and has one weight; give each file its own")
+        if texts and weight is not None:
+            found.append(Source(named_after(texts), tuple(texts), weight, "text"))
+        following += texts if weight is None else []
+        found += [Source(path.name, (path,), weight, "tokens") for path in maps]
+    if following:
+        found.insert(0, Source(named_after(following), tuple(following), None, "text"))
+    return found
+
+
+def weighted(workspace, word):
+    """("a.tok", 0.7) of a.tok:0.7, (word, None) where it has no weight"""
+    name, colon, weight = word.rpartition(":")
+    if not colon or not re.fullmatch(r"\d*\.?\d+([eE]-?\d+)?", weight) or lies(workspace, word):
+        return word, None
+    return name, float(weight) if isfinite(float(weight)) else 0.0
+
+
+def lies(workspace, word):
+    """Whether there is a file or a folder of exactly this name"""
+    try:
+        return Path(word).expanduser().exists() or (workspace.root / "inputs" / word).exists()
+    except (OSError, ValueError, RuntimeError):
+        return False
+
+
+def files(workspace, word):
+    """The files that a word means, sorted"""
+    if word.startswith(DATASET):
+        return [word]
+    if has_magic(word) and not lies(workspace, word):
+        pattern = Path(word).expanduser()
+        near = sorted(pattern.parent.glob(pattern.name)) if not has_magic(str(pattern.parent)) else []
+        inside = sorted((workspace.root / "inputs").glob(word)) if not near and not pattern.is_absolute() else []
+        found = [path for path in near or inside if path.is_file() and path.name[0] != "."]
+        if not found:
+            raise BadInput(f"nothing fits {shown(word)}, neither as a path nor in {workspace.root / 'inputs'}")
+        return found
+    path = workspace.locate(word)
+    if path.is_dir():
+        with disk.said("read", path):
+            found = [p for p in sorted(path.rglob("*")) if p.is_file() and p.name[0] != "." and p.name.lower().endswith(KNOWN)]
+        if not found:
+            raise BadInput(f"{path} is a folder with nothing to read in it; readable are files that end in {', '.join(KNOWN)}")
+        return found
+    return [path]
+
+
+def kind_of(path):
+    return "tokens" if str(path).lower().endswith(tokens.SUFFIXES) and not str(path).startswith(DATASET) else "text"
+
+
+def named_after(paths):
+    first = paths[0] if str(paths[0]).startswith(DATASET) else Path(paths[0]).name
+    return first if len(paths) == 1 else f"{first} and {len(paths) - 1} more"
+
+
+# --- reading texts as a stream ---
+
+def text(paths, end, encoding="utf-8", field="text", size=None):
+    """The texts of these files in pieces of any length, all one text: between two documents stands `end`.
+
+    size: stop behind the document that reaches so many characters (None: read all)
+    """
+    before, length = False, 0
+    for path in paths:
+        for document in documents(path, encoding, field):
+            if before:
+                yield end
+            before = True
+            for piece in document:
+                length += len(piece)
+                yield piece
+            if size and length >= size:
+                return
+
+
+def blocks(pieces, size=PIECE):
+    """The same text in blocks of at most about `size` characters.
+
+    A block ends where no tokenizer sees a difference: before white space that follows something else, a new line if there is one. A
+    word carries the space before it, and a run of white space is cut at its end, so no piece of a tokenizer reaches over such a place.
+    Only what goes on for 16 blocks without white space is cut anywhere.
+    """
+    kept, length = [], 0
+    for piece in pieces:
+        kept.append(piece)
+        length += len(piece)
+        while length >= size:
+            whole = "".join(kept)
+            place = LINE_END.search(whole, 1, size) or WORD_END.search(whole, 1)
+            end = place.start() if place else 0 if length < 16 * size else size
+            if not end:
+                kept = [whole]
+                break
+            yield whole[:end]
+            kept, length = [whole[end:]], length - end
+    if rest := "".join(kept):
+        yield rest
+
+
+def documents(path, encoding, field) -> Iterator[Iterator[str]]:
+    """The documents of a file, each as pieces of text. Line ends become \\n, a byte-order mark goes."""
+    if str(path).startswith(DATASET):
+        yield from dataset(str(path).removeprefix(DATASET), field)
+        return
+    name = path.name.lower().removesuffix(".gz")
+    with reading(path):
+        if name.endswith(".parquet"):
+            yield from parquet(path, field)
+        elif name.endswith(".jsonl"):
+            yield from lines(path, field)
+        else:
+            yield plain(path, encoding)
+
+
+@contextmanager
+def reading(path):
+    """What can go wrong with a file that is read bit by bit, in one sentence"""
+    try:
+        with disk.said("read", path):
+            yield
+    except (EOFError, zlib.error) as error:
+        raise BadInput(f"{path} breaks off or is damaged: {error}") from None
+
+
+def opened(path):
+    if path.suffix.lower() != ".gz":
+        return open(path, "rb")
+    return io.BufferedReader(gzip.open(path, "rb"))
+
+
+def plain(path, encoding):
+    """A text file in pieces"""
+    try:
+        decoder = codecs.getincrementaldecoder("utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding)()
+    except (LookupError, ValueError):
+        raise BadInput(f"--encoding {shown(encoding)} is no encoding; common ones are utf-8, utf-16, latin-1, cp1252") from None
+    lines, fed = io.IncrementalNewlineDecoder(None, translate=True), 0
+    with reading(path), opened(path) as file:
+        while True:
+            data = file.read(PIECE)
+            try:
+                waiting = len(decoder.getstate()[0])
+                piece = decoder.decode(data, not data)
+            except UnicodeDecodeError as error:
+                raise no_text(path, encoding, error.object[error.start], fed - waiting + error.start, fed == 0 and data[:2]) from None
+            fed += len(data)
+            if piece := lines.decode(piece, not data):
+                yield piece
+            if not data:
+                return
+
+
+def no_text(path, encoding, byte, offset, start):
+    likely = "utf-16" if start in (b"\xff\xfe", b"\xfe\xff") else "latin-1" if encoding == "utf-8" else "utf-8"
+    return BadInput(f"{path} is not {encoding.upper()}: byte {byte:#04x} at offset {offset} does not fit; "
+                    f"give --encoding, for example --encoding {likely}")
+
+
+def lines(path, field):
+    """The field of every line of a .jsonl; empty lines do not count"""
+    with opened(path) as file:
+        number = 0
+        while line := file.readline(MOST_LINE):
+            number += 1
+            if len(line) == MOST_LINE:
+                raise BadInput(f"{path}, line {number}, is longer than {MOST_LINE / 2**20:.0f} MiB, more than is read as one line")
+            if line.strip():
+                try:
+                    record = json.loads(line)
+                except (ValueError, RecursionError):
+                    raise BadInput(f"{path}, line {number}, is no JSON: a .jsonl file holds one object on every line") from None
+                yield [told(record, field, f"{path}, line {number},")]
+
+
+def parquet(path, field):
+    """The column of every row of a .parquet"""
+    try:
+        import pyarrow as arrow
+        import pyarrow.parquet as reader
+    except ImportError:
+        raise BadInput(f"{path} needs pyarrow, which is not installed: pip install 'littlebaby[data]'") from None
+    try:
+        with reader.ParquetFile(path) as file:
+            if field not in file.schema_arrow.names:
+                raise BadInput(f"{path} has no column {field!r}; its columns are {', '.join(file.schema_arrow.names[:10])}: give --field")
+            row = 0
+            for batch in file.iter_batches(1024, columns=[field]):
+                for value in batch.column(0).to_pylist():
+                    row += 1
+                    yield [told({field: value}, field, f"{path}, row {row},")]
+    except (arrow.ArrowException, OSError) as error:
+        raise BadInput(f"{path} is no .parquet that can be read: {str(error).splitlines()[0]}") from None
+
+
+def dataset(word, field):
+    """The rows of a Hugging Face data set, by the name it has there or by a folder's path, as they come"""
+    try:
+        import datasets
+    except ImportError:
+        raise BadInput(f"{DATASET}{word} needs datasets, which is not installed: pip install 'littlebaby[data]'") from None
+    name, _, config = word.partition("#")
+    try:
+        found = datasets.load_dataset(name, config or None, split="train", streaming=True)
+        for number, row in enumerate(found, 1):
+            yield [told(row, field, f"{DATASET}{word}, row {number},")]
+    except BadInput:
+        raise
+    except Exception as error:                   # whatever a network, a hub and a dozen formats can raise
+        raise BadInput(f"cannot read {DATASET}{word}: {' '.join(str(error).split())[:200] or type(error).__name__}; with no network give "
+                       f"files that lie here, .parquet or .jsonl, or datasets: and the path of a folder with them") from None
+
+
+def told(record, field, where):
+    """The text in a record's field"""
+    if not isinstance(record, dict) or field not in record:
+        names = ", ".join(map(str, list(record)[:10])) if isinstance(record, dict) else f"it holds {type(record).__name__}"
+        raise BadInput(f"{where} has no field {field!r}; {f'there are {names}' if isinstance(record, dict) else names}: give --field")
+    if not isinstance(record[field], str):
+        raise BadInput(f"{where} has {shown(record[field])} in {field!r} where a text belongs")
+    return record[field].replace("\r\n", "\n").replace("\r", "\n")

@@ -1,0 +1,38 @@
+"""The README.md that goes with an exported model: what it is, what it learned, how to load it; all of it from its files."""
+from .card import shape
+from .words import short
+
+LOADS = dict(
+    huggingface="""```python
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+model, tokenizer = AutoModelForCausalLM.from_pretrained("."), AutoTokenizer.from_pretrained(".")
+```""",
+    gguf="```sh\nllama-cli -m model.gguf -p \"Once\"\n```",
+    safetensors="```python\nimport littlebaby as lb\n\nbaby = lb.load(\".\")\n```",
+    npz="```python\nimport littlebaby as lb\n\nbaby = lb.load(\".\")\n```")
+
+
+def modelcard(info, to, d_type, notes=()):
+    """`info`: what plans.info tells of a run; `notes`: sentences on what was changed on the way out"""
+    report, cfg = info["report"] or {}, info["config"]
+    figures = report.get("figures") or {}
+    rows = [("run", info["guid"]), ("model", shape(cfg)), ("numbers", d_type)]
+    if figures:
+        rows.append(("parameters", f"{figures['parameters']['total']:,}"))
+    if report.get("tokenizer"):
+        rows.append(("tokenizer", f"{report['tokenizer']}, {report['vocabulary']:,} symbols"))
+    if text := report.get("input"):
+        rows.append(("learned from", f"{text['name']}, {text['bytes']:,} bytes, sha256 {text['sha256']}"))
+    for key, what in (("base", "finetuned from"), ("origin", "imported from")):
+        rows += [(what, report[key])] if report.get(key) else []
+    if figures.get("tokens"):
+        rows.append(("tokens seen", f"{figures['tokens']:,} in {short(figures['seconds'])} s"))
+    if (loss := report.get("best_valid_loss")) is not None:
+        floor = report.get("nursery_floor")
+        rows.append(("validation loss", f"{loss:.4f} nats per token" + (f"; the text's floor is {floor:.4f}" if floor else "")))
+    table = "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)])
+    written = f"\n\n## What it writes\n\n```text\n{info['completion'].strip()[:1000]}\n```" if info["completion"].strip() else ""
+    return (f"---\nlibrary_name: {'transformers' if to == 'huggingface' else 'littlebaby'}\ntags: [littlebaby, text-generation]\n---\n\n"
+            f"# A model of littlebaby\n\n{table}\n\n" + "".join(f"{note}\n\n" for note in notes)
+            + f"## To load it\n\n{LOADS[to]}{written}\n")

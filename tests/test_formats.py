@@ -1,0 +1,378 @@
+"""Other people's files, in and out: round trips to the last bit, both layouts of rope, every type of number, tokenizers, hostile files."""
+import json
+import struct
+
+import numpy as np
+import pytest
+
+import littlebaby as lb
+from littlebaby import cli
+from littlebaby.errors import BadInput
+from littlebaby.learning.baby import Baby
+from littlebaby.runs import formats
+from littlebaby.runs.formats import gguf, huggingface, rewrite, tensors
+from littlebaby.runs.records import Config
+from littlebaby.runs.store import Workspace
+from littlebaby.text.bpe import BPE
+from littlebaby.text.char import Char
+from littlebaby.text.word import Word
+
+TEXT = "Mia met a bear.\n\nΜια φορά, 2 cats’ toys: 12345!  The bear met Mia and Mia met the bear.\n" * 3
+IDS = np.array([[1, 5, 2, 7, 3, 3, 0, 6]])
+SMALL = dict(n_vocab=13, n_ctx=16, n_emb=16, n_heads=4, n_layers=2, c_bias="none")
+LLAMA = dict(SMALL, c_attention="gqa", n_kv_heads=2, c_network="swi", s_hidden=24, c_norm="rmsnorm", c_position="rope", rope_base=5000.0)
+MIXTURE = dict(c_network="moe", c_expert="swi", s_expert=10)
+MODELS = dict(
+    llama=LLAMA, tied=dict(LLAMA, b_tied=True), odd=dict(LLAMA, n_vocab=17, s_hidden=7, n_emb=12, n_heads=3, n_kv_heads=1, head_size=18),
+    biases=dict(LLAMA, c_bias="all"), out_bias=dict(LLAMA, b_bias_attention_out=True), fp64=dict(LLAMA, d_type="fp64"),
+    neighbours=dict(LLAMA, rope_layout="interleaved"), qwen2=dict(LLAMA, b_bias_attention_in=True, b_tied=True),
+    mistral=dict(LLAMA, c_attention="swa", s_window=5),
+    mixtral=dict(LLAMA, **MIXTURE, n_experts=5, n_active=2, n_kv_heads=4),
+    gpt2=dict(SMALL, c_bias="all", b_tied=True, s_hidden=20), gpt2_head=dict(SMALL, c_bias="out", c_activation="relu"),
+    nursery=dict(SMALL, c_bias="out", b_tied=True, c_position="rope", rope_layout="interleaved"),
+    starcoder2=dict(SMALL, c_attention="gqa", n_kv_heads=2, c_position="rope", c_bias="all", c_activation="gelu_exact"),
+    deepseek_v3=dict(SMALL, **MIXTURE, c_attention="mla", c_norm="rmsnorm", c_position="rope", mla_rank=6, mla_q_rank=5, mla_nope=3,
+                     mla_rope=2, mla_v=4, n_experts=6, n_active=2, n_shared=2, n_groups=3, n_active_groups=2, n_dense_layers=1,
+                     c_router="sigmoid", r_bias_update=1e-3, r_route_scale=2.5, s_hidden=9, rope_layout="interleaved"),
+    deepseek_wide=dict(SMALL, **MIXTURE, c_attention="mla", c_norm="rmsnorm", c_position="rope", rope_layout="half", mla_rope=4,
+                       n_experts=3, n_active=3, n_shared=1, c_router="sigmoid", r_bias_update=1e-3))
+RENAMED = dict(tied="llama", odd="llama", biases="llama", out_bias="llama", fp64="llama", neighbours="llama", gpt2_head="gpt2",
+               nursery="starcoder2", deepseek_wide="deepseek_v3")
+NEW_FORM = ("neighbours", "nursery", "gpt2_head", "out_bias")    # written in another form than they had: equal to rounding
+IN_GGUF = ("llama", "tied", "odd", "biases", "neighbours", "qwen2", "mixtral", "gpt2", "nursery")
+
+
+def scattered(settings, seed=3):
+    """A baby all of whose weights are away from where they start"""
+    baby = Baby(Config(**settings), seed=seed)
+    baby.flat[...] += 0.3 * np.random.default_rng(seed).standard_normal(baby.flat.size).astype(baby.flat.dtype)
+    return baby
+
+
+def kept(folder, made):
+    """The files of a folder, as `export` writes them"""
+    for name, pieces in made.items():
+        Workspace(folder).write_export(folder, name, pieces)
+    return folder
+
+
+def same(a, b):
+    return a.weights().keys() == b.weights().keys() and all(np.array_equal(w, b.weights()[name]) for name, w in a.weights().items())
+
+
+# Hugging Face
+
+@pytest.mark.parametrize("name", MODELS)
+def test_out_and_in_again(name, tmp_path):
+    baby = scattered(MODELS[name])
+    made = formats.write(baby.config, baby.weights(), None, "huggingface", baby.config.d_type)
+    assert made.to == "huggingface" and not made.notes
+    first = lb.load(kept(tmp_path / "a", made.files))
+    assert json.loads((tmp_path / "a" / "config.json").read_text())["model_type"] == RENAMED.get(name, name)
+    close = 1e-11 if name == "fp64" else 2e-5 * np.abs(baby.logits(IDS)).max()
+    assert np.abs(first.logits(IDS) - baby.logits(IDS)).max() <= close
+    assert name in NEW_FORM or same(first, baby)
+    again = formats.write(first.config, first.weights(), None, "huggingface", baby.config.d_type)
+    assert same(lb.load(kept(tmp_path / "b", again.files)), first)                  # and from there on to the last bit
+    assert (tmp_path / "a" / "model.safetensors").read_bytes() == (tmp_path / "b" / "model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("to, d_type", [("huggingface", "bf16"), ("huggingface", "fp16"), ("huggingface", "fp64"), ("safetensors", "bf16"),
+                                        ("safetensors", "fp32"), ("npz", "fp16"), ("npz", "fp32"), ("npz", "fp64")])
+def test_every_type_of_number(to, d_type, tmp_path):
+    """What was read back once is a number of that type, and stays what it is"""
+    baby = scattered(MODELS["llama"])
+    first = lb.load(kept(tmp_path / "a", formats.write(baby.config, baby.weights(), None, to, d_type).files))
+    assert first.flat.dtype == np.float64 if d_type == "fp64" and to != "safetensors" and to != "npz" else np.float32
+    near = dict(bf16=2 ** -8, fp16=2 ** -11, fp32=0, fp64=0)[d_type]
+    for name, w in baby.weights().items():
+        assert (np.abs(first.weights()[name] - w) <= near * np.abs(w) + 1e-7 * (near > 0)).all(), name
+    assert same(lb.load(kept(tmp_path / "b", formats.write(first.config, first.weights(), None, to, d_type).files)), first)
+
+
+def test_bf16_is_the_nearest_one():
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install -e '.[peers]'")
+    values = np.random.default_rng(0).standard_normal(4000).astype("f4") * np.float32(1e3) ** np.arange(-2, 2).repeat(1000)
+    values = np.concatenate([values, [0, -0.0, 1 + 2 ** -8, 1 + 3 * 2 ** -8]]).astype("f4")          # the last two lie halfway
+    assert np.array_equal(tensors.narrowed(values), torch.tensor(values).bfloat16().view(torch.int16).numpy().view("u2"))
+    assert np.array_equal(tensors.widened(tensors.narrowed(values)), torch.tensor(values).bfloat16().float().numpy())
+
+
+def test_a_model_in_shards_and_turned_arrays(tmp_path):
+    from safetensors.numpy import save_file
+
+    baby = scattered(MODELS["llama"])
+    made = huggingface.files(baby.config, baby.weights(), None, "fp32")
+    kept(tmp_path, made)
+    whole = tensors.safetensors(tmp_path / "model.safetensors")
+    names = sorted(whole)
+    assert not all(np.asarray(a).flags.c_contiguous for a in huggingface.outward(huggingface.LLAMA, baby.config, baby.weights()).values())
+    (tmp_path / "model.safetensors").unlink()
+    places = {name: f"model-{1 + i % 2:05d}-of-00002.safetensors" for i, name in enumerate(names)}
+    for file in set(places.values()):
+        save_file({n: np.ascontiguousarray(whole[n]) for n in names if places[n] == file}, tmp_path / file)
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(json.dumps(dict(weight_map=places)))
+    assert same(lb.load(tmp_path), baby)
+    for spoiled in (places | {names[0]: "../model.safetensors"}, places | {"more": next(iter(places.values()))}, {n: 3 for n in names}, []):
+        index.write_text(json.dumps(dict(weight_map=spoiled)))
+        with pytest.raises(BadInput, match="beside it|does not hold|weight_map"):
+            lb.load(tmp_path)
+
+
+def test_what_does_not_fit_is_said(tmp_path):
+    baby = scattered(dict(SMALL, c_attention="aft", c_network="nft"))
+    made = formats.write(baby.config, baby.weights(), None, "huggingface", "fp32")
+    assert made.to == "safetensors" and len(made.notes) == 1 and "c_attention is aft and would have to be" in made.notes[0]
+    assert same(lb.load(kept(tmp_path, made.files)), baby)
+    for to, d_type, said in (("gpt", "fp32", "allowed are"), ("gguf", "bf16", "allowed are fp32, fp16, q8_0"), ("npz", "bf16", "allowed")):
+        with pytest.raises(BadInput, match=said):
+            formats.written_as(to, d_type)
+
+
+def test_what_does_not_fit_llama_cpp_is_said():
+    pytest.importorskip("gguf", reason="gguf is not installed: pip install -e '.[formats]'")
+    baby = scattered(dict(SMALL, c_attention="aft", c_network="nft"))
+    with pytest.raises(BadInput, match="llama.cpp .* c_network is nft"):
+        formats.write(baby.config, baby.weights(), Char("abc", "a"), "gguf", "fp32")
+
+
+def test_the_heads_bias_hides_where_layernorm_does_not_look():
+    baby = scattered(dict(SMALL, c_bias="out", d_type="fp64"))
+    cfg, weights = rewrite.without_head_bias(baby.config, baby.weights())
+    cfg, weights = rewrite.biased(cfg, weights, c_bias="all")
+    other = Baby(cfg)
+    for name, view in other.weights().items():
+        view[...] = weights[name]
+    assert "head.b" not in weights and np.abs(other.logits(IDS) - baby.logits(IDS)).max() < 1e-11
+
+
+# GGUF
+
+@pytest.mark.parametrize("name", IN_GGUF)
+@pytest.mark.parametrize("d_type", ["fp32", "fp16", "q8_0"])
+def test_gguf_out_and_in_again(name, d_type, tmp_path):
+    pytest.importorskip("gguf", reason="gguf is not installed: pip install -e '.[formats]'")
+    characters = Char("abcdefghijklmnοπρ"[:MODELS[name]["n_vocab"]], "a")
+    baby = scattered(MODELS[name])
+    folder = kept(tmp_path / "a", formats.write(baby.config, baby.weights(), characters, "gguf", d_type).files)
+    first = lb.load(folder / "model.gguf")
+    assert first.tokenizer.to_json() == characters.to_json() and first.config.n_vocab == characters.size
+    largest = np.abs(baby.logits(IDS)).max()
+    assert np.abs(first.logits(IDS) - baby.logits(IDS)).max() < dict(fp32=2e-5, fp16=0.02, q8_0=0.3)[d_type] * largest
+    folder = kept(tmp_path / "b", formats.write(first.config, first.weights(), first.tokenizer, "gguf", d_type).files)
+    assert d_type == "q8_0" or name == "nursery" or same(lb.load(folder), first)
+
+
+@pytest.mark.parametrize("kind", ["Q8_0", "Q4_0", "Q4_1", "Q5_0", "F16"])
+def test_quantised_weights_are_unpacked(kind, tmp_path):
+    package = pytest.importorskip("gguf", reason="gguf is not installed: pip install -e '.[formats]'")
+    quants, as_kind = package.quants, package.GGMLQuantizationType[kind]
+    w = np.random.default_rng(0).standard_normal((6, 64)).astype("f4")
+    packed = quants.quantize(w, as_kind)
+    writer = package.GGUFWriter(tmp_path / "x.gguf", "llama")
+    writer.add_tensor("a", np.ones(3, "f4"))
+    writer.add_tensor("w", packed, raw_dtype=as_kind)
+    for step in (writer.write_header_to_file, writer.write_kv_data_to_file, writer.write_tensors_to_file, writer.close):
+        step()
+    found = gguf.Header(tmp_path / "x.gguf").tensors
+    assert found["w"].shape == (6, 64) and np.array_equal(np.asarray(found["w"], "f4"), quants.dequantize(packed, as_kind))
+    assert np.array_equal(np.asarray(found["a"]), np.ones(3))
+
+
+# tokenizers
+
+def trained(kind):
+    return dict(char=lambda: Char.train(TEXT), word=lambda: Word.train(TEXT, 60), bpe=lambda: BPE.train(TEXT, 300))[kind]()
+
+
+@pytest.mark.parametrize("kind", ["char", "word", "bpe"])
+def test_tokenizers_for_others(kind, tmp_path):
+    library = pytest.importorskip("tokenizers", reason="tokenizers is not installed: pip install -e '.[test]'")
+    mine = trained(kind)
+    baby = scattered(dict(LLAMA, n_vocab=mine.size))
+    kept(tmp_path, huggingface.files(baby.config, baby.weights(), mine, "fp32"))
+    theirs = library.Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    for text in (TEXT, "", "Mia", " Mia’", "met\n\n\nmet  the bear's", "bear.bear 12"):
+        known = "".join(c for c in text if not mine.unknown_in(c))
+        assert theirs.encode(known, add_special_tokens=False).ids == mine.encode(known).tolist(), known
+        assert theirs.decode(mine.encode(known).tolist(), skip_special_tokens=False) == known
+    again = lb.load(tmp_path)
+    assert again.tokenizer.to_json() == mine.to_json() and again.config.c_tokenizer == kind
+
+
+def test_a_vocabulary_with_room_to_spare(tmp_path):
+    """More rows than symbols, as many published models have: the others get names that no text spells"""
+    mine = trained("bpe")
+    baby = scattered(dict(LLAMA, n_vocab=mine.size + 5))
+    kept(tmp_path, huggingface.files(baby.config, baby.weights(), mine, "fp32"))
+    again = lb.load(tmp_path)
+    assert again.tokenizer.size == mine.size + 5 and (again.encode(TEXT) == mine.encode(TEXT)).all()
+    assert again.decode([mine.size + 4]) == f"<|unused_{mine.size + 4}|>"
+    few = scattered(dict(LLAMA, n_vocab=mine.size - 5))
+    kept(tmp_path, huggingface.files(few.config, few.weights(), mine, "fp32"))
+    model = formats.read(tmp_path)
+    assert model.tokenizer is None and "left behind" in model.note
+
+
+# settings of others
+
+def changed(folder, **settings):
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | settings))
+    return folder
+
+
+@pytest.fixture
+def llama(tmp_path):
+    baby = scattered(MODELS["llama"])
+    return kept(tmp_path, huggingface.files(baby.config, baby.weights(), None, "fp32"))
+
+
+def test_where_ropes_base_may_stand(llama):
+    for more, base in ((dict(rope_theta=777), 777), (dict(rope_theta=None), 10000), (dict(rope_theta=5, rope_parameters=dict(
+            rope_theta=99.5, rope_type="default")), 99.5)):
+        assert lb.load(changed(llama, **more)).config.rope_base == base
+
+
+@pytest.mark.parametrize("settings, said", [
+    (dict(rope_scaling=dict(type="yarn", factor=4)), "'yarn'"),
+    (dict(rope_parameters=3), "an object"),
+    (dict(hidden_act="gelu"), "hidden_act"),
+    (dict(model_type="lama"), "did you mean llama"),
+    (dict(model_type=None), "model_type is None"),
+    (dict(hidden_size="16"), "a whole number"),
+    (dict(hidden_size=None), "lacks 'hidden_size'"),
+    (dict(num_attention_heads=10 ** 30), "a whole number"),
+    (dict(num_attention_heads=-4), "n_heads"),
+    (dict(hidden_size=0), "n_emb"),
+    (dict(num_attention_heads=0), "n_heads"),
+    (dict(hidden_size=2 ** 16), "holds .* numbers"),
+    (dict(max_position_embeddings=1e9), "a whole number"),
+    (dict(num_key_value_heads=3), "n_kv_heads"),
+    (dict(num_key_value_heads=4), "does not make|holds"),
+    (dict(head_dim=6), "does not make|holds"),
+    (dict(model_type="gpt2"), "lacks 'n_embd'|lacks"),
+    (dict(model_type="mixtral"), "block_sparse_moe"),
+    (dict(rms_norm_eps="x"), "a number"),
+    (dict(tie_word_embeddings=True, vocab_size=1), ""),
+    (dict(layer_types=["full_attention", "sliding_attention"], sliding_window=4), "only some"),
+    (dict(partial_rotary_factor=0.5), "partial_rotary_factor"),
+])
+def test_a_config_that_cannot_be(llama, settings, said):
+    if not said:
+        assert lb.load(changed(llama, **settings)).config.b_tied
+        return
+    with pytest.raises(BadInput, match=said) as error:
+        lb.load(changed(llama, **settings))
+    assert "\n" not in str(error.value) and len(str(error.value)) < 500
+
+
+# hostile files
+
+def spoiled(data, seed=0):
+    """A file cut short at many places, with bytes changed, and with every count in its head made huge"""
+    rng = np.random.default_rng(seed)
+    for n in (0, 1, 7, 8, 9, 24, 100, len(data) // 2, len(data) - 1):
+        yield data[:n]
+    for _ in range(60):
+        at, more = int(rng.integers(0, min(len(data), 3000))), bytearray(data)
+        more[at] = int(rng.integers(0, 256))
+        yield bytes(more)
+    for at in range(0, 200, 4):
+        yield data[:at] + struct.pack("<Q", 2 ** 62 + at) + data[at + 8:]
+    yield bytes(rng.integers(0, 256, 3000, "u1"))
+    yield b""
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "config.json", "tokenizer.json", "model.gguf", "model.npz"])
+def test_a_hostile_file_gets_one_sentence(file, tmp_path):
+    """It loads as some model, or says why not; it never fails otherwise, nor takes more memory than a few times its size"""
+    import tracemalloc
+
+    mine = trained("bpe")
+    baby = scattered(dict(LLAMA, n_vocab=mine.size))
+    if file == "model.gguf":
+        pytest.importorskip("gguf", reason="gguf is not installed: pip install -e '.[formats]'")
+    to = dict(zip(("model.gguf", "model.npz"), ("gguf", "npz"))).get(file, "huggingface")
+    kept(tmp_path, formats.write(baby.config, baby.weights(), mine, to, "fp32").files)
+    data, refused = (tmp_path / file).read_bytes(), 0
+    for each in spoiled(data):
+        (tmp_path / file).write_bytes(each)
+        tracemalloc.start()
+        try:
+            lb.load(tmp_path if file != "model.gguf" else tmp_path / file)
+        except BadInput as error:
+            refused += 1
+            assert 10 < len(str(error)) < 1000
+        assert tracemalloc.get_traced_memory()[1] < 20e6
+        tracemalloc.stop()
+    assert refused > 10 or file == "tokenizer.json"              # a tokenizer that cannot be followed is left behind
+
+
+def test_a_gguf_that_counts_to_infinity(tmp_path):
+    """A list of 2**60 bytes, and one inside another, in a file of a hundred bytes"""
+    head = b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + struct.pack("<Q", 1) + b"a"
+    for body in (struct.pack("<IIQ", 9, 0, 2 ** 60), struct.pack("<IIQ", 9, 9, 1) * 50, struct.pack("<IQ", 8, 2 ** 63),
+                 struct.pack("<I", 77), struct.pack("<IIQ", 9, 8, 2 ** 20)):
+        (tmp_path / "x.gguf").write_bytes(head + body)
+        with pytest.raises(BadInput, match="truncated|damaged|claims"):
+            lb.load(tmp_path / "x.gguf")
+
+
+@pytest.mark.parametrize("make", [lambda w: w * np.nan, lambda w: w * np.inf, lambda w: w[:-1], lambda w: w.T, lambda w: w.reshape(-1),
+                                  lambda w: w[None], lambda w: w[:, :0], lambda w: w.astype("i4"), None])
+def test_a_weight_that_is_wrong(make, llama):
+    from safetensors.numpy import load_file, save_file
+
+    held = load_file(llama / "model.safetensors")
+    name = "model.layers.1.mlp.up_proj.weight"
+    if make is None:
+        del held[name]
+    else:
+        held[name] = np.ascontiguousarray(make(held[name]))
+    save_file(held, llama / "model.safetensors")
+    with pytest.raises(BadInput) as error:
+        lb.load(llama)
+    assert "up_proj" in str(error.value) or "truncated" in str(error.value)
+
+
+# the commands
+
+def test_the_commands(tmp_path, capsys, llama):
+    home = str(tmp_path / "home")
+
+    def shell(*words):
+        code = cli.main([*words, "--path", home, "--json"])
+        out = capsys.readouterr()
+        return code, json.loads(out.out), out.err
+
+    code, made, _ = shell("import", str(llama))
+    assert code == 0 and made["config"]["n_kv_heads"] == 2
+    guid = made["guid"]
+    code, info, _ = shell("info", guid)
+    assert code == 0 and info["report"]["origin"] == str(llama) and info["report"]["figures"]["parameters"]["total"] > 0
+    assert cli.main(["info", guid, "--path", home]) == 0 and "came without a tokenizer" in capsys.readouterr().out
+    code, told, _ = shell("inference", guid, "--prompt", "x")
+    assert code == 2 and told["error"] == "this baby has no tokenizer: it reads and writes ids only"
+    for to in ("huggingface", "safetensors", "npz"):
+        code, done, _ = shell("export", guid, "--to", to, "--out", str(tmp_path / to))
+        assert code == 0 and done["to"] == to and same(lb.load(tmp_path / to), lb.load(guid, home))
+        assert guid in (tmp_path / to / "README.md").read_text()
+    code, done, _ = shell("export", guid, "--to", "gguf")
+    assert code == 2 and ("no tokenizer" in done["error"] or "pip install" in done["error"])
+    assert shell("export", guid, "--to", "pt")[0] == 2 and shell("import", str(tmp_path / "nothing"))[0] == 2
+    assert [run.name for run in Workspace(home).list()] == [guid]
+    assert shell("delete", guid, "--yes")[0] == 0 and not Workspace(home).list()
+
+
+def test_an_imported_model_can_be_finetuned(tmp_path, llama):
+    mine = trained("char")
+    baby = scattered(dict(LLAMA, n_vocab=mine.size), seed=1)
+    kept(tmp_path / "theirs", huggingface.files(baby.config, baby.weights(), mine, "fp32"))
+    run = lb.import_(tmp_path / "theirs", path=tmp_path, progress=False)
+    (tmp_path / "more.txt").write_text(TEXT * 3)
+    tuned = lb.finetune(run.guid, str(tmp_path / "more.txt"), path=tmp_path, progress=False, n_steps=5, n_completion=10, n_eval=1,
+                        n_sample=0)
+    assert tuned.report.stop_reason == "finished" and not same(lb.load(tuned.guid, tmp_path), lb.load(run.guid, tmp_path))
+    assert tuned.completion.text
