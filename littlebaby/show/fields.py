@@ -18,6 +18,8 @@ class Fields:
         self.keys = records.keys()
         self.filled = {key.name: key.default for key in self.keys}
         self.controls = {key.name: control(key) for key in self.keys}
+        for each, shown in self.controls.items():
+            shown.add_class(f"lb-{each}")
         name = widgets.Layout(width="152px", flex="0 0 auto")
         row = widgets.Layout(align_items="center", overflow="hidden", min_height="34px")
         self.names = {key.name: widgets.HTML(layout=name) for key in self.keys}

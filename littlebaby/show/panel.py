@@ -67,6 +67,8 @@ class Panel:
             value=value, description=name, layout=widgets.Layout(width="215px"), style=dict(description_width="125px"))
             for name, value in SAMPLING.items()}
         self.relatives = widgets.Checkbox(value=False, description="its finetunes too", indent=False)
+        for name in ("folder", "plan", "guid", "preset", "input", "prompt"):
+            getattr(self, name).add_class(f"lb-{name}")
         for widget, act in ((self.folder, self.choose_folder), (self.plan, self.choose_plan), (self.guid, self.choose_run),
                             (self.preset, self.fill), (self.input, self.changed), (self.upload, self.bring)):
             widget.observe(lambda _, act=act: act(), "value")
@@ -108,6 +110,7 @@ class Panel:
         self.view = column(
             self.folder, self.plan, chosen, self.every, buttons, self.message, self.confirm, self.live.view, self.text, self.chart,
             self.inside)
+        self.view.add_class("lb-panel")
 
     # choices
 

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync"]
+SETTINGS = {"apputils-extension/notification": '{"fetchNews": "false"}',
+            "notebook-extension/tracker": '{"windowingMode": "none"}'}         # else cells out of sight are not on the page
 
 
 def missing():
@@ -40,9 +42,10 @@ def lab(folder, home):
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", "--port=0", "--ServerApp.port_retries=0",
                f"--ServerApp.root_dir={folder}", "--IdentityProvider.token=tok", "--ServerApp.allow_root=True",
                "--LabApp.expose_app_in_browser=True", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
-    asks = home / "settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
-    asks.parent.mkdir(parents=True)
-    asks.write_text('{"fetchNews": "false"}')
+    for place, setting in SETTINGS.items():
+        file = home / "settings" / "@jupyterlab" / f"{place}.jupyterlab-settings"
+        file.parent.mkdir(parents=True)
+        file.write_text(setting)
     with open(log, "w") as out:
         server = subprocess.Popen(command, stdout=out, stderr=out, env=around)
     try:

@@ -40,9 +40,11 @@ def looked(tmp_path, monkeypatch):
 
 
 def test_the_notebook_from_opening_to_deleting(looked, tmp_path):
+    from playwright.sync_api import expect
+
     home = tmp_path / "home"
     store, before = Workspace(home), {run.name for run in lb.list(home)}
-    panel = looked.locator(".jp-OutputArea-output", has=looked.locator(".widget-toggle-buttons"))
+    panel = looked.locator(".lb-panel")
     panel.scroll_into_view_if_needed()
     button = lambda name: panel.locator("button.jupyter-button", has_text=name).first
     message, status = panel.locator(".lb-message"), panel.locator(".lb-status")
@@ -52,19 +54,19 @@ def test_the_notebook_from_opening_to_deleting(looked, tmp_path):
     with looked.expect_file_chooser() as chooser:
         button("bring a file").click()
     chooser.value.set_files(tmp_path / "mine.txt")
-    text = panel.locator(".widget-combobox input").first
-    looked.wait_for_function("document.querySelector('.widget-combobox input').value === 'mine.txt'")
+    text = panel.locator(".lb-input input")
+    expect(text).to_have_value("mine.txt")
     assert (home / "inputs/mine.txt").read_text().startswith("one two three")
     text.fill("nursery")
     text.press("Enter")
 
     # preset and variant; the cost follows
-    panel.locator("select").filter(has=looked.locator("option:text-is('nursery')")).select_option("nursery")
-    choice = lambda word: panel.locator("select").filter(has=looked.locator(f"option:text-is('{word}')")).first
-    choice("gqa").select_option("gqa")
-    choice("swi").select_option("swi")
+    panel.locator(".lb-preset select").select_option("tiny-nanogpt")
+    panel.locator(".lb-preset select").select_option("nursery")
+    panel.locator(".lb-c_attention select").first.select_option("gqa")
+    panel.locator(".lb-c_network select").first.select_option("swi")
     for name, value in dict(n_layers=1, n_emb=32, n_heads=2, n_ctx=64, n_steps=STEPS).items():
-        control = panel.locator(".widget-hbox", has=looked.locator(f".widget-html-content:text-is('{name}')")).locator("input").first
+        control = panel.locator(f".lb-{name} input").first
         control.fill(str(value))
         control.press("Enter")
     looked.wait_for_function(f"document.body.innerText.includes('of {4 * 64} tokens')")
@@ -103,12 +105,19 @@ def test_the_notebook_from_opening_to_deleting(looked, tmp_path):
 
     # write
     button("inference").click()
-    panel.locator("textarea").fill("The bear")
+    panel.locator(".lb-prompt textarea").fill("The bear")
     button("Run").click()
     looked.wait_for_selector(".lb-status:has-text('kept in outputs')", timeout=30_000)
     written = store.completions(run.name)[-1]
     assert written.prompt == "The bear" and panel.locator(".lb-printed").inner_text().strip() == ("The bear" + written.text).strip()
     picture(looked, panel, "panel-write", tmp_path)
+
+    # look inside, on the same words
+    button("Microscope").click()
+    looked.wait_for_selector(".lb-panel .littlebaby:has-text('Under the microscope')", timeout=60_000)
+    assert f"reads {len('The bear')} tokens" in panel.locator(".littlebaby").inner_text()
+    assert panel.locator(".littlebaby img").count() >= 2
+    picture(looked, panel, "panel-inside", tmp_path)
 
     # take it along
     button("info").click()
