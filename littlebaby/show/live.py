@@ -25,6 +25,7 @@ class Live:
         self.curve.add_class("lb-curve")
         self.samples = widgets.HTML(layout=widgets.Layout(flex="1 1 300px", min_width="0"))
         self.view = widgets.HBox([self.curve, self.samples], layout=widgets.Layout(flex_flow="row wrap", grid_gap="14px", margin="6px 0"))
+        self.hide()
 
     def __call__(self, event):
         now = perf_counter()
@@ -48,7 +49,12 @@ class Live:
         self.step = self.first = event.step
         self.began = self.told = self.drawn = now
         self.bar.value, self.bar.max = event.step, max(event.total, 1)
+        self.bar.layout.display = self.view.layout.display = None
         self.samples.value = scenes.growing(self.course.rows)
+
+    def hide(self):
+        self.say("")
+        self.bar.layout.display = self.view.layout.display = "none"
 
     def tell(self, event, now):
         self.told, self.bar.value = now, event.step
@@ -57,7 +63,7 @@ class Live:
                  f"{event.tokens_per_second:,.0f} tokens/s · {duration(left)} left")
 
     def say(self, text):
-        self.status.value = scenes.hint(text)
+        self.status.value = scenes.hint(text) if text else ""
 
 
 def show(image, png):

@@ -303,7 +303,8 @@ class Panel:
         self.resume.disabled = self.busy or not self.guid.value
 
     def clear(self):
-        self.message.value = self.text.value = self.live.status.value = ""
+        self.message.value = self.text.value = ""
+        self.live.hide()
         show(self.chart, b"")
         self.inside.value = ""
 

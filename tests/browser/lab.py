@@ -11,6 +11,7 @@ QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "-
          "--disable-component-update", "--disable-sync"]
 SETTINGS = {"apputils-extension/notification": '{"fetchNews": "false"}',
             "notebook-extension/tracker": '{"windowingMode": "none"}'}         # else cells out of sight are not on the page
+PATIENCE = 300_000          # ms after which something has not come, on a machine however busy
 
 
 def missing():
@@ -60,7 +61,7 @@ def lab(folder, home):
 
 def address(server, log):
     """Where the server listens, as its log says"""
-    for _ in range(600):
+    for _ in range(PATIENCE // 100):
         if found := re.search(r"http://127\.0\.0\.1:\d+", log.read_text()):
             return found[0]
         if server.poll() is not None:
@@ -78,6 +79,7 @@ def page(width=1280, height=900):
         browser = play.chromium.launch(executable_path=chromium(), args=QUIET)
         try:
             looked = browser.new_page(viewport=dict(width=width, height=height), accept_downloads=True)
+            looked.set_default_timeout(PATIENCE)
             looked.errors = []
             looked.on("console", lambda message: looked.errors.append(message.text) if message.type == "error" else None)
             yield looked
@@ -88,8 +90,8 @@ def page(width=1280, height=900):
 def open_notebook(looked, url):
     """The notebook alone on the page, its kernel idle"""
     looked.goto(url)
-    looked.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
-    looked.wait_for_function("jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'", timeout=60_000)
+    looked.wait_for_selector(".jp-Notebook .jp-Cell")
+    looked.wait_for_function("jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'")
     if looked.locator(".jp-SideBar .lm-TabBar-tab.lm-mod-current[title^='File Browser']").count():
         looked.keyboard.press("Control+b")          # the file browser takes room
 
