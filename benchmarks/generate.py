@@ -78,7 +78,7 @@ def main():
     if chosen.contender:
         return turns.serve(*CONTENDERS[chosen.contender](turns.SIZES[chosen.sizes[0]]), chosen.seconds)
     turns.publish("generate", f"size | kernels of NumPy | {' | '.join(CONTENDERS)} | ratio | its range | cores used by others",
-                  (row(*match) for match in turns.matches(CONTENDERS, chosen)), chosen.write)
+                  (row(*match) for match in turns.matches(lambda size: CONTENDERS, chosen)), chosen.write)
 
 
 if __name__ == "__main__":

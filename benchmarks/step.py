@@ -1,8 +1,10 @@
-"""One training step of littlebaby beside PyTorch's: `python benchmarks/step.py [S0 S1 S2 S3]`, needs `pip install -e '.[peers]'`.
+"""One training step of littlebaby beside others': `python benchmarks/step.py [S0 S1 S2 S3 GPT-2]`, needs `pip install -e '.[peers]' jax`.
 
 A step is a batch drawn, forward, cross-entropy, backward, clipping and AdamW on random tokens, fp32, two threads: littlebaby's own
-training loop with its events and checks, against eager PyTorch with fused AdamW and scaled_dot_product_attention.
+training loop with its events and checks, against PyTorch with fused AdamW and scaled_dot_product_attention, eager and compiled, a
+jitted step of JAX, and littlebaby without its faster twins: arrays/ops.py as it is there to be read.
 """
+from itertools import count
 from statistics import median
 from time import perf_counter
 
@@ -36,7 +38,19 @@ def littlebaby(size):
     return tree.size(baby.spec), steps()
 
 
-def pytorch(size):
+def plain(size):
+    """littlebaby with every primitive as ops has it"""
+    from littlebaby.arrays import kernels
+
+    kernels.on_cpu = lambda: False
+    return littlebaby(size)
+
+
+def compiled(size):
+    return pytorch(size, compile=True)
+
+
+def pytorch(size, compile=False):
     """The same of PyTorch"""
     import torch
     from peer import GPT
@@ -51,12 +65,13 @@ def pytorch(size):
     optimizer = torch.optim.AdamW([dict(params=[w for w in weights if w.ndim > 1], weight_decay=DECAY),
                                    dict(params=[w for w in weights if w.ndim == 1], weight_decay=0.0)],
                                   lr=LEARN, betas=BETAS, eps=EPS, fused=True)
+    run = torch.compile(model) if compile else model
 
     def steps():
         while True:
             clock = perf_counter()
             window = ids[torch.randint(len(ids) - T, (B, 1)) + torch.arange(T + 1)]
-            loss = cross_entropy(model(window[:, :-1]).flatten(0, 1), window[:, 1:].flatten())
+            loss = cross_entropy(run(window[:, :-1]).flatten(0, 1), window[:, 1:].flatten())
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             clip_grad_norm_(weights, CLIP)
@@ -67,27 +82,53 @@ def pytorch(size):
     return model.size(), steps()
 
 
+def jax(size):
+    """The same of JAX"""
+    import peer_jax
+    from jax import numpy as jnp
+
+    shape = dict(size)
+    B, T, h = shape.pop("batch_size"), size["n_ctx"], size["n_heads"]
+    p, ids, rng = peer_jax.init(**shape), text(size), np.random.default_rng(0)
+    parameters = peer_jax.size(p)
+
+    def steps():
+        nonlocal p
+        moments = tuple(peer_jax.jax.tree.map(jnp.zeros_like, p) for _ in range(2))
+        for i in count(1):
+            clock = perf_counter()
+            window = ids[rng.integers(0, len(ids) - T, (B, 1)) + np.arange(T + 1)]
+            p, moments, loss = peer_jax.step(p, moments, float(i), window[:, :-1], window[:, 1:], h, LEARN, DECAY, BETAS, EPS, CLIP)
+            loss.block_until_ready()
+            yield perf_counter() - clock
+
+    return parameters, steps()
+
+
 def text(size):
     """Random tokens to learn from"""
     return np.random.default_rng(0).integers(0, size["n_vocab"], 200_000)
 
 
-CONTENDERS = {"littlebaby": littlebaby, "PyTorch": pytorch}
+CONTENDERS = {"PyTorch": pytorch, "littlebaby": littlebaby, "torch.compile": compiled, "JAX": jax, "its plain ops": plain}
+HEADS = ("size | kernels of NumPy | PyTorch eager, ms | littlebaby, ms | ratio | its range | torch.compile | JAX | its plain ops | "
+         "cores used by others")
 
 
 def row(size, medians, foreign, kernels):
-    mine, theirs = medians["littlebaby"], medians["PyTorch"]
-    ratios = [a / b for a, b in zip(mine, theirs)]
-    milliseconds = " | ".join(f"{1000 * median(times):.1f}" for times in (mine, theirs))
-    return f"{size} | {kernels} | {milliseconds} | {turns.spread(ratios)} | {turns.load(foreign)}"
+    theirs, *others = medians.values()
+    (mine, *rest) = ([a / b for a, b in zip(each, theirs)] for each in others)
+    milliseconds = " | ".join(f"{1000 * median(medians[name]):.1f}" for name in ("PyTorch", "littlebaby"))
+    beside = " | ".join([f"{median(ratios):.2f}" for ratios in rest] or ["–"] * 3)
+    return f"{size} | {kernels} | {milliseconds} | {turns.spread(mine)} | {beside} | {turns.load(foreign)}"
 
 
 def main():
     chosen = turns.options(__doc__, ["S0", "S1", "S2", "S3"])
     if chosen.contender:
         return turns.serve(*CONTENDERS[chosen.contender](turns.SIZES[chosen.sizes[0]]), chosen.seconds)
-    turns.publish("step", "size | kernels of NumPy | littlebaby, ms | PyTorch eager, ms | ratio | its range | cores used by others",
-                  (row(*match) for match in turns.matches(CONTENDERS, chosen)), chosen.write)
+    names = lambda size: list(CONTENDERS)[:2 if size == turns.LARGE else None]
+    turns.publish("step", HEADS, (row(*match) for match in turns.matches(names, chosen)), chosen.write)
 
 
 if __name__ == "__main__":

@@ -20,10 +20,10 @@ from time import perf_counter, process_time, sleep
 import numpy  # noqa: F401  brings its BLAS into the process
 from threadpoolctl import threadpool_info
 
-SIZES = dict(S0=dict(n_layers=4, n_heads=4, n_emb=128, n_ctx=64, n_vocab=65, batch_size=12),
-             S1=dict(n_layers=4, n_heads=4, n_emb=128, n_ctx=128, n_vocab=65, batch_size=16),
-             S2=dict(n_layers=6, n_heads=6, n_emb=384, n_ctx=256, n_vocab=65, batch_size=16),
-             S3=dict(n_layers=4, n_heads=4, n_emb=256, n_ctx=256, n_vocab=4096, batch_size=8))
+from littlebaby.show import bench
+
+LARGE = "GPT-2"                # 163 million numbers, with a head of its own: for two contenders at a time
+SIZES = bench.SIZES | {LARGE: dict(n_layers=12, n_heads=12, n_emb=768, n_ctx=1024, n_vocab=50257, batch_size=1)}
 THREADS = 2
 WARM, LEAST = 3, 3            # measurements before the first burst; the fewest of a burst
 QUIET = 0.2                   # cores that other processes may use before a figure is marked
@@ -151,12 +151,13 @@ def rounds(names, size, chosen, coretype=None):
 
 
 def matches(names, chosen):
-    """(size, what `rounds` returns) of every size; where OpenBLAS chooses AVX-512 kernels, once more with Haswell's"""
+    """(size, what `rounds` returns) of every size, of the contenders names(size); where OpenBLAS chooses AVX-512 kernels, once more with
+    Haswell's"""
     for size in chosen.sizes:
-        medians, foreign, kernels = rounds(names, size, chosen)
+        medians, foreign, kernels = rounds(names(size), size, chosen)
         yield size, medians, foreign, kernels
         if kernels in AVX512:
-            yield size, *rounds(names, size, chosen, "Haswell")
+            yield size, *rounds(names(size), size, chosen, "Haswell")
 
 
 def spread(values):
@@ -164,14 +165,14 @@ def spread(values):
     return f"**{median(values):.2f}** | {min(values):.2f} to {max(values):.2f}"
 
 
-def options(doc, sizes):
-    """The command line that step, generate and experts share"""
+def options(doc, sizes, page=PAGE):
+    """The command line of those whose contenders take turns"""
     parser = argparse.ArgumentParser(description=doc.splitlines()[0])
     parser.add_argument("sizes", nargs="*", default=sizes, metavar="SIZE", help=f"default {' '.join(sizes)}")
     parser.add_argument("--rounds", type=int, default=7, help="turns of each contender; default 7")
     parser.add_argument("--seconds", type=float, default=4.0, help="the least length of a turn; default 4")
     parser.add_argument("--contender", help=argparse.SUPPRESS)
-    return publishing(parser)
+    return publishing(parser, page)
 
 
 def publishing(parser, page=PAGE):

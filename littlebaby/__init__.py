@@ -10,6 +10,7 @@ from .learning.baby import Baby
 from .plans import (
     Export,
     Run,
+    bench,
     chat,
     check,
     delete,
@@ -35,6 +36,6 @@ from .plans import runs as list  # noqa: A004
 from .runs.records import VERSION as __version__
 from .runs.records import Config
 
-__all__ = ["BadInput", "Baby", "Config", "Export", "Run", "RunFailed", "__version__", "chat", "check", "delete", "diary", "evaluate",
-           "export", "fetch", "finetune", "import_", "inference", "info", "list", "load", "microscope", "nursery", "pack", "panel",
-           "preflight", "prepare", "train", "walk"]
+__all__ = ["BadInput", "Baby", "Config", "Export", "Run", "RunFailed", "__version__", "bench", "chat", "check", "delete", "diary",
+           "evaluate", "export", "fetch", "finetune", "import_", "inference", "info", "list", "load", "microscope", "nursery", "pack",
+           "panel", "preflight", "prepare", "train", "walk"]

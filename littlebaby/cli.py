@@ -7,6 +7,7 @@ import json as jsons
 import os
 import sys
 import textwrap
+from contextlib import suppress
 from dataclasses import asdict, dataclass, make_dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -17,6 +18,7 @@ from cyclopts import App, CycloptsError, Group, Parameter
 
 from . import plans
 from .errors import BadInput, RunFailed, nearest
+from .learning.ranks import together
 from .runs import disk, records
 from .runs.store import brief
 from .show.words import columns, page, size
@@ -434,6 +436,20 @@ def preflight(input: list[str] | None = None, *, preset: str | None = None, conf
     return Answer(asdict(about) | dict(total=about.total), table(about))
 
 
+@app.command
+def bench(*sizes: str, quiet: bool = False, common: Everywhere = Common()):
+    """What this machine makes of littlebaby: a training step, its products alone, a stream of text, in half a minute.
+
+    Args:
+        sizes: S0, S1, S2 or S3, the sizes of docs/benchmarks.md [all].
+        quiet: No progress.
+    """
+    from .show.bench import table
+
+    found = plans.bench(sizes, not quiet and not common.json)
+    return Answer([asdict(each) for each in found], table(found))
+
+
 @app.command(name="import")
 def import_(where: str, *, common: Everywhere = Common()):
     """Make a run of a model out of other people's files.
@@ -618,6 +634,8 @@ def main(words=None):
     try:
         answer = app(words, exit_on_error=False, print_error=False, verbose=False, result_action="return_value")
         if isinstance(answer, Answer):
+            if not speaks():
+                return answer.code
             if machine:
                 print(jsons.dumps(answer.data, default=str))
             elif answer.text:
@@ -642,13 +660,21 @@ def main(words=None):
 
 def refuse(sentence, code, machine):
     tell(sentence)
-    if machine:
+    if machine and speaks():
         print(jsons.dumps(dict(error=sentence, code=code)))
     return code
 
 
 def tell(line):
-    print(line, file=sys.stderr)
+    if speaks():
+        print(line, file=sys.stderr)
+
+
+def speaks():
+    """Whether this process is the one that is heard: alone, or the first of those that train together"""
+    with suppress(BadInput):
+        return together().first
+    return True
 
 
 def plain(record):

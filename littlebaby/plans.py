@@ -9,6 +9,8 @@ import sys
 import threading
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
+from functools import wraps
+from inspect import signature
 from math import isfinite, log
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +19,7 @@ import numpy as np
 
 from . import text as texts
 from .arrays import backend, tree
-from .errors import BadInput, RunFailed
+from .errors import BadInput, RunFailed, nearest
 from .learning import lora
 from .learning.baby import Baby
 from .learning.checkpoint import freeze, thaw
@@ -26,7 +28,8 @@ from .learning.data import Batches, Mixture, held_out, split
 from .learning.dialogue import Dialogues, Filled, divide, rows
 from .learning.generate import generate, until
 from .learning.measure import foresight, score
-from .learning.parallel import how_many, threads
+from .learning.parallel import how_many, threads, threads_for_a_row
+from .learning.ranks import together
 from .learning.sampling import Sampling
 from .learning.speculate import speculate
 from .learning.train import Checkpoint, Done, Evaluation, Step, begin
@@ -37,6 +40,7 @@ from .runs import prepare as preparing
 from .runs.fetch import HUB_TASKS, questions
 from .runs.fetch import fetch as download
 from .runs.store import Workspace, brief
+from .show import bench as benches
 from .show import charts
 from .show import diary as diaries
 from .show import microscope as scope
@@ -66,8 +70,74 @@ class Run:
         return Workspace(self.root).path("chart", self.guid)
 
 
+# processes that train together: the first one carries a plan out, and it alone reads, writes and speaks; the others compute with it
+
+class Task(NamedTuple):
+    """What all ranks begin with"""
+    name: str
+    config: records.Config
+    arrays: dict           # weights and state, as `freeze` gives them
+    numbers: dict
+    batches: Any
+    valid: Any
+
+
+def by_all_ranks(plan):
+    """The plan, under mpiexec too: all ranks return the same Run, or raise the same error"""
+    @wraps(plan)
+    def shared(*words, **settings):
+        ranks = together()
+        if ranks.n == 1:
+            return plan(*words, **settings)
+        if not ranks.first:
+            return follow(ranks, signature(plan).bind(*words, **settings).arguments.get("stop"))
+        try:
+            return ranks.from_first(plan(*words, **settings))
+        except (Exception, KeyboardInterrupt) as error:
+            ranks.from_first(error)
+            raise
+
+    return shared
+
+
+def follow(ranks, stop):
+    """Train along with the first rank, for as many runs as it calls for, until it says what came of them"""
+    while isinstance(order := ranks.from_first(), Task):
+        with all_or_none(ranks, order.name), interruptible(stop, patient=True) as stopped, suppress(RunFailed):
+            device(order.config)
+            baby = baby_for(order.config)
+            state = thaw(baby, order.arrays, order.numbers)
+            for _ in events(baby, state, order.batches, order.valid, stopped, ranks=ranks):
+                pass
+    if isinstance(order, BaseException):
+        raise order
+    return order
+
+
+@contextmanager
+def all_or_none(ranks, name):
+    """Within, ranks work in step, and what ends one of them ends all, with one sentence. A RunFailed has come to each of them."""
+    try:
+        yield
+    except RunFailed:
+        raise
+    except BaseException as error:
+        if ranks.n > 1:
+            if not isinstance(error, KeyboardInterrupt):
+                where = "" if ranks.first else f"rank {ranks.number} of {ranks.n}, on {platform.node()}: "
+                what = str(error) if isinstance(error, BadInput) else f"{type(error).__name__}: {error}"
+                say(f"{where}{what}" + ("" if ranks.first else f"; {how_to_go_on(name)} its last checkpoint"))
+            ranks.abort(2 if isinstance(error, BadInput) else 130 if isinstance(error, KeyboardInterrupt) else 1)
+        raise
+
+
+def how_to_go_on(name):
+    return f"`littlebaby train --resume {brief(name)}` goes on from"
+
+
 # train and finetune
 
+@by_all_ranks
 def train(input=None, preset=None, config=None, path=None, resume=None, encoding="utf-8", progress=True, stop=None, **settings):
     """Train a baby and keep it: any config key is a setting, `train(input="my.txt", n_layers=6)`; with none, the nursery's preset.
 
@@ -94,6 +164,7 @@ def train(input=None, preset=None, config=None, path=None, resume=None, encoding
     return learn(workspace, workspace.lock(name), baby, source, report, origin, progress, stop)
 
 
+@by_all_ranks
 def finetune(guid, input=None, path=None, encoding="utf-8", progress=True, stop=None, chat=None, **settings):
     """Go on training a run's baby on another text, or on conversations, under a new name GUID_finetuned; the old run stays as it is.
 
@@ -203,7 +274,6 @@ def describe(source):
 HEARD = 2**20       # tokens of the validation split from which its characters per token are counted
 UNBORN = 15.0      # nats below the least likely old symbol: no old loss changes in float32, and a few hundred steps lift it
 SENTENCE = 160      # tokens, or characters, that a baby is shown of its own writing
-SMALL = 2**22       # weights below which one thread multiplies a single row faster than several that must meet after every product
 
 
 def grown(old, cfg, tokenizer):
@@ -269,24 +339,29 @@ def learn(workspace, lock, baby, source, report, origin, progress, stop, state=N
     lock: keeps a run to oneself and says its name      steps: (step, loss, rate, norm) of those that were made before
     Nothing of what a killed run needs goes before all else is written.
     """
-    cfg, tokenizer = baby.config, baby.tokenizer
+    cfg, tokenizer, ranks = baby.config, baby.tokenizer, together()
+    if cfg.batch_size < ranks.n:
+        raise BadInput(f"batch_size is {cfg.batch_size} and {ranks.n} ranks train together; each needs a row: batch_size {ranks.n} or "
+                       f"more, or fewer ranks")
     saved = state and state.step                                 # the step of the checkpoint on the disk
     lesson = (dialogue if isinstance(source, Dialogue) else prose)(source, cfg, tokenizer)
     state = state or begin(baby, cfg.n_steps or max(1, lesson.batches.steps(cfg.n_epochs) // cfg.n_accumulate))
     report = report.model_copy(update=dict(train_tokens=lesson.trained, valid_tokens=lesson.held_out, nursery_floor=lesson.floor,
                                            environment=environment(cfg)))
-    with lock as name, interruptible(stop) as stopped:
+    with lock as name, all_or_none(ranks, name), interruptible(stop) as stopped:
         report = report.model_copy(update=dict(guid=name))
         if not state.step:
             workspace.save_config(name, cfg, report.base)
             workspace.save_tokenizer(name, tokenizer.to_json())
         workspace.save_report(name, report)
         watch = progress if callable(progress) else Watcher() if progress else lambda event: None
-        watch(Began(name, state.step, state.total, lesson.floor, opening(name, baby, report, state, lesson)))
+        watch(Began(name, state.step, state.total, lesson.floor, opening(name, baby, report, state, lesson, ranks)))
         rows, steps, reason = list(report.evaluations), list(steps), ""
-        hint = lambda: "" if saved is None else f"; `littlebaby train --resume {brief(name)}` goes on from step {saved:,}"
+        hint = lambda: "" if saved is None else f"; {how_to_go_on(name)} step {saved:,}"
+        if ranks.n > 1:
+            ranks.from_first(Task(name, cfg, *freeze(baby, state), lesson.batches, lesson.valid))
         try:
-            for event in events(baby, state, lesson.batches, lesson.valid, stopped, lesson.start[None]):
+            for event in events(baby, state, lesson.batches, lesson.valid, stopped, lesson.start[None], ranks):
                 watch(event)
                 if isinstance(event, Step):
                     steps.append((event.step, event.loss, event.rate, event.norm))
@@ -381,7 +456,7 @@ def figures(baby, state, report, completion, source):
 def environment(cfg):
     libraries = {name: records.version(name) for name in ("numpy", "threadpoolctl", "regex", "pydantic")}
     return records.Environment(device=backend.describe(), python=platform.python_version(), platform=platform.platform(),
-                               libraries=libraries, threads=threads(cfg), peak_memory=backend.peak_memory())
+                               libraries=libraries, threads=threads(cfg), ranks=together().n, peak_memory=backend.peak_memory())
 
 
 def say(line):
@@ -389,7 +464,7 @@ def say(line):
         print(line, file=sys.stderr)
 
 
-def opening(name, baby, report, state, lesson):
+def opening(name, baby, report, state, lesson, ranks):
     """What a run says of itself before it begins"""
     cfg, n, trained = baby.config, tree.size(baby.spec), tree.size(baby.spec, train=True)
     counts = f"{n:,} parameters" + (f", {trained:,} of them trained" if trained < n else "")
@@ -397,6 +472,8 @@ def opening(name, baby, report, state, lesson):
             f"{cfg.c_attention} + {cfg.c_network}, {cfg.n_layers} layers of {cfg.n_emb}, {counts}; {report.input.name}, "
             f"{report.train_tokens:,} + {report.valid_tokens:,} {report.tokenizer} tokens of {report.vocabulary}; {state.total:,} steps of "
             f"{cfg.batch_size * cfg.n_ctx * cfg.n_accumulate:,}"
+            + (f"\n{ranks.n} ranks train together, {threads(cfg)} threads in the first; should one die, {how_to_go_on(name)} the last "
+               f"checkpoint" if ranks.n > 1 else "")
             + (f"\nthe floor of this text is {report.nursery_floor:.4f} nats per token" if report.nursery_floor else "")
             + "".join(f"\n{line}" for line in warnings(cfg))
             + (f"\nan evaluation reads {len(lesson.valid):,} windows, far more than a training reads between two: n_eval 200 takes so many"
@@ -404,12 +481,13 @@ def opening(name, baby, report, state, lesson):
 
 
 @contextmanager
-def interruptible(stop):
-    """A question "stop now?" that Ctrl-C, SIGTERM and a closed terminal answer with yes; a second Ctrl-C interrupts at once"""
+def interruptible(stop, patient=False):
+    """A question "stop now?" that Ctrl-C, SIGTERM and a closed terminal answer with yes; a second Ctrl-C interrupts at once, unless
+    `patient`"""
     asked = threading.Event()
 
     def hear(number, _frame):
-        if asked.is_set() and number == signal.SIGINT:
+        if asked.is_set() and number == signal.SIGINT and not patient:
             raise KeyboardInterrupt
         asked.set()
 
@@ -453,14 +531,18 @@ def go_on(workspace, guid, input, progress, stop):
         if source.sha256 != report.input.sha256:
             raise BadInput(f"{source.name} is not the text that {name} learns from (its sha256 differs); give that one with --input")
         device(cfg)
-        baby = Baby(cfg, tokenizer=tokenizer)
-        if cfg.lora_rank:
-            baby = lora.with_adapters(baby)
+        baby = baby_for(cfg, tokenizer)
         state = thaw(baby, arrays, meta["state"])
         for sentence in wrong:
             say(f"{sentence}; going on from the one before it, of step {state.step:,}")
         steps = map(tuple, arrays["steps"].tolist())
         return learn(workspace, nullcontext(name), baby, source, report, origin, progress, stop, state, steps)
+
+
+def baby_for(cfg, tokenizer=None):
+    """One for a run's weights to be put into"""
+    baby = Baby(cfg, tokenizer=tokenizer)
+    return lora.with_adapters(baby) if cfg.lora_rank else baby
 
 
 def newest_interrupted(workspace):
@@ -605,7 +687,7 @@ def write(baby, name, prompt, sampling, max_tokens, seed, stops=(), samples=1, s
         columns = ([x] for x in speculate((baby.p, baby.config), (draft.p, draft.config), start[None], max_tokens, sampling, rng))
     else:
         columns = generate(baby.p, baby.config, np.repeat(start[None], samples, 0), max_tokens, sampling, rng)
-    with backend.blas_threads(1 if backend.on_cpu() and baby.flat.size < SMALL else None):
+    with backend.blas_threads(threads_for_a_row(baby.flat)):
         if samples == 1:
             written = []
 
@@ -660,7 +742,7 @@ def evaluate(guid="last", input=None, task=None, path=None, encoding="utf-8", li
     watch = lambda parts: counted(parts, "evaluating", progress)
     with backend.blas_threads(1 if backend.on_cpu() and how_many(baby.config) > 1 else None):
         text = foresight(baby, source.text, overlap, watch) if source else None
-    with backend.blas_threads(1 if backend.on_cpu() and baby.flat.size < SMALL else None):
+    with backend.blas_threads(threads_for_a_row(baby.flat)):
         choices, cloze = score(baby, items, watch) if items else (None, None)
     return dict(text=text, choices=choices, cloze=cloze)
 
@@ -872,6 +954,14 @@ def panel(path=None):
     except ModuleNotFoundError as error:
         raise BadInput(f"the panel needs {error.name}: pip install 'littlebaby[notebook]'") from None
     return Panel(sys.modules[__name__], path)
+
+
+def bench(sizes=None, progress=True):
+    """What this machine makes of models of four sizes, S0 to S3 or those of `sizes`: [Bench]"""
+    unknown = [name for name in sizes or () if name not in benches.SIZES]
+    if unknown:
+        raise BadInput(nearest("size", unknown[0], benches.SIZES))
+    return [benches.bench(name, device) for name in counted(list(sizes or benches.SIZES), "measuring", progress)]
 
 
 def check(variant):

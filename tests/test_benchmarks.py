@@ -14,6 +14,7 @@ from littlebaby.show.preflight import memory_of
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import cost  # noqa: E402
 import curves  # noqa: E402
+import mpi  # noqa: E402
 import turns  # noqa: E402
 
 TEXT = "the cat sat on the mat, and the dog sat by it. " * 60
@@ -120,3 +121,13 @@ def test_a_table_goes_to_its_place(tmp_path, capsys):
     assert "| x | y |\n|---|---|\n| 1 | 2 |\n\n![a picture](x.png)\n<!-- end -->" in text
     for name in ("cost", "curves"):
         assert f"<!-- {name} -->\n" in turns.VARIANTS.read_text()
+
+
+# ranks
+
+def test_the_model_of_many_ranks():
+    """Two ranks exchange the vector once, many send it nearly twice; latency counts the exchanges, work the rows of the fullest rank"""
+    assert mpi.allreduce(2, 1000, 0, 1000) == 1 and mpi.allreduce(64, 1000, 0, 1000) == 2 * 63 / 64
+    assert mpi.allreduce(8, 0, 1, 1) == 6 and mpi.allreduce(9, 0, 1, 1) == 8
+    assert np.allclose(mpi.line([16, 8, 4], [3.6, 2.0, 1.2]), (0.4, 0.2)) and mpi.line([2, 1], [2.0, 0.9])[0] == 0
+    assert mpi.predicted(4, 10, 0.5, 0.1, 4000, (0.001, 1e6)) == pytest.approx(0.5 + 0.3 + 0.004 + 0.006 + 0.016)

@@ -5,12 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from littlebaby import plans
 from littlebaby.arrays import tree
 from littlebaby.errors import BadInput
 from littlebaby.model import gpt
 from littlebaby.runs import records
 from littlebaby.runs.records import Config, Evaluation, Input, Report, preset
-from littlebaby.show import catalog, charts, preflight, words
+from littlebaby.show import bench, catalog, charts, preflight, words
 from littlebaby.show.card import card, course, judged
 
 GUID = "0b2f8a52-7b0c-4f7e-9d3c-5a1f6f2f7c11"
@@ -205,3 +206,20 @@ def test_the_course_shows_first_and_last():
     rows = [row(s, sample=f"sample {s}").model_dump() for s in range(1, 21)]
     lines = course(rows).splitlines()
     assert len(lines) == 6 and lines[1].split()[0] == "1" and lines[-1].split()[0] == "20" and lines[-1].endswith("sample 20")
+
+
+# bench
+
+def test_a_bench_is_of_the_size_it_names(monkeypatch):
+    monkeypatch.setattr(bench, "SECONDS", 0.0)
+    monkeypatch.setitem(bench.SIZES, "S0", dict(n_layers=1, n_heads=2, n_emb=8, n_ctx=16, n_vocab=20, batch_size=4))
+    found, = plans.bench(["S0"], progress=False)
+    blocks = 8 * 24 + 24 + 8 * 8 + 8 + 2 * 8 * 32 + 32 + 8 + 4 * 8
+    assert found.parameters == 20 * 8 + 16 * 8 + blocks + 2 * 8 + 8 * 20
+    forward = 2 * (8 * 24 + 8 * 8 + 2 * 8 * 32 + 8 * 20) + 4 * 8 * 8.5
+    assert found.flops == pytest.approx(3 * forward * found.learned) and found.learned == pytest.approx(64 / found.step)
+    assert found.floor > 0 and found.written > 0
+    line, row, *_ = bench.table([found]).splitlines()
+    assert line.split()[:2] == ["size", "parameters"] and row.split()[:2] == ["S0", f"{found.parameters:,}"]
+    with pytest.raises(BadInput, match="size is 'S9'; allowed are S0, S1, S2, S3"):
+        plans.bench(["S9"])

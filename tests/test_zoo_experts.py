@@ -38,7 +38,7 @@ def expert(x, w, stem, cfg):
 
 def scores(x, w, cfg):
     z = x @ w["router"]
-    return 1 / (1 + np.exp(-z)) if cfg.c_router == "sigmoid" else np.exp(z - max(z)) / np.exp(z - max(z)).sum()
+    return 1 / (1 + np.exp(-z)) if "sigmoid" in cfg.c_router else np.exp(z - max(z)) / np.exp(z - max(z)).sum()
 
 
 def asked(s, w, cfg):
@@ -55,7 +55,7 @@ def mixture(x, w, cfg):
     for token in x:
         s = scores(token, w, cfg)
         chosen = asked(s, w, cfg)
-        total = 1 if cfg.c_router == "softmax" else sum(s[i] for i in chosen)
+        total = 1 if cfg.c_router in ("softmax", "sigmoid_raw") else sum(s[i] for i in chosen)
         y = sum(cfg.r_route_scale * s[i] / total * expert(token, w, f"experts.{i}", cfg) for i in chosen)
         out.append(y + (expert(token, w, "shared", cfg) if cfg.n_shared else 0))
     return np.array(out)
@@ -92,7 +92,7 @@ def small(**more):
 
 
 MIXTURES = [dict(c_router=router, c_expert=net, n_active=k) for router, net, k in
-            product(("softmax_topk", "softmax", "sigmoid"), ("mlp", "swi"), (1, 2, 5, 6))] + [
+            product(("softmax_topk", "softmax", "sigmoid", "sigmoid_raw"), ("mlp", "swi"), (1, 2, 5, 6))] + [
     dict(n_shared=2, r_route_scale=2.5, c_bias="all"), dict(c_bias="none", c_router="softmax", n_shared=1),
     dict(c_router="sigmoid", r_bias_update=0.1), dict(r_bias_update=0.1, n_active=3),
     dict(n_groups=3, n_active_groups=1), dict(n_groups=2, n_active_groups=1, n_active=3, c_router="sigmoid"),
@@ -513,7 +513,7 @@ MISTAKES = [
     ("moe", "s.copy() if bias is None else s + bias", "s.copy()", "formula", dict(r_bias_update=0.1)),
     ("moe", "share = s[at] / total", "share = s[at]", "formula", {}),
     ("moe", "s[at].sum(1, keepdims=True) + TINY", "s.sum(1, keepdims=True) + TINY", "formula", dict(c_router="sigmoid")),
-    ("moe", 'total = 1 if cfg.c_router == "softmax"', 'total = 1 if cfg.c_router == "softmax_topk"', "formula", {}),
+    ("moe", 'total = 1 if cfg.c_router in RAW', 'total = 1 if cfg.c_router not in RAW', "formula", {}),
     ("moe", "return cfg.r_route_scale * share, back", "return share, back", "formula", dict(r_route_scale=1.7)),
     ("moe", "dw = dw * cfg.r_route_scale", "pass", "gradient", dict(r_route_scale=1.7)),
     ("moe", "dw = (dw - (dw * share).sum(1, keepdims=True)) / total", "dw = dw / total", "gradient", {}),

@@ -2,7 +2,7 @@
 
 optimizers/ schedules clip   one step, and how long it is
 data                         token ids -> windows -> batches, a pure function of seed and step
-parallel                     one batch over several threads, one summed gradient
+parallel ranks               one batch over several threads and several processes, one summed gradient
 evaluate sampling generate   the same forward, to measure and to write
 speculate                    writing with a small model that guesses ahead
 dialogue conversation        learning from conversations, and talking

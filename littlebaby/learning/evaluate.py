@@ -2,12 +2,11 @@
 from ..arrays.backend import xp
 from ..model import gpt
 from ..model.context import Context
-from .parallel import share
 
 
 def evaluate(workers, p, cfg, windows):
     """The mean over every counted target of `windows`, of which a slice is a pair of (n, T) arrays, ids and targets; -1 is not counted"""
-    stretches = share(len(windows), workers.n)
+    stretches = workers.rows(len(windows))
 
     def work(i):
         loss, counted = 0.0, 0
@@ -19,5 +18,5 @@ def evaluate(workers, p, cfg, windows):
             counted += n
         return loss, counted
 
-    results = workers.run(work)
+    results = [each for them in workers.ranks.all_of(workers.run(work)) for each in them]
     return sum(loss for loss, _ in results) / max(sum(n for _, n in results), 1)

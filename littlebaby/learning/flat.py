@@ -5,7 +5,7 @@ from ..arrays.backend import on_cpu, xp
 from ..arrays.tree import leaves, places
 
 DECAYED = ("matrix", "table", "head")     # kinds of leaves that weight decay shrinks; biases, gains, taps and routers it spares
-CHUNK = 32768                             # numbers at a time: five float32 arrays of this length fit a core's second-level cache
+CHUNK = 131072                            # numbers at a time; with fewer, threads wait for Python's lock at every call (docs/log.md)
 
 
 def chunk(n):

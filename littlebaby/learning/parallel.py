@@ -1,4 +1,5 @@
-"""One batch, several threads, one gradient: every worker takes its rows of the batch and its own gradient vector, then they are summed.
+"""One batch, several threads, one gradient: every worker takes its rows of the batch and its own gradient vector, then they are summed,
+over the threads of this process and, where several train together, over all ranks.
 
 NumPy gives the interpreter free during products and element-wise work, so threads scale; each worker's products then use one BLAS thread.
 A single worker leaves the cores to its products. On a GPU one worker feeds the device.
@@ -10,14 +11,19 @@ from ..arrays.backend import cores, generator, on_cpu
 from ..model import gpt
 from ..model.context import Context, join
 from .flat import walk
+from .ranks import ALONE, together
+
+SMALL = 2**22      # weights
 
 
 class Workers:
-    """n threads, this one among them; `run(fn)` calls fn(0) ... fn(n - 1) at once and returns their results"""
+    """The threads that work on `shards` parts of a batch, or on this rank's even share of them, at least one: n, this thread among them.
+    `run(fn)` calls fn(0) ... fn(n - 1) at once and returns their results."""
 
-    def __init__(self, n):
-        self.n = n
-        self.others = ThreadPoolExecutor(n - 1, "baby") if n > 1 else None
+    def __init__(self, shards, ranks=ALONE):
+        mine = share(shards, ranks.n)[ranks.number]
+        self.ranks, self.shards, self.first, self.n = ranks, shards, mine.start, mine.stop - mine.start
+        self.others = ThreadPoolExecutor(self.n - 1, "baby") if self.n > 1 else None
 
     def run(self, fn):
         futures = [self.others.submit(fn, i) for i in range(1, self.n)] if self.others else []
@@ -31,16 +37,27 @@ class Workers:
         if self.others:
             self.others.shutdown()
 
+    def rows(self, count):
+        """The rows of each thread, of `count` rows; a last one without any is left out"""
+        return share(count, self.shards)[self.first:self.first + self.n]
+
 
 def threads(cfg):
-    """Processor cores that a step uses: those that a config allows; on a GPU one feeds the device"""
-    return min(cfg.c_device_cpu_cores or cores(), cores()) if on_cpu() else 1
+    """Processor cores that a step uses in this process: those that a config allows; on a GPU one feeds the device"""
+    mine = together().cores or cores()
+    return min(cfg.c_device_cpu_cores or mine, mine) if on_cpu() else 1
 
 
-def how_many(cfg):
+def how_many(cfg, ranks=ALONE):
     """Workers for a config: one for each core, no more than the rows of a batch. Few rows for each expert of moe are no reason for fewer
     workers: products in several threads gain little there, and lose much where others use the machine, too (docs/log.md)."""
-    return min(threads(cfg), cfg.batch_size)
+    return min(threads(cfg) * ranks.n, cfg.batch_size)
+
+
+def threads_for_a_row(flat):
+    """BLAS threads with which one text is written, None for all: few weights are multiplied with a single row faster by one thread than by
+    several that must meet after every product"""
+    return 1 if on_cpu() and flat.size < SMALL else None
 
 
 def share(rows, workers):
@@ -50,10 +67,10 @@ def share(rows, workers):
 
 
 def gradient(workers, grads, spec, p, cfg, batches, seeds, scale=1.0):
-    """The gradient of the mean loss over all counted tokens of `batches`, a list of (ids, targets), (B, T) each
+    """The gradient of the mean loss over all counted tokens of `batches`, a list of (ids, targets), (B, T) each, the same on each rank
 
-    grads: a flat vector per worker; the sum is in grads[0]. seeds: [seed, step], from which every shard draws its own dropout.
-    scale: what gradients are multiplied with on their way through the layers; in the sum it is undone.
+    grads: a flat vector per worker; the sum of all, on all ranks, is in grads[0]. seeds: [seed, step], from which every shard draws its
+    own dropout. scale: what gradients are multiplied with on their way through the layers; in the sum it is undone.
     Returns the mean cross-entropy and what the layers said.
     """
     counted = sum(int((targets >= 0).sum()) for _, targets in batches)
@@ -62,12 +79,12 @@ def gradient(workers, grads, spec, p, cfg, batches, seeds, scale=1.0):
         grads[i].fill(0)
         g, loss, books = tree.views(spec, grads[i]), 0.0, []
         for number, (ids, targets) in enumerate(batches):
-            shards = share(len(ids), workers.n)
-            if i >= len(shards):
+            rows = workers.rows(len(ids))
+            if i >= len(rows):
                 continue
-            part = int((targets[shards[i]] >= 0).sum()) / max(counted, 1)
-            ctx = Context(cfg, generator(*seeds, number, i), share=part, scale=scale)
-            loss += part * gpt.loss_and_grad(p, g, ids[shards[i]], targets[shards[i]], ctx)
+            part = int((targets[rows[i]] >= 0).sum()) / max(counted, 1)
+            ctx = Context(cfg, generator(*seeds, number, workers.first + i), share=part, scale=scale)
+            loss += part * gpt.loss_and_grad(p, g, ids[rows[i]], targets[rows[i]], ctx)
             books.append(ctx.book)
         return loss, books
 
@@ -78,6 +95,8 @@ def gradient(workers, grads, spec, p, cfg, batches, seeds, scale=1.0):
     results = workers.run(work)
     if len(grads) > 1:
         walk([(0, grads[0].size)], grads[0].dtype, add_up, workers)
+    workers.ranks.add(grads[0])
     if scale != 1:
         grads[0] *= 1 / scale
-    return sum(loss for loss, _ in results), join(book for _, books in results for book in books)
+    said = workers.ranks.all_of((sum(loss for loss, _ in results), join(book for _, books in results for book in books)))
+    return sum(loss for loss, _ in said), join(book for _, book in said)

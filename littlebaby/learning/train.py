@@ -21,6 +21,7 @@ from .clip import clip
 from .evaluate import evaluate
 from .generate import generate
 from .parallel import Workers, gradient, how_many, threads
+from .ranks import ALONE
 from .sampling import Sampling
 from .schedules import multiplier
 
@@ -34,7 +35,8 @@ class State:
     """All that a run is, besides its config, its weights and its data: numbers, arrays, and lists and dicts of them"""
     total: int                    # steps it will make
     optimizer: dict
-    shards: int = 1               # parts of a batch on a CPU, each with its own dropout: it goes on with as many on any machine
+    shards: int = 1               # parts of a batch on a CPU, each with its own dropout: it goes on with as many on any machine,
+    ranks: int = 1                # and on as many processes; another number of these takes as many parts as it has cores
     step: int = 0                 # steps done, the skipped ones among them
     tokens: int = 0               # targets learned from
     seconds: float = 0.0
@@ -100,15 +102,18 @@ def begin(baby, total):
     return State(total, optimizer.state(baby.spec, baby.flat.dtype), scale=scale, shards=how_many(baby.config))
 
 
-def train(baby, state, batches, valid, stop=lambda: False, begins_with=None):
+def train(baby, state, batches, valid, stop=lambda: False, begins_with=None, ranks=ALONE):
     """Train `baby` in place from `state` on; yields Step, Evaluation, Checkpoint and one Done.
 
     batches: `batches.batch(i)` -> ids, targets (B, T) for i = 0, 1, ...      valid: windows for `evaluate`
     stop: asked after every step      begins_with: ids (1, T) that a live sample goes on from, None for no samples
+    ranks: who trains together, each with an equal baby, state, batches and valid; what one is told by `stop` all obey
     """
     cfg, spec, halved = baby.config, baby.spec, baby.config.d_type == "fp16"
     optimizer = import_module(f"{__package__}.optimizers.{cfg.c_optimizer}")
-    workers = Workers(state.shards if on_cpu() else 1)
+    if ranks.n != state.ranks:
+        state.ranks, state.shards = ranks.n, ranks.from_first(how_many(cfg, ranks))
+    workers = Workers(state.shards if on_cpu() else ranks.n, ranks)
     trained = tree.size(spec, train=True)
     grads = [xp.zeros(trained, baby.flat.dtype) for _ in range(workers.n)]
     every = cfg.s_eval or max(1, state.total // 20)
@@ -122,7 +127,7 @@ def train(baby, state, batches, valid, stop=lambda: False, begins_with=None):
         norm, coefficient = clip(grads[0], cfg.r_clip)
         state.step += 1
         rate = cfg.r_learn * multiplier(state.step, state.total, cfg)
-        fine = isfinite(loss) and isfinite(norm)
+        fine = all(ranks.all_of(isfinite(loss) and isfinite(norm)))
         if fine:
             optimizer.step(baby.flat[:trained], grads[0], state.optimizer, spec, cfg, rate, workers)
             gpt.after(baby.p, book, cfg)
@@ -133,6 +138,7 @@ def train(baby, state, batches, valid, stop=lambda: False, begins_with=None):
 
     def measure(rate, norm):
         recent = state.recent
+        ranks.follow(baby.flat)
         valid_loss = evaluate(workers, baby.p, cfg, valid) if len(valid) else None
         better = valid_loss is None or valid_loss < state.best_loss
         state.waited = 0 if better else state.waited + 1
@@ -188,7 +194,7 @@ def train(baby, state, batches, valid, stop=lambda: False, begins_with=None):
                 if late or (state.step % cfg.s_checkpoint == 0 if cfg.s_checkpoint else measured):
                     yield Checkpoint(state.step)
                     saved = monotonic()
-                if stop() and not over():
+                if any(ranks.all_of(bool(stop()))) and not over():
                     reason = "interrupted"
                     break
         finally:

@@ -125,7 +125,7 @@ def turns(cfg, d, dtype):
     position = variant("positions", cfg.c_position)
     if not hasattr(position, "rotate"):
         return None
-    cos, sin = position.tables(d, cfg.n_ctx, float(cfg.rope_base), dtype.name, True)             # (n_ctx, d/2)
+    cos, sin = position.tables(d, cfg.n_ctx, position.rule(cfg), dtype.name, True)             # (n_ctx, d/2)
     if cfg.rope_layout == "interleaved":                         # a pair is one complex number, a turn one product
         angle = cos + 1j * sin
         return lambda z, place: (z.view(angle.dtype) * angle[place]).view(dtype)

@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from difflib import get_close_matches
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
-from math import isfinite
+from math import isfinite, log
 from pathlib import Path
 from pkgutil import iter_modules
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
@@ -78,8 +78,8 @@ class Config(BaseModel):
     n_shared: int = model(0, "Experts of moe that answer every token besides, as one network of their joint width.", 0, 256)
     c_expert: Literal["mlp", "swi"] = model("mlp", "What an expert of moe is.")
     s_expert: int = model(0, "Hidden width of an expert of moe; 0 means that of a whole network.", 0, 2**20)
-    c_router: Literal["softmax_topk", "softmax", "sigmoid"] = model(
-        "softmax_topk", "How moe weighs answers: chances among the experts asked, chances among all, or shares of sigmoids.")
+    c_router: Literal["softmax_topk", "softmax", "sigmoid", "sigmoid_raw"] = model(
+        "softmax_topk", "How moe weighs answers: chances among the experts asked, chances among all, shares of sigmoids, or sigmoids.")
     n_groups: int = model(1, "Groups of moe's experts, divisors of n_experts; a token asks inside its best groups only.", 1, 4096)
     n_active_groups: int = model(0, "Groups of moe that a token may ask; 0 means all.", 0, 4096)
     r_route_scale: float = model(1.0, "Multiplies the answers of moe's experts, the shared ones excepted.", 0.001, 1000)
@@ -99,6 +99,13 @@ class Config(BaseModel):
     norm_eps: float = model(0.0, "Added to a variance before its root; 0 means 1e-5 for layernorm and 1e-6 for rmsnorm.", 0, 0.1)
     rope_base: float = model(10000.0, "The slowest wavelength of rope; larger ones reach further back.", 1, 10**9)
     rope_layout: Literal["half", "interleaved"] = model("half", "What rope turns together: halves, as llama, or neighbours.")
+    c_rope_scale: Literal["none", "linear", "llama3", "yarn"] = model(
+        "none", "How rope turns slower than it learned, for a longer context: not, all pairs, or the slow ones by either rule.")
+    r_rope_factor: float = model(1.0, "How many times slower, and the context longer, c_rope_scale makes it.", 1, 2**16)
+    n_rope_ctx: int = model(0, "The context before c_rope_scale; 0 means n_ctx / r_rope_factor.", 0, 2**20, "tokens")
+    r_rope_slow: float = model(1.0, "Pairs with fewer turns in n_rope_ctx tokens are slowed by the whole r_rope_factor.", 0.001, 2**16)
+    r_rope_fast: float = model(0.0, "Pairs with more turns keep their speed; 0 means 4 for llama3 and 32 for yarn.", 0, 2**16)
+    r_rope_gain: float = model(0.0, "Multiplies what rope turns; 0 means 1, for yarn 1 + ln(r_rope_factor) / 10.", 0, 100)
     b_tied: bool = model(False, "Use the token table as the head too; saves n_vocab x n_emb parameters.")
     r_temp: float = model(1.0, "Temperature of attention: above 1 it looks at more tokens, below 1 at fewer.", 0.01, 100)
     s_window: int = model(64, "How many tokens swa and rfa look back over, the token itself included.", 2, 2**20, "tokens")
@@ -221,6 +228,9 @@ class Config(BaseModel):
         self.fill("mla_rank", max(1, self.n_emb // 4))
         self.fill("mla_nope", max(1, self.head_width))
         self.fill("mla_v", max(1, self.head_width))
+        self.fill("n_rope_ctx", max(1, round(self.n_ctx / self.r_rope_factor)))
+        self.fill("r_rope_fast", 32.0 if self.c_rope_scale == "yarn" else 4.0)
+        self.fill("r_rope_gain", 1 + log(self.r_rope_factor) / 10 if self.c_rope_scale == "yarn" else 1.0)
         if self.c_position == "rope":
             self.fill("mla_rope", 2 * max(1, round(self.head_width / 4)))
         self.fill("lor_alpha", 2.0 * self.lor_rank)
@@ -231,12 +241,17 @@ class Config(BaseModel):
         if self.head_size % self.n_heads:
             wrong.append(f"n_heads is {self.n_heads}; allowed are divisors of head_size, {self.head_size}; "
                          f"did you mean {closest(self.n_heads, divisors(self.head_size))}?")
-        elif self.c_position == "rope" and self.head_width % 2:
+        elif self.c_position == "rope" and self.head_width % 2 and self.c_attention not in ("mla", "hybrid"):
             pair = 2 * self.n_heads
             wrong.append(f"head_size is {self.head_size}, which makes heads {self.head_width} wide, and rope turns pairs; "
                          f"allowed are multiples of {pair}; did you mean {max(1, round(self.head_size / pair)) * pair}?")
         if self.c_position == "rope" and self.mla_rope % 2:
             wrong.append(f"mla_rope is {self.mla_rope}, and rope turns pairs; allowed are even numbers; did you mean {self.mla_rope + 1}?")
+        if self.r_rope_fast <= self.r_rope_slow:
+            wrong.append(f"r_rope_fast is {self.r_rope_fast:g}; allowed is a number above r_rope_slow, {self.r_rope_slow:g}; "
+                         f"did you mean {4 * self.r_rope_slow:g}?")
+        if self.c_rope_scale == "yarn" and self.rope_base == 1:
+            wrong.append("rope_base is 1.0, at which all pairs turn alike and yarn finds no slow ones; did you mean 10000?")
         if self.c_attention == "hybrid" and self.mla_v != self.head_width:
             wrong.append(f"mla_v is {self.mla_v}; allowed in hybrid, whose heads are all of one width, is head_size / n_heads, "
                          f"{self.head_width}; did you mean {self.head_width}?")
@@ -268,7 +283,7 @@ class Config(BaseModel):
         elif k > (most := open_groups * E // G):
             where = f"n_experts, {E}" if open_groups == G else f"{most}, the experts of {open_groups} of {G} groups"
             yield f"n_active is {k}; allowed is a whole number from 1 to {where}; did you mean {most}?"
-        if k == 1 < E and self.c_router != "softmax" and not self.r_aux:
+        if k == 1 < E and self.c_router in ("softmax_topk", "sigmoid") and not self.r_aux:
             yield (f"n_active is 1, where c_router {self.c_router} gives every answer the weight 1: with r_aux 0 the router would learn "
                    f"from rounding alone; allowed are c_router softmax, r_aux above 0 or n_active from 2; did you mean r_aux 0.01?")
         if self.n_dense_layers >= self.n_layers:
@@ -410,7 +425,8 @@ class Environment(BaseModel):
     python: str = note(..., "Version of Python.")
     platform: str = note("", "The system, in words.")
     libraries: dict[str, str] = note({}, "Versions of the libraries it stands on.")
-    threads: Count = note(0, "Threads that shared a step.")
+    threads: Count = note(0, "Threads that shared a step, in each process.")
+    ranks: Count = note(1, "Processes that trained together.")
     peak_memory: Count | None = note(None, "Most memory in use at a time.", "bytes")
 
 

@@ -25,6 +25,7 @@ HOWS = {"ordinary": {}, "large": dict(size=3.0, x_size=2.0), "one token": dict(T
 # settings with which a variant is tried besides its defaults; a new file needs none
 OPTIONS = dict(
     mha=[dict(c_bias="all"), dict(c_position="rope", rope_layout="half"), dict(c_position="rope", rope_layout="interleaved"),
+         dict(c_position="rope", c_rope_scale="yarn", r_rope_factor=4, rope_base=100),
          dict(r_temp=1.7), dict(c_bias="none", b_bias_attention_out=True), dict(head_size=12), dict(c_position="alibi")],
     gqa=[dict(n_kv_heads=1), dict(n_kv_heads=2, c_position="rope"), dict(n_kv_heads=4, c_bias="all"),
          dict(n_kv_heads=2, c_bias="none", b_bias_attention_in=True), dict(n_kv_heads=2, c_position="alibi")],
@@ -53,6 +54,7 @@ OPTIONS = dict(
     moe=[dict(c_expert="swi", c_bias="all", n_shared=2, r_route_scale=1.7), dict(n_active=2), dict(n_active=1, n_dense_layers=1),
          dict(n_active=2, c_router="softmax", c_aux="share", c_bias="none", n_shared=1, s_expert=5),
          dict(n_active=2, c_router="sigmoid", c_expert="swi", c_balance="batch", r_bias_update=0.01),
+         dict(n_active=2, c_router="sigmoid_raw", r_route_scale=1.7),
          dict(n_active=2, c_router="sigmoid", n_experts=6, n_groups=3, n_active_groups=2, r_bias_update=0.01),
          dict(n_active=3, n_experts=6, n_groups=3, n_active_groups=2, s_hidden=5)],
     lor=[dict(c_bias="none"), dict(lor_rank=1, lor_alpha=3)],

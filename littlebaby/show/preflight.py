@@ -23,6 +23,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from ..arrays import backend, tree
+from ..arrays.kernels import LONG
 from ..learning.baby import Baby
 from ..learning.data import Batches
 from ..learning.parallel import how_many
@@ -33,7 +34,7 @@ from .words import duration, page, short, size
 
 GOOD_RATIO = 20             # tokens per parameter
 PROBE_SECONDS = 2.0
-PROBE_FLOPS = 2e10          # the largest step that is probed as it is; larger ones are probed smaller
+PROBE_FLOPS = 7e10          # the largest step that is probed as it is; larger ones are probed smaller
 LOOK_BACK = 512             # tokens after which an attention's memory is looked at
 PRODUCTS = ("matrix", "head", "router", "lora")
 
@@ -168,7 +169,7 @@ def numbers(cache):
 
 def bytes_of(cfg, spec):
     """Bytes by what they hold. Activations are an estimate: for every token what each product reads and writes, the stream around it
-    and its gradient, and the logits three times."""
+    and its gradient, the logits three times, and an attention's weights where they are kept."""
     one = backend.dtype(cfg.d_type).itemsize
     total, trainable = tree.size(spec), tree.size(spec, train=True)
     few = dict(w=tree.vector(100))
@@ -176,7 +177,9 @@ def bytes_of(cfg, spec):
     remembered = sum(getattr(a, "size", 0) for a in optimizer.state(few, backend.dtype(cfg.d_type)).values()) / 100
     wide = sum(sum(leaf.shape) * met(path, cfg) for path, leaf in tree.leaves(spec)
                if path.startswith("blocks.") and leaf.kind in PRODUCTS)
-    per_token = 1.7 * (wide + cfg.n_layers * 4 * cfg.n_emb) + 1.6 * cfg.n_vocab
+    rows, growth, _ = memory_of(cfg)
+    weights = cfg.n_heads * rows if growth and cfg.n_ctx <= LONG else 0
+    per_token = 1.25 * (wide + cfg.n_layers * 4 * cfg.n_emb) + 1.6 * cfg.n_vocab + cfg.n_layers * weights
     halves = 2 * total if cfg.d_type == "fp16" else 0             # the copy that products see
     return dict(weights=one * total + halves, best=one * total, optimizer=round(one * trainable * remembered),
                 gradients=one * trainable * how_many(cfg), activations=round(one * cfg.batch_size * cfg.n_ctx * per_token))
@@ -192,7 +195,7 @@ def tokens_per_second(cfg, per_token, memory):
     baby = Baby(small)
     rng = np.random.default_rng(0)
     ids = rng.integers(0, small.n_vocab, (2, small.batch_size, small.n_ctx))
-    steps = train(baby, begin(baby, 10 ** 9), SimpleNamespace(batch=lambda number: (ids[0], ids[1])), (ids[0][:0], ids[1][:0]))
+    steps = train(baby, begin(baby, 10 ** 9), SimpleNamespace(batch=lambda number: (ids[0], ids[1])), ())
     next(steps)                                                  # where a checkpoint would be written
     times, start = [], perf_counter()
     clock = start
@@ -210,7 +213,9 @@ def tokens_per_second(cfg, per_token, memory):
 def smaller(cfg):
     """The config and ever smaller ones, whose step tells how long the whole one's takes"""
     yield (cfg := cfg.replace(s_eval=0, s_checkpoint=0))
-    yield (cfg := cfg.replace(n_accumulate=1, batch_size=min(cfg.batch_size, how_many(cfg))))
+    yield (cfg := cfg.replace(n_accumulate=1))
+    while cfg.batch_size > how_many(cfg):
+        yield (cfg := cfg.replace(batch_size=max(cfg.batch_size // 2, how_many(cfg))))
     yield (cfg := cfg.replace(n_layers=min(cfg.n_layers, 2), n_dense_layers=min(cfg.n_dense_layers, 1)))
     yield (cfg := cfg.replace(n_vocab=min(cfg.n_vocab, 4096)))
     yield cfg.replace(n_layers=1, n_dense_layers=0, n_ctx=min(cfg.n_ctx, 128))

@@ -20,6 +20,7 @@ from ...arrays.tree import matrix, vector
 from ..context import variant
 
 TINY = 1e-20     # what sigmoids far below 0 sum up to in place of nothing
+RAW = ("softmax", "sigmoid_raw")         # routers whose scores are the weights, whatever they sum up to
 
 
 def params(cfg):
@@ -40,7 +41,7 @@ def forward(p, x, ctx):
 
     # who is asked, and how much each answer counts              (N, D) -> (N, E) -> (N, k)
     z, back_z = linear(t, p.router)
-    s, back_s = (sigmoid if cfg.c_router == "sigmoid" else softmax)(z)
+    s, back_s = (sigmoid if "sigmoid" in cfg.c_router else softmax)(z)
     chosen = ctx.hold("chosen", choose(s, p.get("bias"), cfg))
     w, back_w = weigh(s, chosen, cfg)
     back_balance = balance(s, chosen, x.shape, ctx)
@@ -101,12 +102,12 @@ def choose(s, bias, cfg):
 def weigh(s, chosen, cfg):
     """How much each answer counts: (N, E) -> w (N, k), back(dw) -> ds"""
     at = xp.arange(len(s))[:, None], chosen
-    total = 1 if cfg.c_router == "softmax" else s[at].sum(1, keepdims=True) + TINY
+    total = 1 if cfg.c_router in RAW else s[at].sum(1, keepdims=True) + TINY
     share = s[at] / total
 
     def back(dw):
         dw = dw * cfg.r_route_scale
-        if cfg.c_router != "softmax":
+        if cfg.c_router not in RAW:
             dw = (dw - (dw * share).sum(1, keepdims=True)) / total
         ds = xp.zeros_like(s)
         ds[at] = dw
@@ -128,14 +129,14 @@ def balance(s, chosen, shape, ctx):
     c = xp.ones((N, 1), s.dtype) if ctx.counted is None else ctx.counted.reshape(N, 1).astype(s.dtype)
     c = apart(c / xp.maximum(c.sum(), 1))
     f = choices(apart(chosen), c, cfg)                           # (B, 1, E)
-    total = s.sum(1, keepdims=True) + TINY if cfg.c_router == "sigmoid" else 1       # a softmax is a share already
+    total = s.sum(1, keepdims=True) + TINY if "sigmoid" in cfg.c_router else 1       # a softmax is a share already
     P = s / total
     price = cfg.r_aux * E * (c * f).reshape(N, E)                # (N, E)
     worth = ctx.aux("balance", (price * P).sum())
 
     def back():
         dP = worth * price
-        return (dP - (dP * P).sum(1, keepdims=True)) / total if cfg.c_router == "sigmoid" else dP
+        return (dP - (dP * P).sum(1, keepdims=True)) / total if "sigmoid" in cfg.c_router else dP
 
     return back
 

@@ -105,8 +105,11 @@ def write(cfg, weights, tokenizer, to, d_type):
 
 
 def only_model(folder):
-    """The one file in a folder without a config.json that can be a model"""
-    found = sorted(p for p in folder.iterdir() if p.suffix == ".gguf" or p.name.startswith("model_") and p.suffix == ".json")
+    """The one file in a folder without a config.json, or in its models/, that can be a model"""
+    places = [place for place in (folder, folder / "models") if place.is_dir()]
+    found = sorted(p for place in places for p in place.iterdir()
+                   if p.suffix == ".gguf" or p.name.startswith("model_") and p.suffix == ".json")
     if len(found) != 1:
-        raise BadInput(f"{folder} has no config.json and {len(found)} model files; give a model's folder, or one file")
+        names = f": {', '.join(p.name for p in found[:3])}{' ...' if len(found) > 3 else ''}" if found else ""
+        raise BadInput(f"{folder} has no config.json and {len(found)} model files{names}; give a model's folder, or one file")
     return found[0]

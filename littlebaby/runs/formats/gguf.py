@@ -189,7 +189,7 @@ def read(path, d_type=None):
     header = Header(path)
     values, theirs = header.values, header.tensors
     kind = values.get("general.architecture")
-    if kind not in TABLES:
+    if not isinstance(kind, str) or kind not in TABLES:
         raise BadInput(f"{path}: " + nearest("general.architecture", kind, TABLES))
     c = Said({name.removeprefix(f"{kind}."): value for name, value in values.items()}, path)
     chosen = settings(c, theirs, kind) | (dict(d_type=d_type) if d_type else {})
@@ -268,7 +268,8 @@ def files(cfg, weights, tokenizer, d_type):
     except BadInput as misfit:
         raise BadInput(f"For llama.cpp {misfit}") from None
     bent = name in ("gpt2", "starcoder2") and cfg.c_activation != "gelu"
-    for wrong, setting, right in ((bent, "c_activation", "gelu"), (cfg.c_attention == "swa", "c_attention", "mha or gqa")):
+    for wrong, setting, right in ((bent, "c_activation", "gelu"), (cfg.c_attention == "swa", "c_attention", "mha or gqa"),
+                                  (cfg.c_position == "rope" and cfg.c_rope_scale != "none", "c_rope_scale", "none")):
         if wrong:
             raise BadInput(f"For llama.cpp no architecture fits; the nearest is {name}: {setting} is {getattr(cfg, setting)} and would "
                            f"have to be {right}")

@@ -4,6 +4,7 @@ Read are llama, mistral, qwen2, gpt2, starcoder2, mixtral and deepseek_v3 (kimi_
 with AutoModelForCausalLM. transformers 5 keeps rope's base in rope_parameters, older files as rope_theta: both are read.
 """
 from collections.abc import Callable
+from math import log
 from typing import Any, NamedTuple
 
 from ...errors import BadInput, nearest
@@ -150,23 +151,58 @@ class Said:
     def bend(self, key):
         """c_activation"""
         value = self.get(key)
-        if value not in ACTIVATIONS:
+        if not isinstance(value, str) or value not in ACTIVATIONS:
             raise BadInput(f"{self.where}: " + nearest(key, value, ACTIVATIONS))
         return ACTIVATIONS[value]
 
-    def rope_base(self, default=10000.0):
-        """rope's base, wherever this version of transformers keeps it"""
+    def rope(self, default=10000.0):
+        """Our settings of how rope turns, wherever this version of transformers keeps them"""
         for key in ("rope_parameters", "rope_scaling"):
-            inside = Said(self.get(key, {}), f"{self.where}, {key}")
-            if not isinstance(inside.data, dict):
-                raise BadInput(f"{self.where}: {key} is {records.shown(inside.data)} and should be an object")
-            kind = inside.data.get("rope_type", inside.data.get("type", "default"))
-            if kind != "default":
-                raise BadInput(f"{self.where}: rope is stretched by the rule {records.shown(kind)}; what littlebaby has is the default "
-                               f"rule, rope_base alone")
-            if "rope_theta" in inside.data:
-                return float(inside.number("rope_theta"))
-        return float(self.number("rope_theta", default))
+            said = self.get(key, {})
+            if not isinstance(said, dict):
+                raise BadInput(f"{self.where}: {key} is {records.shown(said)} and should be an object")
+            if said:
+                inside = Said(said, f"{self.where}, {key}")
+                return dict(rope_base=float(inside.number("rope_theta", self.number("rope_theta", default)))) | stretched(inside, self)
+        return dict(rope_base=float(self.number("rope_theta", default)))
+
+
+STRETCHED = ("linear", "llama3", "yarn")
+
+
+def stretched(c, whole):
+    """Our settings of how rope is slowed, from the object that says it; `whole` is all of the config"""
+    kind = c.get("rope_type", c.get("type", "default"))
+    if kind == "default":
+        return {}
+    if kind not in STRETCHED:
+        raise BadInput(f"{c.where}: rope is stretched by the rule {records.shown(kind)}; what littlebaby has is default, "
+                       f"{', '.join(STRETCHED)}")
+    most = whole.whole("max_position_embeddings")
+    learned = c.whole("original_max_position_embeddings", whole.whole("original_max_position_embeddings", most))
+    factor = float(c.number("factor", most / max(learned, 1)))
+    found = dict(c_rope_scale=kind, r_rope_factor=factor, n_rope_ctx=min(learned, MOST_CONTEXT), r_rope_gain=1.0)
+    if kind == "llama3":
+        return found | dict(r_rope_slow=float(c.number("low_freq_factor")), r_rope_fast=float(c.number("high_freq_factor")))
+    if kind == "yarn":
+        c.must("truncate", (True,), "which leaves pairs between two speeds")
+        # as the paper's, 1 + ln f / 10; DeepSeek puts one weight on that logarithm here and another into the softmax
+        gain = lambda weight: 1 + 0.1 * weight * log(max(factor, 1))
+        here, all_ = c.number("mscale", 0), c.number("mscale_all_dim", 0)
+        usual = gain(here) / gain(all_) if here and all_ else gain(1)
+        return found | dict(r_rope_slow=float(c.number("beta_slow", 1) or 1), r_rope_fast=float(c.number("beta_fast", 32) or 32),
+                            r_rope_gain=float(c.number("attention_factor", usual)))
+    return found
+
+
+def yarn_temperature(c):
+    """What DeepSeek's softmax is divided by where rope is slowed by yarn"""
+    for key in ("rope_parameters", "rope_scaling"):
+        said = c.get(key, {})
+        if isinstance(said, dict) and said.get("mscale_all_dim") and said.get("rope_type", said.get("type", "default")) != "default":
+            inside = Said(said, f"{c.where}, {key}")
+            return (1 + 0.1 * inside.number("mscale_all_dim") * log(max(inside.number("factor"), 1))) ** -2
+    return 1.0
 
 
 def rotary(c, theirs, base=10000.0):
@@ -175,7 +211,7 @@ def rotary(c, theirs, base=10000.0):
     c.must("partial_rotary_factor", (1, 1.0), "which turns a part of each head only")
     return dict(n_ctx=min(c.whole("max_position_embeddings"), MOST_CONTEXT), n_vocab=rows_of(theirs, "model.embed_tokens.weight", c),
                 n_emb=width, n_heads=heads, n_layers=count(theirs, "model.layers.#."), c_bias="none", c_position="rope",
-                rope_layout="half", rope_base=c.rope_base(base), b_tied="lm_head.weight" not in theirs)
+                rope_layout="half", b_tied="lm_head.weight" not in theirs) | c.rope(base)
 
 
 def grouped(c, theirs, base=10000.0):
@@ -212,10 +248,10 @@ def llama(c, theirs):
 
 def mixtral(c, theirs):
     c.must("hidden_act", ("silu", "swish"), "which bends the gate in another way")
-    expert = "model.layers.0.block_sparse_moe.experts.#.w1.weight"
+    expert, active = "model.layers.0.block_sparse_moe.experts.#.w1.weight", c.whole("num_experts_per_tok")
     return grouped(c, theirs, 1e6) | dict(
         c_network="moe", c_expert="swi", n_experts=count(theirs, expert), s_expert=rows_of(theirs, expert.replace("#", "0"), c),
-        n_active=c.whole("num_experts_per_tok"), r_aux=c.number("router_aux_loss_coef", 0.001), c_aux="share", c_balance="batch")
+        n_active=active, r_aux=balanced(c.number("router_aux_loss_coef", 0.001), active), c_aux="share", c_balance="batch")
 
 
 def starcoder2(c, theirs):
@@ -241,25 +277,32 @@ def gpt2(c, theirs):
 def deepseek(c, theirs):
     c.must("hidden_act", ("silu", "swish"), "which bends the gate in another way")
     c.must("attention_bias", (False,), "which puts biases beside the latents")
-    c.must("norm_topk_prob", (True,), "which leaves the sum of the shares as it is")
     c.must("moe_layer_freq", (1,), "which leaves out layers in between")
-    layers, mlp = count(theirs, "model.layers.#."), "model.layers.#.mlp."
-    dense = next((i for i in range(layers) if f"{mlp}gate.weight".replace("#", str(i)) in theirs), None)
-    if dense is None:
-        raise BadInput(f"{c.where} is of a mixture of experts, and the weights have no router")
-    first = mlp.replace("#", str(dense))
-    width = rows_of(theirs, f"{first}experts.0.gate_proj.weight", c)
-    shared = f"{first}shared_experts.gate_proj.weight"
-    return rotary(c, theirs, 10000.0) | dict(
+    found = rotary(c, theirs, 10000.0) | dict(
         c_attention="mla", c_norm="rmsnorm", norm_eps=c.number("rms_norm_eps", 1e-6), mla_rank=c.whole("kv_lora_rank"),
         mla_q_rank=c.whole("q_lora_rank", None) or 0, mla_nope=c.whole("qk_nope_head_dim"), mla_rope=c.whole("qk_rope_head_dim"),
-        mla_v=c.whole("v_head_dim"), head_size=c.whole("num_attention_heads") * c.whole("v_head_dim"),
-        rope_layout="interleaved" if c.get("rope_interleave", True) else "half", c_network="moe", c_expert="swi", c_router="sigmoid",
-        n_experts=count(theirs, f"{first}experts.#.gate_proj.weight"), n_active=c.whole("num_experts_per_tok"), s_expert=width,
-        n_shared=theirs[shared].shape[0] // width if shared in theirs else 0, n_dense_layers=dense,
-        s_hidden=rows_of(theirs, "model.layers.0.mlp.gate_proj.weight", c) if dense else 0,
-        n_groups=c.whole("n_group", 1), n_active_groups=c.whole("topk_group", 1), r_route_scale=c.number("routed_scaling_factor", 1.0),
-        r_aux=0.0, r_bias_update=1e-3 if f"{first}gate.e_score_correction_bias" in theirs else 0.0)
+        mla_v=c.whole("v_head_dim"), head_size=c.whole("num_attention_heads") * c.whole("v_head_dim"), r_temp=yarn_temperature(c),
+        rope_layout="interleaved" if c.get("rope_interleave", True) else "half", s_hidden=0)
+    layers, mlp = found["n_layers"], "model.layers.#.mlp."
+    dense = next((i for i in range(layers) if f"{mlp}gate.weight".replace("#", str(i)) in theirs), layers)
+    if dense:
+        found |= dict(s_hidden=rows_of(theirs, "model.layers.0.mlp.gate_proj.weight", c))
+    if dense == layers:
+        return found | dict(c_network="swi")
+    first, active = mlp.replace("#", str(dense)), c.whole("num_experts_per_tok")
+    width = rows_of(theirs, f"{first}experts.0.gate_proj.weight", c)
+    shared = f"{first}shared_experts.gate_proj.weight"
+    return found | dict(
+        c_network="moe", c_expert="swi", c_router="sigmoid" if c.get("norm_topk_prob", True) else "sigmoid_raw",
+        n_experts=count(theirs, f"{first}experts.#.gate_proj.weight"), n_active=active, s_expert=width,
+        n_shared=theirs[shared].shape[0] // width if shared in theirs else 0, n_dense_layers=dense, n_groups=c.whole("n_group", 1),
+        n_active_groups=c.whole("topk_group", 1), r_route_scale=c.number("routed_scaling_factor", 1.0), r_aux=balanced(0.0, active),
+        r_bias_update=1e-3 if f"{first}gate.e_score_correction_bias" in theirs else 0.0)
+
+
+def balanced(r_aux, n_active):
+    """r_aux; where a token asks one expert alone, a router has nothing else to learn from"""
+    return r_aux or (0.01 if n_active == 1 else 0.0)
 
 
 def rows_of(theirs, name, c):
@@ -276,10 +319,22 @@ def shared(cfg, **more):
     return dict(vocab_size=cfg.n_vocab, tie_word_embeddings=cfg.b_tied, use_cache=True, initializer_range=0.02) | more
 
 
+def turned_slower(cfg):
+    """What a config.json says of rope"""
+    if cfg.c_rope_scale == "none":
+        return dict(rope_theta=cfg.rope_base)
+    said = dict(rope_type=cfg.c_rope_scale, factor=cfg.r_rope_factor, original_max_position_embeddings=cfg.n_rope_ctx)
+    if cfg.c_rope_scale == "llama3":
+        said |= dict(low_freq_factor=cfg.r_rope_slow, high_freq_factor=cfg.r_rope_fast)
+    if cfg.c_rope_scale == "yarn":
+        said |= dict(beta_slow=cfg.r_rope_slow, beta_fast=cfg.r_rope_fast, attention_factor=cfg.r_rope_gain)
+    return dict(rope_theta=cfg.rope_base, rope_scaling=said)
+
+
 def as_grouped(cfg, **more):
     return shared(cfg, hidden_size=cfg.n_emb, num_hidden_layers=cfg.n_layers, num_attention_heads=cfg.n_heads,
                   num_key_value_heads=kv_heads(cfg), head_dim=cfg.head_width, max_position_embeddings=cfg.n_ctx,
-                  rope_theta=cfg.rope_base, sliding_window=cfg.s_window if cfg.c_attention == "swa" else None, **more)
+                  sliding_window=cfg.s_window if cfg.c_attention == "swa" else None, **turned_slower(cfg), **more)
 
 
 def kv_heads(cfg):
@@ -314,13 +369,14 @@ def as_gpt2(cfg):
 
 def as_deepseek(cfg):
     return shared(cfg, hidden_size=cfg.n_emb, num_hidden_layers=cfg.n_layers, num_attention_heads=cfg.n_heads,
-                  num_key_value_heads=cfg.n_heads, max_position_embeddings=cfg.n_ctx, rope_theta=cfg.rope_base,
+                  num_key_value_heads=cfg.n_heads, max_position_embeddings=cfg.n_ctx,
                   rope_interleave=cfg.rope_layout == "interleaved", rms_norm_eps=cfg.norm_eps, kv_lora_rank=cfg.mla_rank,
                   q_lora_rank=cfg.mla_q_rank or None, qk_nope_head_dim=cfg.mla_nope, qk_rope_head_dim=cfg.mla_rope,
                   v_head_dim=cfg.mla_v, n_routed_experts=cfg.n_experts, num_experts_per_tok=cfg.n_active, n_shared_experts=cfg.n_shared,
                   moe_intermediate_size=cfg.s_expert, intermediate_size=cfg.hidden, first_k_dense_replace=cfg.n_dense_layers,
-                  n_group=cfg.n_groups, topk_group=cfg.n_active_groups, routed_scaling_factor=cfg.r_route_scale, norm_topk_prob=True,
-                  hidden_act="silu", attention_bias=False, num_nextn_predict_layers=0)
+                  n_group=cfg.n_groups, topk_group=cfg.n_active_groups, routed_scaling_factor=cfg.r_route_scale,
+                  norm_topk_prob=cfg.c_router == "sigmoid", hidden_act="silu", attention_bias=False, num_nextn_predict_layers=0,
+                  **turned_slower(cfg))
 
 
 BENDS = dict(gelu="gelu_pytorch_tanh", gelu_exact="gelu", relu="relu", silu="silu")
@@ -355,7 +411,7 @@ ARCHITECTURES = dict(
         c_attention=("mha", "gqa", "swa"), c_network=("moe",), c_expert=("swi",), c_router=("softmax_topk",), n_shared=(0,),
         n_dense_layers=(0,), n_groups=(1,), r_route_scale=(1.0,), r_bias_update=(0.0,))),
     deepseek_v3=Architecture(DEEPSEEK, deepseek, "DeepseekV3ForCausalLM", as_deepseek, ROPE | NO_BIAS | dict(
-        c_attention=("mla",), c_network=("moe",), c_expert=("swi",), c_router=("sigmoid",), mla_latent=("joint",),
+        c_attention=("mla",), c_network=("moe",), c_expert=("swi",), c_router=("sigmoid", "sigmoid_raw"), mla_latent=("joint",),
         mla_norm=("rmsnorm",)), dict(r_bias_update=1e-3)),
     kimi_k2=Architecture(DEEPSEEK, deepseek))
 
@@ -433,7 +489,7 @@ def without_later_layers(theirs, first, n):
 def read(config, theirs, where):
     """(Config, weights one after the other) of a model of Hugging Face's"""
     kind = config.get("model_type")
-    if kind not in ARCHITECTURES:
+    if not isinstance(kind, str) or kind not in ARCHITECTURES:
         raise BadInput(f"{where}: " + nearest("model_type", kind, ARCHITECTURES))
     if kind == "gpt2" and "wte.weight" in theirs:
         theirs = {name if name == "lm_head.weight" else f"transformer.{name}": a for name, a in theirs.items()}

@@ -138,6 +138,8 @@ def spread(theirs, attention, h):
 def load(path):
     """({name: array}, config, config's path) of a model_GUID.json"""
     data = disk.read_json(path)
+    if isinstance(data, dict) and {"guid", "tensors"} <= data.keys():
+        raise BadInput(f"{path} is the model of a run of littlebaby's own: give its name, and --path with the folder above models/")
     if not isinstance(data, dict) or "wte_weight" not in data:
         raise BadInput(f"{path} is no model of The Little Baby: it has no wte_weight")
     return arrays(data, path), disk.read_json(beside(path)), beside(path)

@@ -1,0 +1,57 @@
+"""A training step with every attention and every network, at size S1: `python benchmarks/zoo.py`.
+
+All of them in one process, turn by turn; the ratio is to the step of mha with mlp in the same round, beside it that of the FLOPs.
+"""
+import argparse
+from itertools import islice
+from statistics import median
+from time import process_time
+
+import turns
+
+from littlebaby import plans
+from littlebaby.learning.baby import Baby
+from littlebaby.runs.records import Config, allowed
+from littlebaby.show import bench
+from littlebaby.show.preflight import flops
+
+ROUNDS, STEPS = 7, 8
+
+
+def contenders():
+    """{name: config}: mha with mlp first, then what differs from it in one part"""
+    whole = dict(bench.SIZES["S1"], **bench.GPT2, s_eval=10 ** 9, s_checkpoint=10 ** 9, n_sample=0, c_device_cpu_cores=turns.THREADS)
+    names = dict(c_attention=allowed("c_attention"), c_network=allowed("c_network"))
+    first = Config(**whole, c_attention="mha", c_network="mlp")
+    others = {name: first.replace(**{key: name}) for key, each in names.items() for name in each if name not in ("mha", "mlp")}
+    return {"mha, mlp": first} | others
+
+
+def main():
+    chosen = turns.publishing(argparse.ArgumentParser(description=__doc__.splitlines()[0]), turns.DOCS / "speed.md")
+    configs = contenders()
+    plans.device(configs["mha, mlp"])
+    babies = {name: Baby(cfg) for name, cfg in configs.items()}
+    running = {name: bench.steps(baby) for name, baby in babies.items()}
+    for each in running.values():
+        list(islice(each, turns.WARM))
+    turns.wait(chosen.wait)
+    own, before, taken = process_time(), turns.moment(), {name: [] for name in running}
+    for _ in range(ROUNDS):
+        for name, each in running.items():
+            taken[name].append(median(islice(each, STEPS)))
+    foreign = turns.others([(before, turns.moment(), process_time() - own)])
+    work = {name: flops(cfg, babies[name].spec)[1] for name, cfg in configs.items()}
+
+    def rows():
+        for name, times in taken.items():
+            ratios = [a / b for a, b in zip(times, taken["mha, mlp"])]
+            yield (f"`{name}` | {babies[name].flat.size:,} | {1000 * median(times):.1f} | {turns.spread(ratios)} | "
+                   f"{work[name] / work['mha, mlp']:.2f} | {turns.load(foreign)}")
+
+    turns.publish("zoo", "variant | parameters | step, ms | ratio | its range | FLOPs, ratio | cores used by others", rows(), chosen.write,
+                  turns.DOCS / "speed.md")
+
+
+if __name__ == "__main__":
+    main()

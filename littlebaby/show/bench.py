@@ -1,0 +1,122 @@
+"""What this machine makes of littlebaby: a training step and a stream of text in four sizes, and how near to the bare products they come.
+
+The floor of a step is the time of its matrix products alone, on as many cores, with nothing in between: no norm, no softmax, no optimizer.
+The sizes are those of the benchmarks, so that a table from here can be laid beside theirs.
+"""
+from dataclasses import dataclass
+from itertools import islice
+from statistics import median
+from time import perf_counter
+from types import SimpleNamespace
+
+import numpy as np
+
+from ..arrays import backend, tree
+from ..arrays.backend import xp
+from ..learning.baby import Baby
+from ..learning.generate import generate
+from ..learning.parallel import Workers, how_many, share, threads_for_a_row
+from ..learning.sampling import Sampling
+from ..learning.train import Step, begin, train
+from ..runs.records import Config
+from .preflight import flops, warnings
+from .words import columns
+
+SIZES = dict(S0=dict(n_layers=4, n_heads=4, n_emb=128, n_ctx=64, n_vocab=65, batch_size=12),
+             S1=dict(n_layers=4, n_heads=4, n_emb=128, n_ctx=128, n_vocab=65, batch_size=16),
+             S2=dict(n_layers=6, n_heads=6, n_emb=384, n_ctx=256, n_vocab=65, batch_size=16),
+             S3=dict(n_layers=4, n_heads=4, n_emb=256, n_ctx=256, n_vocab=4096, batch_size=8))
+GPT2 = dict(c_bias="all", c_position="learned", c_optimizer="adamw")     # the shape that others are measured in
+SECONDS = 2.0                    # for each figure, and at least
+LEAST = 3                        # measurements
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One size on this machine; seconds are medians"""
+    size: str
+    parameters: int
+    step: float                  # seconds of a training step
+    floor: float                 # seconds of its matrix products alone
+    learned: float               # tokens per second in training
+    written: float               # tokens per second of one stream of text
+    flops: float                 # floating-point operations per second in training
+
+
+def bench(name, device=lambda cfg: None):
+    """A Bench of one of the SIZES; device(cfg) makes ready what computes"""
+    cfg = Config(**SIZES[name], **GPT2, s_eval=10 ** 9, s_checkpoint=10 ** 9, n_sample=0)
+    device(cfg)
+    baby, tokens = Baby(cfg), cfg.batch_size * cfg.n_ctx
+    step, floor = seconds(steps(baby)), seconds(products(baby))
+    with backend.blas_threads(threads_for_a_row(baby.flat)):
+        written = 1 / seconds(texts(baby))
+    _, per_token = flops(cfg, baby.spec)
+    return Bench(name, tree.size(baby.spec), step, floor, tokens / step, written, per_token * tokens / step)
+
+
+def seconds(measurements):
+    """The median of measurements that go on for SECONDS, the first one left out"""
+    next(measurements)
+    end, taken = perf_counter() + SECONDS, []
+    while len(taken) < LEAST or perf_counter() < end:
+        taken.append(next(measurements))
+    measurements.close()
+    return median(taken)
+
+
+def steps(baby):
+    """Without end the seconds of a step in the training loop, on random ids"""
+    cfg = baby.config
+    ids, targets = np.random.default_rng(0).integers(0, cfg.n_vocab, (2, cfg.batch_size, cfg.n_ctx))
+    events = train(baby, begin(baby, 10 ** 9), SimpleNamespace(batch=lambda number: (ids, targets)), ())
+    clock = perf_counter()
+    for event in events:
+        if isinstance(event, Step):
+            yield perf_counter() - clock
+            clock = perf_counter()
+
+
+def products(baby):
+    """Without end the seconds of a step's matrix products, each worker with its rows: x w, and backward dy w' and x' dy"""
+    cfg = baby.config
+    workers = Workers(how_many(cfg) if backend.on_cpu() else 1)
+    rows = max(part.stop - part.start for part in share(cfg.batch_size, workers.n)) * cfg.n_ctx
+    shapes = [leaf.shape for _, leaf in tree.leaves(baby.spec) if leaf.kind in ("matrix", "head")]
+    array = lambda *shape: xp.ones(shape, baby.flat.dtype)
+    work = [[(array(rows, n_in), array(n_in, n_out), array(rows, n_out), array(rows, n_in), array(n_in, n_out), array(rows, n_out))
+             for n_in, n_out in set(shapes)] for _ in range(workers.n)]
+    often = {shape: shapes.count(shape) for shape in set(shapes)}
+
+    def multiply(i):
+        for x, w, dy, dx, dw, y in work[i]:
+            for _ in range(often[w.shape]):
+                xp.matmul(x, w, out=y)
+                xp.matmul(dy, w.T, out=dx)
+                xp.matmul(x.T, dy, out=dw)
+
+    with backend.blas_threads(1 if workers.n > 1 else None):
+        try:
+            while True:
+                clock = perf_counter()
+                workers.run(multiply)
+                yield perf_counter() - clock
+        finally:
+            workers.close()
+
+
+def texts(baby):
+    """Without end the seconds per token of one text that fills the window"""
+    cfg, rng = baby.config, np.random.default_rng(0)
+    while True:
+        clock = perf_counter()
+        written = sum(1 for _ in islice(generate(baby.p, cfg, np.zeros((1, 1), int), cfg.n_ctx, Sampling(), rng), cfg.n_ctx))
+        yield (perf_counter() - clock) / written
+
+
+def table(found):
+    """[Bench] as text: a line a size, what computes, and what slows it down"""
+    heads = ("size", "parameters", "step, ms", "products alone, ms", "share", "learns, tokens/s", "writes, tokens/s", "GFLOP/s")
+    rows = [(b.size, f"{b.parameters:,}", f"{1000 * b.step:,.1f}", f"{1000 * b.floor:,.1f}", f"{b.floor / b.step:.0%}", f"{b.learned:,.0f}",
+             f"{b.written:,.0f}", f"{b.flops / 1e9:,.0f}") for b in found]
+    return "\n".join([columns([heads, *rows]), "", backend.describe(), *(f"note: {line}" for line in warnings(Config(n_vocab=1)))])

@@ -1,0 +1,302 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 1 · Ένα μοντέλο είναι μια μαντεψιά
+#
+# *Τι ακολουθεί: `Zoe hid a yellow mask beside a red d…`;*
+#
+# Μαντέψατε `o`, και μάλιστα με σιγουριά. Αυτό είναι όλο κι όλο που κάνει ένα γλωσσικό μοντέλο: διαβάζει ό,τι έχει γραφτεί ως εδώ και λέει, για
+# κάθε γράμμα που υπάρχει, πόσο πιθανό είναι να έρθει τώρα. Όλα τα άλλα σ' αυτή την περιήγηση (η προσοχή, οι ειδικοί, η συνομιλία) κάνουν απλώς
+# καλύτερη τη μαντεψιά. Πριν λοιπόν φτιάξουμε οτιδήποτε, ας δούμε πόσο *αξίζει* μια μαντεψιά, με αριθμούς, και πόσο μακριά φτάνει κανείς μετρώντας.
+
+# %%
+try:
+    import littlebaby as lb
+except ImportError:                     # Colab, Kaggle
+    # %pip install -q littlebaby
+    import littlebaby as lb
+import numpy as np
+
+from littlebaby import arrays
+from littlebaby import text as texts
+from littlebaby.show.charts import FLOOR, GRAY, INK, TRAIN, VALID
+from littlebaby.show.tour import exercise, picture
+
+# %% [markdown]
+# Το κείμενο της περιήγησης λέγεται *nursery*, το παιδικό δωμάτιο: μικρές ιστορίες, στα αγγλικά, που τις αφηγείται μια γραμματική γνωστή ως την
+# τελευταία της λέξη. Είναι σπάνια πολυτέλεια. Για τον Σαίξπηρ ή τον Παπαδιαμάντη κανείς δεν ξέρει πόσο καλά μπορεί να μαντέψει κανείς το επόμενο
+# γράμμα· για το παιδικό δωμάτιο το υπολογίζουμε.
+
+# %%
+from littlebaby.text import nursery
+
+story, _ = nursery.corpus(120_000, seed=1)
+floor = nursery.floor(story)
+print(story[:330])
+
+# %% [markdown]
+# Ένα μοντέλο δουλεύει με αριθμούς, γι' αυτό κάθε χαρακτήρας παίρνει από έναν. Το τελευταίο έκτο του κειμένου το βάζουμε στην άκρη: μια μαντεψιά
+# κρίνεται σε κείμενο που δεν το έχει ξαναδεί.
+
+# %%
+tokenizer = texts.train("char", story)
+ids = tokenizer.encode(story)
+V = tokenizer.size
+seen, unseen = ids[:100_000], ids[100_000:]
+
+print(V, "χαρακτήρες:", "".join(tokenizer.tokens()))
+print("Zoe ->", tokenizer.encode("Zoe"), "->", tokenizer.decode(tokenizer.encode("Zoe")))
+
+# %% [markdown]
+# ## Το πρώτο μοντέλο: πόσο συχνά;
+# Αν δεν κοιτάξουμε τίποτε από τα προηγούμενα, το καλύτερο που μπορούμε να πούμε είναι πόσο συχνά εμφανίζεται ο κάθε χαρακτήρας.
+
+# %%
+often = np.bincount(seen, minlength=V)
+p = often / often.sum()
+
+axes = picture("το μερίδιο κάθε χαρακτήρα στο παιδικό δωμάτιο")
+order = np.argsort(-p)
+axes.bar(range(V), p[order], color=TRAIN)
+axes.set_xticks(range(V), [{" ": "␣", "\n": "⏎"}.get(c, c) for c in np.array(tokenizer.tokens())[order]], fontsize=7);
+
+# %% [markdown]
+# ## Πόσο αξίζει μια μαντεψιά;
+# Το μοντέλο είπε: το *o* έχει πιθανότητα $p$. Και ήρθε το *o*. Πόσο ξαφνιάστηκε; Θέλουμε μια έκπληξη που να είναι 0 όταν $p = 1$, και δύο
+# ανεξάρτητες εκπλήξεις να προστίθενται εκεί όπου οι πιθανότητές τους πολλαπλασιάζονται. Μόνο μία συνάρτηση το πετυχαίνει: $-\ln p$. Η μονάδα της
+# λέγεται **nat**· διαιρεμένη με $\ln 2$ γίνεται bit.
+#
+# Η μέση έκπληξη σε ένα κείμενο είναι η **απώλεια** (loss). Είναι ο ένας αριθμός που όλη η εκπαίδευση προσπαθεί να κατεβάσει.
+
+# %%
+uniform = -np.log(1 / V)                # καμία ιδέα: όλοι οι χαρακτήρες το ίδιο πιθανοί
+single = -np.log(p[unseen]).mean()
+
+print(f"καμία ιδέα     {uniform:.3f} nats ανά χαρακτήρα, σαν να διαλέγεις ανάμεσα σε {np.exp(uniform):.1f}")
+print(f"πόσο συχνά     {single:.3f} nats ανά χαρακτήρα, σαν να διαλέγεις ανάμεσα σε {np.exp(single):.1f}")
+print(f"το τέλειο      {floor:.3f} nats ανά χαρακτήρα, σαν να διαλέγεις ανάμεσα σε {np.exp(floor):.2f}")
+
+# %% [markdown]
+# Διαβάστε δυνατά την τελευταία στήλη: όποιος ξέρει τη γραμματική διστάζει, κατά μέσο όρο, ανάμεσα σε λιγότερους από δύο χαρακτήρες. Το μέτρημα
+# έχει πολύ δρόμο ακόμη.
+#
+# Η βιβλιοθήκη υπολογίζει την ίδια απώλεια από *logits*, αριθμούς που η softmax τους κάνει πιθανότητες. Οι λογάριθμοι πιθανοτήτων είναι τέτοιοι
+# αριθμοί. Η `cross_entropy` επιστρέφει και κάτι δεύτερο, το `back`· γι' αυτό μιλάει το δεύτερο μάθημα.
+
+# %%
+logits = np.tile(np.log(p), (len(unseen), 1))            # η ίδια μαντεψιά σε κάθε θέση, (N, V)
+loss, back = arrays.cross_entropy(logits, unseen)
+print(f"με το χέρι    {single:.12f}\nβιβλιοθήκη    {loss:.12f}\nδιαφορά       {abs(loss - single):.0e}")
+
+# %% [markdown]
+# ## Το δεύτερο μοντέλο: τι ακολουθεί τι;
+# Μετά το `q` έρχεται το `u`. Ας μετρήσουμε λοιπόν ζευγάρια: μία γραμμή για κάθε χαρακτήρα, και μέσα της ό,τι ήρθε μετά. Κάθε γραμμή, διαιρεμένη με
+# το άθροισμά της, είναι μια μαντεψιά.
+
+# %%
+pairs = np.zeros((V, V))
+np.add.at(pairs, (seen[:-1], seen[1:]), 1)
+after = (pairs + 0.01) / (pairs + 0.01).sum(1, keepdims=True)      # ένα εκατοστό της φοράς για ό,τι δεν φάνηκε ποτέ
+
+double = -np.log(after[unseen[:-1], unseen[1:]]).mean()
+print(f"τι ακολουθεί τι: {double:.3f} nats ανά χαρακτήρα, σαν να διαλέγεις ανάμεσα σε {np.exp(double):.1f}")
+
+# %% [markdown]
+# Ο πίνακας φαίνεται και με το μάτι. Ένα σκούρο τετράγωνο λέει: μετά το γράμμα αριστερά, το γράμμα κάτω είναι πιθανό.
+
+# %%
+from littlebaby.show.portraits import squares
+
+letters = tokenizer.encode("".join(c for c in tokenizer.tokens() if c == " " or c.islower()))
+axes = picture("μετά το γράμμα αριστερά έρχεται το γράμμα κάτω", height=5.2)
+squares(axes, after[np.ix_(letters, letters)], axes.get_title(loc="left"))
+for ticks in (axes.set_xticks, axes.set_yticks):
+    ticks(range(len(letters)), ["␣", *tokenizer.decode(letters[1:])], fontsize=8)
+
+# %% [markdown]
+# ## Γιατί να μην κοιτάξουμε πιο πίσω;
+# Με $k$ χαρακτήρες μπροστά στα μάτια μας μετράμε τι ακολουθεί κάθε ομάδα από $k$. Όσο μεγαλύτερη η ομάδα τόσο πιο σπάνια, και όπου μια ομάδα δεν
+# φάνηκε ποτέ στηριζόμαστε στη μικρότερη: $p_k = (\text{φορές} + p_{k-1}) / (\text{όλες} + 1)$.
+
+# %%
+from collections import Counter
+
+def count(text, k):
+    """Πόσες φορές εμφανίζονται κάθε k + 1 χαρακτήρες, και πόσες κάθε k"""
+    return Counter(text[i:i + k + 1] for i in range(len(text) - k)), Counter(text[i:i + k] for i in range(len(text) - k))
+
+past, future = story[:100_000], story[100_000:]
+tables = [count(past, k) for k in range(17)]
+
+def chance(text, k):
+    """Η πιθανότητα του τελευταίου χαρακτήρα, όταν ξέρουμε τους k πριν από αυτόν"""
+    if k < 0:
+        return 1 / V
+    whole, group = tables[k]
+    return (whole[text[-k - 1:]] + chance(text, k - 1)) / (group[text[-k - 1:-1]] + 1)
+
+def loss_of(text, k, places):
+    return np.mean([-np.log(chance(text[i - 16:i + 1], k)) for i in places])
+
+places = range(16, 19_000, 5)
+known = [loss_of(past, k, places) for k in range(17)]
+new = [loss_of(future, k, places) for k in range(17)]
+
+axes = picture("απώλεια σε nats ανά χαρακτήρα, ανάλογα με το πόσους χαρακτήρες βλέπει", height=3.6)
+axes.plot(known, "o-", color=TRAIN, ms=4)
+axes.plot(new, "o-", color=VALID, ms=4)
+axes.axhline(floor, color=FLOOR, ls=(0, (6, 3)))
+axes.annotate("όσα μέτρησε", (4, known[4]), (-4, -16), textcoords="offset points", color=TRAIN, ha="right")
+axes.annotate("νέο κείμενο", (16, new[16]), (-4, 9), textcoords="offset points", color=VALID, ha="right")
+axes.annotate("το τέλειο", (0, floor), (0, 4), textcoords="offset points", color=FLOOR)
+axes.set_ylim(0)
+best = int(np.argmin(new))
+print(f"σε νέο κείμενο καλύτερα με {best}: {new[best]:.3f} nats· στο δικό του τότε {known[best]:.3f}, και με 16 χαρακτήρες {known[16]:.3f}")
+print(f"ομάδες των 2: {len(tables[2][1]):,}   των 6: {len(tables[6][1]):,}   των 16: {len(tables[16][1]):,}")
+
+# %% [markdown]
+# Τρία πράγματα αξίζουν δεύτερη ματιά.
+#
+# - Στο δικό του κείμενο η μπλε γραμμή περνά κάτω από το *τέλειο*. Κανείς δεν προβλέπει τόσο καλά το κείμενο· ο πίνακας το *θυμάται*. Αυτό είναι
+#   παπαγαλία, και γι' αυτό ένα μωρό κρίνεται πάντα σε κείμενο που δεν έχει δει.
+# - Στο νέο κείμενο κάποτε δεν ωφελεί να βλέπει πιο πίσω, και ύστερα βλάπτει: οι περισσότερες μακριές ομάδες φάνηκαν μία φορά, και το ένα περιστατικό
+#   γίνεται κανόνας.
+# - Ο πίνακας μεγαλώνει κι όλο μεγαλώνει. Δεν υποψιάζεται καν ότι το `red door` και το `gold door` έχουν κάτι κοινό.
+#
+# ## Ας γράψει
+# Μια μαντεψιά μπορεί και να μιλήσει: τράβα τον επόμενο χαρακτήρα με κλήρο, σύμφωνα με τις πιθανότητες, γράψ' τον, και ξανά.
+
+# %%
+def write(k, n=160, seed=0):
+    rng, out = np.random.default_rng(seed), "\n\n"
+    for _ in range(n):
+        view = out[-k:] if k else ""
+        chances = np.array([chance(view.rjust(k) + c, k) for c in tokenizer.tokens()])
+        out += rng.choice(tokenizer.tokens(), p=chances / chances.sum())
+    return out.strip()
+
+for k in (0, 1, 3, 8):
+    print(f"--- βλέπει {k}\n{write(k)}\n")
+
+# %% [markdown]
+# Όταν βλέπει οκτώ χαρακτήρες, θυμίζει το παιδικό δωμάτιο. Ρωτήστε το όμως ποιος κοιμάται στο τέλος της ιστορίας: το όνομα ειπώθηκε πριν από
+# τριακόσιους χαρακτήρες, κι εκείνο κοίταξε οκτώ. Για να βλέπει μακριά *και* να γενικεύει, η μαντεψιά πρέπει να υπολογίζεται, όχι να αναζητείται σε
+# πίνακα. Αυτό χτίζουν τα επόμενα μαθήματα.
+#
+# ## Δοκιμάστε
+# Βάλτε την απάντησή σας στη θέση του `None` και τρέξτε το κελί· απαντά με ✓, ή με ✗ και μια υπόδειξη. Οι λύσεις είναι διπλωμένες από κάτω.
+#
+# ### 1. Ο καιρός
+# Βρέχει επτά μέρες στις δέκα. Ένας μετεωρολόγος λέει κάθε πρωί: «βροχή, με πιθανότητα $p$». Γράψτε τη μέση έκπληξη ανά ημέρα· μια στεγνή μέρα
+# εκείνο που ήρθε είχε πιθανότητα $1 - p$. Δείτε ύστερα ποιο $p$ κοστίζει λιγότερο. Συμφέρει να υπερβάλλει κανείς;
+
+# %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
+#@title έλεγχος
+@exercise
+def check(cost):
+    value = cost(0.9)
+    assert value is not None, "η cost επιστρέφει None: επιστρέψτε 0.7 φορές την έκπληξη της βροχής συν 0.3 φορές την έκπληξη της στεγνής μέρας."
+    assert abs(cost(0.5) - np.log(2)) < 1e-10, f"όποιος λέει 0.5 ξαφνιάζεται κάθε μέρα κατά ln 2 = 0.693· η δική σας λέει {cost(0.5):.3f}."
+    assert abs(value + 0.7 * np.log(0.9) + 0.3 * np.log(0.1)) < 1e-10, "στο 0.9 μια στεγνή μέρα κοστίζει -ln 0.1, και τέτοιες είναι οι τρεις στις δέκα."
+    grid = np.linspace(0.01, 0.99, 99)
+    return f"η φτηνότερη μαντεψιά είναι το {grid[np.argmin([cost(q) for q in grid])]:.2f}: η ειλικρίνεια κοστίζει λιγότερο, κι όποιος κατεβάζει την απώλεια γίνεται ειλικρινής."
+
+# %% tags=["exercise"]
+def cost(p):
+    """Nats ανά ημέρα για όποιον λέει «βροχή, με πιθανότητα p» εκεί όπου βρέχει επτά μέρες στις δέκα"""
+    return None
+
+check(cost)
+
+# %% [markdown] tags=["solution"]
+# <details><summary>Λύση</summary>
+#
+# ```python
+# def cost(p):
+#     """Nats ανά ημέρα για όποιον λέει «βροχή, με πιθανότητα p» εκεί όπου βρέχει επτά μέρες στις δέκα"""
+#     return -0.7 * np.log(p) - 0.3 * np.log(1 - p)
+#
+# check(cost)
+# ```
+#
+# </details>
+
+# %% [markdown]
+# ### 2. Bits
+# Ένα αρχείο συμπιεσμένο τόσο καλά όσο το προβλέπει αυτό το μοντέλο χρειάζεται ένα bit για κάθε bit έκπληξης. Πόσα **bytes** θα χρειαζόταν το μοντέλο
+# των ζευγαριών για όλο το `unseen`; (Η απώλειά του `double` είναι σε nats ανά χαρακτήρα, και $\ln 2$ nats κάνουν ένα bit.)
+
+# %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
+#@title έλεγχος
+@exercise
+def check(size):
+    right = double / np.log(2) / 8 * len(unseen)
+    assert size is not None, "βάλτε έναν αριθμό στη θέση του None: nats ανά χαρακτήρα, σε bits, σε bytes, επί τους χαρακτήρες του `unseen`."
+    assert abs(size / right - 8) > 1e-3, "αυτός είναι ο αριθμός των bits· οκτώ κάνουν ένα byte."
+    assert abs(size / right - 1) < 1e-3, f"λέτε {size:,.0f}· διαιρέστε τα nats με ln 2 για bits και με 8 για bytes, και μετρήστε όλο το `unseen`."
+    return f"{size:,.0f} bytes αντί για {len(unseen):,}: κάθε γλωσσικό μοντέλο είναι ένας τρόπος συμπίεσης, και το καλύτερο μοντέλο συμπιέζει περισσότερο."
+
+# %% tags=["exercise"]
+size = None
+
+check(size)
+
+# %% [markdown] tags=["solution"]
+# <details><summary>Λύση</summary>
+#
+# ```python
+# size = double / np.log(2) / 8 * len(unseen)
+#
+# check(size)
+# ```
+#
+# </details>
+
+# %% [markdown]
+# ### 3. Ποτέ μη λες ποτέ
+# Πιο πάνω δώσαμε σε ό,τι δεν φάνηκε ένα εκατοστό της φοράς. Με 0 η απώλεια σε νέο κείμενο είναι άπειρη: ένα ζευγάρι που δεν φάνηκε ποτέ έχει
+# πιθανότητα 0, και η έκπληξη δεν έχει τέλος. Γράψτε τη μαντεψιά για οποιοδήποτε `a` στη θέση του 0.01.
+
+# %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
+#@title έλεγχος
+@exercise
+def check(guess):
+    p = guess(pairs, 0.5)
+    assert p is not None, "η guess επιστρέφει None: προσθέστε το a σε κάθε μέτρηση και διαιρέστε κάθε γραμμή με το άθροισμά της."
+    assert np.shape(p) == (V, V) and np.allclose(np.sum(p, 1), 1), "κάθε γραμμή πρέπει να δίνει άθροισμα 1: αφού προσθέσετε το a, διαιρέστε με .sum(1, keepdims=True)."
+    assert np.allclose(p, (pairs + 0.5) / (pairs + 0.5).sum(1, keepdims=True)), "προσθέστε το ίδιο a σε κάθε μέτρηση, πριν διαιρέσετε."
+    with np.errstate(divide="ignore"):
+        cost = lambda a: -np.log(guess(pairs, a)[unseen[:-1], unseen[1:]]).mean()
+        return "  ".join(f"a = {a}: {cost(a):.3f}" for a in (0.001, 0.1, 10, 1000)) + "   όποιος αμφιβάλλει για όλα δεν ξέρει τίποτε."
+
+# %% tags=["exercise"]
+def guess(counts, a):
+    """(V, V) μετρήσεις -> (V, V) πιθανότητες, κάθε γραμμή μια μαντεψιά"""
+    return None
+
+check(guess)
+
+# %% [markdown] tags=["solution"]
+# <details><summary>Λύση</summary>
+#
+# ```python
+# def guess(counts, a):
+#     """(V, V) μετρήσεις -> (V, V) πιθανότητες, κάθε γραμμή μια μαντεψιά"""
+#     return (counts + a) / (counts + a).sum(1, keepdims=True)
+#
+# check(guess)
+# ```
+#
+# </details>
+
+# %% [markdown]
+# **Συνέχεια**, προς το παρόν στα αγγλικά: [2 · A layer and its backward](../en/02_a_layer_and_its_backward.ipynb), όπου η μαντεψιά υπολογίζεται, και
+# μαθαίνει.

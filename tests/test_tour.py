@@ -1,0 +1,106 @@
+"""Every lesson of the tour runs from top to bottom and is what its source says; every exercise has a solution that its check accepts."""
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+jupytext = pytest.importorskip("jupytext", reason="jupytext is not installed: pip install -e '.[test]'")
+nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed: pip install -e '.[test]'")
+nbclient = pytest.importorskip("nbclient", reason="nbclient is not installed: pip install -e '.[test]'")
+
+TOUR = Path(__file__).parents[1] / "notebooks" / "tour"
+LESSONS = sorted(TOUR.glob("*/*.py"))
+named = lambda path: f"{path.parent.name}-{path.stem}"
+lessons = pytest.mark.parametrize("source", LESSONS, ids=named)
+
+
+def tags(cell):
+    return cell.metadata.get("tags", [])
+
+
+def said(cell):
+    return "".join(out.get("text", "") for out in cell.get("outputs", []))
+
+
+def solution(cell):
+    """The code that a folded cell hides"""
+    return re.search(r"<details>.*```python\n(.*?)```\n\n</details>", cell.source, re.DOTALL).group(1)
+
+
+def wordless(cell):
+    """What a cell computes, its comments gone and every text in it emptied; the numbers in an f-string stay, with their formats"""
+    source = solution(cell) if cell.cell_type == "markdown" else cell.source
+    tree = ast.parse(re.sub(r"(?m)^\s*%.*\n", "", source))                         # %pip is none of Python's
+    formats = {id(part) for node in ast.walk(tree) if getattr(node, "format_spec", None) for part in ast.walk(node.format_spec)}
+    texts = [node for node in ast.walk(tree) if id(node) not in formats]
+    for node in texts:
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            node.value = ""
+    for node in texts:
+        if isinstance(node, ast.JoinedStr):                                         # a translation may say its numbers in another order
+            node.values = sorted((part for part in node.values if isinstance(part, ast.FormattedValue)), key=ast.dump)
+    return ast.dump(tree)
+
+
+def solved(book):
+    """The book with every solution as a cell of its own behind its exercise: both run, one after the other"""
+    cells = []
+    for cell in book.cells:
+        cells.append(cell)
+        if "solution" in tags(cell):
+            cells.append(nbformat.v4.new_code_cell(solution(cell), metadata=dict(tags=["solved"])))
+        if "parameters" in tags(cell):
+            cells.append(nbformat.v4.new_code_cell(cell.metadata["small"]))
+    book.cells = cells
+    return book
+
+
+@lessons
+def test_a_notebook_is_its_source_without_outputs(source):
+    cells, sources = nbformat.read(source.with_suffix(".ipynb"), 4).cells, jupytext.read(source).cells
+    assert [(cell.cell_type, cell.source, dict(cell.metadata)) for cell in cells] \
+        == [(cell.cell_type, cell.source, dict(cell.metadata)) for cell in sources]
+    assert not any(cell.get("outputs") or cell.get("execution_count") for cell in cells)
+
+
+@lessons
+def test_it_runs_and_every_exercise_tells_unsolved_from_solved(source, tmp_path, monkeypatch):
+    monkeypatch.setenv("LITTLEBABY_HOME", str(tmp_path))
+    book = solved(nbformat.read(source.with_suffix(".ipynb"), 4))
+    nbclient.NotebookClient(book, timeout=300, resources=dict(metadata=dict(path=str(tmp_path)))).execute()
+    code = [cell for cell in book.cells if cell.cell_type == "code"]
+    open_, done = ([said(cell) for cell in code if tag in tags(cell)] for tag in ("exercise", "solved"))
+    assert 2 <= len(open_) == len(done) <= 4
+    for text in open_:                                           # one sentence of the check's own, no error of Python's
+        assert re.fullmatch(r"✗ (?!\w+(Error|Exception):)[^\n]{20,250}\.\n", text), text
+    for text in done:
+        assert re.fullmatch(r"✓ [^\n]{10,}\n", text), text
+    assert any("image/png" in out.get("data", {}) for cell in code for out in cell.get("outputs", []))
+
+
+@pytest.mark.parametrize("source", [path for path in LESSONS if path.parent.name != "en"], ids=named)
+def test_a_translation_computes_what_the_original_does(source):
+    mine, theirs = (jupytext.read(path).cells for path in (source, TOUR / "en" / source.name))
+    assert [(cell.cell_type, tags(cell)) for cell in mine] == [(cell.cell_type, tags(cell)) for cell in theirs]
+    pairs = [(a, b) for a, b in zip(mine, theirs) if a.cell_type == "code" or "solution" in tags(a)]
+    for a, b in pairs:
+        assert wordless(a) == wordless(b)
+    assert any(a.source != b.source for a, b in pairs)
+
+
+@pytest.mark.parametrize("there, same", [
+    ("print(f'κόστος {n:.3f}')        # ένα σχόλιο", True), ("print(f'{n:.2f} nats')", False), ("print(f'{m:.3f} nats')", False)])
+def test_only_words_may_be_translated(there, same):
+    code = nbformat.v4.new_code_cell
+    assert (wordless(code(there)) == wordless(code("print(f'{n:.3f} nats')"))) == same
+
+
+def test_every_lesson_of_the_map_is_there_and_leads_to_the_next():
+    english = [path for path in LESSONS if path.parent.name == "en"]
+    assert [path.name[:2] for path in english] == [f"{n:02}" for n in range(1, 11)]
+    readme = (TOUR / "README.md").read_text(encoding="utf-8")
+    linked = re.findall(r"\]\((\w+/\w+\.ipynb)\)", readme)
+    assert sorted(linked) == [f"{path.parent.name}/{path.stem}.ipynb" for path in LESSONS]
+    for path, following in zip(english, english[1:]):
+        assert f"]({following.stem}.ipynb)" in path.read_text(encoding="utf-8").rsplit("**Next:**", 1)[1]
