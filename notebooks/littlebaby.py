@@ -26,7 +26,11 @@ import os
 try:
     import littlebaby as lb
 except ImportError:                     # Colab, Kaggle: NumPy and CuPy stay as they are
-    # %pip install -q littlebaby
+    from glob import glob
+
+    wheels = glob("/kaggle/input/**/littlebaby-*.whl", recursive=True)      # a data set of wheels, for Kaggle without internet
+    source = f"--no-index --find-links {os.path.dirname(wheels[0])}" if wheels else ""
+    # %pip install -q {source} littlebaby
     import littlebaby as lb
 from littlebaby.arrays import backend
 
@@ -99,6 +103,13 @@ for temperature in (0.2, 0.8, 1.5):
     print(f"--- {temperature}\n{lb.inference(run.guid, temperature=temperature, max_tokens=200, seed=1).text}\n")
 
 # %% [markdown]
+# ## Look inside
+# Your own baby reads your own sentence: where every head looks, how surprising each token is, what every layer would say next.
+
+# %%
+lb.microscope(run.guid, "The bear walked to the lake and sang of a red kite.")
+
+# %% [markdown]
 # ## Check a gradient yourself
 # The backward pass says how the loss answers to every weight. Ask the loss directly: move one weight a little to both sides and look.
 
@@ -119,7 +130,8 @@ difference = (up - down) / (2 * h)
 print(f"{name}[{i}, {j}]: backward {grads[name][i, j]:.5f}, difference {difference:.5f}")
 
 # %% [markdown]
-# In float64 the two agree to ten digits, for every weight of every variant: `littlebaby check mha` shows it.
+# In float64 the two agree to ten digits, for every weight of every variant: `littlebaby check mha` shows it, and `lb.walk("mha")` shows
+# its forward lines beside its backward lines, with mistakes to plant.
 #
 # ## The card of the run
 
