@@ -25,6 +25,8 @@ from .plans import (
     load,
     microscope,
     nursery,
+    pack,
+    panel,
     preflight,
     prepare,
     train,
@@ -35,5 +37,5 @@ from .runs.records import VERSION as __version__
 from .runs.records import Config
 
 __all__ = ["BadInput", "Baby", "Config", "Export", "Run", "RunFailed", "__version__", "bench", "chat", "check", "delete", "diary",
-           "evaluate", "export", "fetch", "finetune", "import_", "inference", "info", "list", "load", "microscope", "nursery",
-           "preflight", "prepare", "train", "walk"]
+           "evaluate", "export", "fetch", "finetune", "import_", "inference", "info", "list", "load", "microscope", "nursery", "pack",
+           "panel", "preflight", "prepare", "train", "walk"]

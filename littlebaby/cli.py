@@ -383,6 +383,16 @@ def nursery(text_size: Annotated[str, Parameter(name=("--size",))] = "300kB", *,
 
 
 @app.command
+def pack(guid: str = "last", *, common: Everywhere = Common()):
+    """All files of a run in one zip, to take it elsewhere: unpacked in another workspace the run is there.
+
+    Args:
+        guid: The run: its GUID, the first 4 or more characters of it, or last.
+    """
+    return brought(plans.pack(guid, common.path))
+
+
+@app.command
 def prepare(input: list[str], *, output: str | None = None, tokenizer: str = "char", s_vocabulary: int = 4096, c_unknown: str = "replace",
             encoding: str = "utf-8", field: str = "text", text_size: Annotated[str | None, Parameter(name=("--size",))] = None,
             workers: int = 0, quiet: bool = False, common: Everywhere = Common()):

@@ -49,7 +49,7 @@ from .show.laws import verdicts
 from .show.modelcard import modelcard
 from .show.preflight import preflight as predict
 from .show.preflight import warnings
-from .show.progress import Counter, Watcher, counted
+from .show.progress import Began, Counter, Watcher, counted
 from .text import chat as talk
 from .text import nursery as grammar
 from .text import tasks
@@ -143,6 +143,7 @@ def train(input=None, preset=None, config=None, path=None, resume=None, encoding
 
     config: a JSON file of settings      stop: asked after each step
     resume: a GUID or "last", the newest interrupted run: it goes on as if it had never stopped
+    progress: a bar, or a function that is called with a `Began` and every event of learning.train; False for none
     Interrupted (Ctrl-C, SIGTERM, a closed terminal, stop) the run finishes its step and saves itself; `report.stop_reason` says so.
     """
     workspace = Workspace(path)
@@ -182,17 +183,10 @@ def finetune(guid, input=None, path=None, encoding="utf-8", progress=True, stop=
     if (input is None) == (chat is None):
         raise BadInput("a finetune needs a text, --input FILE or the name of one in inputs/, or conversations, --chat FILE.jsonl; one of "
                        "the two")
-    settings = records.renamed(settings)
-    if "n_epochs" in settings or not old.config.n_steps:
-        half = dict(n_steps=0, n_epochs=max(1, old.config.n_epochs // 2))
-    else:
-        half = dict(n_steps=max(1, old.config.n_steps // 2))
-    cfg = old.config.replace(**{"lora_rank": 0, "lora_alpha": 0.0, **half, **settings})
+    cfg = succeeding(old.config, settings)
     source, tokenizer = material(workspace, input or chat, cfg, old.speech(), encoding, progress, bool(chat))
     new = tokenizer.tokens()[old.tokenizer.size:]
     cfg = cfg.replace(n_vocab=tokenizer.size)
-    if "r_learn" not in settings and not cfg.lora_rank:
-        cfg = cfg.replace(r_learn=old.config.r_learn / 5)
     if cfg.lora_rank and new:
         raise BadInput(f"{len(new)} symbols of {source.name} are new to this baby ({' '.join(map(repr, new[:10]))}), and with lora_rank "
                        f"its tables stay frozen: finetune without lora_rank")
@@ -201,12 +195,23 @@ def finetune(guid, input=None, path=None, encoding="utf-8", progress=True, stop=
     if cfg.lora_rank:
         baby = lora.with_adapters(baby)
     before = workspace.load_report(base)
-    if new and progress:
+    if new and progress is True:
         say(f"{len(new)} new symbols appended: {' '.join(map(repr, new[:20]))}{' ...' if len(new) > 20 else ''}")
     report = records.Report(guid=base, base=base, tokenizer=tokenizer.kind, vocabulary=tokenizer.size, input=describe(source),
                             base_evaluations=before.evaluations)
     origin = dict(input=words(input or chat), encoding=encoding, chat=bool(chat))
     return learn(workspace, workspace.locked_finetune(base), baby, source, report, origin, progress, stop)
+
+
+def succeeding(cfg, settings=()):
+    """The Config of a finetune: that of its base with half as many steps, unless told otherwise at a fifth of the rate"""
+    settings = records.renamed(dict(settings))
+    if "n_epochs" in settings or not cfg.n_steps:
+        half = dict(n_steps=0, n_epochs=max(1, cfg.n_epochs // 2))
+    else:
+        half = dict(n_steps=max(1, cfg.n_steps // 2))
+    new = cfg.replace(**{"lora_rank": 0, "lora_alpha": 0.0, **half, **settings})
+    return new if "r_learn" in settings or new.lora_rank else new.replace(r_learn=cfg.r_learn / 5)
 
 
 def configured(preset=None, config=None, settings=()):
@@ -235,7 +240,7 @@ def material(workspace, where, cfg, tokenizer=None, encoding="utf-8", progress=T
     tokenizer: the one of a baby that goes on learning, which the source extends      BadInput: see corpus.read and chat.conversations
     """
     if not chat:
-        with Counter(progress) as counter:
+        with Counter(progress is True) as counter:
             return corpus.read(workspace, where, cfg, tokenizer, encoding, counter)
     file = workspace.read_text(where, encoding)
     try:
@@ -349,12 +354,8 @@ def learn(workspace, lock, baby, source, report, origin, progress, stop, state=N
             workspace.save_config(name, cfg, report.base)
             workspace.save_tokenizer(name, tokenizer.to_json())
         workspace.save_report(name, report)
-        watch = Watcher(state, lesson.floor) if progress else lambda event: None
-        if progress:
-            say(opening(name, baby, report, state, ranks))
-            if len(lesson.valid) > 4 * (cfg.s_eval or max(1, state.total // 20)) * cfg.batch_size * cfg.n_accumulate:
-                say(f"an evaluation reads {len(lesson.valid):,} windows, far more than a training reads between two: n_eval 200 takes "
-                    f"that many")
+        watch = progress if callable(progress) else Watcher() if progress else lambda event: None
+        watch(Began(name, state.step, state.total, lesson.floor, opening(name, baby, report, state, lesson, ranks)))
         rows, steps, reason = list(report.evaluations), list(steps), ""
         hint = lambda: "" if saved is None else f"; {how_to_go_on(name)} step {saved:,}"
         if ranks.n > 1:
@@ -384,7 +385,7 @@ def learn(workspace, lock, baby, source, report, origin, progress, stop, state=N
                 say(f"stopped at once{hint()}")
             raise
         finally:
-            if progress:
+            if isinstance(watch, Watcher):
                 watch.close()
         if reason != "interrupted" and not cfg.b_keep_last:
             workspace.remove_checkpoint(name)
@@ -463,7 +464,7 @@ def say(line):
         print(line, file=sys.stderr)
 
 
-def opening(name, baby, report, state, ranks):
+def opening(name, baby, report, state, lesson, ranks):
     """What a run says of itself before it begins"""
     cfg, n, trained = baby.config, tree.size(baby.spec), tree.size(baby.spec, train=True)
     counts = f"{n:,} parameters" + (f", {trained:,} of them trained" if trained < n else "")
@@ -474,7 +475,9 @@ def opening(name, baby, report, state, ranks):
             + (f"\n{ranks.n} ranks train together, {threads(cfg)} threads in the first; should one die, {how_to_go_on(name)} the last "
                f"checkpoint" if ranks.n > 1 else "")
             + (f"\nthe floor of this text is {report.nursery_floor:.4f} nats per token" if report.nursery_floor else "")
-            + "".join(f"\n{line}" for line in warnings(cfg)))
+            + "".join(f"\n{line}" for line in warnings(cfg))
+            + (f"\nan evaluation reads {len(lesson.valid):,} windows, far more than a training reads between two: n_eval 200 takes so many"
+               if len(lesson.valid) > 4 * (cfg.s_eval or max(1, state.total // 20)) * cfg.batch_size * cfg.n_accumulate else ""))
 
 
 @contextmanager
@@ -860,6 +863,14 @@ def delete(guid, path=None, finetuned=False, yes=False, ask=input):
     return [str(file.path) for file in workspace.delete(name, finetuned)]
 
 
+def pack(guid="last", path=None):
+    """All files of a run in one zip, outputs/archive_GUID.zip, to take it elsewhere; returns its path"""
+    workspace = Workspace(path)
+    name = workspace.resolve(guid)
+    with workspace.lock(name):
+        return workspace.pack(name)
+
+
 def runs(path=None):
     """Every run of a workspace, the oldest first"""
     return Workspace(path).list()
@@ -932,12 +943,26 @@ def in_bytes(size):
 
 def preflight(input=None, preset=None, config=None, path=None, encoding="utf-8", probe=True, **settings):
     """What a training would cost, before it begins: parameters, FLOPs, memory, tokens per parameter, minutes on this machine"""
+    return predict(*sized(input, preset, config, path, encoding, settings), probe)
+
+
+def sized(input=None, preset=None, config=None, path=None, encoding="utf-8", settings=(), progress=True):
+    """The Config of a training with the vocabulary that its text has, and the number of tokens to learn from"""
     cfg = configured(preset, config, settings)
-    source, tokenizer = material(Workspace(path), input or "nursery", cfg, None, encoding)
+    source, tokenizer = material(Workspace(path), input or "nursery", cfg, None, encoding, progress)
     device(cfg)
     begins = tokenizer.encode(tokenizer.begin)
     trained = sum(len(split(part.ids(tokenizer), cfg, begins)[0]) for part in source.parts)
-    return predict(cfg.replace(n_vocab=tokenizer.size), trained, probe)
+    return cfg.replace(n_vocab=tokenizer.size), trained
+
+
+def panel(path=None):
+    """All of this with buttons, for a notebook; it needs ipywidgets, `pip install 'littlebaby[notebook]'`"""
+    try:
+        from .show.panel import Panel
+    except ModuleNotFoundError as error:
+        raise BadInput(f"the panel needs {error.name}: pip install 'littlebaby[notebook]'") from None
+    return Panel(sys.modules[__name__], path)
 
 
 def bench(sizes=None, progress=True):

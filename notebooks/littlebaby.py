@@ -11,27 +11,62 @@
 # %% [markdown]
 # # littlebaby: train a GPT, watch it learn to speak, check its gradients
 #
-# Five plans, one function each: **train**, **inference**, **info**, **finetune**, **delete**. Everything below is NumPy, written by hand; nothing
-# here differentiates by itself. Run the cells from top to bottom; the training takes about two minutes on two processor cores.
+# Everything below is NumPy (or CuPy), written by hand; nothing here differentiates by itself. There are five plans: **train**, **inference**,
+# **info**, **finetune**, **delete**. Use them with buttons, in the panel, or as functions, in the cells after it.
 
 # %%
+# @title Begin { display-mode: "form" }
+# @markdown Files lie in this folder; empty: where the notebook runs (`/content` in Colab, `/kaggle/working` in Kaggle).
+folder = ""                             # @param {type:"string"}
+# @markdown Colab only: keep them in your Drive, under MyDrive/littlebaby.
+drive = False                           # @param {type:"boolean"}
+
+import os
+
 try:
     import littlebaby as lb
 except ImportError:                     # Colab, Kaggle: NumPy and CuPy stay as they are
-    # %pip install -q littlebaby
+    from glob import glob
+
+    wheels = glob("/kaggle/input/**/littlebaby-*.whl", recursive=True)      # a data set of wheels, for Kaggle without internet
+    source = f"--no-index --find-links {os.path.dirname(wheels[0])}" if wheels else ""
+    # %pip install -q {source} littlebaby
     import littlebaby as lb
 from littlebaby.arrays import backend
 
+if drive:
+    from google.colab import drive as mydrive
+
+    mydrive.mount("/content/drive")
+    folder = folder or "/content/drive/MyDrive/littlebaby"
+if folder:
+    os.environ["LITTLEBABY_HOME"] = folder
 print(backend.describe())
 
 # %% [markdown]
-# ## Choose
+# ## The panel
+# Choose, see what it will cost, press Run. It trains beside the notebook: other cells can be run meanwhile. Stop finishes the step and saves;
+# Resume goes on as if it had never stopped, also after a disconnect.
+
+# %%
+lb.panel()
+
+# %% [markdown]
+# ## The same in Python: choose
 # `text` is a file of yours, or `nursery`: small stories from a grammar whose exact entropy is known, so that perfection has a number.
-# `settings` may hold any setting of `littlebaby catalog config`; an empty one takes the nursery's preset.
+# What is left empty or 0 is the preset's; `settings` may hold any setting of `littlebaby catalog config`. The nursery takes about two minutes
+# on two processor cores.
 
 # %% tags=["parameters"]
+# @title Choose { display-mode: "form" }
 text = "nursery"                        # @param {type:"string"}
-settings = {}                           # such as dict(n_layers=4, c_attention="gqa", n_steps=500)
+preset = "nursery"                      # @param ["babykilat-card", "babykilat", "gpt2", "kodalite-1.3b", "little-baby", "nano-kimi-k2", "nanogpt-cpu", "nanogpt", "nanokimi", "nursery-grown", "nursery", "smollm2-135m", "tiny-babykilat", "tiny-gpt2", "tiny-kodalite", "tiny-nano-kimi-k2", "tiny-nanogpt", "tiny-nanokimi", "tiny-smollm2"]
+attention = ""                          # @param ["", "aft", "decay", "gla", "gqa", "hybrid", "latent", "mha", "mla", "moh", "rfa", "swa", "swh"]
+network = ""                            # @param ["", "ggl", "gln", "lor", "mlp", "moe", "nft", "swi"]
+n_layers = 0                            # @param {type:"integer"}
+n_steps = 0                             # @param {type:"integer"}
+chosen = dict(c_attention=attention, c_network=network, n_layers=n_layers, n_steps=n_steps)
+settings = {name: value for name, value in chosen.items() if value} | dict(preset=preset)
 
 # %% [markdown]
 # ## Before pressing Run: what will it cost?
@@ -68,6 +103,13 @@ for temperature in (0.2, 0.8, 1.5):
     print(f"--- {temperature}\n{lb.inference(run.guid, temperature=temperature, max_tokens=200, seed=1).text}\n")
 
 # %% [markdown]
+# ## Look inside
+# Your own baby reads your own sentence: where every head looks, how surprising each token is, what every layer would say next.
+
+# %%
+lb.microscope(run.guid, "The bear walked to the lake and sang of a red kite.")
+
+# %% [markdown]
 # ## Check a gradient yourself
 # The backward pass says how the loss answers to every weight. Ask the loss directly: move one weight a little to both sides and look.
 
@@ -88,7 +130,8 @@ difference = (up - down) / (2 * h)
 print(f"{name}[{i}, {j}]: backward {grads[name][i, j]:.5f}, difference {difference:.5f}")
 
 # %% [markdown]
-# In float64 the two agree to ten digits, for every weight of every variant: `littlebaby check mha` shows it.
+# In float64 the two agree to ten digits, for every weight of every variant: `littlebaby check mha` shows it, and `lb.walk("mha")` shows
+# its forward lines beside its backward lines, with mistakes to plant.
 #
 # ## The card of the run
 
@@ -107,6 +150,21 @@ from pathlib import Path
 Path("more.txt").write_text("Zoë the bear said: naïve café! " * 200, encoding="utf-8")
 tuned = lb.finetune(run.guid, "more.txt", n_steps=40)
 print(lb.inference(tuned.guid, prompt="Zoë", max_tokens=60, seed=1).text)
+
+# %% [markdown]
+# ## Take a run elsewhere
+# One zip with all its files. Unpacked in another workspace, `lb.inference`, `lb.finetune` and the panel find the run there.
+
+# %%
+from IPython.display import FileLink
+
+packed = lb.pack(run.guid)
+try:
+    from google.colab import files
+
+    files.download(str(packed))
+except ImportError:
+    display(FileLink(os.path.relpath(packed)))
 
 # %% [markdown]
 # ## All runs, and forgetting one

@@ -1,8 +1,11 @@
 """The notebook runs from top to bottom, and is what its source says."""
+import json
 import re
 from pathlib import Path
 
 import pytest
+
+from littlebaby.runs import records
 
 jupytext = pytest.importorskip("jupytext", reason="jupytext is not installed: pip install -e '.[test]'")
 nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed: pip install -e '.[test]'")
@@ -17,6 +20,13 @@ def test_the_notebook_is_its_source_without_outputs():
     assert not any(cell.get("outputs") or cell.get("execution_count") for cell in cells)
 
 
+def test_the_form_offers_what_there_is():
+    form = next(cell.source for cell in jupytext.read(BOOK.with_suffix(".py")).cells if "parameters" in cell.metadata.get("tags", []))
+    offered = {name: json.loads(words) for name, words in re.findall(r"^(\w+) = .*# @param (\[.*\])$", form, re.MULTILINE)}
+    assert offered == dict(preset=list(records.presets()), attention=["", *records.allowed("c_attention")],
+                           network=["", *records.allowed("c_network")])
+
+
 def test_it_runs_from_top_to_bottom(tmp_path, monkeypatch):
     monkeypatch.setenv("LITTLEBABY_HOME", str(tmp_path))
     book = nbformat.read(BOOK, 4)
@@ -26,5 +36,7 @@ def test_it_runs_from_top_to_bottom(tmp_path, monkeypatch):
     said = "\n".join(out.get("text", "") for cell in book.cells for out in cell.get("outputs", []))
     backward, difference = map(float, re.search(r"backward (-?[\d.]+), difference (-?[\d.]+)", said).groups())
     assert abs(backward) > 1e-3 and difference == pytest.approx(backward, rel=0.02)
+    assert any("application/vnd.jupyter.widget-view+json" in out.get("data", {}) for cell in book.cells for out in cell.get("outputs", []))
+    assert len(list(tmp_path.glob("outputs/archive_*.zip"))) == 1
     assert len(list(tmp_path.glob("models/model_*.json"))) == 1 and "files deleted; left: ['" in said
     assert any("image/png" in out.get("data", {}) for cell in book.cells for out in cell.get("outputs", []))

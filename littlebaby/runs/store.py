@@ -9,6 +9,7 @@
     outputs/chat_GUID_time.jsonl             conversations that were kept
     exports/GUID_huggingface/ ...            models for other programs; they stay when the run is deleted
     outputs/microscope_GUID.html             outputs/diary_GUID.html                    outputs/walk_VARIANT.html, of no run
+    outputs/archive_GUID.zip                 all of these in one file, to be taken elsewhere
 A finetuned run is GUID_finetuned, the next one GUID_finetuned_2. Older files that misspell a name are found all the same.
 """
 import os
@@ -21,6 +22,7 @@ from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 from uuid import uuid4
+from zipfile import ZIP_DEFLATED, ZipFile
 
 from ..errors import BadInput
 from . import disk, tokens, weights
@@ -45,15 +47,15 @@ PLACES = dict(
     config="configs/config_{}.json", tokenizer="tokenizers/tokenizer_{}.json", model="models/model_{}.json",
     weights="models/model_{}.safetensors", adapters="models/adapters_{}.safetensors", checkpoint="models/checkpoint_{}",
     lock="models/.lock_{}", queue="outputs/.lock_{}", report="outputs/report_{}.json", completion="outputs/completion_{}.json",
-    chart="outputs/chart_{}.png", chat="outputs/chat_{}.jsonl", export="exports/{}", microscope="outputs/microscope_{}.html",
-    diary="outputs/diary_{}.html", walk="outputs/walk_{}.html")
+    chart="outputs/chart_{}.png", chat="outputs/chat_{}.jsonl", archive="outputs/archive_{}.zip", export="exports/{}",
+    microscope="outputs/microscope_{}.html", diary="outputs/diary_{}.html", walk="outputs/walk_{}.html")
 FOLDERS = sorted({place.split("/")[0] for place in PLACES.values()} - {"exports"})     # what was exported is no longer the run's
 
 # a run's file, finished or left behind half-written, under its right name or an old spelling
 OF_A_RUN = re.compile(
-    r"\.?(?:config|tokenizer|model|adapters|checkpoint|report|completion|complation|chart|chat|microscope|diary)"
+    r"\.?(?:config|tokenizer|model|adapters|checkpoint|report|completion|complation|chart|chat|archive|microscope|diary)"
     rf"_({NAME.replace('tuned', 't?uned')})"
-    rf"(?:_\d{{14}}(?:_\d+)?)?(?:\.jsonl?|\.safetensors|\.png|\.html)?(?:\.[0-9a-f]{{8}}\{disk.TEMPORARY})?")
+    rf"(?:_\d{{14}}(?:_\d+)?)?(?:\.jsonl?|\.safetensors|\.png|\.zip|\.html)?(?:\.[0-9a-f]{{8}}\{disk.TEMPORARY})?")
 OLD_SPELLINGS = [("completion_", "complation_"), ("_finetuned", "_fineuned")]
 
 SAFETENSORS_FROM = 8_000_000            # parameters
@@ -355,6 +357,16 @@ class Workspace:
     def save_chart(self, name, png):
         """`png`: the bytes of a picture"""
         disk.write(self.path("chart", name), [png])
+
+    def pack(self, name):
+        """All files of a run in one zip, under their places in a workspace: unpacked in another one the run is there; returns its path"""
+        path = self.path("archive", name)
+        with disk.replacing(path) as temporary, ZipFile(temporary, "w", ZIP_DEFLATED) as archive:
+            for place, _ in self.files(name):
+                for file in sorted(place.rglob("*")) if place.is_dir() else [place]:
+                    if file.is_file() and file not in (path, temporary) and not file.name.startswith("."):
+                        archive.write(file, file.relative_to(self.root))
+        return path
 
     def write(self, kind, name, record, first=()):
         data = record.model_dump(mode="json")

@@ -1,23 +1,37 @@
 """A run as one sees it go by: a bar with the loss and the time left, and now and then what the baby says by now."""
 import sys
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from tqdm.auto import tqdm
 
 from ..learning.train import Done, Evaluation, Step
 
 
-class Watcher:
-    """Call it with every event of a run; writes to `out`, the terminal's stderr or a notebook's cell"""
+@dataclass(frozen=True)
+class Began:
+    """The first event of a run: who it is and how far it will go"""
+    guid: str
+    step: int                     # steps done, of a run that goes on
+    total: int
+    floor: float | None           # nats per token below which no model can come, where that is known
+    words: str                    # what it says of itself
 
-    def __init__(self, state, floor=None, out=None):
-        self.out, self.floor = out or sys.stderr, floor
-        self.bar = tqdm(total=state.total, initial=state.step, unit="step", file=self.out, dynamic_ncols=True, mininterval=0.5)
-        self.loss = None
+
+class Watcher:
+    """Call it with every event of a run, `Began` first; writes to `out`, the terminal's stderr or a notebook's cell"""
+
+    def __init__(self, out=None):
+        self.out, self.floor, self.bar, self.loss = out or sys.stderr, None, None, None
 
     def __call__(self, event):
-        with self.unheard():
-            self.show(event)
+        if isinstance(event, Began):
+            self.floor = event.floor
+            print(event.words, file=self.out)
+            self.bar = tqdm(total=event.total, initial=event.step, unit="step", file=self.out, dynamic_ncols=True, mininterval=0.5)
+        else:
+            with self.unheard():
+                self.show(event)
 
     @contextmanager
     def unheard(self):
@@ -44,8 +58,9 @@ class Watcher:
         self.bar.write(text, file=self.out)
 
     def close(self):
-        with self.unheard():
-            self.bar.close()
+        if self.bar is not None:
+            with self.unheard():
+                self.bar.close()
 
 
 def counted(pieces, what, shown=True):

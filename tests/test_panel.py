@@ -1,0 +1,286 @@
+"""The panel without a browser: values are set, buttons clicked, and what the widgets hold and the files are is looked at."""
+import json
+import re
+import threading
+import zipfile
+from html import unescape
+
+import pytest
+
+widgets = pytest.importorskip("ipywidgets", reason="ipywidgets is not installed: pip install -e '.[test]'")
+
+import littlebaby as lb  # noqa: E402
+from littlebaby import plans  # noqa: E402
+from littlebaby.learning.train import Step  # noqa: E402
+from littlebaby.runs import records  # noqa: E402
+from littlebaby.runs.store import Workspace  # noqa: E402
+from littlebaby.show import panel as panels  # noqa: E402
+from littlebaby.show.fields import Fields  # noqa: E402
+from littlebaby.show.scenes import Course  # noqa: E402
+from littlebaby.text import nursery  # noqa: E402
+
+TINY = dict(n_layers=1, n_emb=32, n_heads=2, n_ctx=32, batch_size=4, n_steps=30, n_completion=60, n_sample=20, s_eval=10, s_vocabulary=300)
+
+
+@pytest.fixture
+def home(tmp_path):
+    (tmp_path / "inputs").mkdir()
+    (tmp_path / "inputs" / "tale.txt").write_text(nursery.corpus(20_000, 1)[0])
+    return tmp_path
+
+
+@pytest.fixture
+def panel(home, monkeypatch):
+    """A panel on a small text, with a small model chosen; nothing is measured"""
+    monkeypatch.setattr(panels, "PATIENCE", 0)
+    quick = panels.preflight
+    monkeypatch.setattr(panels, "preflight", lambda cfg, tokens, probe=True: quick(cfg, tokens, probe=False))
+    made = lb.panel(home)
+    made.input.value = "tale"
+    choose(made, **TINY)
+    return made
+
+
+def choose(panel, **settings):
+    for name, value in settings.items():
+        panel.fields.controls[name].value = value
+
+
+def wait(panel):
+    panel.thread.join(600)
+    assert not panel.busy
+
+
+def text(widget):
+    return unescape(re.sub(r"<[^>]+>", " ", widget.value))
+
+
+def shown(part):
+    return part.layout.display != "none"
+
+
+def test_every_setting_has_a_control_a_meaning_and_its_range():
+    fields = Fields(lambda: None)
+    assert list(fields.controls) == list(records.Config.model_fields)
+    for key in records.keys():
+        said, control = text(fields.rows[key.name].children[2]), fields.controls[key.name]
+        assert key.meaning in said and f"default {key.default}".lower() in said.lower()
+        assert control.value == (str(key.default) if isinstance(control, widgets.Text) else key.default)
+        if words := records.allowed(key.name):
+            assert list(control.options) == words
+        elif records.limits(key.name) != (None, None):
+            assert key.allowed in said
+
+
+def test_settings_are_found_by_their_words():
+    fields = Fields(lambda: None)
+    fields.search.value = "WARM rate"
+    assert fields.matching() == [fields.rows["c_schedule"], fields.rows["s_warmup"]]
+    fields.search.value = "no such thing"
+    assert "no setting speaks of that" in fields.matching()[0].value
+
+
+def test_presets_fill_the_settings_and_changes_are_counted_from_them():
+    calls = []
+    fields = Fields(lambda: calls.append(1))
+    for name in records.presets():
+        fields.fill(records.preset(name))
+        assert fields.changes() == {} and {key: fields.value(key) for key in fields.filled} == {
+            **{key.name: key.default for key in records.keys()}, **records.preset(name)}
+    assert not calls
+    fields.fill({})
+    fields.controls["n_layers"].value, fields.controls["s_warmup"].value = 7, "0.1"
+    assert fields.changes() == dict(n_layers=7, s_warmup=0.1) and len(calls) == 2
+    assert panels.scenes.WRONG in fields.names["n_layers"].value and panels.scenes.WRONG not in fields.names["n_emb"].value
+
+
+def test_the_cost_follows_the_choice(panel, home):
+    panel.foreseeing.join(60)
+    said = " ".join(text(panel.forecast).split())
+    assert f"{lb.preflight('tale', path=home, probe=False, **TINY).total:,}" in said and "steps 30 of 128 tokens" in said
+    assert panel.blueprint.value[:4] == b"\x89PNG" and shown(panel.blueprint)
+    before = panel.blueprint.value
+    choose(panel, n_layers=3)
+    panel.foreseeing.join(60)
+    assert f"{lb.preflight('tale', path=home, probe=False, **TINY | dict(n_layers=3)).total:,}" in text(panel.forecast)
+    assert panel.blueprint.value != before
+    choose(panel, n_heads=5)
+    panel.foreseeing.join(60)
+    assert "n_heads is 5; allowed are divisors of head_size, 32; did you mean 4?" in text(panel.forecast) and not shown(panel.blueprint)
+
+
+def test_a_run_is_trained_watched_and_carded(panel, home):
+    panel.run.click()
+    assert panel.run.disabled and not panel.stop.disabled
+    wait(panel)
+    run, = lb.list(home)
+    assert run.report.stop_reason == "finished" and run.config.n_layers == 1 and run.report.input.name == "tale.txt"
+    assert panel.live.bar.value == panel.live.bar.max == 30 and panel.live.curve.value[:4] == b"\x89PNG"
+    assert [row.step for row in panel.live.course.rows] == [10, 20, 30]
+    said = text(panel.live.samples)
+    assert said.index("step 30") < said.index("step 20") < said.index("step 10")
+    assert run.name in text(panel.text) and "validation" in text(panel.text)
+    assert panel.chart.value == (home / f"outputs/chart_{run.name}.png").read_bytes()
+    assert not panel.run.disabled and panel.stop.disabled and panel.resume.disabled
+
+
+def test_stop_saves_and_resume_goes_on_as_if_it_had_never_stopped(panel, home):
+    choose(panel, n_steps=200, s_eval=100)
+    watch, seen = panel.watch, []
+
+    def listen(event):
+        watch(event)
+        seen.append(getattr(event, "step", 0))
+        if seen[-1] == 17:
+            panel.stop.click()
+
+    panel.watch = listen
+    panel.run.click()
+    wait(panel)
+    assert max(seen) == 17
+    run, = lb.list(home)
+    assert run.report.stop_reason == "interrupted" and panel.guid.value == run.name and not panel.resume.disabled
+    assert f"{run.name} is saved at step 17" in text(panel.message)
+    panel.watch = watch
+    panel.resume.click()
+    wait(panel)
+    whole = lb.train("tale", path=home, progress=False, **TINY | dict(n_steps=200, s_eval=100))
+    resumed = Workspace(home).load_report(run.name)
+    assert resumed.stop_reason == "finished" and resumed.best_valid_loss == whole.report.best_valid_loss
+    assert (lb.load(run.name, home).flat == lb.load(whole.guid, home).flat).all()
+    assert panel.resume.disabled and panel.live.bar.value == 200
+
+
+def test_it_writes_finetunes_looks_and_forgets(panel, home):
+    panel.run.click()
+    wait(panel)
+    guid = lb.list(home)[0].name
+    panel.plan.value = "inference"
+    panel.prompt.value, panel.sampling["max_tokens"].value, panel.sampling["temperature"].value = "The bear <b>", 40, 0.0
+    panel.run.click()
+    wait(panel)
+    done, = [json.loads(p.read_text()) for p in home.glob(f"outputs/completion_{guid}_*.json")]
+    assert done["prompt"] == "The bear <b>" and done["tokens"] == 40 and "<b>" not in panel.text.value
+    assert "is read as" in text(panel.message)
+
+    panel.look.click()
+    wait(panel)
+    assert f"reads {len('The bear <b>')} tokens" in panel.inside.value and panel.inside.value.count("<img") >= 2
+
+    panel.plan.value = "finetune"
+    assert not panel.inside.value
+    half = plans.succeeding(lb.load(guid, home).config)
+    assert panel.fields.value("n_steps") == half.n_steps == 15 and panel.fields.value("r_learn") == half.r_learn
+    choose(panel, n_steps=4)
+    panel.run.click()
+    wait(panel)
+    assert lb.list(home)[-1].name == panel.guid.value == f"{guid}_finetuned"
+    assert Workspace(home).load_config(f"{guid}_finetuned").n_steps == 4
+
+    panel.plan.value = "info"
+    panel.run.click()
+    wait(panel)
+    assert f"{guid}_finetuned" in text(panel.text)
+    panel.diary.click()
+    wait(panel)
+    assert guid in panel.inside.value and f"{guid}_finetuned" in panel.inside.value
+    panel.zip.click()
+    packed = home / f"outputs/archive_{guid}_finetuned.zip"
+    assert packed.name in panel.text.value and "base64," in panel.text.value and zipfile.is_zipfile(packed)
+
+    panel.plan.value, panel.guid.value = "delete", guid
+    before = {path for path in home.rglob("*") if path.is_file()}
+    panel.run.click()
+    assert shown(panel.confirm) and f"Delete these {len(lb.info(guid, home)['files'])}?" in text(panel.text)
+    panel.keep.click()
+    assert not shown(panel.confirm) and {path for path in home.rglob("*") if path.is_file()} == before
+    panel.run.click()
+    panel.sure.click()
+    assert [run.name for run in lb.list(home)] == [f"{guid}_finetuned"] and "files deleted" in text(panel.message)
+
+
+def test_mistakes_are_sentences(panel, home, monkeypatch):
+    panel.input.value = "tail"
+    panel.foreseeing.join(60)
+    assert "did you mean tale.txt?" in text(panel.forecast)
+    panel.run.click()
+    wait(panel)
+    assert "there is no file 'tail'" in text(panel.message) and not lb.list(home)
+    panel.input.value = "tale"
+    choose(panel, n_emb=33)
+    panel.run.click()
+    wait(panel)
+    assert "n_heads is 2; allowed are divisors of head_size, 33" in text(panel.message)
+    panel.plan.value = "inference"
+    panel.run.click()
+    assert "there is no run in this folder yet" in text(panel.message)
+    monkeypatch.setattr(plans, "train", lambda *_, **__: 1 / 0)
+    panel.plan.value = "train"
+    panel.run.click()
+    wait(panel)
+    assert "ZeroDivisionError" in text(panel.message) and "Traceback" not in text(panel.message)
+
+
+def test_stop_ends_the_writing(panel, home):
+    panel.run.click()
+    wait(panel)
+    panel.plan.value = "inference"
+    panel.sampling["max_tokens"].value = 10 ** 6
+    panel.run.click()
+    panel.stop.click()
+    wait(panel)
+    assert "stopped; not kept" in text(panel.live.status) and not list(home.glob("outputs/completion_*_*.json"))
+
+
+def test_without_threads_it_runs_where_it_stands(home, monkeypatch):
+    def refuse(self):
+        raise RuntimeError("can't start new thread")
+
+    panel = lb.panel(home)
+    panel.foreseeing.join(60)
+    monkeypatch.setattr(panels, "PATIENCE", 0)
+    monkeypatch.setattr(panels, "preflight", lambda cfg, tokens, probe=True: lb.preflight("tale", path=home, probe=False))
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    panel.input.value = "tale"
+    choose(panel, **TINY, c_device_cpu_cores=1)
+    panel.run.click()
+    assert not panel.busy and lb.list(home)[0].report.stop_reason == "finished"
+
+
+def test_a_file_can_be_brought(panel, home):
+    eight = (dict(name="mine.txt", type="text/plain", size=13, content=memoryview(b"one two three"), last_modified=records.now()),)
+    seven = {"mine.txt": dict(content=b"one two three")}
+    assert panels.brought(seven) == panels.brought(eight) == [("mine.txt", b"one two three")]
+    panel.upload = type("Upload", (), dict(value=seven))
+    panel.bring()
+    assert (home / "inputs/mine.txt").read_bytes() == b"one two three" and panel.input.value == "mine.txt"
+
+
+def test_only_what_a_plan_needs_is_shown(panel):
+    for plan in panels.PLANS:
+        panel.plan.value = plan
+        assert shown(panel.prompt) or plan != "inference"
+        assert shown(panel.preset) == (plan == "train") and shown(panel.every) == (plan in ("train", "finetune"))
+        assert (shown(panel.relatives), shown(panel.zip), shown(panel.look)) == (plan == "delete", plan == "info", plan == "inference")
+
+
+def test_a_long_course_keeps_a_thousand_points():
+    course = Course(0.3)
+    for step in range(1, 10_001):
+        course.step(Step(step, 4.0 / step ** 0.2, 1e-3, 1.0, step % 100 == 0, 1000.0))
+    steps = [step for step, *_ in course.points]
+    assert 900 <= len(steps) <= Course.MOST and steps[-1] > 9_980
+    assert {b - a for a, b in zip(steps, steps[1:])} <= {8, 16}          # every eighth; the hundredth of them has no finite loss
+    assert course.picture(10_000)[:4] == b"\x89PNG" and Course().picture(10)[:4] == b"\x89PNG"
+
+
+def test_a_packed_run_is_there_where_it_is_unpacked(panel, home, tmp_path_factory):
+    run = lb.train("tale", path=home, progress=False, **TINY, b_keep_last=True)
+    packed = lb.pack(run.guid, home)
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    with zipfile.ZipFile(lb.pack(run.guid, home)) as archive:
+        assert archive.testzip() is None and not [name for name in archive.namelist() if name.endswith(".zip")]
+        archive.extractall(elsewhere)
+    assert (lb.load(run.guid, elsewhere).flat == lb.load(run.guid, home).flat).all()
+    assert Workspace(elsewhere).load_checkpoint(run.guid)[1]["state"]["step"] == 30
+    assert str(packed) in lb.delete(run.guid, home, yes=True) and not packed.exists()
