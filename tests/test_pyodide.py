@@ -18,6 +18,7 @@ IMPORTED = {*SHIPPED, "filelock",                   # and what these import them
             "PIL", "annotated_types", "contourpy", "cycler", "dateutil", "fontTools", "kiwisolver", "mpl_toolkits", "packaging",
             "pydantic_core", "pyparsing", "six", "typing_extensions", "typing_inspection"}
 MISSING = {"resource", "_posixshmem"}                # of Python itself
+TINY = dict(n_layers=1, n_emb=32, n_heads=2, n_ctx=32, batch_size=4, n_steps=6, s_eval=3, n_completion=20, n_sample=10, seed=1)
 
 TAB = """
     import os, subprocess, sys, threading
@@ -26,8 +27,8 @@ TAB = """
         '''Refuses what Pyodide lacks'''
         def find_spec(self, name, path=None, target=None):
             top = name.split(".")[0]
-            known = top in sys.stdlib_module_names or top in {imported} or top.startswith(("littlebaby", "_"))
-            if name in {missing} or not known:
+            known = sys.stdlib_module_names | {imported} | {{"littlebaby"}}
+            if name in {missing} or top not in known and not top.startswith("_"):
                 raise ModuleNotFoundError(f"a tab has no {{name}}", name=name)
 
     def refuse(error):
@@ -43,8 +44,7 @@ TAB = """
         del os.sched_getaffinity
 
     import littlebaby as lb
-    tiny = dict(n_layers=1, n_emb=32, n_heads=2, n_ctx=32, batch_size=4, n_steps=6, s_eval=3, n_completion=20, n_sample=10)
-    run = lb.train(path={home!r}, progress=False, seed=1, **tiny)
+    run = lb.train(path={home!r}, progress=False, **{tiny})
     assert len(lb.inference(run.guid, "The bear", path={home!r}, max_tokens=5).text) == 5
     assert "Under the microscope" in lb.microscope(run.guid, "The bear", {home!r})._repr_html_()
     tuned = lb.finetune(run.guid, "nursery", path={home!r}, progress=False, n_steps=2)
@@ -64,9 +64,8 @@ def test_every_dependency_is_shipped_or_pure():
 def test_the_core_works_where_there_are_no_threads_and_only_what_a_tab_has(tmp_path):
     import littlebaby as lb
 
-    code = textwrap.dedent(TAB.format(missing=MISSING, imported=IMPORTED, home=str(tmp_path / "tab")))
+    code = textwrap.dedent(TAB.format(missing=MISSING, imported=IMPORTED, home=str(tmp_path / "tab"), tiny=TINY))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
-    outside = lb.train(path=tmp_path / "outside", progress=False, seed=1, n_layers=1, n_emb=32, n_heads=2, n_ctx=32, batch_size=4,
-                       n_steps=6, s_eval=3, n_completion=20, n_sample=10)
+    outside = lb.train(path=tmp_path / "outside", progress=False, **TINY)
     assert float(done.stdout) == pytest.approx(outside.report.best_valid_loss, rel=1e-6)

@@ -37,7 +37,7 @@ class Panel:
 
     def __init__(self, plans, path=None):
         self.plans, self.stopping, self.machine = plans, threading.Event(), threading.Lock()
-        self.busy, self.thread, self.foreseeing = False, None, None
+        self.busy, self.thread, self.foreseeing, self.found = False, None, None, {}
         self.wish = self.answered = 0          # changes so far; the last one whose cost was told
         self.fields, self.live = Fields(self.changed), Live(lambda guid: self.workspace.load_report(guid).evaluations)
         self.make_choices(str(Workspace(path).root))
@@ -58,7 +58,7 @@ class Panel:
         self.plan = widgets.ToggleButtons(options=PLANS, style=dict(button_width="96px"))
         self.guid = box(widgets.Dropdown, "run", options=[("none yet", "")])
         self.preset = box(widgets.Dropdown, "preset", options=list(records.presets()), value="nursery")
-        self.about = widgets.HTML(layout=widgets.Layout(width="268px", margin="0 0 4px 92px"))
+        self.about, self.who = (widgets.HTML(layout=widgets.Layout(width="268px", margin="0 0 4px 92px")) for _ in range(2))
         self.input = box(widgets.Combobox, "text", value="nursery", continuous_update=False, placeholder="a file, or a name in inputs/")
         self.upload = widgets.FileUpload(accept=".txt,.jsonl", multiple=False, description="bring a file",
                                          layout=widgets.Layout(width="140px", margin="2px 2px 6px 92px"))
@@ -99,7 +99,7 @@ class Panel:
         main = column(*map(named, MAIN))
         cost = row(self.blueprint, self.forecast, grid_gap="10px")
         ask = column(self.prompt, widgets.Box(list(self.sampling.values()), layout=widgets.Layout(flex_flow="row wrap")), flex="1 1 460px")
-        choices = column(self.guid, self.preset, self.about, self.input, self.upload, main)
+        choices = column(self.guid, self.who, self.preset, self.about, self.input, self.upload, main)
         self.confirm = row(self.sure, self.keep)
         self.parts = dict(train=[self.preset, self.about, self.input, self.upload, main, cost, self.every, self.resume, self.stop],
                           finetune=[self.input, self.upload, main, cost, self.every, self.stop],
@@ -139,16 +139,22 @@ class Panel:
     def refresh(self, select=None):
         """The runs of the folder, the newest first; for train those that can go on"""
         with self.said():
-            found = [(told(run), run.name) for run in reversed(self.workspace.list())
-                     if self.plan.value != "train" or run.resumable]
-            chosen, names = select or self.guid.value, [name for _, name in found]
+            self.found = {run.name: run for run in reversed(self.workspace.list()) if self.plan.value != "train" or run.resumable}
+            chosen, found = select or self.guid.value, [(told(run), name) for name, run in self.found.items()]
             self.guid.layout.display = "none" if self.plan.value == "train" and not found else None
             self.guid.options = found or [("nothing to go on with" if self.plan.value == "train" else "none yet", "")]
-            self.guid.value = chosen if chosen in names else self.guid.options[0][1]
+            self.guid.value = chosen if chosen in self.found else self.guid.options[0][1]
+        self.introduce()
         self.enable()
+
+    def introduce(self):
+        """The card of the run that is chosen"""
+        run = self.found.get(self.guid.value)
+        self.who.value = scenes.visiting(run) if run else ""
 
     def choose_run(self):
         self.confirm.layout.display = "none"
+        self.introduce()
         self.enable()
         if self.plan.value == "finetune":
             self.fill()

@@ -172,6 +172,19 @@ def growing(rows):
     return f'<div class="lb-growing" style="max-height:300px;overflow-y:auto">{said or hint("what it says by now will stand here")}</div>'
 
 
+def visiting(run):
+    """A run's card under the picker: what it is, what it came to, its last words"""
+    if not run.config or not run.report:
+        return hint("; ".join(run.damaged) or "nothing is known of it yet")
+    cfg, report = run.config, run.report
+    said = next((row.sample for row in reversed(report.evaluations) if row.sample), "")
+    lines = [f"{cfg.n_layers} layers of {cfg.n_emb}" + (f", {short(report.figures.parameters.total)} parameters" if report.figures else ""),
+             f"{report.input.name if report.input else 'no text'}, {run.time.astimezone():%d %B %Y, %H:%M}",
+             f"validation {report.best_valid_loss:.4f} at step {report.best_step:,}" if report.best_valid_loss else ""]
+    spoken = f'<div style="font-family:monospace;font-size:11px;line-height:1.35">{escape(" ".join(said.split())[:120])}</div>'
+    return "".join(map(hint, filter(None, lines))) + (spoken if said else "")
+
+
 # words
 
 def hint(text):
