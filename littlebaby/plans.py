@@ -530,6 +530,7 @@ def go_on(workspace, guid, input, progress, stop):
                              origin.get("chat", False))
         if source.sha256 != report.input.sha256:
             raise BadInput(f"{source.name} is not the text that {name} learns from (its sha256 differs); give that one with --input")
+        fits(cfg.replace(lora_rank=0), arrays["flat"].size if "flat" in arrays else 0, f"the checkpoint of {name}", tokenizer)
         device(cfg)
         baby = baby_for(cfg, tokenizer)
         state = thaw(baby, arrays, meta["state"])
@@ -577,6 +578,7 @@ def load(guid="last", path=None, d_type=None):
     cfg = cfg.replace(d_type=d_type) if d_type else cfg
     tokenizer = texts.from_json(workspace.load_tokenizer(name)) if workspace.has_tokenizer(name) else None
     arrays, _ = workspace.load_model(name)
+    fits(cfg, sum(a.size for a in arrays.values()), f"the model of {name}", tokenizer)
     device(cfg)
     baby = Baby(cfg, tokenizer=tokenizer)
     for weight, view in baby.weights().items():
@@ -587,6 +589,13 @@ def load(guid="last", path=None, d_type=None):
     if extra := arrays.keys() - baby.weights().keys():
         raise BadInput(f"the model of {name} holds {sorted(extra)[0]}, which its config does not ask for")
     return baby
+
+
+def fits(cfg, held, what, tokenizer=None):
+    """BadInput where a config asks for more numbers than were `held`: found before any memory is taken for them"""
+    asked = tree.size(gpt.params(cfg.replace(n_vocab=tokenizer.size) if tokenizer else cfg))
+    if asked > held:
+        raise BadInput(f"{what} holds {held:,} numbers, and its config asks for {asked:,}")
 
 
 def baby_of(model):
