@@ -3,6 +3,7 @@ import re
 from difflib import get_close_matches
 
 LONGEST = 200     # characters of a word in a sentence; a path or a name out of a file may be longer
+MOST = 3000       # characters in all
 
 
 class BadInput(ValueError):
@@ -12,7 +13,8 @@ class BadInput(ValueError):
     """
 
     def __init__(self, sentence):
-        super().__init__(re.sub(rf"\S{{{LONGEST},}}", lambda word: f"{word[0][:100]}...{word[0][-60:]}", readable(sentence)))
+        said = re.sub(rf"\S{{{LONGEST},}}", lambda word: f"{word[0][:100]}...{word[0][-60:]}", readable(sentence))
+        super().__init__(said if len(said) <= MOST else f"{said[:MOST - 500]} ... {said[-400:]}")
 
 
 class RunFailed(RuntimeError):
@@ -31,7 +33,6 @@ def nearest(what, value, allowed):
     "c_attention is 'mah'; allowed are mha, moh; did you mean mha?"
     """
     allowed = [str(word) for word in allowed]
-    close = get_close_matches(str(value)[:60], allowed, 9, 0.5)
+    close = get_close_matches(str(value), allowed, 9, 0.5)
     close.sort(key=lambda word: sorted(word) != sorted(str(value)))              # letters that changed places come first
-    said = repr(value) if len(repr(value)) <= 60 else repr(value)[:57] + "..."
-    return f"{what} is {said}; allowed are {', '.join(allowed)}" + (f"; did you mean {close[0]}?" if close else "")
+    return f"{what} is {value!r}; allowed are {', '.join(allowed)}" + (f"; did you mean {close[0]}?" if close else "")
