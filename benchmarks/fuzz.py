@@ -372,8 +372,8 @@ def readers(home):
         mha_c_weight=(4, 4),mha_c_bias=(4,), mlp_proj_up_weight=(4, 8), mlp_proj_up_bias=(8,), mlp_proj_dn_weight=(8, 4),
         mlp_proj_dn_bias=(4,)).items()}
     (place / "model_x.json").write_text(json.dumps(old))
-    (place / "config_x.json").write_text(json.dumps(dict(c_sequence="pre", c_attention="mha", c_network="mlp", n_ctx=4, n_emb=4, head_size=4,
-                                                         n_heads=2, n_layers=1)))
+    (place / "config_x.json").write_text(json.dumps(dict(c_sequence="pre", c_attention="mha", c_network="mlp", n_ctx=4, n_emb=4,
+                                                         head_size=4, n_heads=2, n_layers=1)))
     (place / "tokenizer_x.json").write_text(json.dumps(dict(vocab=list("abcde"))))
     for what in ("model", "config", "tokenizer"):
         found[f"The Little Baby's {what}"] = Reader(place / f"{what}_x.json", lambda place=place: lb.load(place / "model_x.json"))
