@@ -3,6 +3,7 @@ import re
 from difflib import get_close_matches
 
 LONGEST = 200     # characters of a word in a sentence; a path or a name out of a file may be longer
+MOST = 3000       # characters in all
 
 
 class BadInput(ValueError):
@@ -12,7 +13,8 @@ class BadInput(ValueError):
     """
 
     def __init__(self, sentence):
-        super().__init__(re.sub(rf"\S{{{LONGEST},}}", lambda word: f"{word[0][:100]}...{word[0][-60:]}", readable(sentence)))
+        said = re.sub(rf"\S{{{LONGEST},}}", lambda word: f"{word[0][:100]}...{word[0][-60:]}", readable(sentence))
+        super().__init__(said if len(said) <= MOST else f"{said[:MOST - 500]} ... {said[-400:]}")
 
 
 class RunFailed(RuntimeError):

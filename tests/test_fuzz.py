@@ -15,9 +15,9 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has neither the
 if os.name != "nt":
     import fuzz
 
-NAMES = ["config", "run's config", "run's tokenizer", "run's report", "run's completion", "model", "weights", "weights' manifest", "checkpoint",
-         "char tokenizer", "word tokenizer", "bpe tokenizer", "token file", "npy", "bin", "config.json", "tokenizer.json", "model.safetensors",
-         "npz", "gguf", "The Little Baby's model", "The Little Baby's config", "The Little Baby's tokenizer", "GUID"]
+NAMES = ["config", "run's config", "run's tokenizer", "run's report", "run's completion", "model", "weights", "weights' manifest",
+         "checkpoint", "char tokenizer", "word tokenizer", "bpe tokenizer", "token file", "npy", "bin", "config.json", "tokenizer.json",
+         "model.safetensors", "npz", "gguf", "The Little Baby's model", "The Little Baby's config", "The Little Baby's tokenizer", "GUID"]
 FOUND = sorted((Path(__file__).parent / "fuzzed").glob("*"))
 
 
