@@ -528,7 +528,7 @@ def go_on(workspace, guid, input, progress, stop):
         tokenizer, origin = texts.from_json(workspace.load_tokenizer(name)), meta["origin"]
         source, _ = material(workspace, input or origin["input"], cfg, tokenizer if report.base else None, origin["encoding"], progress,
                              origin.get("chat", False))
-        if source.sha256 != report.input.sha256:
+        if not report.input or source.sha256 != report.input.sha256:
             raise BadInput(f"{source.name} is not the text that {name} learns from (its sha256 differs); give that one with --input")
         fits(cfg.replace(lora_rank=0), arrays["flat"].size if "flat" in arrays else 0, f"the checkpoint of {name}", tokenizer)
         device(cfg)
