@@ -3,7 +3,6 @@
 LITTLEBABY_PICTURES=docs/pictures pytest tests/browser -n0      renews the pictures of the panel
 """
 import os
-import shutil
 import zipfile
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from littlebaby.runs.store import Workspace
 BOOK = Path(__file__).parents[2] / "notebooks" / "littlebaby.ipynb"
 TINY = "\nsettings = dict(n_layers=1, n_emb=32, n_ctx=64, n_steps=20, s_eval=10, n_completion=60, n_sample=20)"
 STEPS = 1200
+TALLEST = 1500          # pixels of a picture
 reason = missing()
 pytestmark = pytest.mark.skipif(bool(reason), reason=reason)
 
@@ -98,7 +98,7 @@ def test_the_notebook_from_opening_to_deleting(looked, tmp_path):
 
     # resume to the end
     button("Resume").click()
-    looked.wait_for_selector(".lb-growing:has-text('step 350')")
+    looked.wait_for_selector(".lb-growing:has-text('step 770')")
     picture(looked, panel, "panel-train", tmp_path)
     looked.wait_for_selector(f".lb-printed:has-text('{run.name}')")
     report = store.load_report(run.name)
@@ -148,5 +148,10 @@ def picture(looked, panel, name, tmp_path):
     """The panel as it is seen, and where pictures are asked for also there"""
     looked.screenshot(path=tmp_path / f"{name}.png")
     if folder := os.environ.get("LITTLEBABY_PICTURES"):
-        panel.screenshot(path=tmp_path / f"{name}.png")
-        shutil.copy(tmp_path / f"{name}.png", folder)
+        from PIL import Image
+
+        panel.locator(".lb-folder input").evaluate("box => box.value = '~/baby'")
+        looked.mouse.move(0, 0)
+        panel.screenshot(path=tmp_path / f"{name}-alone.png")
+        seen = Image.open(tmp_path / f"{name}-alone.png").convert("RGB")
+        seen.crop((0, 0, seen.width, min(seen.height, TALLEST))).quantize(256).save(Path(folder) / f"{name}.png", optimize=True)
