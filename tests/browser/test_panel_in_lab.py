@@ -16,7 +16,6 @@ from littlebaby.runs.store import Workspace
 BOOK = Path(__file__).parents[2] / "notebooks" / "littlebaby.ipynb"
 TINY = "\nsettings = dict(n_layers=1, n_emb=32, n_ctx=64, n_steps=20, s_eval=10, n_completion=60, n_sample=20)"
 STEPS = 1200
-TALLEST = 1500          # pixels of a picture
 reason = missing()
 pytestmark = pytest.mark.skipif(bool(reason), reason=reason)
 
@@ -33,7 +32,7 @@ def looked(tmp_path, monkeypatch):
     nbformat.write(book, tmp_path / "files" / BOOK.name)
     monkeypatch.setenv("LITTLEBABY_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("PYTHONPATH", str(BOOK.parents[1]))
-    with lab(tmp_path / "files", tmp_path / "server") as url, page(1280, 1120) as looked:
+    with lab(tmp_path / "files", tmp_path / "server") as url, page(1280, 1400) as looked:
         open_notebook(looked, url.format(BOOK.name))
         run_all(looked)
         looked.wait_for_selector("text=usable 1")
@@ -151,7 +150,9 @@ def picture(looked, panel, name, tmp_path):
         from PIL import Image
 
         panel.locator(".lb-folder input").evaluate("box => box.value = '~/baby'")
+        panel.evaluate("panel => panel.scrollIntoView(true)")
         looked.mouse.move(0, 0)
-        panel.screenshot(path=tmp_path / f"{name}-alone.png")
-        seen = Image.open(tmp_path / f"{name}-alone.png").convert("RGB")
-        seen.crop((0, 0, seen.width, min(seen.height, TALLEST))).quantize(256).save(Path(folder) / f"{name}.png", optimize=True)
+        box, view = panel.bounding_box(), looked.locator(".jp-WindowedPanel-outer").bounding_box()
+        box["height"] = min(box["y"] + box["height"], view["y"] + view["height"]) - box["y"]
+        looked.screenshot(path=tmp_path / f"{name}-alone.png", clip=box)
+        Image.open(tmp_path / f"{name}-alone.png").convert("RGB").quantize(256).save(Path(folder) / f"{name}.png", optimize=True)
