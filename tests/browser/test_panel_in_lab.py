@@ -3,7 +3,6 @@
 LITTLEBABY_PICTURES=docs/pictures pytest tests/browser -n0      renews the pictures of the panel
 """
 import os
-import shutil
 import zipfile
 from pathlib import Path
 
@@ -33,7 +32,7 @@ def looked(tmp_path, monkeypatch):
     nbformat.write(book, tmp_path / "files" / BOOK.name)
     monkeypatch.setenv("LITTLEBABY_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("PYTHONPATH", str(BOOK.parents[1]))
-    with lab(tmp_path / "files", tmp_path / "server") as url, page(1280, 1120) as looked:
+    with lab(tmp_path / "files", tmp_path / "server") as url, page(1280, 1400) as looked:
         open_notebook(looked, url.format(BOOK.name))
         run_all(looked)
         looked.wait_for_selector("text=usable 1")
@@ -98,7 +97,7 @@ def test_the_notebook_from_opening_to_deleting(looked, tmp_path):
 
     # resume to the end
     button("Resume").click()
-    looked.wait_for_selector(".lb-growing:has-text('step 350')")
+    looked.wait_for_selector(".lb-growing:has-text('step 770')")
     picture(looked, panel, "panel-train", tmp_path)
     looked.wait_for_selector(f".lb-printed:has-text('{run.name}')")
     report = store.load_report(run.name)
@@ -148,5 +147,12 @@ def picture(looked, panel, name, tmp_path):
     """The panel as it is seen, and where pictures are asked for also there"""
     looked.screenshot(path=tmp_path / f"{name}.png")
     if folder := os.environ.get("LITTLEBABY_PICTURES"):
-        panel.screenshot(path=tmp_path / f"{name}.png")
-        shutil.copy(tmp_path / f"{name}.png", folder)
+        from PIL import Image
+
+        panel.locator(".lb-folder input").evaluate("box => box.value = '~/baby'")
+        panel.evaluate("panel => panel.scrollIntoView(true)")
+        looked.mouse.move(0, 0)
+        box, view = panel.bounding_box(), looked.locator(".jp-WindowedPanel-outer").bounding_box()
+        box["height"] = min(box["y"] + box["height"], view["y"] + view["height"]) - box["y"]
+        looked.screenshot(path=tmp_path / f"{name}-alone.png", clip=box)
+        Image.open(tmp_path / f"{name}-alone.png").convert("RGB").quantize(256).save(Path(folder) / f"{name}.png", optimize=True)
