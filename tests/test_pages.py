@@ -20,8 +20,8 @@ def kept(name):
 
 
 def stable(text):
-    """Without the powers of ten, which differ from machine to machine"""
-    return re.sub(r"< 1e-\d+", "<", text)
+    """Without the powers of ten, which differ from machine to machine; to routed variants causality grants rounding"""
+    return re.sub(r"\| (<|0) \| none", "| none", re.sub(r"< 1e-\d+", "<", text))
 
 
 @pytest.fixture(scope="module")

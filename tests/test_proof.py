@@ -1,25 +1,14 @@
 """docs/laws.md names every variant with every option that exists, counts every planted mistake, and its numbers can be had again."""
-import re
 from pathlib import Path
 
 import pytest
+from test_pages import kept, stable
 
 from littlebaby.errors import BadInput
 from littlebaby.show import laws, proof
 
 PAGE = Path(__file__).parents[1] / "docs" / "laws.md"
 ADVICE = "run: littlebaby check --all --write docs/laws.md"
-
-
-def kept(name):
-    """Verdicts as they are to be, without the minutes that the real ones take"""
-    return [dict(settings=more, gradient=5e-11, decoding=1e-15, causality=0, life=[], kept=True)
-            for _, each, more in laws.cases() if each == name]
-
-
-def stable(text):
-    """Without the powers of ten, which differ from machine to machine; to routed variants causality grants rounding"""
-    return re.sub(r"< 1e-\d+ \| (< 1e-\d+|0) \| none", "< | none", re.sub(r"< 1e-\d+ (?=\| <)", "< ", text))
 
 
 def test_the_page_is_current():
