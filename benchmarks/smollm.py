@@ -82,9 +82,9 @@ def rows(file, home, told):
     yield row
     seen, figures = report.evaluations, report.figures
     told.append(f"{figures.parameters.trainable:,} of {figures.parameters.total:,} numbers were trained: {LESSON['n_steps']} steps of "
-                f"{LESSON['batch_size']} conversations, {seconds:.0f} s in all, {figures.seconds:.0f} s of them in steps; the loss of "
-                f"the answers held out fell from {seen[0].valid_loss:.2f} to {min(each.valid_loss for each in seen):.2f} nats a symbol, of "
-                f"the others from {seen[1].train_loss:.2f} to {seen[-1].train_loss:.2f}; at most "
+                f"{LESSON['batch_size']} conversations, {seconds:.0f} s in all, {figures.seconds:.0f} s of them in steps; the loss of the "
+                f"answers held out fell from {seen[0].valid_loss:.2f} to {min(each.valid_loss for each in seen):.2f} nats a symbol, "
+                f"that of the others from {seen[1].train_loss:.2f} to {seen[-1].train_loss:.2f}; at most "
                 f"{report.environment.peak_memory / 2**30:.1f} GiB in use.\n")
     told += ["| question | before | after |", "|---|---|---|"]
     told += [f"| {question} | {first(old)} | {first(new)} |" for question, (*_, old), (*_, new) in zip(QUESTIONS, before, answers)]

@@ -522,14 +522,15 @@ def go_on(workspace, guid, input, progress, stop):
         if saved is None:
             raise BadInput(f"{name} has no checkpoint: it ended, or was interrupted before its first one")
         arrays, meta, wrong = saved
-        if not {"state", "report", "origin"} <= meta.keys() or "steps" not in arrays:
+        if not complete(meta) or arrays.get("steps", np.empty(0)).shape[1:] != (4,):
             raise BadInput(f"the checkpoint of {name} was written by another version of littlebaby, which alone can go on with it")
         cfg, report = workspace.load_config(name), records.read(records.Report, meta["report"], f"the checkpoint of {name}")
         tokenizer, origin = texts.from_json(workspace.load_tokenizer(name)), meta["origin"]
         source, _ = material(workspace, input or origin["input"], cfg, tokenizer if report.base else None, origin["encoding"], progress,
                              origin.get("chat", False))
-        if source.sha256 != report.input.sha256:
+        if not report.input or source.sha256 != report.input.sha256:
             raise BadInput(f"{source.name} is not the text that {name} learns from (its sha256 differs); give that one with --input")
+        fits(cfg.replace(lora_rank=0), arrays["flat"].size if "flat" in arrays else 0, f"the checkpoint of {name}", tokenizer)
         device(cfg)
         baby = baby_for(cfg, tokenizer)
         state = thaw(baby, arrays, meta["state"])
@@ -537,6 +538,15 @@ def go_on(workspace, guid, input, progress, stop):
             say(f"{sentence}; going on from the one before it, of step {state.step:,}")
         steps = map(tuple, arrays["steps"].tolist())
         return learn(workspace, nullcontext(name), baby, source, report, origin, progress, stop, state, steps)
+
+
+def complete(meta):
+    """Whether a checkpoint says all that a run goes on from"""
+    origin = meta.get("origin") if isinstance(meta, dict) else None
+    inputs = isinstance(origin, dict) and origin.get("input")
+    words = inputs if isinstance(inputs, list) else [inputs]
+    return bool(inputs) and all(isinstance(word, str) for word in [*words, origin.get("encoding")]) \
+        and isinstance(meta.get("state"), dict) and "report" in meta
 
 
 def baby_for(cfg, tokenizer=None):
@@ -568,6 +578,7 @@ def load(guid="last", path=None, d_type=None):
     cfg = cfg.replace(d_type=d_type) if d_type else cfg
     tokenizer = texts.from_json(workspace.load_tokenizer(name)) if workspace.has_tokenizer(name) else None
     arrays, _ = workspace.load_model(name)
+    fits(cfg, sum(a.size for a in arrays.values()), f"the model of {name}", tokenizer)
     device(cfg)
     baby = Baby(cfg, tokenizer=tokenizer)
     for weight, view in baby.weights().items():
@@ -578,6 +589,13 @@ def load(guid="last", path=None, d_type=None):
     if extra := arrays.keys() - baby.weights().keys():
         raise BadInput(f"the model of {name} holds {sorted(extra)[0]}, which its config does not ask for")
     return baby
+
+
+def fits(cfg, held, what, tokenizer=None):
+    """BadInput where a config asks for more numbers than were `held`: found before any memory is taken for them"""
+    asked = tree.size(gpt.params(cfg.replace(n_vocab=tokenizer.size) if tokenizer else cfg))
+    if asked > held:
+        raise BadInput(f"{what} holds {held:,} numbers, and its config asks for {asked:,}")
 
 
 def baby_of(model):

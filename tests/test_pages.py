@@ -15,7 +15,8 @@ ADVICE = "run: littlebaby catalog --pages docs/variants"
 
 def kept(name):
     """Verdicts as they are to be, without the minutes that the real ones take; that they are so, test_laws proves"""
-    return [dict(settings=more, gradient=5e-11, decoding=1e-15, causality=0, life=[], kept=True)
+    rounded = lambda more: 5e-16 if more.get("c_router") == "sigmoid_raw" else 0          # tokens are routed: other sums, other last bits
+    return [dict(settings=more, gradient=5e-11, decoding=1e-15, causality=rounded(more), life=[], kept=True)
             for _, each, more in laws.cases() if each == name]
 
 

@@ -110,7 +110,7 @@ def test_formula(more):
 
 
 @pytest.mark.parametrize("more", [dict(zip(("c_balance", "c_aux", "c_router"), each)) for each in
-                                  product(("sequence", "batch"), ("share", "topk"), ("softmax_topk", "softmax", "sigmoid"))],
+                                  product(("sequence", "batch"), ("share", "topk"), ("softmax_topk", "softmax", "sigmoid", "sigmoid_raw"))],
                          ids=lambda more: "-".join(more.values()))
 def test_the_loss_of_unequal_loads(more):
     """Its formula, tokens without a target left out; its whole gradient, though y has none, with half the tokens"""

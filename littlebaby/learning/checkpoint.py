@@ -36,14 +36,14 @@ def thaw(baby, arrays, numbers):
         raise BadInput(f"the checkpoint holds {sorted(unknown)[0]}, which this version does not know: a newer littlebaby wrote it")
 
     def array(path, like):
-        if path not in arrays or arrays[path].shape != like.shape or arrays[path].dtype != like.dtype:
-            found = f"{arrays[path].dtype} of shape {arrays[path].shape}" if path in arrays else "missing"
+        if not isinstance(path, str) or path not in arrays or arrays[path].shape != like.shape or arrays[path].dtype != like.dtype:
+            found = f"{arrays[path].dtype} of shape {arrays[path].shape}" if isinstance(path, str) and path in arrays else "missing"
             raise BadInput(f"the checkpoint does not fit its config: {path} is {found} and should be {like.dtype} of shape {like.shape}")
         return xp.asarray(arrays[path])
 
     def filled(value, like):
         """`value` as `freeze` left it; `like`: what stands there at the beginning of a run"""
-        if isinstance(value, dict) and value.keys() == {"array"}:
+        if isinstance(value, dict) and value.keys() == {"array"} and (like is None or hasattr(like, "shape")):
             return array(value["array"], baby.flat if like is None else like)
         if isinstance(value, dict) and isinstance(like, dict):
             if value.keys() != like.keys():

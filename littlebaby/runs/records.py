@@ -549,8 +549,14 @@ def read(record, data, where):
     except BadInput as error:
         raise BadInput("\n".join(f"{where}: {line}" for line in str(error).splitlines())) from None
     except ValidationError as error:
-        raise BadInput("\n".join(f"{where}: {'.'.join(map(str, each['loc']))} is {shown(each['input'])}: {each['msg'].lower()}"
+        raise BadInput("\n".join(f"{where}: {spot(each['loc'])} is {shown(each['input'])}: {each['msg'].lower()}"
                                  for each in error.errors()[:5])) from None
+
+
+def spot(keys):
+    """Where in a record something stands, as it is written where that can be shown"""
+    word = ".".join(map(str, keys))
+    return word if word.isprintable() and len(word) < 100 else shown(word)
 
 
 # what is told about settings, right or wrong
@@ -610,7 +616,7 @@ def in_words(name):
 def complaint(error):
     """One line for one of pydantic's errors: the key, the value, what is allowed, the nearest right one"""
     if not error["loc"]:
-        return str(error["ctx"]["error"])
+        return str(error.get("ctx", {}).get("error", error["msg"]))
     name, value = error["loc"][0], error["input"]
     if error["type"] == "extra_forbidden":
         return unknown(name)

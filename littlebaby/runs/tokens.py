@@ -130,8 +130,10 @@ def npy(path):
             read_head = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
             shape, _, dtype = read_head[np.lib.format.read_magic(file)](file)
             offset = file.tell()
-    except (ValueError, KeyError) as error:
-        raise BadInput(f"{path} is no .npy file that can be read: {str(error).splitlines()[0]}") from None
+    except OSError:
+        raise
+    except Exception:                                            # its header is read as Python source, which can fail in any way
+        raise BadInput(f"{path} is no .npy file that can be read: its header is damaged, or of a version that is not known") from None
     if len(shape) != 1 or dtype.kind not in "iu" or dtype.itemsize > 4:
         raise BadInput(f"{path} holds numbers of shape {shape} and type {dtype}; tokens are a row of whole numbers, int32 or smaller")
     length, due = path.stat().st_size, offset + shape[0] * dtype.itemsize

@@ -54,7 +54,7 @@ OPTIONS = dict(
     moe=[dict(c_expert="swi", c_bias="all", n_shared=2, r_route_scale=1.7), dict(n_active=2), dict(n_active=1, n_dense_layers=1),
          dict(n_active=2, c_router="softmax", c_aux="share", c_bias="none", n_shared=1, s_expert=5),
          dict(n_active=2, c_router="sigmoid", c_expert="swi", c_balance="batch", r_bias_update=0.01),
-         dict(n_active=2, c_router="sigmoid_raw", r_route_scale=1.7),
+         dict(n_active=3, c_router="sigmoid_raw", r_route_scale=1.7),
          dict(n_active=2, c_router="sigmoid", n_experts=6, n_groups=3, n_active_groups=2, r_bias_update=0.01),
          dict(n_active=3, n_experts=6, n_groups=3, n_active_groups=2, s_hidden=5)],
     lor=[dict(c_bias="none"), dict(lor_rank=1, lor_alpha=3)],

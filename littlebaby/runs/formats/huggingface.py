@@ -248,10 +248,11 @@ def llama(c, theirs):
 
 def mixtral(c, theirs):
     c.must("hidden_act", ("silu", "swish"), "which bends the gate in another way")
-    expert, active = "model.layers.0.block_sparse_moe.experts.#.w1.weight", c.whole("num_experts_per_tok")
+    expert = "model.layers.0.block_sparse_moe.experts.#.w1.weight"
+    width, active = rows_of(theirs, expert.replace("#", "0"), c), c.whole("num_experts_per_tok")
     return grouped(c, theirs, 1e6) | dict(
-        c_network="moe", c_expert="swi", n_experts=count(theirs, expert), s_expert=rows_of(theirs, expert.replace("#", "0"), c),
-        n_active=active, r_aux=balanced(c.number("router_aux_loss_coef", 0.001), active), c_aux="share", c_balance="batch")
+        c_network="moe", c_expert="swi", n_experts=count(theirs, expert), s_expert=width, n_active=active, c_aux="share",
+        r_aux=balanced(c.number("router_aux_loss_coef", 0.001), active), c_balance="batch")
 
 
 def starcoder2(c, theirs):
@@ -375,8 +376,8 @@ def as_deepseek(cfg):
                   v_head_dim=cfg.mla_v, n_routed_experts=cfg.n_experts, num_experts_per_tok=cfg.n_active, n_shared_experts=cfg.n_shared,
                   moe_intermediate_size=cfg.s_expert, intermediate_size=cfg.hidden, first_k_dense_replace=cfg.n_dense_layers,
                   n_group=cfg.n_groups, topk_group=cfg.n_active_groups, routed_scaling_factor=cfg.r_route_scale,
-                  norm_topk_prob=cfg.c_router == "sigmoid", hidden_act="silu", attention_bias=False, num_nextn_predict_layers=0,
-                  **turned_slower(cfg))
+                  norm_topk_prob=cfg.c_router == "sigmoid",
+                  hidden_act="silu", attention_bias=False, num_nextn_predict_layers=0, **turned_slower(cfg))
 
 
 BENDS = dict(gelu="gelu_pytorch_tanh", gelu_exact="gelu", relu="relu", silu="silu")

@@ -51,16 +51,20 @@ def from_object(record, size, config, kept=None):
         raise BadInput("a tokenizer.json has a 'model' with a 'vocab'; this one has none")
     if model.get("type") == "WordLevel":
         return fitted(word_level(model["vocab"], kept), size)
-    added = [token for token in record.get("added_tokens") or [] if isinstance(token, dict)]
-    ids = {**model["vocab"], **{token.get("content"): token.get("id") for token in added}}
-    if all(type(i) is int and 0 <= i < MOST_SYMBOLS for i in ids.values()) and size <= MOST_SYMBOLS:
-        free = sorted(set(range(max(size, max(ids.values(), default=-1) + 1))) - set(ids.values()))
-        record = {**record, "added_tokens": [*(record.get("added_tokens") or []), *(dict(content=f"<|unused_{i}|>", id=i) for i in free)]}
+    added = record.get("added_tokens") or []
+    if not isinstance(added, list) or not all(isinstance(token, dict) and isinstance(token.get("content"), str) for token in added):
+        raise BadInput("the 'added_tokens' of a tokenizer.json are a list of objects with a 'content'; these are not")
+    ids = {**model["vocab"], **{token["content"]: token.get("id") for token in added}}
+    if (largest := max((i for i in ids.values() if type(i) is int), default=-1)) >= size:
+        raise BadInput(f"the tokenizer has a symbol of id {largest:,} and the model's table {size:,} rows")
+    if all(type(i) is int and i >= 0 for i in ids.values()) and size <= MOST_SYMBOLS:
+        free = sorted(set(range(size)) - set(ids.values()))
+        record = {**record, "added_tokens": [*added, *(dict(content=f"<|unused_{i}|>", id=i) for i in free)]}
     spelled = {i: symbol for symbol, i in ids.items() if type(i) is int}
     if isinstance(kept, dict) and isinstance(kept.get("begin"), str) and kept["begin"]:
         return fitted(BPE.from_tokenizer_json(record, kept["begin"]), size)
     begin = next((spelled[i] for key in ("bos_token_id", "eos_token_id") if type(i := config.get(key)) is int and i in spelled), None)
-    return fitted(BPE.from_tokenizer_json(record, begin if begin in {token.get("content") for token in added} else None), size)
+    return fitted(BPE.from_tokenizer_json(record, begin if begin in {token["content"] for token in added} else None), size)
 
 
 def fitted(tokenizer, size):
