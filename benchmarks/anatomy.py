@@ -125,7 +125,7 @@ def without(choice):
         case "memory kept":
             plans.backend.keep_memory = lambda: None
         case "element-wise work in chunks":
-            kernels.CHUNK = 2 ** 40
+            kernels.CHUNK = 2 ** 24
         case "attention in blocks":
             kernels.BLOCK = 2 ** 40
         case "no maximum where a bound will do":
