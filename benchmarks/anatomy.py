@@ -109,6 +109,7 @@ def picture(found):
     axes.invert_yaxis()
     axes.set_xlim(0, 1)
     axes.set_xticks([])
+    axes.grid(False)
     figure.legend(loc="outside lower center", ncols=len(names), frameon=False, fontsize=9)
     return png(figure)
 
