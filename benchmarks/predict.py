@@ -4,31 +4,24 @@ The prediction is asked for, then the loop runs for some seconds, in turns; the 
 """
 import sys
 from statistics import median
-from time import perf_counter, process_time
+from time import process_time
 
 import turns
 
 from littlebaby import plans
 from littlebaby.learning.baby import Baby
-from littlebaby.runs.records import Config
 from littlebaby.show import bench
-from littlebaby.show.preflight import preflight
+from littlebaby.show.preflight import median_of, preflight, steps
 
 TURNS, SECONDS = 3, 8.0
 
 
 def turn(size):
     """Tokens per second as predicted, and as measured right after"""
-    cfg = Config(**bench.SIZES[size], **bench.GPT2, n_steps=1000, s_eval=10 ** 9, s_checkpoint=10 ** 9, n_sample=0,
-                 c_device_cpu_cores=turns.THREADS)
+    cfg = bench.config(size, n_steps=1000, c_device_cpu_cores=turns.THREADS)
     plans.device(cfg)
     predicted = preflight(cfg, 10 ** 6).tokens_per_second
-    steps, taken, end = bench.steps(Baby(cfg)), [], perf_counter() + SECONDS
-    next(steps)
-    while len(taken) < turns.LEAST or perf_counter() < end:
-        taken.append(next(steps))
-    steps.close()
-    return predicted, cfg.batch_size * cfg.n_ctx / median(taken)
+    return predicted, cfg.batch_size * cfg.n_ctx / median_of(steps(Baby(cfg)), SECONDS)
 
 
 def row(size):

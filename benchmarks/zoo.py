@@ -11,18 +11,17 @@ import turns
 
 from littlebaby import plans
 from littlebaby.learning.baby import Baby
-from littlebaby.runs.records import Config, allowed
+from littlebaby.runs.records import allowed
 from littlebaby.show import bench
-from littlebaby.show.preflight import flops
+from littlebaby.show.preflight import flops, steps
 
 ROUNDS, STEPS = 7, 8
 
 
 def contenders():
     """{name: config}: mha with mlp first, then what differs from it in one part"""
-    whole = dict(bench.SIZES["S1"], **bench.GPT2, s_eval=10 ** 9, s_checkpoint=10 ** 9, n_sample=0, c_device_cpu_cores=turns.THREADS)
     names = dict(c_attention=allowed("c_attention"), c_network=allowed("c_network"))
-    first = Config(**whole, c_attention="mha", c_network="mlp")
+    first = bench.config("S1", c_attention="mha", c_network="mlp", c_device_cpu_cores=turns.THREADS)
     others = {name: first.replace(**{key: name}) for key, each in names.items() for name in each if name not in ("mha", "mlp")}
     return {"mha, mlp": first} | others
 
@@ -32,7 +31,7 @@ def main():
     configs = contenders()
     plans.device(configs["mha, mlp"])
     babies = {name: Baby(cfg) for name, cfg in configs.items()}
-    running = {name: bench.steps(baby) for name, baby in babies.items()}
+    running = {name: steps(baby) for name, baby in babies.items()}
     for each in running.values():
         list(islice(each, turns.WARM))
     turns.wait(chosen.wait)

@@ -979,7 +979,12 @@ def bench(sizes=None, progress=True):
     unknown = [name for name in sizes or () if name not in benches.SIZES]
     if unknown:
         raise BadInput(nearest("size", unknown[0], benches.SIZES))
-    return [benches.bench(name, device) for name in counted(list(sizes or benches.SIZES), "measuring", progress)]
+    found = []
+    for name in counted(list(sizes or benches.SIZES), "measuring", progress):
+        cfg = benches.config(name)
+        device(cfg)
+        found.append(benches.bench(name, cfg))
+    return found
 
 
 def check(variant):

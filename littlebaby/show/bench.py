@@ -5,9 +5,7 @@ The sizes are those of the benchmarks, so that a table from here can be laid bes
 """
 from dataclasses import dataclass
 from itertools import islice
-from statistics import median
 from time import perf_counter
-from types import SimpleNamespace
 
 import numpy as np
 
@@ -17,9 +15,8 @@ from ..learning.baby import Baby
 from ..learning.generate import generate
 from ..learning.parallel import Workers, how_many, share, threads_for_a_row
 from ..learning.sampling import Sampling
-from ..learning.train import Step, begin, train
 from ..runs.records import Config
-from .preflight import flops, warnings
+from .preflight import flops, median_of, steps, warnings
 from .words import columns
 
 SIZES = dict(S0=dict(n_layers=4, n_heads=4, n_emb=128, n_ctx=64, n_vocab=65, batch_size=12),
@@ -27,8 +24,7 @@ SIZES = dict(S0=dict(n_layers=4, n_heads=4, n_emb=128, n_ctx=64, n_vocab=65, bat
              S2=dict(n_layers=6, n_heads=6, n_emb=384, n_ctx=256, n_vocab=65, batch_size=16),
              S3=dict(n_layers=4, n_heads=4, n_emb=256, n_ctx=256, n_vocab=4096, batch_size=8))
 GPT2 = dict(c_bias="all", c_position="learned", c_optimizer="adamw")     # the shape that others are measured in
-SECONDS = 2.0                    # for each figure, and at least
-LEAST = 3                        # measurements
+SECONDS = 2.0                    # for each figure
 
 
 @dataclass(frozen=True)
@@ -43,44 +39,25 @@ class Bench:
     flops: float                 # floating-point operations per second in training
 
 
-def bench(name, device=lambda cfg: None):
-    """A Bench of one of the SIZES; device(cfg) makes ready what computes"""
-    cfg = Config(**SIZES[name], **GPT2, s_eval=10 ** 9, s_checkpoint=10 ** 9, n_sample=0)
-    device(cfg)
+def config(size, **more):
+    """A model of one of the SIZES, of which nothing is evaluated, sampled or saved"""
+    return Config(**SIZES[size], **GPT2, s_eval=10 ** 9, s_checkpoint=10 ** 9, n_sample=0, **more)
+
+
+def bench(name, cfg):
+    """A Bench of a config(name)"""
     baby, tokens = Baby(cfg), cfg.batch_size * cfg.n_ctx
-    step, floor = seconds(steps(baby)), seconds(products(baby))
+    step, floor = median_of(steps(baby), SECONDS), median_of(products(baby), SECONDS)
     with backend.blas_threads(threads_for_a_row(baby.flat)):
-        written = 1 / seconds(texts(baby))
+        written = 1 / median_of(texts(baby), SECONDS)
     _, per_token = flops(cfg, baby.spec)
     return Bench(name, tree.size(baby.spec), step, floor, tokens / step, written, per_token * tokens / step)
-
-
-def seconds(measurements):
-    """The median of measurements that go on for SECONDS, the first one left out"""
-    next(measurements)
-    end, taken = perf_counter() + SECONDS, []
-    while len(taken) < LEAST or perf_counter() < end:
-        taken.append(next(measurements))
-    measurements.close()
-    return median(taken)
-
-
-def steps(baby):
-    """Without end the seconds of a step in the training loop, on random ids"""
-    cfg = baby.config
-    ids, targets = np.random.default_rng(0).integers(0, cfg.n_vocab, (2, cfg.batch_size, cfg.n_ctx))
-    events = train(baby, begin(baby, 10 ** 9), SimpleNamespace(batch=lambda number: (ids, targets)), ())
-    clock = perf_counter()
-    for event in events:
-        if isinstance(event, Step):
-            yield perf_counter() - clock
-            clock = perf_counter()
 
 
 def products(baby):
     """Without end the seconds of a step's matrix products, each worker with its rows: x w, and backward dy w' and x' dy"""
     cfg = baby.config
-    workers = Workers(how_many(cfg) if backend.on_cpu() else 1)
+    workers = Workers(how_many(cfg))
     rows = max(part.stop - part.start for part in share(cfg.batch_size, workers.n)) * cfg.n_ctx
     shapes = [leaf.shape for _, leaf in tree.leaves(baby.spec) if leaf.kind in ("matrix", "head")]
     array = lambda *shape: xp.ones(shape, baby.flat.dtype)

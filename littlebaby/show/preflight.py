@@ -13,6 +13,7 @@ About 20 tokens per parameter make the best use of arithmetic: Hoffmann et al. 2
 """
 import os
 from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass
 from importlib import import_module
 from math import prod
@@ -27,7 +28,7 @@ from ..arrays.kernels import LONG
 from ..learning.baby import Baby
 from ..learning.data import Batches
 from ..learning.parallel import how_many
-from ..learning.train import begin, train
+from ..learning.train import Step, begin, train
 from ..model import gpt
 from ..model.context import Context, variant
 from .words import duration, page, short, size
@@ -35,6 +36,7 @@ from .words import duration, page, short, size
 GOOD_RATIO = 20             # tokens per parameter
 PROBE_SECONDS = 2.0
 PROBE_FLOPS = 7e10          # the largest step that is probed as it is; larger ones are probed smaller
+LEAST = 3                   # measurements that a median is taken of
 LOOK_BACK = 512             # tokens after which an attention's memory is looked at
 PRODUCTS = ("matrix", "head", "router", "lora")
 
@@ -193,21 +195,30 @@ def tokens_per_second(cfg, per_token, memory):
     if small is None:
         return None
     baby = Baby(small)
-    rng = np.random.default_rng(0)
-    ids = rng.integers(0, small.n_vocab, (2, small.batch_size, small.n_ctx))
-    steps = train(baby, begin(baby, 10 ** 9), SimpleNamespace(batch=lambda number: (ids[0], ids[1])), ())
-    next(steps)                                                  # where a checkpoint would be written
-    times, start = [], perf_counter()
-    clock = start
-    try:
-        while len(times) < 4 or perf_counter() - start < PROBE_SECONDS:
-            next(steps)
-            times.append(perf_counter() - clock)
-            clock = perf_counter()
-    finally:
-        steps.close()
+    typical = median_of(steps(baby), PROBE_SECONDS)
     _, spent = flops(small, baby.spec)
-    return small.batch_size * small.n_ctx * small.n_accumulate * spent / per_token / median(times[1:])
+    return small.batch_size * small.n_ctx * small.n_accumulate * spent / per_token / typical
+
+
+def steps(baby):
+    """Without end the seconds of a step in the training loop, on random ids"""
+    cfg = baby.config
+    ids, targets = np.random.default_rng(0).integers(0, cfg.n_vocab, (2, cfg.batch_size, cfg.n_ctx))
+    clock = perf_counter()
+    for event in train(baby, begin(baby, 10 ** 9), SimpleNamespace(batch=lambda number: (ids, targets)), ()):
+        if isinstance(event, Step):
+            yield perf_counter() - clock
+        clock = perf_counter()
+
+
+def median_of(measurements, seconds):
+    """The median of endless measurements that go on for so many seconds, LEAST of them at least and the first one left out"""
+    end, taken = perf_counter() + seconds, []
+    with closing(measurements):
+        next(measurements)
+        while len(taken) < LEAST or perf_counter() < end:
+            taken.append(next(measurements))
+    return median(taken)
 
 
 def smaller(cfg):
