@@ -758,7 +758,7 @@ def evaluate(guid="last", input=None, task=None, path=None, encoding="utf-8", li
     items, source = asked(workspace, task, encoding, limit), input and workspace.read_text(input, encoding)
     baby = load(guid, path)
     watch = lambda parts: counted(parts, "evaluating", progress)
-    with backend.blas_threads(1 if backend.on_cpu() and how_many(baby.config) > 1 else None):
+    with backend.blas_threads(1 if how_many(baby.config) > 1 else None):
         text = foresight(baby, source.text, overlap, watch) if source else None
     with backend.blas_threads(threads_for_a_row(baby.flat)):
         choices, cloze = score(baby, items, watch) if items else (None, None)

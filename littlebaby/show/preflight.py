@@ -15,6 +15,7 @@ import os
 from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import import_module
 from math import prod
 from statistics import median
@@ -134,6 +135,7 @@ def mixing_flops(cfg):
     return (2 * breadth * rows if growth else 0) + 4 * state
 
 
+@lru_cache(8)
 def memory_of(cfg):
     """What one layer's attention remembers, found by running it: rows that a token looks back at on average, numbers added per
     token, numbers of a state that does not grow"""
