@@ -579,8 +579,7 @@ def load(guid="last", path=None, d_type=None):
     tokenizer = texts.from_json(workspace.load_tokenizer(name)) if workspace.has_tokenizer(name) else None
     arrays, _ = workspace.load_model(name)
     fits(cfg, sum(a.size for a in arrays.values()), f"the model of {name}", tokenizer)
-    device(cfg)
-    baby = Baby(cfg, tokenizer=tokenizer)
+    baby = empty(cfg.replace(n_vocab=tokenizer.size) if tokenizer else cfg, tokenizer)
     for weight, view in baby.weights().items():
         if weight not in arrays or arrays[weight].shape != view.shape:
             found = f"has shape {arrays[weight].shape}" if weight in arrays else "is missing"
@@ -598,12 +597,17 @@ def fits(cfg, held, what, tokenizer=None):
         raise BadInput(f"{what} holds {held:,} numbers, and its config asks for {asked:,}")
 
 
+def empty(cfg, tokenizer):
+    """A baby on its device for weights to be put into, which are all 0 so far"""
+    device(cfg)
+    spec = gpt.params(cfg)
+    flat = backend.xp.zeros(tree.size(spec), backend.dtype(cfg.d_type))
+    return Baby(cfg, vocab_size=cfg.n_vocab, tokenizer=tokenizer, flat=flat, spec=spec)
+
+
 def baby_of(model):
     """A baby of a Model out of a foreign file"""
-    device(model.config)
-    spec = gpt.params(model.config)
-    flat = backend.xp.zeros(tree.size(spec), backend.dtype(model.config.d_type))
-    baby = Baby(model.config, vocab_size=model.config.n_vocab, tokenizer=model.tokenizer, flat=flat, spec=spec)
+    baby = empty(model.config, model.tokenizer)
     views = baby.weights()
     for name, weight in model.weights:
         views[name][...] = backend.xp.asarray(weight)

@@ -8,7 +8,7 @@ import pytest
 from strict import Array, crossings, strict
 
 from littlebaby.arrays import backend, kernels, ops, scans, tree
-from littlebaby.learning.parallel import Workers, gradient
+from littlebaby.learning.parallel import Workers, gradient, sharded
 from littlebaby.model import gpt
 from littlebaby.model.context import Context, variant, variants
 from littlebaby.model.gpt import post, pre
@@ -105,7 +105,7 @@ def test_shards(attention, network):
     def run(n, cfg=cfg):
         workers = Workers(n)
         grads = [np.zeros_like(flat) for _ in range(n)]
-        loss, _ = gradient(workers, grads, spec, p, cfg, [(ids, targets)], (1, 2))
+        loss, _ = gradient(workers, grads, sharded(workers, grads, spec, p, cfg), [(ids, targets)], (1, 2))
         workers.close()
         return loss, grads[0]
 

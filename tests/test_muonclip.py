@@ -10,7 +10,7 @@ from littlebaby.arrays import backend, scans, tree
 from littlebaby.learning.baby import Baby
 from littlebaby.learning.lora import with_adapters
 from littlebaby.learning.optimizers import muon, muonclip
-from littlebaby.learning.parallel import Workers, gradient
+from littlebaby.learning.parallel import Workers, gradient, sharded
 from littlebaby.learning.train import Step, begin, train
 from littlebaby.model import gpt
 from littlebaby.model.context import Context, variant
@@ -114,7 +114,8 @@ def test_the_largest_of_all_shards_and_batches_counts(n):
     spec, flat, p, rng = laws.model(cfg)
     batches = [tuple(rng.integers(0, 11, (2, 5, 6))) for _ in range(3)]
     workers = Workers(n)
-    _, book = gradient(workers, [np.zeros_like(flat) for _ in range(n)], spec, p, cfg, batches, (1, 2))
+    grads = [np.zeros_like(flat) for _ in range(n)]
+    _, book = gradient(workers, grads, sharded(workers, grads, spec, p, cfg), batches, (1, 2))
     workers.close()
     for layer in (0, 1):
         want = []

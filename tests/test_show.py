@@ -63,13 +63,13 @@ def test_activations_are_about_what_a_step_allocates():
     import tracemalloc
 
     from littlebaby.learning.baby import Baby
-    from littlebaby.learning.parallel import Workers, gradient
+    from littlebaby.learning.parallel import Workers, gradient, sharded
     cfg = Config(n_vocab=60, n_layers=2, n_ctx=64, c_device_cpu_cores=1)
     baby, workers = Baby(cfg), Workers(1)
     ids = np.random.default_rng(0).integers(0, 60, (2, 8, 64))
     grads = [np.zeros(baby.flat.size, np.float32)]
     tracemalloc.start()
-    gradient(workers, grads, baby.spec, baby.p, cfg, [(ids[0], ids[1])], (0, 0))
+    gradient(workers, grads, sharded(workers, grads, baby.spec, baby.p, cfg), [(ids[0], ids[1])], (0, 0))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert 0.7 < preflight.bytes_of(cfg, baby.spec)["activations"] / peak < 1.4

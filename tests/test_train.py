@@ -14,7 +14,7 @@ from littlebaby.learning.baby import Baby
 from littlebaby.learning.data import Batches, windows
 from littlebaby.learning.lora import with_adapters
 from littlebaby.learning.optimizers import adamw
-from littlebaby.learning.parallel import Workers, gradient
+from littlebaby.learning.parallel import Workers, gradient, sharded
 from littlebaby.learning.train import FIRST_SCALE, GROW_AFTER, Done, Evaluation, Step, begin, train
 from littlebaby.model import gpt
 from littlebaby.model.context import Context
@@ -177,7 +177,7 @@ def flowing(p, spec, scale, cfg):
     """The gradient of one batch as a step makes it, in one flat vector"""
     ids = np.random.default_rng(0).integers(0, 5, (2, 4, 8))
     grad, workers = np.zeros(tree.size(spec, train=True), np.float32), Workers(1)
-    loss, _ = gradient(workers, [grad], spec, p, cfg, [tuple(ids)], (0, 0), scale)
+    loss, _ = gradient(workers, [grad], sharded(workers, [grad], spec, p, cfg), [tuple(ids)], (0, 0), scale)
     return loss, grad
 
 

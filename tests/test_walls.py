@@ -11,8 +11,8 @@ STAIRS = ["errors", "arrays", "model", "learning", "runs", "show", "plans", "cli
 ROOMS = dict(
     arrays=["backend", "tree", "ops", "kernels", "scans", "__init__"],
     model=["context", "attentions", "networks", "norms", "positions", "gpt", "decoder"],
-    learning=["flat", "optimizers", "schedules", "clip", "data", "dialogue", "ranks", "parallel", "evaluate", "sampling", "generate",
-              "speculate", "baby", "conversation", "measure", "harness", "lora", "train", "checkpoint"],
+    learning=["flat", "optimizers", "schedules", "clip", "data", "dialogue", "ranks", "forks", "parallel", "evaluate", "sampling",
+              "generate", "speculate", "baby", "conversation", "measure", "harness", "lora", "train", "checkpoint"],
 )
 
 

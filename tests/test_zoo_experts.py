@@ -14,7 +14,7 @@ from littlebaby.arrays import tree
 from littlebaby.errors import BadInput
 from littlebaby.learning import flat as flat_vector
 from littlebaby.learning.baby import Baby
-from littlebaby.learning.parallel import Workers, gradient
+from littlebaby.learning.parallel import Workers, gradient, sharded
 from littlebaby.learning.train import begin, train
 from littlebaby.model import context, gpt
 from littlebaby.model.context import Context, variant
@@ -312,7 +312,7 @@ def test_shards_and_accumulated_batches_equal_the_whole(more):
     def run(n, cfg, batches):
         workers = Workers(n)
         grads = [np.zeros(tree.size(spec, train=True)) for _ in range(n)]
-        loss, book = gradient(workers, grads, spec, p, cfg, batches, (1, 2))
+        loss, book = gradient(workers, grads, sharded(workers, grads, spec, p, cfg), batches, (1, 2))
         workers.close()
         return loss, {key: value for key, (_, value) in book.items()}, grads[0]
 

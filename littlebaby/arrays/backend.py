@@ -109,12 +109,15 @@ def blas_threads(n):
 
 
 def peak_memory():
-    """The most memory this process has had, in bytes; None where the system does not tell"""
+    """The most memory this process has had, in bytes, with what its forks had of their own; None where the system does not tell"""
     try:
         import resource
     except ImportError:
         return None
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) + peak_memory.forks
+
+
+peak_memory.forks = 0
 
 
 def describe():

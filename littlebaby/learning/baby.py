@@ -6,6 +6,7 @@ from ..arrays.backend import dtype, to_numpy, xp
 from ..errors import BadInput
 from ..model import gpt
 from ..model.context import Context
+from .forks import shared
 from .generate import generate, generate_each
 from .sampling import Sampling
 from .speculate import speculate
@@ -25,8 +26,12 @@ class Baby:
         self.config = config if config.n_vocab == size else config.replace(n_vocab=size)
         self.tokenizer = tokenizer
         self.spec = gpt.params(self.config) if spec is None else spec
-        self.flat = tree.init(self.spec, np.random.default_rng(seed), dtype(self.config.d_type)) if flat is None else flat
-        self.p = tree.views(self.spec, self.flat)
+        fresh = flat is None
+        self.settle(shared(tree.init(self.spec, np.random.default_rng(seed), dtype(self.config.d_type))) if fresh else flat)
+
+    def settle(self, flat):
+        """From here on the weights are the numbers of `flat`"""
+        self.flat, self.p = flat, tree.views(self.spec, flat)
 
     def logits(self, ids):
         """(B, T) or (T) ids -> (B, T, V) logits, of the model's own type"""
@@ -44,7 +49,8 @@ class Baby:
         return loss, {name: to_numpy(g) for name, g in tree.named(self.spec, grad).items()}
 
     def weights(self):
-        """Every weight by name, live: what is written into them changes the baby"""
+        """Every weight by name, live: what is written into them changes the baby. Of a baby that was loaded, ask again once it trains: its
+        weights move to where all processes see them"""
         return tree.named(self.spec, self.flat)
 
     def encode(self, text):

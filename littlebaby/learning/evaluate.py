@@ -6,9 +6,14 @@ from ..model.context import Context
 
 def evaluate(workers, p, cfg, windows):
     """The mean over every counted target of `windows`, of which a slice is a pair of (n, T) arrays, ids and targets; -1 is not counted"""
+    return mean(workers, listener(workers, p, cfg, windows))
+
+
+def listener(workers, p, cfg, windows):
+    """The function listen(i) with the sum of the losses of worker i's windows, and how many targets were counted"""
     stretches = workers.rows(len(windows))
 
-    def work(i):
+    def listen(i):
         loss, counted = 0.0, 0
         rows = range(*stretches[i].indices(len(windows))) if i < len(stretches) else range(0)
         for first in rows[::cfg.batch_size]:
@@ -18,5 +23,9 @@ def evaluate(workers, p, cfg, windows):
             counted += n
         return loss, counted
 
-    results = [each for them in workers.ranks.all_of(workers.run(work)) for each in them]
+    return listen
+
+
+def mean(workers, listen):
+    results = [each for them in workers.ranks.all_of(workers.each(listen)) for each in them]
     return sum(loss for loss, _ in results) / max(sum(n for _, n in results), 1)

@@ -18,13 +18,15 @@ from ..arrays.backend import blas_threads, on_cpu, to_numpy, xp
 from ..errors import RunFailed
 from ..model import gpt
 from .clip import clip
-from .evaluate import evaluate
+from .evaluate import listener, mean
+from .forks import possible, shared
 from .generate import generate
-from .parallel import Workers, gradient, how_many, threads
+from .parallel import Workers, gradient, how_many, sharded, threads
 from .ranks import ALONE
 from .sampling import Sampling
 from .schedules import multiplier
 
+WORTH_FORKING = 1e11   # FLOPs of a run: about a second; forks take a tenth of one
 MOST_SKIPPED = 10  # steps in a row without a finite loss or gradient
 FIRST_SCALE = 2.0 ** 16        # fp16: gradients are multiplied with a scale on their way: this, half of it after each overflow,
 GROW_AFTER = 2000              # twice after so many good steps in a row
@@ -114,16 +116,26 @@ def train(baby, state, batches, valid, stop=lambda: False, begins_with=None, ran
     if ranks.n != state.ranks:
         state.ranks, state.shards = ranks.n, ranks.from_first(how_many(cfg, ranks))
     workers = Workers(state.shards if on_cpu() else ranks.n, ranks)
+    work = 6 * baby.flat.size * cfg.batch_size * cfg.n_ctx * cfg.n_accumulate * (state.total - state.step)       # FLOPs, roughly
+    forking = workers.n > 1 and ranks is ALONE and possible() and work > WORTH_FORKING
     trained = tree.size(spec, train=True)
     grads = [xp.zeros(trained, baby.flat.dtype) for _ in range(workers.n)]
+    half = xp.zeros(baby.flat.size, xp.float16) if halved else None
+    if forking:                                                  # moments, too: a fork would keep a copy of what is written to
+        grads, half = [shared(grad) for grad in grads], shared(half) if halved else None
+        state.optimizer = {name: shared(a) if isinstance(a, np.ndarray) else a for name, a in state.optimizer.items()}
+        baby.settle(shared(baby.flat))
+    p = tree.views(spec, baby.flat, half)
+    shard, listen = sharded(workers, grads, spec, p, cfg), listener(workers, baby.p, cfg, valid)
     every = cfg.s_eval or max(1, state.total // 20)
     saved = monotonic()
 
     def one_step():
         first = state.step * cfg.n_accumulate
         drawn = [tuple(map(xp.asarray, batches.batch(first + i))) for i in range(cfg.n_accumulate)]
-        p = tree.views(spec, baby.flat, baby.flat.astype(xp.float16)) if halved else baby.p
-        loss, book = gradient(workers, grads, spec, p, cfg, drawn, (cfg.seed, state.step), state.scale)
+        if halved:
+            half[...] = baby.flat
+        loss, book = gradient(workers, grads, shard, drawn, (cfg.seed, state.step), state.scale)
         norm, coefficient = clip(grads[0], cfg.r_clip)
         state.step += 1
         rate = cfg.r_learn * multiplier(state.step, state.total, cfg)
@@ -139,7 +151,7 @@ def train(baby, state, batches, valid, stop=lambda: False, begins_with=None, ran
     def measure(rate, norm):
         recent = state.recent
         ranks.follow(baby.flat)
-        valid_loss = evaluate(workers, baby.p, cfg, valid) if len(valid) else None
+        valid_loss = mean(workers, listen) if len(valid) else None
         better = valid_loss is None or valid_loss < state.best_loss
         state.waited = 0 if better else state.waited + 1
         if better:
@@ -166,6 +178,8 @@ def train(baby, state, batches, valid, stop=lambda: False, begins_with=None, ran
 
     with blas_threads(1 if workers.n > 1 else threads(cfg)):
         try:
+            if forking:
+                workers.fork(shard, listen)
             if not state.step:
                 yield Checkpoint(0)
             while not (reason := over()):

@@ -425,7 +425,7 @@ class Environment(BaseModel):
     python: str = note(..., "Version of Python.")
     platform: str = note("", "The system, in words.")
     libraries: dict[str, str] = note({}, "Versions of the libraries it stands on.")
-    threads: Count = note(0, "Threads that shared a step, in each process.")
+    threads: Count = note(0, "Processor cores that shared a step, on each rank.")
     ranks: Count = note(1, "Processes that trained together.")
     peak_memory: Count | None = note(None, "Most memory in use at a time.", "bytes")
 

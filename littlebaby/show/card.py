@@ -68,7 +68,7 @@ def results(report, figures):
     if around:
         peak = f", {size(around['peak_memory'])} at most in all" if around["peak_memory"] else ""
         lines += [("memory", f"about {size(figures['memory'])} for a step{peak}"),
-                  ("device", f"{around['device']}, {around['threads']} threads")]
+                  ("device", f"{around['device']}, {around['threads']} cores at work")]
     if figures["longest_overlap"] is not None:
         share = f"; of its stretches of 50, {figures['overlap_share']:.0%} do" if figures["overlap_share"] is not None else ""
         lines.append(("by heart", f"{figures['longest_overlap']:,} characters in one piece stand word for word in its text{share}"))

@@ -11,6 +11,7 @@ from ...errors import BadInput, nearest
 from .. import disk, records
 from .huggingface import Said
 from .table import count, inward, table
+from .tensors import json_object
 
 BABY = """
 token                               wte_weight
@@ -142,4 +143,4 @@ def load(path):
         raise BadInput(f"{path} is the model of a run of littlebaby's own: give its name, and --path with the folder above models/")
     if not isinstance(data, dict) or "wte_weight" not in data:
         raise BadInput(f"{path} is no model of The Little Baby: it has no wte_weight")
-    return arrays(data, path), disk.read_json(beside(path)), beside(path)
+    return arrays(data, path), json_object(beside(path)), beside(path)
