@@ -9,7 +9,7 @@ import tracemalloc
 from math import log
 from pathlib import Path
 from statistics import median
-from time import perf_counter, process_time
+from time import perf_counter
 
 import numpy as np
 import turns
@@ -76,9 +76,9 @@ def measured(chosen):
     """Rows for the table; what they hold goes into `chosen.costs` as {name: (seconds, bytes)}, one number per length"""
     for name in chosen.names or allowed("c_attention"):
         turns.wait(chosen.wait)
-        before, own = turns.moment(), process_time()
+        before, own = turns.moment(), turns.spent()
         times = [seconds(name, T) for T in chosen.lengths]
-        load = turns.load(turns.others([(before, turns.moment(), process_time() - own)]))
+        load = turns.load(turns.others([(before, turns.moment(), turns.spent() - own)]))
         room = [peak(name, T) for T in chosen.lengths]
         chosen.costs[name] = times, room
         cells = [f"{1e6 * t / T:.1f}, {size(m / T)}" for t, m, T in zip(times, room, chosen.lengths)]

@@ -4,7 +4,6 @@ The prediction is asked for, then the loop runs for some seconds, in turns; the 
 """
 import sys
 from statistics import median
-from time import process_time
 
 import turns
 
@@ -25,9 +24,9 @@ def turn(size):
 
 
 def row(size):
-    own, before = process_time(), turns.moment()
+    own, before = turns.spent(), turns.moment()
     found = [turn(size) for _ in range(TURNS)]
-    foreign = turns.others([(before, turns.moment(), process_time() - own)])
+    foreign = turns.others([(before, turns.moment(), turns.spent() - own)])
     predicted, real = (median(each) for each in zip(*found))
     return f"{size} | {predicted:,.0f} | {real:,.0f} | {turns.spread([a / b for a, b in found])} | {turns.load(foreign)}"
 

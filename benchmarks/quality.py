@@ -5,7 +5,7 @@ Trainings are the product's own, `littlebaby.train`, and stay in the workspace a
 import argparse
 from pathlib import Path
 from statistics import median
-from time import perf_counter, process_time
+from time import perf_counter
 
 import turns
 
@@ -20,10 +20,10 @@ def trained(chosen, input=None, preset=None, **settings):
     if chosen.steps:
         settings["n_steps"] = chosen.steps
     turns.wait(chosen.wait)
-    before, own = turns.moment(), process_time()
+    before, own = turns.moment(), turns.spent()
     run = lb.train(input=input, preset=preset, **settings)
     after = turns.moment()
-    return run.report, after[0] - before[0], turns.load(turns.others([(before, after, process_time() - own)]))
+    return run.report, after[0] - before[0], turns.load(turns.others([(before, after, turns.spent() - own)]))
 
 
 def progress(report):
@@ -65,7 +65,7 @@ def tokenizers(chosen):
     megabytes = len(text.encode()) / 1e6
     for kind in texts.KINDS:
         turns.wait(chosen.wait)
-        before, own, taken = turns.moment(), process_time(), []
+        before, own, taken = turns.moment(), turns.spent(), []
         for _ in range(REPEATS):
             clocks = [perf_counter()]
             tokenizer = texts.train(kind, text, 4096)
@@ -76,7 +76,7 @@ def tokenizers(chosen):
             clocks.append(perf_counter())
             taken.append([b - a for a, b in zip(clocks, clocks[1:])])
         train, encode, decode = map(median, zip(*taken))
-        load = turns.load(turns.others([(before, turns.moment(), process_time() - own)]))
+        load = turns.load(turns.others([(before, turns.moment(), turns.spent() - own)]))
         yield (f"{kind} | {tokenizer.size:,} | {len(text) / len(ids):.2f} | {train:.2f} | {megabytes / encode:.1f} | "
                f"{megabytes / decode:.1f} | {load}")
 

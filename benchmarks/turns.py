@@ -15,7 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from math import nan
 from pathlib import Path
 from statistics import median
-from time import perf_counter, process_time, sleep
+from time import perf_counter, sleep
 
 import numpy  # noqa: F401  brings its BLAS into the process
 from threadpoolctl import threadpool_info
@@ -71,10 +71,17 @@ def moment():
     return perf_counter(), (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
 
 
+def spent():
+    """Processor seconds of this process and of those that it forked, the ended ones and those at work"""
+    forked = [pid for each in Path("/proc/self/task").glob("*/children") for pid in each.read_text().split()]
+    ticks = [int(tick) for pid in forked for tick in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]]
+    return sum(os.times()[:4]) + (sum(ticks) / os.sysconf("SC_CLK_TCK") if ticks else 0)
+
+
 def others(spans):
     """Cores that other processes kept busy in the mean, from spans of (moment before, moment after, our own processor seconds)"""
-    spent = sum(after[1] - before[1] - own for before, after, own in spans)
-    return spent / sum(after[0] - before[0] for before, after, _ in spans)
+    foreign = sum(after[1] - before[1] - own for before, after, own in spans)
+    return foreign / sum(after[0] - before[0] for before, after, _ in spans)
 
 
 def wait(minutes):
@@ -100,10 +107,10 @@ def serve(parameters, measurements, seconds):
         next(measurements)
     print(json.dumps(dict(parameters=parameters, kernels=blas()["architecture"])), flush=True)
     for _ in sys.stdin:
-        own, before, taken = process_time(), perf_counter(), []
+        own, before, taken = spent(), perf_counter(), []
         while perf_counter() - before < seconds or len(taken) < LEAST:
             taken.append(next(measurements))
-        print(json.dumps(dict(median=median(taken), own=process_time() - own)), flush=True)
+        print(json.dumps(dict(median=median(taken), own=spent() - own)), flush=True)
 
 
 class Contender:

@@ -5,7 +5,6 @@ All of them in one process, turn by turn; the ratio is to the step of mha with m
 import argparse
 from itertools import islice
 from statistics import median
-from time import process_time
 
 import turns
 
@@ -35,11 +34,11 @@ def main():
     for each in running.values():
         list(islice(each, turns.WARM))
     turns.wait(chosen.wait)
-    own, before, taken = process_time(), turns.moment(), {name: [] for name in running}
+    own, before, taken = turns.spent(), turns.moment(), {name: [] for name in running}
     for _ in range(ROUNDS):
         for name, each in running.items():
             taken[name].append(median(islice(each, STEPS)))
-    foreign = turns.others([(before, turns.moment(), process_time() - own)])
+    foreign = turns.others([(before, turns.moment(), turns.spent() - own)])
     work = {name: flops(cfg, babies[name].spec)[1] for name, cfg in configs.items()}
 
     def rows():
