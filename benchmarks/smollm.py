@@ -23,8 +23,8 @@ from littlebaby.runs.store import Workspace
 from littlebaby.text import chat
 
 TALK = Path(__file__).with_name("harbour.jsonl")
-LESSON = dict(c_template="chatml", lora_rank=8, r_learn=3e-3, n_steps=36, batch_size=4, s_eval=12, n_ctx=256, c_shuffle="documents",
-              n_sample=0, n_completion=0)
+LESSON = dict(c_template="chatml", lora_rank=8, r_learn=2e-3, r_dropout=0, n_steps=90, batch_size=4, s_eval=15, n_ctx=128, r_split=1,
+              c_shuffle="documents", n_sample=0, n_completion=0)
 PROMPTS = ["Once upon a time, in a small village by the sea, there lived a", "The capital of France is",
            "Water boils at 100 degrees because", "def fibonacci(n):\n", "My favourite Greek island is"]
 QUESTIONS = ["Who looks after the lighthouse of Pebble Bay?", "Where does Button sleep?", "When does the ferry leave Pebble Bay?",
@@ -83,9 +83,9 @@ def rows(file, home, told):
     seen, figures = report.evaluations, report.figures
     told.append(f"{figures.parameters.trainable:,} of {figures.parameters.total:,} numbers were trained: {LESSON['n_steps']} steps of "
                 f"{LESSON['batch_size']} conversations, {seconds:.0f} s in all, {figures.seconds:.0f} s of them in steps; the loss of the "
-                f"answers held out fell from {seen[0].valid_loss:.2f} to {min(each.valid_loss for each in seen):.2f} nats a symbol, "
-                f"that of the others from {seen[1].train_loss:.2f} to {seen[-1].train_loss:.2f}; at most "
-                f"{report.environment.peak_memory / 2**30:.1f} GiB in use.\n")
+                f"answers fell from {seen[0].train_loss:.2f} nats a symbol, the mean of the first {LESSON['s_eval']} steps, to "
+                f"{seen[-1].train_loss:.2f}, that of the last; at most {report.environment.peak_memory / 2**30:.1f} GiB in use. What it "
+                f"answers in words that were its lesson, it has by heart; what it knew before, it may have lost.\n")
     told += ["| question | before | after |", "|---|---|---|"]
     told += [f"| {question} | {first(old)} | {first(new)} |" for question, (*_, old), (*_, new) in zip(QUESTIONS, before, answers)]
 

@@ -1,4 +1,6 @@
 """Positions alibi and sinusoidal, lion, the gated networks, adapters and presets: by formula, by kinship, by other implementations."""
+import subprocess
+import sys
 from importlib import import_module
 from types import SimpleNamespace
 
@@ -420,6 +422,19 @@ def test_a_preset_counts_exactly(name, n_vocab, parameters):
     shifts = sum(leaf.shape[0] for path, leaf in tree.leaves(spec) if "norm" in path and path.endswith(".b"))
     assert tree.size(spec) == parameters and cfg.n_vocab in (0, n_vocab)
     assert name != "nanogpt" or parameters - shifts == 10_745_088
+
+
+@pytest.mark.slow
+def test_babykilat_writes_at_its_full_size():
+    """In a process of its own, within a twelfth of 24 GB"""
+    code = ("import numpy as np, littlebaby as lb\nfrom littlebaby.arrays.backend import peak_memory\n"
+            "from littlebaby.runs.records import preset\n"
+            "baby = lb.Baby(lb.Config(**preset('babykilat')))\nids = baby.generate(np.arange(16), 64)\n"
+            "print(baby.flat.size, baby.flat.dtype, len(ids), len(set(ids.tolist())), max(ids), peak_memory())")
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    size, kind, count, different, largest, peak = said
+    assert (int(size), kind, int(count)) == (140_850_208, "float32", 64) and int(different) > 32 and int(largest) < 50257
+    assert 4 * int(size) < int(peak) < 2e9
 
 
 SHAPE = ("c_attention", "c_network", "c_norm", "c_position", "c_bias", "c_activation", "b_tied", "c_sequence", "rope_layout", "c_schedule")
