@@ -61,6 +61,23 @@ def test_processes_and_threads_give_the_same_bits(more, monkeypatch):
     assert all(np.array_equal(a, other[1].optimizer[name]) for name, a in setting[1].optimizer.items())
 
 
+def test_a_system_that_grants_no_more_processes_gets_threads(monkeypatch):
+    before, numbers, real, made = children(), whole(*started()), os.fork, []
+
+    def one_only():
+        if made:
+            raise OSError(11, "Resource temporarily unavailable")
+        made.append(0)
+        return real()
+
+    monkeypatch.setattr(os, "fork", one_only)
+    steps = train(*started())
+    assert next(steps) and made and children() == before
+    steps.close()
+    made.clear()
+    assert whole(*started()) == numbers
+
+
 def test_what_a_notebook_put_in_the_place_of_a_function_holds_in_every_process(monkeypatch):
     """A learner's own version of anything takes part in all shards, not only in the first"""
     plain = whole(*started())

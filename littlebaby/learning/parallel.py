@@ -42,10 +42,13 @@ class Workers:
 
     def fork(self, *tasks):
         """From here on `each` of these tasks runs in processes of their own, which see memory as it is now, and `shared` arrays as they
-        become"""
-        self.tasks = tasks
-        for i in range(1, self.n):
-            self.forks.append(Fork(i, tasks))
+        become; where the system grants no more processes, in threads as before"""
+        try:
+            for i in range(1, self.n):
+                self.forks.append(Fork(i, tasks))
+            self.tasks = tasks
+        except OSError:
+            self.unfork()
 
     def each(self, task, *given):
         if task not in self.tasks:
@@ -55,9 +58,12 @@ class Workers:
         mine = task(0, *given)
         return [mine] + [fork.answer() for fork in self.forks]
 
-    def close(self):
+    def unfork(self):
         while self.forks:
             self.forks.pop().close()
+
+    def close(self):
+        self.unfork()
         if self.others:
             self.others.shutdown()
 
