@@ -25,29 +25,25 @@ TRAINED = dict(n_layers=2, n_emb=64, n_heads=4, n_ctx=256, batch_size=32, s_eval
                r_overlap=0.0)
 
 
-def resident(pid="self"):
-    """Bytes of memory that a process holds: all of it, and what no file backs"""
-    lines = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
-    return tuple(int(lines[name].split()[0]) * 1024 for name in ("VmRSS", "RssAnon"))
-
-
-def family():
-    """All memory of this process and its workers"""
+def held():
+    """Bytes of memory that this process and its workers hold, what they share counted once: all of it, and what no file backs"""
     pids = [os.getpid(), *(int(pid) for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split())]
-    total = 0
+    total = bare = 0
     for pid in pids:
         try:
-            total += resident(pid)[0]
-        except (FileNotFoundError, KeyError):       # it ended in between
+            lines = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:])
+        except OSError:                             # it ended in between
             continue
-    return total
+        pages = {name: int(value.split()[0]) * 1024 for name, value in lines.items()}
+        total, bare = total + pages["Pss"], bare + pages["Pss_Anon"] + pages["Pss_Shmem"]
+    return total, bare
 
 
 class Watched:
-    """Memory over time while the block runs: .rows of (seconds, bytes), .seconds, .cpu"""
+    """Memory over time while the block runs: .rows of (seconds, all bytes, those that no file backs), .seconds, .cpu"""
 
-    def __init__(self, ask, every=0.5):
-        self.ask, self.every, self.rows, self.over = ask, every, [], threading.Event()
+    def __init__(self, every=0.5):
+        self.every, self.rows, self.over = every, [], threading.Event()
 
     def __enter__(self):
         self.began, self.before = time.perf_counter(), cpu()
@@ -57,7 +53,7 @@ class Watched:
 
     def watch(self):
         while not self.over.wait(self.every):
-            self.rows.append((time.perf_counter() - self.began, self.ask()))
+            self.rows.append((time.perf_counter() - self.began, *held()))
 
     def __exit__(self, *_):
         self.over.set()
@@ -66,7 +62,7 @@ class Watched:
 
     @property
     def peak(self):
-        return max(value for _, value in self.rows)
+        return max(total for _, total, _ in self.rows)
 
 
 def cpu():
@@ -91,20 +87,20 @@ def main():
         path = home.write_input("nursery.txt", told(lb.plans.in_bytes(chosen.size)))
         size, table = path.stat().st_size, []
         for kind in ("char", "bpe"):
-            with Watched(family) as watched:
+            with Watched() as watched:
                 made = lb.prepare(path, Path(folder) / f"{kind}.tok", kind, path=folder, workers=2, progress=False)
             table.append((kind, size / 1e6, made.stat().st_size / 1e6, watched.seconds, watched.cpu, size / 1e6 / watched.seconds,
                           2 * size / 1e6 / watched.cpu, watched.peak / 2**20))
             print(table[-1], flush=True)
-        with Watched(lambda: resident()) as watched:
+        with Watched() as watched:
             run = lb.train(Path(folder) / "char.tok", path=folder, n_steps=chosen.steps, progress=False, **TRAINED)
         made_of = (Path(folder) / "char.tok").stat().st_size
         shown = run.report.figures.tokens
-    rows = [(t, *both) for t, both in watched.rows]
+    rows = watched.rows
     settled = [row for row in rows if row[0] > 0.2 * watched.seconds]
     grown = (settled[-1][1] - settled[0][1]) / 2**20
     below = (f"Trained from char.tok, {chosen.steps:,} steps, {shown:,} tokens in {watched.seconds:.0f} s: at most "
-             f"{max(row[1] for row in rows) / 2**20:.0f} MiB resident, {max(row[2] for row in rows) / 2**20:.0f} MiB of it backed by no "
+             f"{max(row[1] for row in rows) / 2**20:.0f} MiB in use by all its processes, {max(row[2] for row in rows) / 2**20:.0f} MiB of it backed by no "
              f"file; from the first fifth of the time to the end it changed by {grown:+.1f} MiB.\n\n"
              f"![Memory while training from a token file](pictures/{PICTURE.name})")
     heads = "tokenizer | text, MB | token file, MB | s | CPU s | MB/s | MB per CPU second, two cores | peak memory, MiB"
@@ -121,7 +117,7 @@ def picture(rows, size):
 
     figure, axes = pyplot.subplots(figsize=(7, 3))
     axes.axhline(size / 2**20, color="0.6", linestyle=":", label="the token file")
-    axes.plot([t for t, *_ in rows], [r / 2**20 for _, r, _ in rows], label="resident memory")
+    axes.plot([t for t, *_ in rows], [r / 2**20 for _, r, _ in rows], label="memory of all its processes")
     axes.set(xlabel="seconds of training", ylabel="MiB", ylim=(0, None))
     axes.legend(frameon=False, loc="center right")
     axes.spines[["top", "right"]].set_visible(False)
