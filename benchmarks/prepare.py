@@ -100,8 +100,8 @@ def main():
     settled = [row for row in rows if row[0] > 0.2 * watched.seconds]
     grown = (settled[-1][1] - settled[0][1]) / 2**20
     below = (f"Trained from char.tok, {chosen.steps:,} steps, {shown:,} tokens in {watched.seconds:.0f} s: at most "
-             f"{max(row[1] for row in rows) / 2**20:.0f} MiB in use by all its processes, {max(row[2] for row in rows) / 2**20:.0f} MiB of it backed by no "
-             f"file; from the first fifth of the time to the end it changed by {grown:+.1f} MiB.\n\n"
+             f"{max(row[1] for row in rows) / 2**20:.0f} MiB in use by all its processes, {max(row[2] for row in rows) / 2**20:.0f} MiB "
+             f"of it backed by no file; from the first fifth of the time to the end it changed by {grown:+.1f} MiB.\n\n"
              f"![Memory while training from a token file](pictures/{PICTURE.name})")
     heads = "tokenizer | text, MB | token file, MB | s | CPU s | MB/s | MB per CPU second, two cores | peak memory, MiB"
     turns.publish("prepare", heads, (" | ".join([kind, *(f"{n:,.0f}" for n in (a, b, c, d)), f"**{e:.1f}**", f"{f:.1f}", f"{g:,.0f}"])

@@ -4,13 +4,14 @@ import struct
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 import littlebaby as lb
 from littlebaby import cli
 from littlebaby.errors import BadInput
 from littlebaby.learning.baby import Baby
 from littlebaby.runs import formats
-from littlebaby.runs.formats import gguf, huggingface, rewrite, tensors
+from littlebaby.runs.formats import gguf, huggingface, little_baby, rewrite, tensors
 from littlebaby.runs.records import Config
 from littlebaby.runs.store import Workspace
 from littlebaby.text.bpe import BPE
@@ -348,6 +349,63 @@ def test_a_hostile_file_gets_one_sentence(file, tmp_path):
         assert tracemalloc.get_traced_memory()[1] < 20e6
         tracemalloc.stop()
     assert refused > 10 or file == "tokenizer.json"              # a tokenizer that cannot be followed is left behind
+
+
+# the five systems with other settings than the references have, and with settings left out that the shapes or their own defaults tell
+
+def altered(folder, home, left_out=(), **more):
+    """A copy of a reference with another config -> its path"""
+    config = {key: value for key, value in json.loads((folder / "config.json").read_text()).items() if key not in left_out} | more
+    home.mkdir()
+    (home / "config.json").write_text(json.dumps(config))
+    (home / "model.safetensors").write_bytes((folder / "weights.safetensors").read_bytes())
+    return home
+
+
+@pytest.mark.parametrize("case, left_out", [
+    ("kilat_a", ["active_experts"]), ("kilat_a", ["model_type"]), ("nanokimi_k2_a", ["n_dense_layers"]), ("nanokimi_k2_a", ["inter_dim"]),
+    ("nanokimi_k2_a", ["n_activated_experts"]), ("nanokimi_a", ["latent_dim"]), ("koda_a", ["num_kv_heads"]),
+    ("thelittlebaby_a", ["head_size"])], ids=str)
+def test_what_an_old_config_leaves_out(reference, tmp_path, case, left_out):
+    whole, part = lb.load(reference(case)), lb.load(altered(reference(case), tmp_path / "a", left_out))
+    assert part.config == whole.config and same(part, whole)
+
+
+@pytest.mark.parametrize("case, theirs, ours", [
+    ("kilat_a", dict(active_experts=1, aux_loss_coef=0.0), dict(n_active=1)), ("kilat_a", dict(active_experts=3), dict(n_active=3)),
+    ("nanokimi_k2_a", dict(n_activated_experts=1, aux_loss_coeff=0.0, score_func="sigmoid"), dict(n_active=1, c_router="sigmoid")),
+    ("koda_a", dict(rope_base=20452), dict(rope_base=20452.0)), ("koda_a", dict(rope_theta=500.0), dict(rope_base=500.0)),
+    ("thelittlebaby_a", dict(r_temp=0.5), dict(r_temp=0.5))], ids=str)
+def test_what_an_old_config_says_otherwise(reference, tmp_path, case, theirs, ours):
+    config = lb.load(altered(reference(case), tmp_path / "a", **theirs)).config
+    assert {name: getattr(config, name) for name in ours} == ours
+
+
+@pytest.mark.parametrize("case, theirs, said", [
+    ("nanokimi_a", dict(moe_experts=3), "moe_experts is 3"), ("nanokimi_k2_a", dict(qk_rope_head_dim=0), "qk_rope_head_dim is 0")], ids=str)
+def test_an_old_config_that_cannot_be_followed(reference, tmp_path, case, theirs, said):
+    with pytest.raises(BadInput, match=said):
+        lb.load(altered(reference(case), tmp_path / "a", **theirs))
+
+
+def test_one_small_matrix_for_all_heads_is_divided_after_it_is_widened():
+    small = np.array([[1.0, 2.0, 5.0]], np.float16)
+    wide = little_baby.spread({"block_0_moh_m_weight": small}, "moh", 3)["block_0_moh_c_weight"]
+    assert wide.shape == (3, 3) and (wide == np.array([1, 2, 5]) / 3).all()
+
+
+def test_an_array_without_numbers_in_one_of_many_files(tmp_path):
+    """An expert of width 0, say; and the index itself, given as the path"""
+    baby = scattered(LLAMA)
+    folder = kept(tmp_path / "a", formats.write(baby.config, baby.weights(), None, "huggingface", "fp32").files)
+    theirs = load_file(folder / "model.safetensors")
+    first, files = sorted(theirs)[:5], [f"model-0000{i}-of-00002.safetensors" for i in (1, 2)]
+    save_file({name: theirs.pop(name) for name in first} | {"idle": np.zeros((0, 4), np.float32)}, folder / files[0])
+    save_file(theirs, folder / files[1])
+    (folder / "model.safetensors").unlink()
+    places = dict.fromkeys([*first, "idle"], files[0]) | dict.fromkeys(theirs, files[1])
+    (folder / "model.safetensors.index.json").write_text(json.dumps(dict(weight_map=places)))
+    assert same(lb.load(folder), baby) and same(lb.load(folder / "model.safetensors.index.json"), baby)
 
 
 @pytest.mark.parametrize("case", ["kilat_a", "nanokimi_a", "nanokimi_k2_a", "koda_a", "thelittlebaby_a"])

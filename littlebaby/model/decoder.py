@@ -23,14 +23,14 @@ def decoder(p, cfg):
     pre, head, bias = cfg.c_sequence == "pre", p.head.w if "w" in p.head else p.token.T, p.head.get("b")
     blocks = [[(normalizer(pb.norm1, cfg), attention(pb.att, cfg, i)), (normalizer(pb.norm2, cfg), perceptron(pb.net, cfg, i))]
               for i, pb in enumerate(p.blocks)]
-    last = normalizer(p.norm, cfg) if pre else None
+    last = normalizer(p.norm, cfg) if "norm" in p else None
 
     def logits(token, place, cache):
         x = position.forward(p.position, p.token[token][None, None], Context(cfg, start=place))[0][0, 0]
         for steps in blocks:
             for norm, f in steps:
                 x = x + f(norm(x), place, cache) if pre else norm(x + f(x, place, cache))
-        z = np.dot(last(x) if pre else x, head)
+        z = np.dot(last(x) if last else x, head)
         return z if bias is None else z + bias
 
     return logits

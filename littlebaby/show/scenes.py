@@ -105,7 +105,7 @@ def blueprint(cfg):
     sublayer(8.0, "network", cfg.c_network, f"{cfg.n_experts} experts" if cfg.c_network == "moe" else "")
     axes.text(9.35, 11.15, f"× {cfg.n_layers}", ha="right", va="center", fontsize=9, color=INK, weight="bold")
     line((2.7, 1.5), (1.5, 1.5), (1.5, 12.6), (2.7, 12.6))
-    if cfg.c_sequence == "pre":
+    if cfg.c_sequence == "pre" or cfg.b_norm_last:
         box(12.1, "norms", cfg.c_norm)
     else:
         line((2.7, 12.6), (5.95, 12.6), (5.95, 13.6))

@@ -47,7 +47,7 @@ def read(where, d_type=None):
             path = only_model(path)
     if path.suffix == ".gguf":
         return Model(*gguf.read(path, d_type))
-    if path.suffix == ".json" and path.name != "config.json":
+    if path.suffix == ".json" and path.name != "config.json" and not path.name.endswith(".safetensors.index.json"):
         theirs, config, said = little_baby.load(path)
     else:
         folder = path if path.is_dir() else path.parent

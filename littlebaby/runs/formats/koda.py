@@ -22,12 +22,18 @@ def fits(config):
     return "embed_dim" in config and "num_blocks" in config
 
 
+def keys(c, theirs):
+    """How many heads of keys there are, by the width of their matrix"""
+    wide = theirs[name].shape[-1] if (name := "['blocks'][0]['attention']['k_proj']['kernel'].value") in theirs else 0
+    return max(1, wide * c.whole("num_heads") // max(1, c.whole("embed_dim")))
+
+
 def read(config, theirs, where):
     """(Config, weights one after the other)"""
     c = Said(config, where)
     rows_of(theirs, gate := "['blocks'][0]['ffn']['gate']['kernel'].value", c)
     return inward(KODA, dict(
         n_ctx=c.whole("maxlen"), n_vocab=rows_of(theirs, "['token_emb']['embedding'].value", c), n_emb=c.whole("embed_dim"),
-        n_heads=c.whole("num_heads"), n_kv_heads=c.whole("num_kv_heads", c.whole("num_heads")), n_layers=count(theirs, "['blocks'][#]"),
+        n_heads=c.whole("num_heads"), n_kv_heads=c.whole("num_kv_heads", keys(c, theirs)), n_layers=count(theirs, "['blocks'][#]"),
         c_attention="gqa", c_network="swi", s_hidden=theirs[gate].shape[-1], c_norm="rmsnorm", norm_eps=1e-6, c_position="rope",
-        rope_layout="interleaved", c_bias="none"), theirs, where)
+        rope_base=float(c.number("rope_base", c.number("rope_theta", 10000.0))), rope_layout="interleaved", c_bias="none"), theirs, where)

@@ -52,11 +52,11 @@ blocks.{i}.net.experts.{e}.down     block_{i}_moe_expert_{e}_dn_weight
 blocks.{i}.net.experts.{e}.b2       block_{i}_moe_expert_{e}_dn_bias
 """)
 ATTENTIONS = ("mha", "gqa", "moh", "swh", "aft")
-MODEL = ("c_sequence", "c_attention", "c_network", "n_ctx", "n_emb", "head_size", "n_heads", "n_layers")
+MODEL = ("c_sequence", "c_attention", "c_network", "n_ctx", "n_emb", "head_size", "n_heads", "n_layers", "r_temp")
 
 
 def fits(config):
-    return "n_emb" in config and "version" not in config
+    return "version" not in config and ("n_emb" in config or "c_attention" in config)
 
 
 def arrays(data, where):
@@ -101,6 +101,8 @@ def read(config, theirs, where):
     chosen |= dict(n_layers=n, n_vocab=theirs["wte_weight"].shape[0], n_ctx=theirs["wpe_weight"].shape[0],
                    b_norm_last=chosen.get("c_sequence") == "post", d_type="fp64" if theirs["wte_weight"].dtype == np.float64 else "fp32")
     heads = Said(chosen, where).whole("n_heads", 4)
+    if not chosen.get("head_size") and len(theirs[f"block_0_{attention}_q_weight"].shape) == 2:
+        chosen["head_size"] = theirs[f"block_0_{attention}_q_weight"].shape[1]
     chosen |= inside(theirs, attention, network, heads)
     if attention == "aft":                                       # it has queries and never asks them
         theirs = {name: a for name, a in theirs.items() if not name.endswith("_aft_q_weight")}
@@ -129,8 +131,8 @@ def spread(theirs, attention, h):
         return theirs
     out = {}
     for name, a in theirs.items():
-        if name.endswith("_m_weight"):
-            out[name[:-len("m_weight")] + "c_weight"] = np.tile(a, (h, 1)) / (h if attention == "moh" else 1)
+        if name.endswith("_m_weight"):                         # divided in fp64: the file's own type may be fp16
+            out[name[:-len("m_weight")] + "c_weight"] = np.tile(np.asarray(a, np.float64), (h, 1)) / (h if attention == "moh" else 1)
         else:
             out[name.replace(f"_{attention}_m_", f"_{attention}_c_")] = a
     return out

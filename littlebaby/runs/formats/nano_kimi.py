@@ -4,7 +4,7 @@ NANO-KIMI-K2: latents for keys and values apart, the shared turned key beside th
 nanoKimi: one narrow head (n_heads is read and never used there), gate above up in one matrix.
 """
 from ...errors import BadInput
-from .huggingface import Said, rows_of
+from .huggingface import Said, balanced, rows_of
 from .table import count, inward, table
 
 K2 = table("""
@@ -55,7 +55,7 @@ IGNORED = r".*(freqs_cis|_cache|causal_mask|\.mask)"     # tables that are compu
 
 
 def fits(config):
-    return "qk_nope_head_dim" in config and "n_dense_layers" in config or "latent_dim" in config and "d_model" in config
+    return "qk_nope_head_dim" in config and "dim" in config or "d_model" in config and ("latent_dim" in config or "moe_experts" in config)
 
 
 def read(config, theirs, where):
@@ -68,6 +68,9 @@ def read(config, theirs, where):
 
 
 def k2(c, theirs):
+    for name in ("qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim", "kv_lora_rank"):
+        if not c.whole(name):
+            raise BadInput(f"{c.where}: {name} is 0, and littlebaby's mla has no heads without it")
     layers, router = count(theirs, "layers.#."), "layers.{}.ffn.gate.weight"
     dense = next((i for i in range(layers) if router.format(i) in theirs), layers)
     found = dict(n_ctx=c.whole("max_seq_length"), n_vocab=rows_of(theirs, "embed.table.weight", c), n_emb=c.whole("dim"),
@@ -75,7 +78,8 @@ def k2(c, theirs):
                  rope_layout="interleaved", c_bias="none", b_bias_attention_out=True, c_attention="mla", mla_latent="split",
                  mla_norm="none", mla_rank=c.whole("kv_lora_rank"), mla_nope=c.whole("qk_nope_head_dim"),
                  mla_rope=c.whole("qk_rope_head_dim"), mla_v=c.whole("v_head_dim"),
-                 head_size=c.whole("n_heads") * c.whole("v_head_dim"), s_hidden=c.whole("inter_dim"))
+                 head_size=c.whole("n_heads") * c.whole("v_head_dim"),
+                 s_hidden=rows_of(theirs, "layers.0.ffn.w1.weight", c) if dense else 0)
     if dense == layers:
         return found | dict(c_network="swi")
     first = f"layers.{dense}.ffn."
@@ -83,16 +87,17 @@ def k2(c, theirs):
     score = c.get("score_func", "softmax")
     if score not in ("softmax", "sigmoid"):
         raise BadInput(f"{c.where}: score_func is {score!r}; allowed are softmax, sigmoid")
-    groups, active = c.whole("n_expert_groups", 1), c.whole("n_activated_experts")
+    groups, active = c.whole("n_expert_groups", 1), c.whole("n_activated_experts", 2)
     open_groups = min(groups, max(1, active // max(groups, 1)))
     return found | dict(c_network="moe", c_expert="swi", n_experts=count(theirs, f"{first}experts.#.w1.weight"), n_active=active,
                         n_shared=theirs[shared].shape[0] // max(width, 1) if shared in theirs else 0, s_expert=width,
                         n_dense_layers=dense, c_router=score, n_groups=groups, n_active_groups=open_groups,
-                        r_route_scale=c.number("route_scale", 1.0), r_aux=c.number("aux_loss_coeff", 0.01), c_aux="topk",
+                        r_route_scale=c.number("route_scale", 1.0), r_aux=balanced(c.number("aux_loss_coeff", 0.01), active), c_aux="topk",
                         c_balance="batch")
 
 
 def nanokimi(c, theirs):
+    c.must("moe_experts", (0,), "and its mixture has a bias on its router", 0)
     return dict(n_ctx=rows_of(theirs, "embed.pos_emb.weight", c), n_vocab=rows_of(theirs, "embed.tok_emb.weight", c),
                 n_emb=c.whole("d_model"), head_size=rows_of(theirs, "blocks.0.attn.to_q.weight", c), n_heads=1,
                 n_layers=count(theirs, "blocks.#."), c_network="swi", s_hidden=rows_of(theirs, "blocks.0.ffn.w2.weight", c) and

@@ -46,7 +46,7 @@ def json_object(path, most=MOST_JSON):
 # safetensors
 
 def safetensors(path):
-    """{name: array} of one safetensors file; numbers of a type that no model's weights have stay unread"""
+    """{name: array} of one safetensors file, without the empty ones; numbers of a type that no model's weights have stay unread"""
     with disk.said("read", path), damaged(path), safe_open(path, "numpy") as file:               # checks that all lies end to end
         about = {name: (part.get_dtype(), part.get_shape()) for name in file.keys() for part in [file.get_slice(name)]}
     with disk.said("read", path), open(path, "rb") as file:
@@ -126,6 +126,12 @@ def in_folder(folder):
     return safetensors(path), path
 
 
+def empty(path, name):
+    """Whether a file holds this array, and nothing in it"""
+    with disk.said("read", path), damaged(path), safe_open(path, "numpy") as file:
+        return name in file.keys() and not prod(file.get_slice(name).get_shape())
+
+
 def sharded(index):
     """{name: array} of the files that a model.safetensors.index.json names, all beside it"""
     places = json_object(index).get("weight_map")
@@ -134,6 +140,7 @@ def sharded(index):
     if bad := [file for file in places.values() if not re.fullmatch(r"[\w-][\w.-]*\.safetensors", file)]:
         raise BadInput(f"{index} names a file {bad[0]!r:.60}; only safetensors files beside it are read, never a path")
     shards = {file: safetensors(index.with_name(file)) for file in dict.fromkeys(places.values())}
+    places = {name: file for name, file in places.items() if name in shards[file] or not empty(index.with_name(file), name)}
     for name, file in places.items():
         if name not in shards[file]:
             raise BadInput(f"{index} looks for {name} in {file}, which does not hold it")
