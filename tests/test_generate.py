@@ -88,7 +88,8 @@ def test_bad_ids_are_told(ids, sentence):
 @pytest.mark.parametrize("attention", ["mha", "gqa"])
 @pytest.mark.parametrize("position", allowed("c_position"))
 @pytest.mark.parametrize("more", [dict(c_sequence="post"), dict(c_sequence="post", b_norm_last=True),
-                                  dict(c_network="swi", c_norm="rmsnorm", c_bias="none"), dict(c_bias="all", b_tied=True), dict(rope_layout="half", c_activation="relu2")],
+                                  dict(c_network="swi", c_norm="rmsnorm", c_bias="none"), dict(c_bias="all", b_tied=True),
+                                  dict(rope_layout="half", c_activation="relu2")],
                          ids=lambda more: "-".join(map(str, more.values())))
 def test_the_lean_decoder_equals_the_model(attention, position, more):
     """Seven tokens read at once, then one at a time, with either in turn on the same cache"""
