@@ -3,12 +3,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from littlebaby.arrays import backend
 from littlebaby.errors import RunFailed
 from littlebaby.learning import forks
 from littlebaby.learning import train as loop
@@ -160,4 +162,21 @@ def test_what_is_shared_is_seen_by_all():
     a += 1
     fork.ask(0, (2.0,))
     assert fork.answer() == 5 and (a == 2 * (np.arange(6.0).reshape(2, 3) + 1)).all()
+    assert 2**16 < fork.memory() < 2**30
     fork.close()
+
+
+def test_a_run_in_another_thread_forks_too():
+    """As the panel's runs are"""
+    numbers, heard = whole(*started()), []
+    thread = threading.Thread(target=lambda: heard.append(whole(*started())))
+    thread.start()
+    thread.join()
+    assert heard == [numbers]
+
+
+def test_the_most_memory_counts_the_forks(monkeypatch):
+    monkeypatch.setattr(backend.peak_memory, "forks", 0)
+    alone = backend.peak_memory()
+    whole(*started())
+    assert backend.peak_memory.forks > 2**17 and backend.peak_memory() >= alone + backend.peak_memory.forks

@@ -11,7 +11,7 @@ from multiprocessing import Pipe
 
 import numpy as np
 
-from ..arrays.backend import on_cpu, peak_memory
+from ..arrays.backend import on_cpu
 from ..errors import RunFailed
 
 
@@ -63,12 +63,17 @@ class Fork:
 
     def close(self):
         """Ends the process, whatever it is doing"""
+        self.line.close()
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+
+    def memory(self):
+        """Bytes that it shares with nobody; 0 where the system does not tell. What it has it keeps: the last is the most"""
         try:
-            peak_memory.forks = max(peak_memory.forks, own_memory(self.pid))
-        finally:
-            self.line.close()
-            os.kill(self.pid, signal.SIGKILL)
-            os.waitpid(self.pid, 0)
+            with open(f"/proc/{self.pid}/smaps_rollup") as file:
+                return 1024 * sum(int(line.split()[1]) for line in file if line.startswith("Private_"))
+        except (OSError, NameError):                             # NameError: the interpreter is going, and `open` is gone
+            return 0
 
 
 def serve(line, number, tasks):
@@ -88,12 +93,3 @@ def serve(line, number, tasks):
         except Exception as error:
             answer = False, error
         line.send(answer)
-
-
-def own_memory(pid):
-    """Bytes that a process shares with nobody; 0 where the system does not tell. Kept memory is not given back: the last is the most"""
-    try:
-        with open(f"/proc/{pid}/smaps_rollup") as file:
-            return 1024 * sum(int(line.split()[1]) for line in file if line.startswith("Private_"))
-    except OSError:
-        return 0

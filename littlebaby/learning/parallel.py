@@ -9,7 +9,7 @@ feeds the device.
 from concurrent.futures import ThreadPoolExecutor
 
 from ..arrays import tree
-from ..arrays.backend import cores, generator, on_cpu
+from ..arrays.backend import cores, generator, on_cpu, peak_memory
 from ..model import gpt
 from ..model.context import Context, join
 from .flat import walk
@@ -59,6 +59,7 @@ class Workers:
         return [mine] + [fork.answer() for fork in self.forks]
 
     def unfork(self):
+        peak_memory.forks = max(peak_memory.forks, sum(fork.memory() for fork in self.forks))
         while self.forks:
             self.forks.pop().close()
 
