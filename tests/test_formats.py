@@ -388,6 +388,19 @@ def test_an_old_config_that_cannot_be_followed(reference, tmp_path, case, theirs
         lb.load(altered(reference(case), tmp_path / "a", **theirs))
 
 
+@pytest.mark.parametrize("case, name", [
+    ("koda_a", "['blocks'][0]['attention']['k_proj']['kernel'].value"), ("koda_a", "['blocks'][0]['ffn']['gate']['kernel'].value"),
+    ("nanokimi_k2_a", "layers.1.ffn.shared_experts.w2.weight"), ("nanokimi_a", "blocks.0.ffn.w2.weight"),
+    ("thelittlebaby_a", "wte_weight"), ("thelittlebaby_a", "block_0_mha_q_weight")])
+def test_a_lone_number_in_the_place_of_a_matrix(reference, tmp_path, case, name):
+    folder = altered(reference(case), tmp_path / "a", ["num_kv_heads", "head_size"])
+    theirs = load_file(folder / "model.safetensors")
+    assert name in theirs
+    save_file(theirs | {name: np.array(1, np.float32)}, folder / "model.safetensors")
+    with pytest.raises(BadInput):
+        lb.load(folder)
+
+
 def test_one_small_matrix_for_all_heads_is_divided_after_it_is_widened():
     small = np.array([[1.0, 2.0, 5.0]], np.float16)
     wide = little_baby.spread({"block_0_moh_m_weight": small}, "moh", 3)["block_0_moh_c_weight"]

@@ -97,7 +97,7 @@ def k2(c, theirs):
 
 
 def nanokimi(c, theirs):
-    c.must("moe_experts", (0,), "and its mixture has a bias on its router", 0)
+    c.must("moe_experts", (0, None), "and its mixture has a bias on its router", 0)
     return dict(n_ctx=rows_of(theirs, "embed.pos_emb.weight", c), n_vocab=rows_of(theirs, "embed.tok_emb.weight", c),
                 n_emb=c.whole("d_model"), head_size=rows_of(theirs, "blocks.0.attn.to_q.weight", c), n_heads=1,
                 n_layers=count(theirs, "blocks.#."), c_network="swi", s_hidden=rows_of(theirs, "blocks.0.ffn.w2.weight", c) and

@@ -46,9 +46,10 @@ def json_object(path, most=MOST_JSON):
 # safetensors
 
 def safetensors(path):
-    """{name: array} of one safetensors file, without the empty ones; numbers of a type that no model's weights have stay unread"""
+    """{name: array} of one safetensors file, without the empty ones, a lone number as a row of one; numbers of a type that no model's
+    weights have stay unread"""
     with disk.said("read", path), damaged(path), safe_open(path, "numpy") as file:               # checks that all lies end to end
-        about = {name: (part.get_dtype(), part.get_shape()) for name in file.keys() for part in [file.get_slice(name)]}
+        about = {name: (part.get_dtype(), part.get_shape() or [1]) for name in file.keys() for part in [file.get_slice(name)]}
     with disk.said("read", path), open(path, "rb") as file:
         length = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(length))
