@@ -8,7 +8,6 @@ on a machine that others use, too, megabytes per CPU second and core say more th
 """
 import argparse
 import os
-import resource
 import tempfile
 import threading
 import time
@@ -27,9 +26,8 @@ TRAINED = dict(n_layers=2, n_emb=64, n_heads=4, n_ctx=256, batch_size=32, s_eval
 
 def held():
     """Bytes of memory that this process and its workers hold, what they share counted once: all of it, and what no file backs"""
-    pids = [os.getpid(), *(int(pid) for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split())]
     total = bare = 0
-    for pid in pids:
+    for pid in [os.getpid(), *turns.forked()]:
         try:
             lines = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:])
         except OSError:                             # it ended in between
@@ -46,7 +44,7 @@ class Watched:
         self.every, self.rows, self.over = every, [], threading.Event()
 
     def __enter__(self):
-        self.began, self.before = time.perf_counter(), cpu()
+        self.began, self.before = time.perf_counter(), turns.spent()
         self.thread = threading.Thread(target=self.watch)
         self.thread.start()
         return self
@@ -58,16 +56,11 @@ class Watched:
     def __exit__(self, *_):
         self.over.set()
         self.thread.join()
-        self.seconds, self.cpu = time.perf_counter() - self.began, cpu() - self.before
+        self.seconds, self.cpu = time.perf_counter() - self.began, turns.spent() - self.before
 
     @property
     def peak(self):
         return max(total for _, total, _ in self.rows)
-
-
-def cpu():
-    """CPU seconds of this process and of the workers that ended"""
-    return sum(use.ru_utime + use.ru_stime for use in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
 
 
 def told(size, seeds=10):

@@ -71,10 +71,14 @@ def moment():
     return perf_counter(), (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
 
 
+def forked():
+    """The numbers of the processes that this one's threads have begun and that are there yet"""
+    return [int(pid) for each in Path("/proc/self/task").glob("*/children") for pid in each.read_text().split()]
+
+
 def spent():
     """Processor seconds of this process and of those that it forked, the ended ones and those at work"""
-    forked = [pid for each in Path("/proc/self/task").glob("*/children") for pid in each.read_text().split()]
-    ticks = [int(tick) for pid in forked for tick in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]]
+    ticks = [int(tick) for pid in forked() for tick in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]]
     return sum(os.times()[:4]) + (sum(ticks) / os.sysconf("SC_CLK_TCK") if ticks else 0)
 
 

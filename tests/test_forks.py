@@ -27,7 +27,7 @@ IDS = np.array([int(c) for c in "0123401234012340122340123401234" * 40])
 
 
 @pytest.fixture(autouse=True)
-def two_cores(monkeypatch):
+def three_cores(monkeypatch):
     monkeypatch.setattr("littlebaby.learning.parallel.cores", lambda: 3)
     monkeypatch.setattr(loop, "WORTH_FORKING", 0)
 

@@ -445,7 +445,7 @@ def test_hostile_settings_of_the_old_systems(reference, tmp_path):
         config = json.loads((reference(case) / "config.json").read_text())
         (tmp_path / "weights.safetensors").write_bytes((reference(case) / "weights.safetensors").read_bytes())
         for key in config:
-            for value in (-1, 0, 2 ** 62, 1.5, "x", None, [], {"rope_type": []}, float("inf")):
+            for value in (-1, 0, 10 ** 9, 2 ** 62, 1.5, "x", None, [], {}, [[]], True, float("nan"), float("inf"), {"rope_type": []}):
                 (tmp_path / "config.json").write_text(json.dumps(config | {key: value}))
                 try:
                     lb.load(tmp_path)

@@ -26,8 +26,9 @@ class Baby:
         self.config = config if config.n_vocab == size else config.replace(n_vocab=size)
         self.tokenizer = tokenizer
         self.spec = gpt.params(self.config) if spec is None else spec
-        fresh = flat is None
-        self.settle(shared(tree.init(self.spec, np.random.default_rng(seed), dtype(self.config.d_type))) if fresh else flat)
+        if flat is None:
+            flat = shared(tree.init(self.spec, np.random.default_rng(seed), dtype(self.config.d_type)))
+        self.settle(flat)
 
     def settle(self, flat):
         """From here on the weights are the numbers of `flat`"""

@@ -36,10 +36,11 @@ def thaw(baby, arrays, numbers):
         raise BadInput(f"the checkpoint holds {sorted(unknown)[0]}, which this version does not know: a newer littlebaby wrote it")
 
     def array(path, like):
-        if not isinstance(path, str) or path not in arrays or arrays[path].shape != like.shape or arrays[path].dtype != like.dtype:
-            found = f"{arrays[path].dtype} of shape {arrays[path].shape}" if isinstance(path, str) and path in arrays else "missing"
+        held = arrays.get(path) if isinstance(path, str) else None
+        if held is None or held.shape != like.shape or held.dtype != like.dtype:
+            found = "missing" if held is None else f"{held.dtype} of shape {held.shape}"
             raise BadInput(f"the checkpoint does not fit its config: {path} is {found} and should be {like.dtype} of shape {like.shape}")
-        return xp.asarray(arrays[path])
+        return xp.asarray(held)
 
     def filled(value, like):
         """`value` as `freeze` left it; `like`: what stands there at the beginning of a run"""

@@ -46,18 +46,20 @@ def json_object(path, most=MOST_JSON):
 # safetensors
 
 def safetensors(path):
-    """{name: array} of one safetensors file, without the empty ones, a lone number as a row of one; numbers of a type that no model's
-    weights have stay unread"""
+    """{name: array} of one safetensors file, without the empty ones: transformers writes shared experts that there are none of"""
+    return {name: a for name, a in entries(path).items() if a is not None}
+
+
+def entries(path):
+    """{name: array, None where it holds no number} of one safetensors file, a lone number as a row of one; numbers of a type that no
+    model's weights have stay unread"""
     with disk.said("read", path), damaged(path), safe_open(path, "numpy") as file:               # checks that all lies end to end
         about = {name: (part.get_dtype(), part.get_shape() or [1]) for name in file.keys() for part in [file.get_slice(name)]}
     with disk.said("read", path), open(path, "rb") as file:
         length = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(length))
-    found = {}
-    for name, (code, shape) in about.items():
-        if prod(shape):                                          # transformers writes shared experts that there are none of
-            found[name] = stored(path, name, code, shape, 8 + length + header[name]["data_offsets"][0])
-    return found
+    place = lambda name: 8 + length + header[name]["data_offsets"][0]
+    return {name: stored(path, name, code, shape, place(name)) if prod(shape) else None for name, (code, shape) in about.items()}
 
 
 def stored(path, name, code, shape, offset):
@@ -127,12 +129,6 @@ def in_folder(folder):
     return safetensors(path), path
 
 
-def empty(path, name):
-    """Whether a file holds this array, and nothing in it"""
-    with disk.said("read", path), damaged(path), safe_open(path, "numpy") as file:
-        return name in file.keys() and not prod(file.get_slice(name).get_shape())
-
-
 def sharded(index):
     """{name: array} of the files that a model.safetensors.index.json names, all beside it"""
     places = json_object(index).get("weight_map")
@@ -140,12 +136,11 @@ def sharded(index):
         raise BadInput(f"{index} has no weight_map from names to files")
     if bad := [file for file in places.values() if not re.fullmatch(r"[\w-][\w.-]*\.safetensors", file)]:
         raise BadInput(f"{index} names a file {bad[0]!r:.60}; only safetensors files beside it are read, never a path")
-    shards = {file: safetensors(index.with_name(file)) for file in dict.fromkeys(places.values())}
-    places = {name: file for name, file in places.items() if name in shards[file] or not empty(index.with_name(file), name)}
+    shards = {file: entries(index.with_name(file)) for file in dict.fromkeys(places.values())}
     for name, file in places.items():
         if name not in shards[file]:
             raise BadInput(f"{index} looks for {name} in {file}, which does not hold it")
-    return {name: shards[file][name] for name, file in places.items()}
+    return {name: a for name, file in places.items() if (a := shards[file][name]) is not None}
 
 
 # npz
