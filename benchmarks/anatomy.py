@@ -14,8 +14,8 @@ import numpy as np
 import step
 import turns
 
-from littlebaby import arrays, plans
-from littlebaby.arrays import kernels, ops
+from littlebaby import arrays
+from littlebaby.arrays import backend, kernels, ops
 from littlebaby.learning import flat, train
 from littlebaby.show.charts import INK, plainly, png
 
@@ -126,7 +126,7 @@ def without(choice):
         case "processes":
             train.possible = lambda: False
         case "memory kept":
-            plans.backend.keep_memory = lambda: None
+            backend.keep_memory = lambda: None
         case "element-wise work in chunks":
             kernels.CHUNK = 2 ** 24
         case "attention in blocks":

@@ -30,6 +30,7 @@ from littlebaby import plans
 from littlebaby import text as texts
 from littlebaby.errors import BadInput
 from littlebaby.learning.baby import Baby
+from littlebaby.plans import training
 from littlebaby.runs import corpus, formats, records, tokens, weights
 from littlebaby.runs.store import Workspace
 
@@ -296,7 +297,7 @@ class Names(Reader):
 
 def readers(home):
     """{name: Reader}, each with a folder of its own in home, of which none may leave its own"""
-    plans.charts.chart = lambda report, steps: b"\x89PNG"
+    training.charts.chart = lambda report, steps: b"\x89PNG"
     found = {}
     folder = lambda name: (made := home / name / "workspace").mkdir(parents=True) or made
     outside = home / "outside"
@@ -330,11 +331,11 @@ def readers(home):
         path.unlink()
 
     def resumed():
-        learn, plans.learn = plans.learn, lambda *given: None
+        learn, training.learn = training.learn, lambda *given: None
         try:
             plans.train(resume=guid5, path=place5, progress=False, input="tale")
         finally:
-            plans.learn = learn
+            training.learn = learn
 
     found["checkpoint"] = Reader(newest[-1], resumed, checkpoint)
     for kind in texts.KINDS:

@@ -26,6 +26,7 @@ from littlebaby.arrays import tree
 from littlebaby.learning.data import Batches, windows
 from littlebaby.learning.ranks import together
 from littlebaby.learning.train import Step, begin, train
+from littlebaby.runs import records
 from littlebaby.show.preflight import preflight
 
 SIZES = ("S1", "S3")
@@ -180,7 +181,7 @@ def modelled(kept):
     """A row for each model and network: times as fast, and efficiency, with N ranks of one thread"""
     rate = {size: per / turns.SIZES[size]["n_ctx"] / flops(lb.Config(**turns.SIZES[size])) for size, (_, per, _, _) in kept.items()}
     cases = {size: (fixed, per, count, rows) for size, (fixed, per, count, rows) in kept.items()}
-    big, last = lb.Config(**{k: v for k, v in plans.records.preset("gpt2").items() if k != "about"}), list(kept)[-1]
+    big, last = lb.Config(**{k: v for k, v in records.preset("gpt2").items() if k != "about"}), list(kept)[-1]
     fixed, _, count, _ = kept[last]
     parameters = tree.size(lb.Baby(big).spec)
     cases["GPT-2, computed"] = (fixed * parameters / count, rate[last] * flops(big) * big.n_ctx, parameters, 480)

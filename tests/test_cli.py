@@ -180,7 +180,7 @@ def test_preflight(shell, home):
 
 def test_check(shell, monkeypatch):
     rows = [dict(settings={}, gradient=1e-10, decoding=0.0, causality=0.0, life=[], kept=True)]
-    monkeypatch.setattr(plans, "verdicts", lambda name: rows)
+    monkeypatch.setattr(plans.trials, "verdicts", lambda name: rows)
     code, out, _ = shell("check", "mha")
     assert code == 0 and "1.0e-10" in out and "kept" in out
     rows.append(dict(rows[0], settings=dict(n_kv_heads=1), gradient=0.5, life=["blocks.0.att.wo"], kept=False))
@@ -193,7 +193,7 @@ def test_check_all(shell, monkeypatch, tmp_path):
     """A line for every variant with its worst numbers, a page with the same, and the code of a broken law"""
     rows = lambda name: [dict(settings=more, gradient=3e-9, decoding=0.0, causality=0.0, life=[], kept=name != "swi" or not more)
                          for more in ({}, dict(seed=1))]
-    monkeypatch.setattr(plans, "verdicts", rows)
+    monkeypatch.setattr(plans.trials, "verdicts", rows)
     monkeypatch.setattr(proof, "mistakes", lambda: [("attentions", 3, {"test_x.py": 3})])
     page = tmp_path / "laws.md"
     code, out, err = shell("check", "--all", "--write", str(page))

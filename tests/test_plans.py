@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import littlebaby as lb
+from littlebaby.arrays import backend
 from littlebaby.runs.store import Workspace
 from littlebaby.text import nursery
 
@@ -221,7 +222,7 @@ def test_nursery_sizes(tmp_path):
     (dict(n_layer_s=3), "did you mean n_layers"), (dict(preset="nursry"), "did you mean nursery"), (dict(config="none.json"), "none.json"),
     (dict(c_device="gpu"), "no GPU was found"), (dict(resume="abcd"), "there is no run")])
 def test_bad_input_is_one_sentence_and_leaves_nothing(tmp_path, call, sentence):
-    if call.get("c_device") == "gpu" and lb.plans.backend.gpu_module():
+    if call.get("c_device") == "gpu" and backend.gpu_module():
         pytest.skip("there is a GPU here")
     (tmp_path / "inputs" / "bare").mkdir(parents=True)
     for name, data in dict(empty=b"", short=b"abc", latin=b"caf\xe9 noir").items():
