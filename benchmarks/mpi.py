@@ -181,7 +181,7 @@ def modelled(kept):
     """A row for each model and network: times as fast, and efficiency, with N ranks of one thread"""
     rate = {size: per / turns.SIZES[size]["n_ctx"] / flops(lb.Config(**turns.SIZES[size])) for size, (_, per, _, _) in kept.items()}
     cases = {size: (fixed, per, count, rows) for size, (fixed, per, count, rows) in kept.items()}
-    big, last = lb.Config(**{k: v for k, v in records.preset("gpt2").items() if k != "about"}), list(kept)[-1]
+    big, last = lb.Config(**records.preset("gpt2")), list(kept)[-1]
     fixed, _, count, _ = kept[last]
     parameters = tree.size(lb.Baby(big).spec)
     cases["GPT-2, computed"] = (fixed * parameters / count, rate[last] * flops(big) * big.n_ctx, parameters, 480)

@@ -578,3 +578,102 @@ def test_an_imported_model_can_be_finetuned(tmp_path, llama):
                         n_sample=0)
     assert tuned.report.stop_reason == "finished" and not same(lb.load(tuned.guid, tmp_path), lb.load(run.guid, tmp_path))
     assert tuned.completion.text
+
+
+# what The Little Baby writes besides mha and mlp: by its own formulas, written anew in float64
+
+def little(attention, network, seed=0, V=11, D=12, T=8, h=3, **more):
+    """A config and a model_GUID.json's content, random"""
+    rng = np.random.default_rng(seed)
+    m = lambda *shape: rng.normal(0, shape[0] ** -0.5, shape).tolist()
+    data = dict(wte_weight=m(V, D), wpe_weight=m(T, D), ln_f_gamma=m(D), ln_f_beta=m(D), lm_head_weight=m(D, V), lm_head_bias=m(V))
+    for i in range(2):
+        own = dict(ln1_gamma=m(D), ln1_beta=m(D), ln2_gamma=m(D), ln2_beta=m(D))
+        own |= {f"{attention}_{part}_weight": m(D, D) for part in ("k", "v", "c")} | {f"{attention}_c_bias": m(D)}
+        if attention in ("lda", "gla"):
+            own |= {f"{attention}_{part}": value for part, value in dict(
+                conv_weight=m(D, 3), conv_bias=[0.0] * D, norm_gamma=m(D), norm_beta=m(D), kernel_size=3).items()}
+        else:
+            own[f"{attention}_q_weight"] = m(D, D)
+        own |= {"gln": dict(gln_c_weight=m(D, D), gln_c_bias=m(D), gln_g_weight=m(D, D), gln_g_bias=m(D)),
+                "lin": dict(lin_c_weight=m(D, D), lin_c_bias=m(D)),
+                "nft": {f"net_nft_{part}_weight": m(D, D) for part in "qkvc"} | dict(net_nft_c_bias=m(D)),
+                "lor": dict(lor_c_proj_weight=m(D, D), lor_c_proj_bias=None, lor_c_proj_dn_weight=m(D, 2), lor_c_proj_up_weight=m(2, D),
+                            lor_rank=2, lor_alpha=3.0)}[network]
+        data |= {f"block_{i}_{name}": value for name, value in own.items()}
+    config = dict(c_attention=attention, c_network=network, c_sequence="pre", n_emb=D, n_ctx=T, n_layers=2, n_heads=h, head_size=D, **more)
+    return config, data
+
+
+def little_logits(config, data, ids):
+    w = {name: np.array(value, np.float64) for name, value in data.items() if value is not None}
+    a, net, h = config["c_attention"], config["c_network"], config["n_heads"]
+    sigmoid = lambda x: 1 / (1 + np.exp(-x))
+
+    def norm(x, gamma, beta):
+        return (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-5) * gamma + beta
+
+    def mean_so_far(k, v):
+        e = np.exp(k)
+        return (e * v).cumsum(1) / e.cumsum(1)
+
+    def attend(x, p):
+        k, v = x @ p("k_weight"), x @ p("v_weight")
+        if a == "aft":
+            o = mean_so_far(k, v)
+        elif a == "rfa":
+            q, k, v = (z.reshape(*z.shape[:2], h, -1).swapaxes(1, 2) for z in (x @ p("q_weight"), k, v))
+            s = q @ k.swapaxes(2, 3) / np.sqrt(q.shape[-1]) + np.triu(np.full((x.shape[1], x.shape[1]), -1e9), 1)
+            s = np.exp(s - s.max(-1, keepdims=True))
+            o = (s / s.sum(-1, keepdims=True) @ v).swapaxes(1, 2).reshape(x.shape)
+        else:
+            n = norm(k / config.get("r_temp", 1.0) * v, p("norm_gamma"), p("norm_beta"))
+            padded = np.pad(n, ((0, 0), (2, 0), (0, 0)))
+            o = np.maximum(sum(padded[:, i:i + x.shape[1]] * p("conv_weight")[:, i] for i in range(3)), 0)
+        return o @ p("c_weight") + p("c_bias", 0.0)
+
+    def think(x, p):
+        if net == "lor":
+            return x @ p("c_proj_weight") + 3.0 / 2 * (x @ p("c_proj_dn_weight") @ p("c_proj_up_weight"))
+        if net == "nft":
+            return mean_so_far(x @ p("k_weight"), x @ p("v_weight")) * sigmoid(x @ p("q_weight")) @ p("c_weight") + p("c_bias")
+        y = x @ p("c_weight") + p("c_bias")
+        return y * sigmoid(x @ p("g_weight") + p("g_bias")) if net == "gln" else y
+
+    x = w["wte_weight"][ids] + w["wpe_weight"][:ids.shape[1]]
+    for i in range(2):
+        of = lambda part: lambda name, *default: w.get(f"block_{i}_{part}_{name}", *default)  # noqa: B023
+        x = x + attend(norm(x, of("ln1")("gamma"), of("ln1")("beta")), of(a))
+        x = x + think(norm(x, of("ln2")("gamma"), of("ln2")("beta")), of("net_nft" if net == "nft" else net))
+    return norm(x, w["ln_f_gamma"], w["ln_f_beta"]) @ w["lm_head_weight"] + w["lm_head_bias"]
+
+
+def little_files(folder, config, data):
+    folder.mkdir(exist_ok=True)
+    (folder / "config_1.json").write_text(json.dumps(config))
+    (folder / "model_1.json").write_text(json.dumps(data))
+    return folder / "model_1.json"
+
+
+@pytest.mark.parametrize("attention, network, more", [("lda", "lin", {}), ("gla", "gln", dict(r_temp=0.5)), ("rfa", "nft", {}),
+                                                      ("aft", "lor", {})])
+def test_the_little_baby_in_its_other_shapes(attention, network, more, tmp_path):
+    config, data = little(attention, network, **more)
+    if attention == "aft":                                       # as it saved it
+        del data["block_0_aft_c_bias"], data["block_1_aft_c_bias"]
+    ids = np.random.default_rng(1).integers(0, 11, (2, 8))
+    baby = lb.load(little_files(tmp_path, config, data))
+    assert np.abs(baby.logits(ids) - little_logits(config, data, ids)).max() < 1e-10
+    assert (baby.config.c_attention, baby.config.c_network) == (dict(lda="gla", rfa="mha").get(attention, attention),
+                                                                dict(lin="gln").get(network, network))
+
+
+def test_what_the_little_baby_says_and_gla_cannot(tmp_path):
+    config, data = little("lda", "gln")
+    data["block_1_lda_conv_bias"][3] = 0.5
+    with pytest.raises(BadInput, match="block_1_gla_conv_bias is not 0, and the filters of gla have no bias here"):
+        lb.load(little_files(tmp_path, config, data))
+    data["block_1_lda_conv_bias"] = None
+    assert lb.load(little_files(tmp_path, config, data)).config.s_kernel == 3
+    with pytest.raises(BadInput, match="c_network is 'ggl'; allowed are mlp, swi, moe, gln, nft, lor, lin; did you mean gln"):
+        lb.load(little_files(tmp_path, config | dict(c_network="ggl"), data))

@@ -1,7 +1,9 @@
 """The Little Baby, v0.0.9 to v0.1: one flat JSON of nested lists, or the same names in safetensors; matrices (in, out), as here.
 
-Read are mha, gqa, moh, swh and aft with mlp, swi and moe. moh and swh added their heads up in one head's width and had one small
-matrix for the sum: it becomes a matrix for each head (divided by their number in moh, whose weights have mean 1 here).
+Read are mha, gqa, moh, swh, aft, gla and rfa with mlp, swi, moe, gln, nft and lor, under their older names, too. moh and swh added their
+heads up in one head's width and had one small matrix for the sum: it becomes a matrix for each head (divided by their number in moh,
+whose weights have mean 1 here). rfa computed what mha does, for nobody read its memory. A bias that is null, or was forgotten when it was
+saved (aft's), is 0.
 """
 import re
 
@@ -22,6 +24,9 @@ blocks.{i}.att.wq                   block_{i}_ATT_q_weight
 blocks.{i}.att.wk                   block_{i}_ATT_k_weight
 blocks.{i}.att.wv                   block_{i}_ATT_v_weight
 blocks.{i}.att.wg                   block_{i}_ATT_g_weight
+blocks.{i}.att.w                    block_{i}_ATT_norm_gamma
+blocks.{i}.att.b                    block_{i}_ATT_norm_beta
+blocks.{i}.att.f                    block_{i}_ATT_taps
 blocks.{i}.att.wo                   block_{i}_ATT_c_weight
 blocks.{i}.att.bo                   block_{i}_ATT_c_bias
 blocks.{i}.norm2.w                  block_{i}_ln2_gamma
@@ -50,8 +55,28 @@ blocks.{i}.net.experts.{e}.up       block_{i}_moe_expert_{e}_up_weight
 blocks.{i}.net.experts.{e}.b1       block_{i}_moe_expert_{e}_up_bias
 blocks.{i}.net.experts.{e}.down     block_{i}_moe_expert_{e}_dn_weight
 blocks.{i}.net.experts.{e}.b2       block_{i}_moe_expert_{e}_dn_bias
+""", gln="""
+blocks.{i}.net.w                    block_{i}_gln_c_weight
+blocks.{i}.net.b                    block_{i}_gln_c_bias
+blocks.{i}.net.u                    block_{i}_gln_g_weight
+blocks.{i}.net.c                    block_{i}_gln_g_bias
+""", nft="""
+blocks.{i}.net.wk                   block_{i}_nft_k_weight
+blocks.{i}.net.wv                   block_{i}_nft_v_weight
+blocks.{i}.net.wq                   block_{i}_nft_q_weight
+blocks.{i}.net.wo                   block_{i}_nft_c_weight
+blocks.{i}.net.bo                   block_{i}_nft_c_bias
+""", lor="""
+blocks.{i}.net.w0                   block_{i}_lor_proj_weight
+blocks.{i}.net.b0                   block_{i}_lor_proj_bias
+blocks.{i}.net.a                    block_{i}_lor_proj_dn_weight
+blocks.{i}.net.b                    block_{i}_lor_proj_up_weight
 """)
-ATTENTIONS = ("mha", "gqa", "moh", "swh", "aft")
+ATTENTIONS = ("mha", "gqa", "moh", "swh", "aft", "gla")
+OLDER = dict(rfa="mha", lda="gla", lin="gln")
+NAMES = OLDER | dict(net_nft="nft", mlp_c_proj="mlp_proj", swi_c_proj="swi_proj", lor_c_proj="lor_proj")
+BIASED = r"(lm_head|block_\d+_(\w+_[cm]|\w+_(up|gt|dn)|lor_c_proj|(gln|lin)_g))_bias"
+COUNTS = r"block_\d+_(moe_expansion|moe_n_experts|gla_kernel_size|lor_rank|lor_alpha)"         # in safetensors; of JSON only alpha is read
 MODEL = ("c_sequence", "c_attention", "c_network", "n_ctx", "n_emb", "head_size", "n_heads", "n_layers", "r_temp")
 
 
@@ -60,10 +85,13 @@ def fits(config):
 
 
 def arrays(data, where):
-    """{name: array} of what a model_GUID.json holds; its counts and its missing biases (null) are left out"""
+    """{name: array} of what a model_GUID.json holds; its counts are left out, a bias that is null is 0"""
     found = {}
     for name, value in data.items():
-        if not isinstance(value, list):
+        if value is None and re.fullmatch(BIASED, name):
+            weight = data.get(name.removesuffix("bias") + "weight")
+            value = [0.0] * len(weight[0]) if isinstance(weight, list) and weight and isinstance(weight[0], list) else None
+        if not isinstance(value, list) and not name.endswith("_lor_alpha"):
             continue
         try:
             found[name] = np.array(value, np.float64)
@@ -91,36 +119,67 @@ def tokenizer_beside(model):
 def read(config, theirs, where):
     """(Config, weights one after the other)"""
     chosen = {name: value for name, value in records.renamed(config).items() if name in MODEL}
-    for name, allowed in (("c_attention", ATTENTIONS), ("c_network", tuple(NETWORKS))):
-        if chosen.get(name) not in allowed:
-            raise BadInput(f"{where}: " + nearest(name, chosen.get(name), allowed))
-    theirs = {re.sub("_c_proj_", "_proj_", name): a for name, a in theirs.items()}
+    for name, allowed, first in (("c_attention", ATTENTIONS, "mha"), ("c_network", tuple(NETWORKS), "mlp")):
+        said = chosen.get(name, first)                           # before v0.0.8 there was no other
+        chosen[name] = OLDER.get(said, said) if isinstance(said, str) else said
+        if chosen[name] not in allowed:
+            raise BadInput(f"{where}: " + nearest(name, said, [*allowed, *(old for old, new in OLDER.items() if new in allowed)]))
+    theirs = {re.sub(rf"(?<=\d_)({'|'.join(NAMES)})(?=_)", lambda old: NAMES[old[0]], name): a for name, a in theirs.items()}
     attention, network, n = chosen["c_attention"], chosen["c_network"], count(theirs, "block_#_")
-    if missing := [name for name in ("wte_weight", "wpe_weight", f"block_0_{attention}_q_weight") if name not in theirs]:
+    first = f"block_0_{attention}_{'k' if attention in ('aft', 'gla') else 'q'}_weight"
+    if missing := [name for name in ("wte_weight", "wpe_weight", first) if name not in theirs]:
         raise BadInput(f"{where} lacks {missing[0]}, which its config asks for")
     chosen |= dict(n_layers=n, n_vocab=theirs["wte_weight"].shape[0], n_ctx=theirs["wpe_weight"].shape[0],
                    b_norm_last=chosen.get("c_sequence") == "post", d_type="fp64" if theirs["wte_weight"].dtype == np.float64 else "fp32")
     heads = Said(chosen, where).whole("n_heads", 4)
-    if not chosen.get("head_size") and len(theirs[f"block_0_{attention}_q_weight"].shape) == 2:
-        chosen["head_size"] = theirs[f"block_0_{attention}_q_weight"].shape[1]
+    if not chosen.get("head_size") and len(theirs[first].shape) == 2:
+        chosen["head_size"] = theirs[first].shape[1]
     chosen |= inside(theirs, attention, network, heads)
-    if attention == "aft":                                       # it has queries and never asks them
-        theirs = {name: a for name, a in theirs.items() if not name.endswith("_aft_q_weight")}
+    if attention == "gla":
+        theirs = filtered(theirs, Said(chosen, where).number("r_temp", 1.0), where)
+    unused = COUNTS + (r"|block_\d+_aft_q_weight" if attention == "aft" else "")         # aft has queries and never asks them
+    theirs = {name: a for name, a in spread(theirs, attention, heads).items() if not re.fullmatch(unused, name)}
+    if attention == "aft":                                       # its bias was forgotten when models were saved
+        theirs = {f"block_{i}_aft_c_bias": np.zeros(theirs["wte_weight"].shape[-1]) for i in range(n)} | theirs
     lines = table((BABY + NETWORKS[network]).replace("_ATT_", f"_{attention}_"))
-    return inward(lines, chosen, spread(theirs, attention, heads), where)
+    return inward(lines, chosen, theirs, where)
 
 
 def inside(theirs, attention, network, h):
-    """Settings that only the shapes tell"""
+    """Settings that only the shapes tell, and two numbers"""
     columns = lambda name: theirs[name].shape[-1] if name in theirs and theirs[name].shape else 0
-    found = dict(s_hidden=columns(f"block_0_{network}_proj_up_weight")) if network != "moe" else dict(
-        n_experts=count(theirs, "block_0_moe_expert_#_"), s_expert=columns("block_0_moe_expert_0_up_weight"), n_active=0, r_aux=0.0)
+    found = dict(s_hidden=columns(f"block_0_{network}_proj_up_weight")) if network in ("mlp", "swi") else {}
+    if network == "moe":
+        found = dict(n_experts=count(theirs, "block_0_moe_expert_#_"), s_expert=columns("block_0_moe_expert_0_up_weight"), n_active=0,
+                     r_aux=0.0)
+    if network == "lor":
+        alpha = theirs.get("block_0_lor_alpha", np.ones(1))
+        found = dict(lor_rank=columns("block_0_lor_proj_dn_weight"), lor_alpha=float(alpha.flat[0]) if alpha.size == 1 else 0.0)
+    if network in ("gln", "nft"):
+        found = dict(b_gate=f"block_0_{network}_{'g' if network == 'gln' else 'q'}_weight" in theirs)
     if attention == "gqa":
         wide = columns("block_0_gqa_q_weight") // max(1, h)
         found |= dict(n_kv_heads=columns("block_0_gqa_k_weight") // max(1, wide))
-    if attention == "aft":
-        found |= dict(head_size=columns("block_0_aft_k_weight"))
+    if attention in ("aft", "gla"):
+        found |= dict(head_size=columns(f"block_0_{attention}_k_weight"))
+    if attention == "gla":
+        found |= dict(s_kernel=columns("block_0_gla_conv_weight"))
     return found
+
+
+def filtered(theirs, temperature, where):
+    """gla's filters as taps, the newest token's first: (H, K), the oldest first -> (K, H); its keys were divided by a temperature"""
+    out = {}
+    for name, a in theirs.items():
+        if name.endswith("_gla_conv_weight"):
+            out[name.replace("_conv_weight", "_taps")] = np.ascontiguousarray(a[..., ::-1].T) if a.shape else a
+        elif name.endswith("_gla_k_weight"):
+            out[name] = np.asarray(a, np.float64) / (temperature or 1.0)
+        elif not name.endswith("_gla_conv_bias"):
+            out[name] = a
+        elif np.any(a):
+            raise BadInput(f"{where}: {name} is not 0, and the filters of gla have no bias here")
+    return out
 
 
 def spread(theirs, attention, h):
