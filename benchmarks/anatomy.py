@@ -151,7 +151,7 @@ def main():
 
     gains = []
     for size in chosen.sizes:
-        medians, foreign, _ = turns.rounds(CHOICES, size, chosen)
+        medians, foreign, *_ = turns.rounds(CHOICES, size, chosen)
         for choice in CHOICES[1:]:
             ratios = [off / on for off, on in zip(medians[choice], medians[""])]
             gains.append(f"{size} | {choice} | {turns.spread(ratios)} | {turns.load(foreign)}")

@@ -43,7 +43,7 @@ def contender(size, workers):
     return tree.size(baby.spec), steps()
 
 
-def row(size, medians, foreign, kernels):
+def row(size, medians, foreign, kernels, _memory):
     ratios = [one / two for one, two in zip(medians["one"], medians["two shards"])]
     milliseconds = " | ".join(f"{1000 * median(medians[name]):.1f}" for name in CONTENDERS)
     cfg = config(size)

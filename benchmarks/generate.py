@@ -94,18 +94,20 @@ CONTENDERS = {"littlebaby": littlebaby,
               "PyTorch, 2 threads": partial(pytorch, threads=2)}
 
 
-def row(size, medians, foreign, kernels):
+def row(size, medians, foreign, kernels, memory):
     mine, one, two = medians.values()
     ratios = [min(b, c) / a for a, b, c in zip(mine, one, two)]
     speeds = " | ".join(f"{1 / median(times):,.0f}" for times in (mine, one, two))
-    return f"{size} | {kernels} | {speeds} | {turns.spread(ratios)} | {turns.load(foreign)}"
+    most = " | ".join(f"{memory[name] / 1e6:,.0f}" for name in ("littlebaby", "PyTorch, 2 threads"))
+    return f"{size} | {kernels} | {speeds} | {turns.spread(ratios)} | {most} | {turns.load(foreign)}"
 
 
 def main():
     chosen = turns.options(__doc__, ["S1", "S2", SMOLLM])
     if chosen.contender:
         return turns.serve(*CONTENDERS[chosen.contender](SIZES[chosen.sizes[0]]), chosen.seconds)
-    turns.publish("generate", f"size | kernels of NumPy | {' | '.join(CONTENDERS)} | ratio | its range | cores used by others",
+    turns.publish("generate", f"size | kernels of NumPy | {' | '.join(CONTENDERS)} | ratio | its range | littlebaby, MB | PyTorch, MB | "
+                  "cores used by others",
                   (row(*match) for match in turns.matches(lambda size: CONTENDERS, chosen)), chosen.write)
 
 

@@ -112,15 +112,16 @@ def text(size):
 
 CONTENDERS = {"PyTorch": pytorch, "littlebaby": littlebaby, "torch.compile": compiled, "JAX": jax, "its plain ops": plain}
 HEADS = ("size | kernels of NumPy | PyTorch eager, ms | littlebaby, ms | ratio | its range | torch.compile | JAX | its plain ops | "
-         "cores used by others")
+         "PyTorch, MB | littlebaby, MB | cores used by others")
 
 
-def row(size, medians, foreign, kernels):
+def row(size, medians, foreign, kernels, memory):
     theirs, *others = medians.values()
     (mine, *rest) = ([a / b for a, b in zip(each, theirs)] for each in others)
     milliseconds = " | ".join(f"{1000 * median(medians[name]):.1f}" for name in ("PyTorch", "littlebaby"))
     beside = " | ".join([f"{median(ratios):.2f}" for ratios in rest] or ["–"] * 3)
-    return f"{size} | {kernels} | {milliseconds} | {turns.spread(mine)} | {beside} | {turns.load(foreign)}"
+    most = " | ".join(f"{memory[name] / 1e6:,.0f}" for name in ("PyTorch", "littlebaby"))
+    return f"{size} | {kernels} | {milliseconds} | {turns.spread(mine)} | {beside} | {most} | {turns.load(foreign)}"
 
 
 def main():

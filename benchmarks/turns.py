@@ -20,6 +20,8 @@ from time import perf_counter, sleep
 import numpy  # noqa: F401  brings its BLAS into the process
 from threadpoolctl import threadpool_info
 
+from littlebaby.arrays.backend import peak_memory
+from littlebaby.learning.forks import private
 from littlebaby.show import bench
 
 LARGE = "GPT-2"                # 163 million numbers, with a head of its own: for two contenders at a time
@@ -82,6 +84,11 @@ def spent():
     return sum(os.times()[:4]) + (sum(ticks) / os.sysconf("SC_CLK_TCK") if ticks else 0)
 
 
+def held():
+    """The most bytes that this process ever had in memory, and what those that it forked have for themselves"""
+    return peak_memory() + sum(private(pid) for pid in forked())
+
+
 def others(spans):
     """Cores that other processes kept busy in the mean, from spans of (moment before, moment after, our own processor seconds)"""
     foreign = sum(after[1] - before[1] - own for before, after, own in spans)
@@ -114,7 +121,7 @@ def serve(parameters, measurements, seconds):
         own, before, taken = spent(), perf_counter(), []
         while perf_counter() - before < seconds or len(taken) < LEAST:
             taken.append(next(measurements))
-        print(json.dumps(dict(median=median(taken), own=spent() - own)), flush=True)
+        print(json.dumps(dict(median=median(taken), own=spent() - own, memory=held())), flush=True)
 
 
 class Contender:
@@ -143,31 +150,32 @@ class Contender:
 
 
 def rounds(names, size, chosen, coretype=None):
-    """({name: its median in every round}, cores that others took, the kernels of the first contender)"""
+    """({name: its median in every round}, cores that others took, the kernels of the first contender, {name: bytes it had at most})"""
     contenders = {name: Contender(name, size, chosen.seconds, coretype) for name in names}
     abouts = [contender.about for contender in contenders.values()]
     if len({about["parameters"] for about in abouts}) > 1:
         sys.exit(f"the contenders are not the same model: {abouts}")
     wait(chosen.wait)
-    medians, spans = {name: [] for name in names}, []
+    medians, memory, spans = {name: [] for name in names}, {}, []
     for _ in range(chosen.rounds):
         for name, contender in contenders.items():
             before = moment()
             result = contender.burst()
             spans.append((before, moment(), result["own"]))
             medians[name].append(result["median"])
+            memory[name] = result["memory"]
     for contender in contenders.values():
         contender.close()
-    return medians, others(spans), abouts[0]["kernels"]
+    return medians, others(spans), abouts[0]["kernels"], memory
 
 
 def matches(names, chosen):
     """(size, what `rounds` returns) of every size, of the contenders names(size); where OpenBLAS chooses AVX-512 kernels, once more with
     Haswell's"""
     for size in chosen.sizes:
-        medians, foreign, kernels = rounds(names(size), size, chosen)
-        yield size, medians, foreign, kernels
-        if kernels in AVX512:
+        found = rounds(names(size), size, chosen)
+        yield size, *found
+        if found[2] in AVX512:
             yield size, *rounds(names(size), size, chosen, "Haswell")
 
 

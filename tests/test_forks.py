@@ -162,7 +162,7 @@ def test_what_is_shared_is_seen_by_all():
     a += 1
     fork.ask(0, (2.0,))
     assert fork.answer() == 5 and (a == 2 * (np.arange(6.0).reshape(2, 3) + 1)).all()
-    assert 2**16 < fork.memory() < 2**30
+    assert 2**16 < forks.private(fork.pid) < 2**30
     fork.close()
 
 

@@ -67,13 +67,14 @@ class Fork:
         os.kill(self.pid, signal.SIGKILL)
         os.waitpid(self.pid, 0)
 
-    def memory(self):
-        """Bytes that it shares with nobody; 0 where the system does not tell. What it has it keeps: the last is the most"""
-        try:
-            with open(f"/proc/{self.pid}/smaps_rollup") as file:
-                return 1024 * sum(int(line.split()[1]) for line in file if line.startswith("Private_"))
-        except (OSError, NameError):                             # NameError: the interpreter is going, and `open` is gone
-            return 0
+
+def private(pid):
+    """Bytes that a process shares with nobody, 0 where the system does not tell. What a fork has it keeps: the last is the most"""
+    try:
+        with open(f"/proc/{pid}/smaps_rollup") as file:
+            return 1024 * sum(int(line.split()[1]) for line in file if line.startswith("Private_"))
+    except (OSError, NameError):                                 # NameError: the interpreter is going, and `open` is gone
+        return 0
 
 
 def serve(line, number, tasks):

@@ -13,7 +13,7 @@ from ..arrays.backend import cores, generator, on_cpu, peak_memory
 from ..model import gpt
 from ..model.context import Context, join
 from .flat import walk
-from .forks import Fork
+from .forks import Fork, private
 from .ranks import ALONE, together
 
 SMALL = 2**22      # weights
@@ -59,7 +59,7 @@ class Workers:
         return [mine] + [fork.answer() for fork in self.forks]
 
     def unfork(self):
-        peak_memory.forks = max(peak_memory.forks, sum(fork.memory() for fork in self.forks))
+        peak_memory.forks = max(peak_memory.forks, sum(private(fork.pid) for fork in self.forks))
         while self.forks:
             self.forks.pop().close()
 
