@@ -13,7 +13,7 @@ ROOMS = dict(
     model=["context", "attentions", "networks", "norms", "positions", "gpt", "decoder"],
     learning=["flat", "optimizers", "schedules", "clip", "data", "dialogue", "ranks", "forks", "parallel", "evaluate", "sampling",
               "generate", "speculate", "baby", "conversation", "measure", "harness", "lora", "train", "checkpoint"],
-    plans=["babies", "lessons", "company", "writing", "training", "exchange", "keeping", "looking", "texts", "trials"],
+    plans=["babies", "lessons", "company", "writing", "training", "keeping", "exchange", "looking", "texts", "trials"],
 )
 
 

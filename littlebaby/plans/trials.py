@@ -48,7 +48,7 @@ def check(variant):
 def panel(path=None):
     """All of this with buttons, for a notebook; it needs ipywidgets, `pip install 'littlebaby[notebook]'`"""
     try:
-        from .show.panel import Panel
+        from ..show.panel import Panel
     except ModuleNotFoundError as error:
         raise BadInput(f"the panel needs {error.name}: pip install 'littlebaby[notebook]'") from None
     return Panel(import_module(__package__), path)
