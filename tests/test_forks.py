@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from littlebaby.arrays import backend
+from littlebaby.arrays import backend, tree
 from littlebaby.errors import RunFailed
 from littlebaby.learning import forks
 from littlebaby.learning import train as loop
@@ -180,3 +180,13 @@ def test_the_most_memory_counts_the_forks(monkeypatch):
     alone = backend.peak_memory()
     whole(*started())
     assert backend.peak_memory.forks > 2**17 and backend.peak_memory() >= alone + backend.peak_memory.forks
+
+
+def test_a_baby_is_born_where_all_processes_see_it(monkeypatch):
+    """And with the weights that it has where nothing can be forked, drawn in pieces of any length"""
+    flat = Baby(Config(n_vocab=5), seed=3).flat
+    monkeypatch.setattr(tree, "PIECE", 999)
+    assert forks.shared(flat) is flat and forks.zeros((2, 3), "f4").shape == (2, 3) and not forks.zeros(0, "f8").size
+    monkeypatch.setattr(forks, "possible", lambda: False)
+    other = Baby(Config(n_vocab=5), seed=3).flat
+    assert other.base is None and (other == flat).all() and forks.shared(other) is other

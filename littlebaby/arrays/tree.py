@@ -11,6 +11,8 @@ import numpy
 
 from .backend import xp
 
+PIECE = 2**20      # weights that are drawn at a time
+
 
 @dataclass(frozen=True)
 class Leaf:
@@ -150,11 +152,13 @@ def named(spec, flat):
     return out
 
 
-def init(spec, rng, dtype):
+def init(spec, rng, dtype, zeros=numpy.zeros):
     """A fresh flat vector: every leaf drawn by its own law, in the order of declaration, on the host, so that a seed means the same
-    weights on every device"""
-    flat, at = numpy.zeros(size(spec), dtype), places(spec)
+    weights on every device. zeros(n, dtype) finds the room for it; a leaf is drawn in pieces, which need little of their own"""
+    flat, at = zeros(size(spec), dtype), places(spec)
     for path, leaf in leaves(spec):
         first, last = at[path]
-        flat[first:last] = leaf.fill + leaf.std * rng.standard_normal(last - first) if leaf.std else leaf.fill
+        for begin in range(first, last, PIECE):
+            piece = flat[begin:min(begin + PIECE, last)]
+            piece[...] = leaf.fill + leaf.std * rng.standard_normal(len(piece)) if leaf.std else leaf.fill
     return xp.asarray(flat)

@@ -6,7 +6,7 @@ from ..arrays.backend import dtype, to_numpy, xp
 from ..errors import BadInput
 from ..model import gpt
 from ..model.context import Context
-from .forks import shared
+from .forks import zeros
 from .generate import generate, generate_each
 from .sampling import Sampling
 from .speculate import speculate
@@ -27,7 +27,7 @@ class Baby:
         self.tokenizer = tokenizer
         self.spec = gpt.params(self.config) if spec is None else spec
         if flat is None:
-            flat = shared(tree.init(self.spec, np.random.default_rng(seed), dtype(self.config.d_type)))
+            flat = tree.init(self.spec, np.random.default_rng(seed), dtype(self.config.d_type), zeros)
         self.settle(flat)
 
     def settle(self, flat):

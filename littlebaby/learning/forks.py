@@ -20,11 +20,18 @@ def possible():
     return sys.platform == "linux" and on_cpu()
 
 
+def zeros(shape, dtype):
+    """Zeros that processes forked later see change; where nothing can be forked, zeros like any others"""
+    if not possible():
+        return np.zeros(shape, dtype)
+    return np.ndarray(shape, dtype, mmap(-1, max(int(np.prod(shape)) * np.dtype(dtype).itemsize, 1)))
+
+
 def shared(a):
     """The numbers of an array where processes forked later see them change; the array itself if it lies there or nothing can be forked"""
     if not possible() or isinstance(a.base, mmap):
         return a
-    room = np.ndarray(a.shape, a.dtype, mmap(-1, max(a.nbytes, 1)))
+    room = zeros(a.shape, a.dtype)
     room[...] = a
     return room
 

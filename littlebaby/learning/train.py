@@ -19,7 +19,7 @@ from ..errors import RunFailed
 from ..model import gpt
 from .clip import clip
 from .evaluate import listener, mean
-from .forks import possible, shared
+from .forks import possible, shared, zeros
 from .generate import generate
 from .parallel import Workers, gradient, how_many, sharded, threads
 from .ranks import ALONE
@@ -119,10 +119,10 @@ def train(baby, state, batches, valid, stop=lambda: False, begins_with=None, ran
     work = 6 * baby.flat.size * cfg.batch_size * cfg.n_ctx * cfg.n_accumulate * (state.total - state.step)       # FLOPs, roughly
     forking = workers.n > 1 and ranks is ALONE and possible() and work > WORTH_FORKING
     trained = tree.size(spec, train=True)
-    grads = [xp.zeros(trained, baby.flat.dtype) for _ in range(workers.n)]
-    half = xp.zeros(baby.flat.size, xp.float16) if halved else None
+    room = zeros if forking else xp.zeros
+    grads = [room(trained, baby.flat.dtype) for _ in range(workers.n)]
+    half = room(baby.flat.size, xp.float16) if halved else None
     if forking:                                                  # moments, too: a fork would keep a copy of what is written to
-        grads, half = [shared(grad) for grad in grads], shared(half) if halved else None
         state.optimizer = {name: shared(a) if isinstance(a, np.ndarray) else a for name, a in state.optimizer.items()}
         baby.settle(shared(baby.flat))
     p = tree.views(spec, baby.flat, half)
