@@ -12,6 +12,7 @@ from littlebaby.show.charts import png
 from littlebaby.show.preflight import memory_of
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+import cores  # noqa: E402
 import cost  # noqa: E402
 import curves  # noqa: E402
 import mpi  # noqa: E402
@@ -131,3 +132,15 @@ def test_the_model_of_many_ranks():
     assert mpi.allreduce(8, 0, 1, 1) == 6 and mpi.allreduce(9, 0, 1, 1) == 8
     assert np.allclose(mpi.line([16, 8, 4], [3.6, 2.0, 1.2]), (0.4, 0.2)) and mpi.line([2, 1], [2.0, 0.9])[0] == 0
     assert mpi.predicted(4, 10, 0.5, 0.1, 4000, (0.001, 1e6)) == pytest.approx(0.5 + 0.3 + 0.004 + 0.006 + 0.016)
+
+
+# cores
+
+@pytest.mark.parametrize("one, two, share", [(10, 5, 0), (10, 10, 1), (10, 6, 0.2), (10, 4, 0), (10, 12, 1)])
+def test_two_cores_tell_the_share_for_one(one, two, share):
+    assert cores.alone(one, two) == pytest.approx(share)
+
+
+def test_more_cores_on_paper():
+    assert cores.faster(0.2, 4, 16) == pytest.approx(2.5) and cores.faster(0.0, 16, 12) == pytest.approx(12)
+    assert cores.faster(1.0, 16, 16) == 1 and cores.doublings(6) == [1, 2, 4] and cores.doublings(1) == [1]
