@@ -121,17 +121,19 @@ def gradient(workers, grads, shard, batches, seeds, scale=1.0):
 def sharded(workers, grads, spec, p, cfg):
     """The function shard(i, batches, seeds, scale) that fills grads[i] with what worker i's rows add to the gradient and returns what
     they add to the loss, and what the layers said about each batch"""
+    views = [tree.views(spec, grad) for grad in grads]
+
     def shard(i, batches, seeds, scale):
         counted = sum(int((targets >= 0).sum()) for _, targets in batches)
         grads[i].fill(0)
-        g, loss, books = tree.views(spec, grads[i]), 0.0, []
+        loss, books = 0.0, []
         for number, (ids, targets) in enumerate(batches):
             rows = workers.rows(len(ids))
             if i >= len(rows):
                 continue
             part = int((targets[rows[i]] >= 0).sum()) / max(counted, 1)
             ctx = Context(cfg, generator(*seeds, number, workers.first + i), share=part, scale=scale)
-            loss += part * gpt.loss_and_grad(p, g, ids[rows[i]], targets[rows[i]], ctx)
+            loss += part * gpt.loss_and_grad(p, views[i], ids[rows[i]], targets[rows[i]], ctx)
             books.append(ctx.book)
         return loss, books
 
