@@ -6,6 +6,7 @@ keys and values, so littlebaby's, which has, has a few more numbers to learn.
 """
 import os
 import sys
+from contextlib import redirect_stdout
 from statistics import median
 from time import perf_counter
 
@@ -16,16 +17,17 @@ import turns
 
 
 def theirs(size):
-    """The seed's model of this size and its own training function. It reads the cores from the environment before NumPy is there"""
+    """The seed's model of this size, its own function for loss and gradients, its optimizer"""
     sys.path.insert(0, os.environ["THE_LITTLE_BABY"])
     from src.functions.process import value_and_grad
     from src.gpt import GPT
     from src.optimizers.adam import AdamW
 
-    model = GPT(dict(c_device="cpu", c_device_cpu_cores=turns.THREADS, c_tokenizer="char", c_sequence="pre", c_attention="mha",
-                     c_network="mlp", n_emb=size["n_emb"], n_ctx=size["n_ctx"], dropout=0.0, n_layers=size["n_layers"],
-                     head_size=size["n_emb"], n_heads=size["n_heads"]))
-    model.expand_embeddings(size["n_vocab"])
+    with redirect_stdout(sys.stderr):                            # it greets, and standard output belongs to turns.serve
+        model = GPT(dict(c_device="cpu", c_device_cpu_cores=turns.THREADS, c_tokenizer="char", c_sequence="pre", c_attention="mha",
+                         c_network="mlp", n_emb=size["n_emb"], n_ctx=size["n_ctx"], dropout=0.0, n_layers=size["n_layers"],
+                         head_size=size["n_emb"], n_heads=size["n_heads"]))
+        model.expand_embeddings(size["n_vocab"])
     return model, value_and_grad, AdamW
 
 
