@@ -26,7 +26,7 @@ blocks.{i}.att.wv                   block_{i}_ATT_v_weight
 blocks.{i}.att.wg                   block_{i}_ATT_g_weight
 blocks.{i}.att.w                    block_{i}_ATT_norm_gamma
 blocks.{i}.att.b                    block_{i}_ATT_norm_beta
-blocks.{i}.att.f                    block_{i}_ATT_taps
+blocks.{i}.att.f                    block_{i}_ATT_conv_weight
 blocks.{i}.att.wo                   block_{i}_ATT_c_weight
 blocks.{i}.att.bo                   block_{i}_ATT_c_bias
 blocks.{i}.norm2.w                  block_{i}_ln2_gamma
@@ -91,7 +91,7 @@ def arrays(data, where):
         if value is None and re.fullmatch(BIASED, name):
             weight = data.get(name.removesuffix("bias") + "weight")
             value = [0.0] * len(weight[0]) if isinstance(weight, list) and weight and isinstance(weight[0], list) else None
-        if not isinstance(value, list) and not name.endswith("_lor_alpha"):
+        if not isinstance(value, list) and not (name.endswith("_lor_alpha") and isinstance(value, int | float)):
             continue
         try:
             found[name] = np.array(value, np.float64)
@@ -172,7 +172,7 @@ def filtered(theirs, temperature, where):
     out = {}
     for name, a in theirs.items():
         if name.endswith("_gla_conv_weight"):
-            out[name.replace("_conv_weight", "_taps")] = np.ascontiguousarray(a[..., ::-1].T) if a.shape else a
+            out[name] = np.ascontiguousarray(a[..., ::-1].T) if a.shape else a
         elif name.endswith("_gla_k_weight"):
             out[name] = np.asarray(a, np.float64) / (temperature or 1.0)
         elif not name.endswith("_gla_conv_bias"):
