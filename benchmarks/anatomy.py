@@ -19,7 +19,6 @@ from littlebaby.arrays import backend, kernels, ops
 from littlebaby.learning import flat, train
 from littlebaby.show.charts import INK, plainly, png
 
-SPEED = turns.DOCS / "speed.md"
 PICTURE = turns.DOCS / "pictures" / "step.png"
 ALT = "![a step's time by what it is spent on](pictures/step.png)"
 PARTS = dict(linear="matrices", attention="attention", gelu="gelu", layernorm="norms", embedding="embedding", cross_entropy="loss",
@@ -144,7 +143,7 @@ CHOICES = ["", "a worker a core", "processes", "memory kept", *TWINS, "element-w
 
 
 def main():
-    chosen = turns.options(__doc__, ["S1", "S3"], page=SPEED)
+    chosen = turns.options(__doc__, ["S1", "S3"], page=turns.SPEED)
     if chosen.contender is not None:
         without(chosen.contender)
         return turns.serve(*step.littlebaby(turns.SIZES[chosen.sizes[0]]), chosen.seconds)
@@ -155,13 +154,13 @@ def main():
         for choice in CHOICES[1:]:
             ratios = [off / on for off, on in zip(medians[choice], medians[""])]
             gains.append(f"{size} | {choice} | {turns.spread(ratios)} | {turns.load(foreign)}")
-    turns.publish("gains", "size | without | the step takes times | its range | cores used by others", gains, chosen.write, SPEED)
+    turns.publish("gains", "size | without | the step takes times | its range | cores used by others", gains, chosen.write, turns.SPEED)
 
     spent = watch()
     found = {size: shares(anatomy(size, spent)) for size in chosen.sizes}
     rows = [f"{size} | {name} | {there:.2f} | {back:.2f} | {100 * share:.1f}%"
             for size, parts in found.items() for name, there, back, share in parts]
-    turns.publish("anatomy", "size | part | there, ms | back, ms | share", rows, chosen.write, SPEED, ALT)
+    turns.publish("anatomy", "size | part | there, ms | back, ms | share", rows, chosen.write, turns.SPEED, ALT)
     if chosen.write:
         PICTURE.write_bytes(picture(found))
 

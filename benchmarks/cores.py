@@ -43,7 +43,7 @@ def row(size, medians, foreign):
 
 
 def main():
-    chosen = turns.options(__doc__, ["S0", "S1", "S2", "S3"], page=turns.DOCS / "speed.md")
+    chosen = turns.options(__doc__, ["S0", "S1", "S2", "S3"], page=turns.SPEED)
     if chosen.contender:
         return turns.serve(*contender(turns.SIZES[chosen.sizes[0]], int(chosen.contender)), chosen.seconds)
     names = [str(workers) for workers in doublings(cores())]
@@ -51,7 +51,7 @@ def main():
     paper = " | ".join(f"{workers} cores, on paper" for workers in PAPER)
     rows = (row(size, *turns.rounds(names, size, chosen)[:2]) for size in chosen.sizes)
     turns.publish("cores", f"size | rows | 1 core, ms | {measured} | share for one | {paper} | cores used by others", rows, chosen.write,
-                  turns.DOCS / "speed.md")
+                  turns.SPEED)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ WARM, LEAST = 3, 3            # measurements before the first burst; the fewest 
 QUIET = 0.2                   # cores that other processes may use before a figure is marked
 AVX512 = ("SkylakeX", "Cooperlake", "SapphireRapids")     # OpenBLAS kernels that OPENBLAS_CORETYPE=Haswell replaces by slower ones
 DOCS = Path(__file__).parents[1] / "docs"
-PAGE, VARIANTS = DOCS / "benchmarks.md", DOCS / "variants" / "README.md"
+PAGE, SPEED, VARIANTS = DOCS / "benchmarks.md", DOCS / "speed.md", DOCS / "variants" / "README.md"
 
 
 # the machine

@@ -26,7 +26,7 @@ def contenders():
 
 
 def main():
-    chosen = turns.publishing(argparse.ArgumentParser(description=__doc__.splitlines()[0]), turns.DOCS / "speed.md")
+    chosen = turns.publishing(argparse.ArgumentParser(description=__doc__.splitlines()[0]), turns.SPEED)
     configs = contenders()
     plans.device(configs["mha, mlp"])
     babies = {name: Baby(cfg) for name, cfg in configs.items()}
@@ -48,7 +48,7 @@ def main():
                    f"{work[name] / work['mha, mlp']:.2f} | {turns.load(foreign)}")
 
     turns.publish("zoo", "variant | parameters | step, ms | ratio | its range | FLOPs, ratio | cores used by others", rows(), chosen.write,
-                  turns.DOCS / "speed.md")
+                  turns.SPEED)
 
 
 if __name__ == "__main__":

@@ -642,7 +642,7 @@ def little_logits(config, data, ids):
 
     x = w["wte_weight"][ids] + w["wpe_weight"][:ids.shape[1]]
     for i in range(2):
-        of = lambda part: lambda name, *default: w.get(f"block_{i}_{part}_{name}", *default)  # noqa: B023
+        of = lambda part: lambda name, *default: w.get(f"block_{i}_{part}_{name}", *default)
         x = x + attend(norm(x, of("ln1")("gamma"), of("ln1")("beta")), of(a))
         x = x + think(norm(x, of("ln2")("gamma"), of("ln2")("beta")), of("net_nft" if net == "nft" else net))
     return norm(x, w["ln_f_gamma"], w["ln_f_beta"]) @ w["lm_head_weight"] + w["lm_head_bias"]

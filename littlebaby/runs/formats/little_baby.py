@@ -74,7 +74,7 @@ blocks.{i}.net.b                    block_{i}_lor_proj_up_weight
 """)
 ATTENTIONS = ("mha", "gqa", "moh", "swh", "aft", "gla")
 OLDER = dict(rfa="mha", lda="gla", lin="gln")
-NAMES = OLDER | dict(net_nft="nft", mlp_c_proj="mlp_proj", swi_c_proj="swi_proj", lor_c_proj="lor_proj")
+NAMES = OLDER | dict(net_nft="nft", c_proj="proj")
 BIASED = r"(lm_head|block_\d+_(\w+_[cm]|\w+_(up|gt|dn)|lor_c_proj|(gln|lin)_g))_bias"
 COUNTS = r"block_\d+_(moe_expansion|moe_n_experts|gla_kernel_size|lor_rank|lor_alpha)"         # in safetensors; of JSON only alpha is read
 MODEL = ("c_sequence", "c_attention", "c_network", "n_ctx", "n_emb", "head_size", "n_heads", "n_layers", "r_temp")
@@ -119,12 +119,12 @@ def tokenizer_beside(model):
 def read(config, theirs, where):
     """(Config, weights one after the other)"""
     chosen = {name: value for name, value in records.renamed(config).items() if name in MODEL}
-    for name, allowed, first in (("c_attention", ATTENTIONS, "mha"), ("c_network", tuple(NETWORKS), "mlp")):
-        said = chosen.get(name, first)                           # before v0.0.8 there was no other
+    for name, allowed, oldest in (("c_attention", ATTENTIONS, "mha"), ("c_network", tuple(NETWORKS), "mlp")):
+        said = chosen.get(name, oldest)                          # before v0.0.8 there was no other
         chosen[name] = OLDER.get(said, said) if isinstance(said, str) else said
         if chosen[name] not in allowed:
             raise BadInput(f"{where}: " + nearest(name, said, [*allowed, *(old for old, new in OLDER.items() if new in allowed)]))
-    theirs = {re.sub(rf"(?<=\d_)({'|'.join(NAMES)})(?=_)", lambda old: NAMES[old[0]], name): a for name, a in theirs.items()}
+    theirs = {re.sub(rf"(?<=_)({'|'.join(NAMES)})(?=_)", lambda old: NAMES[old[0]], name): a for name, a in theirs.items()}
     attention, network, n = chosen["c_attention"], chosen["c_network"], count(theirs, "block_#_")
     first = f"block_0_{attention}_{'k' if attention in ('aft', 'gla') else 'q'}_weight"
     if missing := [name for name in ("wte_weight", "wpe_weight", first) if name not in theirs]:
