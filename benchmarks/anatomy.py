@@ -122,8 +122,6 @@ def without(choice):
     match choice:
         case "a worker a core":
             train.how_many = lambda cfg: 1
-        case "processes":
-            train.possible = lambda: False
         case "memory kept":
             backend.keep_memory = lambda: None
         case "element-wise work in chunks":
@@ -138,7 +136,7 @@ def without(choice):
             flat.CHUNK = 2 ** 40
 
 
-CHOICES = ["", "a worker a core", "processes", "memory kept", *TWINS, "element-wise work in chunks", "attention in blocks",
+CHOICES = ["", "a worker a core", "memory kept", *TWINS, "element-wise work in chunks", "attention in blocks",
            "no maximum where a bound will do", "sums as products", "AdamW in chunks"]
 
 

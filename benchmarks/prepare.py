@@ -24,10 +24,15 @@ TRAINED = dict(n_layers=2, n_emb=64, n_heads=4, n_ctx=256, batch_size=32, s_eval
                r_overlap=0.0)
 
 
+def children():
+    """The numbers of the processes that this one's threads have begun and that are there yet"""
+    return [int(pid) for each in Path("/proc/self/task").glob("*/children") for pid in each.read_text().split()]
+
+
 def held():
     """Bytes of memory that this process and its workers hold, what they share counted once: all of it, and what no file backs"""
     total = bare = 0
-    for pid in [os.getpid(), *turns.forked()]:
+    for pid in [os.getpid(), *children()]:
         try:
             lines = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:])
         except OSError:                             # it ended in between

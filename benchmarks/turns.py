@@ -21,7 +21,6 @@ import numpy  # noqa: F401  brings its BLAS into the process
 from threadpoolctl import threadpool_info
 
 from littlebaby.arrays.backend import peak_memory
-from littlebaby.learning.forks import private
 from littlebaby.show import bench
 
 LARGE = "GPT-2"                # 163 million numbers, with a head of its own: for two contenders at a time
@@ -73,20 +72,9 @@ def moment():
     return perf_counter(), (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
 
 
-def forked():
-    """The numbers of the processes that this one's threads have begun and that are there yet"""
-    return [int(pid) for each in Path("/proc/self/task").glob("*/children") for pid in each.read_text().split()]
-
-
 def spent():
-    """Processor seconds of this process and of those that it forked, the ended ones and those at work"""
-    ticks = [int(tick) for pid in forked() for tick in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]]
-    return sum(os.times()[:4]) + (sum(ticks) / os.sysconf("SC_CLK_TCK") if ticks else 0)
-
-
-def held():
-    """The most bytes that this process ever had in memory, and what those that it forked have for themselves"""
-    return peak_memory() + sum(private(pid) for pid in forked())
+    """Processor seconds of this process and of its children that have ended"""
+    return sum(os.times()[:4])
 
 
 def others(spans):
@@ -121,7 +109,7 @@ def serve(parameters, measurements, seconds):
         own, before, taken = spent(), perf_counter(), []
         while perf_counter() - before < seconds or len(taken) < LEAST:
             taken.append(next(measurements))
-        print(json.dumps(dict(median=median(taken), own=spent() - own, memory=held())), flush=True)
+        print(json.dumps(dict(median=median(taken), own=spent() - own, memory=peak_memory())), flush=True)
 
 
 class Contender:

@@ -18,7 +18,21 @@ class BadInput(ValueError):
 
 
 class RunFailed(RuntimeError):
-    """The input was fine and the run failed all the same; what was written stays. Exit code 1."""
+    """The input was fine and the run failed all the same; what was written stays. Exit code 1.
+
+    reason: in two words, as a report keeps it
+    """
+    reason = "failed"
+
+
+class NotFinite(RunFailed):
+    """No loss or gradient was a finite number for many steps in a row"""
+    reason = "not finite"
+
+
+class WorkerLost(RunFailed):
+    """A worker thread did not answer; whole: whether weights and state still are those after a whole step"""
+    reason, whole = "worker lost", True
 
 
 def readable(text):

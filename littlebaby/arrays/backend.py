@@ -3,12 +3,15 @@ import ctypes
 import os
 import sys
 from contextlib import contextmanager
+from threading import Lock
 
 import numpy
 from threadpoolctl import ThreadpoolController
 
 from ..errors import BadInput
 
+# Looked for once, at import: the search holds the loader's lock while it waits for Python's, and an import in another thread the other way round
+LIBRARIES = ThreadpoolController()
 DTYPES = {"fp16": numpy.float32, "fp32": numpy.float32, "fp64": numpy.float64}
 
 
@@ -103,21 +106,44 @@ def cores():
 
 @contextmanager
 def blas_threads(n):
-    """Products use n threads each inside this block"""
-    with ThreadpoolController().limit(limits=n):
+    """Matrix products use n threads each inside this block; None leaves the number as it is.
+
+    The setting belongs to the whole process: where blocks of several threads overlap, the smallest number holds, and the number from
+    before comes back when the last block ends.
+    """
+    mine = object()
+    set_blas_limit(mine, n)
+    try:
         yield
+    finally:
+        set_blas_limit(mine, None)
+
+
+def set_blas_limit(owner, n):
+    """The limit that `owner` asks for, None to withdraw it; the smallest of all that are asked for is set"""
+    blas = [library for library in LIBRARIES.lib_controllers if library.user_api == "blas"]
+    with set_blas_limit.lock:
+        limits = set_blas_limit.limits
+        if not limits:
+            set_blas_limit.before = [library.get_num_threads() for library in blas]
+        if n:
+            limits[owner] = n
+        elif limits.pop(owner, None) is None:
+            return
+        for library, before in zip(blas, set_blas_limit.before):
+            library.set_num_threads(min(limits.values(), default=before))
+
+
+set_blas_limit.lock, set_blas_limit.limits, set_blas_limit.before = Lock(), {}, []
 
 
 def peak_memory():
-    """The most memory this process has had, in bytes, with what its forks had of their own; None where the system does not tell"""
+    """The most memory this process has had, in bytes; None where the system does not tell"""
     try:
         import resource
     except ImportError:
         return None
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) + peak_memory.forks
-
-
-peak_memory.forks = 0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def describe():
@@ -125,6 +151,6 @@ def describe():
     if not on_cpu():
         name = use.module.cuda.runtime.getDeviceProperties(0)["name"].decode()
         return f"GPU {name}"
-    blas = next((i for i in ThreadpoolController().info() if i["user_api"] == "blas"), {})
+    blas = next((i for i in LIBRARIES.info() if i["user_api"] == "blas"), {})
     kernels = f"{blas.get('internal_api', 'no BLAS')} {blas.get('version') or ''}, {blas.get('architecture') or 'unknown'} kernels"
     return f"CPU, {cores()} cores, {kernels}"

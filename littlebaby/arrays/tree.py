@@ -152,10 +152,10 @@ def named(spec, flat):
     return out
 
 
-def init(spec, rng, dtype, zeros=numpy.zeros):
+def init(spec, rng, dtype):
     """A fresh flat vector: every leaf drawn by its own law, in the order of declaration, on the host, so that a seed means the same
-    weights on every device. zeros(n, dtype) finds the room for it; a leaf is drawn in pieces, which need little of their own"""
-    flat, at = zeros(size(spec), dtype), places(spec)
+    weights on every device. A leaf is drawn in pieces, which need little memory of their own"""
+    flat, at = numpy.zeros(size(spec), dtype), places(spec)
     for path, leaf in leaves(spec):
         first, last = at[path]
         for begin in range(first, last, PIECE):

@@ -6,7 +6,6 @@ from ..arrays.backend import dtype, to_numpy, xp
 from ..errors import BadInput
 from ..model import gpt
 from ..model.context import Context
-from .forks import zeros
 from .generate import generate, generate_each
 from .sampling import Sampling
 from .speculate import speculate
@@ -27,11 +26,7 @@ class Baby:
         self.tokenizer = tokenizer
         self.spec = gpt.params(self.config) if spec is None else spec
         if flat is None:
-            flat = tree.init(self.spec, np.random.default_rng(seed), dtype(self.config.d_type), zeros)
-        self.settle(flat)
-
-    def settle(self, flat):
-        """From here on the weights are the numbers of `flat`"""
+            flat = tree.init(self.spec, np.random.default_rng(seed), dtype(self.config.d_type))
         self.flat, self.p = flat, tree.views(self.spec, flat)
 
     def logits(self, ids):
@@ -50,8 +45,7 @@ class Baby:
         return loss, {name: to_numpy(g) for name, g in tree.named(self.spec, grad).items()}
 
     def weights(self):
-        """Every weight by name, live: what is written into them changes the baby. Of a baby that was loaded, ask again once it trains: its
-        weights move to where all processes see them"""
+        """Every weight by name, live: what is written into them changes the baby"""
         return tree.named(self.spec, self.flat)
 
     def encode(self, text):

@@ -27,5 +27,5 @@ def listener(workers, p, cfg, windows):
 
 
 def mean(workers, listen):
-    results = [each for them in workers.ranks.all_of(workers.each(listen)) for each in them]
+    results = [each for them in workers.ranks.all_of(workers.run(listen)) for each in them]
     return sum(loss for loss, _ in results) / max(sum(n for _, n in results), 1)

@@ -1,76 +1,73 @@
 """One batch, several workers, one gradient: every worker takes its rows of the batch and its own gradient vector, then they are summed,
 over the workers of this process and, where several train together, over all ranks.
 
-A worker is a thread, or on Linux a process forked from this one that sees the same weights (forks.py): NumPy gives the interpreter free
-during products and element-wise work, but threads meet at Python's lock before and after each of them, and processes do not. The numbers
-are the same bit for bit. Each worker's products use one BLAS thread; a single worker leaves the cores to its products. On a GPU one worker
-feeds the device.
+A worker is a thread: NumPy releases Python's lock during products and element-wise work. Each worker's products use one BLAS thread; a
+single worker leaves the cores to its products. On a GPU one worker feeds the device.
 """
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, wait
+from queue import SimpleQueue
+from threading import Thread
+from time import perf_counter
 
 from ..arrays import tree
-from ..arrays.backend import cores, generator, on_cpu, peak_memory
+from ..arrays.backend import cores, generator, on_cpu
+from ..errors import WorkerLost
 from ..model import gpt
 from ..model.context import Context, join
 from .flat import walk
-from .forks import Fork, private
 from .ranks import ALONE, together
 
 SMALL = 2**22      # weights
+PATIENCE = 300     # seconds that a worker may take longer than the first one, or MANY times as long, whichever is more
+MANY = 20
 
 
 class Workers:
-    """Those who work on `shards` parts of a batch, or on this rank's even share of them, at least one: n, this thread among them.
+    """Those who work on `shards` parts of a batch, or on this rank's even share of them, at least one: n, the calling thread among them.
 
-    `run(fn)` calls fn(0) ... fn(n - 1) at once, in threads, and returns their results. `each(task, ...)` calls task(0, ...) to
-    task(n - 1, ...), in processes if the task is one of those with which `fork` made them.
+    `run(fn)` calls fn(0) ... fn(n - 1) at once, each in its thread, and returns their results.
     """
 
     def __init__(self, shards, ranks=ALONE):
         mine = share(shards, ranks.n)[ranks.number]
         self.ranks, self.shards, self.first, self.n = ranks, shards, mine.start, mine.stop - mine.start
-        self.others = ThreadPoolExecutor(self.n - 1, "baby") if self.n > 1 else None
-        self.tasks, self.forks = (), []
+        self.tasks = [SimpleQueue() for _ in range(self.n - 1)]
+        for tasks in self.tasks:                                 # daemons: one that never returns must not keep the interpreter from ending
+            Thread(target=serve, args=(tasks,), name="littlebaby worker", daemon=True).start()
 
     def run(self, fn):
-        futures = [self.others.submit(fn, i) for i in range(1, self.n)] if self.others else []
+        """WorkerLost where one takes far longer than the first one did, for their shares of the work are even"""
+        begun, futures = perf_counter(), [Future() for _ in self.tasks]
+        for i, (tasks, future) in enumerate(zip(self.tasks, futures), 1):
+            tasks.put((fn, i, future))
         try:
-            return [fn(0)] + [f.result() for f in futures]
+            first = fn(0)
         finally:                                                 # whoever fails, no thread is left writing
-            for f in futures:
-                f.exception()
-
-    def fork(self, *tasks):
-        """From here on `each` of these tasks runs in processes of their own, which see memory as it is now, and `shared` arrays as they
-        become; where the system grants no more processes, in threads as before"""
-        try:
-            for i in range(1, self.n):
-                self.forks.append(Fork(i, tasks))
-            self.tasks = tasks
-        except OSError:
-            self.unfork()
-
-    def each(self, task, *given):
-        if task not in self.tasks:
-            return self.run(lambda i: task(i, *given))
-        for fork in self.forks:
-            fork.ask(self.tasks.index(task), given)
-        mine = task(0, *given)
-        return [mine] + [fork.answer() for fork in self.forks]
-
-    def unfork(self):
-        peak_memory.forks = max(peak_memory.forks, sum(private(fork.pid) for fork in self.forks))
-        while self.forks:
-            self.forks.pop().close()
+            bound = max(PATIENCE, MANY * (perf_counter() - begun))
+            late = wait(futures, bound).not_done
+        if late:
+            raise WorkerLost(f"{len(late)} of {self.n} worker threads did not answer for {bound:.0f} seconds; c_device_cpu_cores 1 works "
+                             f"without them")
+        return [first] + [future.result() for future in futures]
 
     def close(self):
-        self.unfork()
-        if self.others:
-            self.others.shutdown()
+        for tasks in self.tasks:
+            tasks.put(None)
 
     def rows(self, count):
         """The rows of each thread, of `count` rows; a last one without any is left out"""
         return share(count, self.shards)[self.first:self.first + self.n]
+
+
+def serve(tasks):
+    """Do what is asked, one task after the other, until there is none"""
+    while (task := tasks.get()) is not None:
+        fn, i, future = task
+        try:
+            future.set_result(fn(i))
+        except BaseException as error:
+            future.set_exception(error)
+        del task, fn, future, i                                  # nothing that was asked for outlives its answer here
 
 
 def threads(cfg):
@@ -108,7 +105,7 @@ def gradient(workers, grads, shard, batches, seeds, scale=1.0):
         for other in grads[1:]:
             grads[0][first:last] += other[first:last]
 
-    results = workers.each(shard, batches, seeds, scale)
+    results = workers.run(lambda i: shard(i, batches, seeds, scale))
     if len(grads) > 1:
         walk([(0, grads[0].size)], grads[0].dtype, add_up, workers)
     workers.ranks.add(grads[0])

@@ -15,18 +15,16 @@ import numpy as np
 
 from ..arrays import tree
 from ..arrays.backend import blas_threads, on_cpu, to_numpy, xp
-from ..errors import RunFailed
+from ..errors import NotFinite, WorkerLost
 from ..model import gpt
 from .clip import clip
 from .evaluate import listener, mean
-from .forks import possible, shared, zeros
 from .generate import generate
 from .parallel import Workers, gradient, how_many, sharded, threads
 from .ranks import ALONE
 from .sampling import Sampling
 from .schedules import multiplier
 
-WORTH_FORKING = 1e11   # FLOPs of a run: about a second; forks take a tenth of one
 MOST_SKIPPED = 10  # steps in a row without a finite loss or gradient
 FIRST_SCALE = 2.0 ** 16        # fp16: gradients are multiplied with a scale on their way: this, half of it after each overflow,
 GROW_AFTER = 2000              # twice after so many good steps in a row
@@ -93,7 +91,7 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Done:
-    reason: str                   # finished | early stop | interrupted | not finite
+    reason: str                   # finished | early stop | interrupted
     step: int
 
 
@@ -116,15 +114,9 @@ def train(baby, state, batches, valid, stop=lambda: False, begins_with=None, ran
     if ranks.n != state.ranks:
         state.ranks, state.shards = ranks.n, ranks.from_first(how_many(cfg, ranks))
     workers = Workers(state.shards if on_cpu() else ranks.n, ranks)
-    work = 6 * baby.flat.size * cfg.batch_size * cfg.n_ctx * cfg.n_accumulate * (state.total - state.step)       # FLOPs, roughly
-    forking = workers.n > 1 and ranks is ALONE and possible() and work > WORTH_FORKING
     trained = tree.size(spec, train=True)
-    room = zeros if forking else xp.zeros
-    grads = [room(trained, baby.flat.dtype) for _ in range(workers.n)]
-    half = room(baby.flat.size, xp.float16) if halved else None
-    if forking:                                                  # moments, too: a fork would keep a copy of what is written to
-        state.optimizer = {name: shared(a) if isinstance(a, np.ndarray) else a for name, a in state.optimizer.items()}
-        baby.settle(shared(baby.flat))
+    grads = [xp.zeros(trained, baby.flat.dtype) for _ in range(workers.n)]
+    half = xp.zeros(baby.flat.size, xp.float16) if halved else None
     p = tree.views(spec, baby.flat, half)
     shard, listen = sharded(workers, grads, spec, p, cfg), listener(workers, baby.p, cfg, valid)
     every = cfg.s_eval or max(1, state.total // 20)
@@ -141,7 +133,11 @@ def train(baby, state, batches, valid, stop=lambda: False, begins_with=None, ran
         rate = cfg.r_learn * multiplier(state.step, state.total, cfg)
         fine = all(ranks.all_of(isfinite(loss) and isfinite(norm)))
         if fine:
-            optimizer.step(baby.flat[:trained], grads[0], state.optimizer, spec, cfg, rate, workers)
+            try:
+                optimizer.step(baby.flat[:trained], grads[0], state.optimizer, spec, cfg, rate, workers)
+            except WorkerLost as lost:
+                lost.whole = False
+                raise
             gpt.after(baby.p, book, cfg)
         if halved:
             rescale(state, fine)
@@ -178,8 +174,6 @@ def train(baby, state, batches, valid, stop=lambda: False, begins_with=None, ran
 
     with blas_threads(1 if workers.n > 1 else threads(cfg)):
         try:
-            if forking:
-                workers.fork(shard, listen)
             if not state.step:
                 yield Checkpoint(0)
             while not (reason := over()):
@@ -199,7 +193,7 @@ def train(baby, state, batches, valid, stop=lambda: False, begins_with=None, ran
                     state.skipped_in_a_row += 1
                 yield Step(state.step, loss, rate, norm, not fine, tokens / seconds)
                 if state.skipped_in_a_row >= MOST_SKIPPED:
-                    raise RunFailed(not_finite(baby, grads[0], loss, state.step))
+                    raise NotFinite(not_finite(baby, grads[0], loss, state.step))
                 measured = state.step % every == 0 or state.step == state.total
                 if measured:
                     yield measure(rate, norm)

@@ -154,9 +154,11 @@ def learn(workspace, lock, baby, source, report, origin, progress, stop, state=N
                     saved = state.step
             done = finish(workspace, name, baby, state, report, reason, steps, source, lesson)
         except RunFailed as failure:
-            save_state(workspace, name, baby, state, report, steps, origin)
-            finish(workspace, name, baby, state, report, "not finite", steps, source, lesson)
-            raise RunFailed(f"{failure}; the run {name} is saved up to its last good step") from None
+            if getattr(failure, "whole", True):
+                save_state(workspace, name, baby, state, report, steps, origin)
+                saved = state.step
+            finish(workspace, name, baby, state, report, failure.reason, steps, source, lesson)
+            raise type(failure)(f"{failure}; the run {name} is saved up to step {saved or 0:,}") from None
         except BadInput as failure:                              # a disk that is full, or gone
             raise BadInput(f"{failure}{hint()}") from None
         except KeyboardInterrupt:                                # a second Ctrl-C, in the middle of a step or of the last files

@@ -476,7 +476,7 @@ class Report(BaseModel):
     base_evaluations: list[Evaluation] = note([], "How it had gone for the base.")
     best_step: Count = note(0, "The step whose weights were kept.", "steps")
     best_valid_loss: Number = note(None, "Their validation loss.", "nats")
-    stop_reason: str = note("", "finished, early stop, interrupted, not finite, or imported.")
+    stop_reason: str = note("", "finished, early stop, interrupted, not finite, worker lost, failed, or imported.")
     nursery_floor: Number = note(None, "Entropy of the input where it is known: no model can have a lower loss.", "nats per token")
     marks: Marks | None = note(None, "How much of the completion is right, where the input is the nursery's.")
     environment: Environment | None = note(None, "Where it ran.")
