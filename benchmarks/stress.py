@@ -1,9 +1,9 @@
-"""Notebooks with panel, trainings, generations and previews beside each other, at random: none may hang, and none may leave anything behind.
+"""Notebooks with panel, trainings, generations and previews beside each other, at random: none may hang or leave anything behind.
 
-Every notebook has a kernel, a workspace and cells of its own. Some cells leave a thread at work that never rests (matrix products, preflight,
-generation, pictures, a second training, a panel that trains) while the next ones train in the foreground. A notebook has hung when a cell
-takes longer than PATIENCE. At its end it says which files, child processes and worker threads it still has; after the kernel is gone, every
-process that it began must be gone, too.
+Every notebook has a kernel, a workspace and cells of its own. Some cells leave a thread at work that never rests (matrix products,
+preflight, generation, pictures, a second training, a panel that trains) while the next ones train in the foreground. A notebook has hung
+when a cell takes longer than PATIENCE. At its end it says which files, child processes and worker threads it still has; after the kernel
+is gone, every process that it began must be gone, too.
 
     python benchmarks/stress.py --minutes 60 --write
 """
@@ -34,7 +34,7 @@ from pathlib import Path
 Path("inputs").mkdir(exist_ok=True); Path("inputs/t.txt").write_text("hello small world, said the baby. " * 400)
 small = dict(path=".", progress=False, n_layers=1, n_emb=32, n_heads=2, n_ctx=64, n_completion=20, n_eval=2, n_sample=20)
 after = lambda seconds: lambda end=time.time() + seconds: time.time() > end
-over, busy = threading.Event(), []
+over, busy, panels = threading.Event(), [], []
 def beside(work):
     def endless():
         while not over.is_set(): work()
@@ -46,17 +46,21 @@ BESIDE = dict(
     products="beside(lambda: a @ a)",
     preflight="beside(lambda: lb.preflight(path='.'))",
     generation="beside(lambda: baby.generate(np.zeros((8, 4), int), 100))",
-    pictures="from littlebaby.show import charts\nbeside(lambda: charts.chart(run.report, [(i, 3.0 - i / 20, 1e-3, 1.0) for i in range(1, 21)]))",
+    pictures="""
+from littlebaby.show import charts
+beside(lambda: charts.chart(run.report, [(i, 3.0 - i / 20, 1e-3, 1.0) for i in range(1, 21)]))""",
     training="beside(lambda: lb.train('t.txt', **{**small, 'n_steps': 30, 'n_emb': 64}))",
-    panel="panel = lb.panel('.')",
+    panel="panels.append(lb.panel('.'))",
     panel_trains="""
-panel = lb.panel('.'); panel.input.value = 't.txt'
+panel = lb.panel('.'); panels.append(panel); panel.input.value = 't.txt'
 panel.fields.controls['n_steps'].value = 100000; panel.press_run()""",
     importing="beside(lambda: __import__('importlib').reload(__import__('json')))")
 FOREGROUND = dict(
     train="print(lb.train(**{**small, 'n_steps': 100000, 'n_emb': 64}, stop=after(1)).report.stop_reason)",
     train_tiny="print(lb.train('t.txt', **{**small, 'n_steps': 30}).report.stop_reason)",
-    resume="print(lb.train(resume=lb.train('t.txt', **{**small, 'n_steps': 20}, stop=lambda: True).guid, path='.', progress=False).report.stop_reason)",
+    resume="""
+cut = lb.train('t.txt', **{**small, 'n_steps': 20}, stop=lambda: True)
+print(lb.train(resume=cut.guid, path='.', progress=False).report.stop_reason)""",
     finetune="print(lb.finetune(run.guid, 't.txt', path='.', progress=False, n_steps=10).report.stop_reason)",
     inference="print(len(lb.inference(run.guid, 'hello', max_tokens=50, path='.').text))",
     preview="print(lb.preflight(path='.'))",
@@ -65,11 +69,11 @@ FOREGROUND = dict(
     diary="lb.diary(run.guid, path='.')",
     picture="plt.plot([1, 2, 3]); plt.show()",
     prepare="print(lb.prepare('t.txt', path='.', progress=False, tokenizer='char', workers=2, output=f'{time.time()}.tok'))",
-    panel_again="panel = lb.panel('.')")
+    panel_again="panels.append(lb.panel('.'))")
 END = """
 over.set()
 for thread in busy: thread.join()
-if 'panel' in globals():
+for panel in panels:
     panel.stopping.set()
     while panel.busy: time.sleep(0.1)
     if panel.foreseeing: panel.foreseeing.join()
@@ -139,8 +143,8 @@ def main():
     minutes = (time.monotonic() - began) / 60
     rows = [f"{sum(results.values())} | {minutes:.0f} | {sum(cells.values()) - cells['|']:,} | {results['hung']} | {results['failed']} | "
             f"{results['left behind']} | {results['processes left']}"]
-    turns.publish("stress", "notebooks | minutes | cells with something at work | hung | failed | left files, threads or children | left processes",
-                  rows, chosen.write)
+    heads = "notebooks | minutes | cells with something at work | hung | failed | left files, threads or children | left processes"
+    turns.publish("stress", heads, rows, chosen.write)
     sys.exit(results["fine"] != sum(results.values()) or files > 64)
 
 

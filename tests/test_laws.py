@@ -245,7 +245,8 @@ def test_kernels_equal_their_plain_twins(name, arrays, settings, narrow):
     dy = np.random.default_rng(1).standard_normal(y.shape)
     got, expected = back(dy), want_back(dy)
     got, expected = (d if isinstance(d, tuple) else (d,) for d in (got, expected))
-    assert len(got) == len(expected) and all(np.abs(a - b).max() < 1e-12 for a, b in zip(got, expected))
+    assert [d is None for d in got] == [d is None for d in expected]
+    assert all(np.abs(a - b).max() < 1e-12 for a, b in zip(got, expected) if b is not None)
 
 
 @pytest.mark.parametrize("scale", [0.5, 9])
@@ -298,9 +299,11 @@ def test_plain_primitives(name):
 
 def test_erfc_is_pythons():
     from math import erfc
+
+    from littlebaby.arrays.erfc import erfc as erfc_of
     x = np.linspace(-30, 25, 5001)
     want = np.array([erfc(v) for v in x])
-    assert np.abs(ops.erfc(x) / want - 1).max() < 1e-12
+    assert np.abs(erfc_of(x) / want - 1).max() < 1e-12
 
 
 def test_the_guard_against_rebinding():

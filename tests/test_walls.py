@@ -9,9 +9,9 @@ FILES = sorted(HOUSE.rglob("*.py"))
 # text stands beside the stairs: it knows only arrays
 STAIRS = ["errors", "arrays", "model", "learning", "runs", "show", "plans", "cli", "__main__"]
 ROOMS = dict(
-    arrays=["backend", "tree", "ops", "kernels", "scans", "__init__"],
+    arrays=["backend", "tree", "erfc", "ops", "kernels", "scans", "__init__"],
     model=["context", "attentions", "networks", "norms", "positions", "gpt", "decoder"],
-    learning=["flat", "optimizers", "schedules", "clip", "data", "dialogue", "ranks", "forks", "parallel", "evaluate", "sampling",
+    learning=["flat", "optimizers", "schedules", "clip", "data", "dialogue", "ranks", "parallel", "evaluate", "sampling",
               "generate", "speculate", "baby", "conversation", "measure", "harness", "lora", "train", "checkpoint"],
     plans=["babies", "lessons", "company", "writing", "training", "keeping", "exchange", "looking", "texts", "trials"],
 )

@@ -155,7 +155,8 @@ from pathlib import Path
 home = Path(tempfile.mkdtemp()); (home / "inputs").mkdir(); (home / "inputs/t.txt").write_text("hello small world. " * 400)
 small = dict(path=str(home), progress=False, n_layers=1, n_emb=32, n_heads=2, n_ctx=64, n_completion=0, n_eval=2)
 baby, a, over = lb.Baby(lb.Config(n_emb=32, n_heads=2, n_layers=1, n_ctx=64), vocab_size=20), np.ones((400, 400), "f4"), threading.Event()
-beside = dict(products=lambda: a @ a, preflight=lambda: lb.preflight(path=str(home)), generation=lambda: baby.generate(np.zeros((4, 4), int), 100),
+beside = dict(products=lambda: a @ a, preflight=lambda: lb.preflight(path=str(home)),
+              generation=lambda: baby.generate(np.zeros((4, 4), int), 100),
               training=lambda: lb.train("t.txt", **{**small, "n_steps": 20, "n_emb": 64}))[sys.argv[1]]
 def work():
     while not over.is_set(): beside()

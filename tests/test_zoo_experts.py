@@ -537,7 +537,7 @@ MISTAKES = [
     ("lor", "du * scale", "du", "gradient", {}),
     ("lor", "return dx + dx_a", "return dx", "gradient", {}),
     ("lor", "dy = back_drop(dy)", "pass", "gradient", dict(r_dropout=0.3)),
-    ("lor", "g.a += da", "pass", "gradient life", {}),
+    ("lor", "a=da, ", "", "gradient life", {}),
 ]
 
 

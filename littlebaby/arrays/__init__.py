@@ -2,6 +2,7 @@
 
 backend   where arrays live (NumPy or CuPy), devices, threads, memory
 tree      weights as named views over one flat vector
+erfc      the complementary error function, for gelu_exact
 ops       the primitives, plain: y, back = op(x, ...)
 kernels   faster twins of some of them for the CPU, equal by test; importing from this door gives the twin where there is one
 scans     primitives that walk along the tokens: running sums and means, filters, windows

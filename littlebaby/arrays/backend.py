@@ -10,7 +10,8 @@ from threadpoolctl import ThreadpoolController
 
 from ..errors import BadInput
 
-# Looked for once, at import: the search holds the loader's lock while it waits for Python's, and an import in another thread the other way round
+# found once, at import: the search holds the dynamic loader's lock while it waits for Python's, and an import in another thread does the
+# opposite; together they would wait for ever
 LIBRARIES = ThreadpoolController()
 DTYPES = {"fp16": numpy.float32, "fp32": numpy.float32, "fp64": numpy.float64}
 

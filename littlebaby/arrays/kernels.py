@@ -90,7 +90,7 @@ def linear(x, w, b=None):
         dy = ops.rows(dy)
         dx = np.matmul(dy, w.T).reshape(x.shape)
         dw = x2.T @ dy
-        return (dx, dw) if b is None else (dx, dw, column_sum(dy))
+        return dx, dw, None if b is None else column_sum(dy)
 
     return y.reshape(*x.shape[:-1], w.shape[1]), back
 

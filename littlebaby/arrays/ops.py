@@ -8,11 +8,10 @@ Letters, everywhere in littlebaby:
     B batch   T new tokens   S all tokens so far   D n_emb   H head_size (all heads)   h heads   n key/value heads   d = H / h
     V vocabulary   F hidden width   N rows (B T)   I, O any width in, out
 """
-from functools import lru_cache
-from math import cos, log, pi, sqrt
-from math import erfc as math_erfc
+from math import pi, sqrt
 
 from .backend import scatter_add, xp
+from .erfc import erfc
 from .tree import Lora
 
 # shapes
@@ -42,7 +41,8 @@ def times(x, w):
 
 
 def linear(x, w, b=None):
-    """y = x w + b          x (..., I)   w (I, O)   b (O); a Lora in w's place gives its adapters' gradients for dw"""
+    """y = x w + b          x (..., I)   w (I, O)   b (O) or None, then its gradient is None, too; a Lora in w's place gives its adapters'
+    gradients for dw"""
     if isinstance(w, Lora):
         return adapted(x, w, b)
     y = times(rows(x), w)                                        # (N, I) (I, O) -> (N, O)
@@ -53,7 +53,7 @@ def linear(x, w, b=None):
         dy = rows(dy)
         dx = times(dy, w.T).reshape(x.shape)
         dw = times(rows(x).T, dy.astype(w.dtype, copy=False))
-        return (dx, dw) if b is None else (dx, dw, dy.sum(0))
+        return dx, dw, None if b is None else dy.sum(0)
 
     return y.reshape(*x.shape[:-1], w.shape[1]), back
 
@@ -80,8 +80,7 @@ def adapted(x, w, b=None):
             du *= w.scale
             dx += du @ w.a.T
             dw = rows(x).T @ du, db
-        dx = dx.reshape(x.shape)
-        return (dx, dw) if b is None else (dx, dw, dy.sum(0))
+        return dx.reshape(x.shape), dw, None if b is None else dy.sum(0)
 
     return y.reshape(*x.shape[:-1], w.shape[1]), back
 
@@ -146,36 +145,6 @@ def gelu_exact(x):
         return dy * (phi + x * xp.exp(-0.5 * x * x) * (1 / sqrt(2 * pi)))
 
     return x * phi, back
-
-
-def erfc(x):
-    """The complementary error function to 1e-13, used as a constant: it brings no gradient
-
-    For z >= 0, erfc z = t exp(P(t) - z^2) with t = 2 / (2 + z) and P smooth: here its Chebyshev series, summed by Clenshaw's rule.
-    """
-    z = xp.minimum(xp.abs(x), FAR)
-    t = 2 / (2 + z)
-    u = (2 * t - 1 - NEAR) * (1 / (1 - NEAR))                    # t in [NEAR, 1] -> u in [-1, 1]
-    first, *rest = erfc_series()
-    above, value = 0.0, 0.0
-    for c in reversed(rest):
-        above, value = value, 2 * u * value - above + c
-    y = t * xp.exp(first + u * value - above - z * z)
-    return xp.where(x < 0, 2 - y, y)
-
-
-FAR = 26.0                                                       # erfc is below 1e-295 from here on
-NEAR = 2 / (2 + FAR)
-
-
-@lru_cache(1)
-def erfc_series(n=40):
-    """The n Chebyshev coefficients of P, from the erfc of Python's own math at Chebyshev's nodes"""
-    angles = [pi * (j + 0.5) / n for j in range(n)]
-    ts = [((1 - NEAR) * cos(a) + 1 + NEAR) / 2 for a in angles]
-    values = [log(math_erfc(2 / t - 2) / t) + (2 / t - 2) ** 2 for t in ts]
-    series = [2 / n * sum(v * cos(i * a) for v, a in zip(values, angles)) for i in range(n)]
-    return series[0] / 2, *series[1:]
 
 
 def relu(x):

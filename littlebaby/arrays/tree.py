@@ -48,6 +48,13 @@ class Tree(dict):
             raise TypeError(f"write g.{name} += ..., not g.{name} = ...")
 
 
+    def add(self, **grads):
+        """`g.add(wo=dwo, bo=dbo)` is g.wo += dwo and g.bo += dbo; None, the gradient of a bias that is not there, is passed over"""
+        for name, grad in grads.items():
+            if grad is not None:
+                self[name] += grad
+
+
 class Lora:
     """A frozen matrix w (I, O), with or without a trainable correction of low rank, w + scale a b, in some of its columns.
 

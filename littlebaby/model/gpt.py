@@ -92,13 +92,12 @@ def forward(p, ids, ctx):
     logits, back_head = linear(x, p.head.w if "w" in p.head else p.token.T, p.head.get("b"))
 
     def backward(dlogits, g):
-        dx, dw, *db = back_head(dlogits)
+        dx, dw, db = back_head(dlogits)
         if "w" in p.head:
             g.head.w += dw
         else:
             g.token += dw.T                                      # tied: the table is used twice, its gradient is the sum
-        if db:
-            g.head.b += db[0]
+        g.head.add(b=db)
         dx = back_norm(dx, g.get("norm"))
         while backs:                                             # frees each block's activations as it goes
             back = backs.pop()

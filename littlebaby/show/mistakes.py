@@ -28,7 +28,7 @@ class Mistake(NamedTuple):
 
 
 PLANTED = [
-    Mistake("lost temperature", "attentions.mha", "(H // h) ** -0.5 / ctx.cfg.r_temp", "(H // h) ** -0.5", "formula",
+    Mistake("lost temperature", "attentions.mha", "ctx.cfg.head_width ** -0.5 / ctx.cfg.r_temp", "ctx.cfg.head_width ** -0.5", "formula",
             "Forward and backward agree, on another formula: no gradient check can see that.", settings=dict(r_temp=1.7)),
     Mistake("not turned back", "attentions.mha", "back_rq(dq), back_rk(dk), dv)", "dq, back_rk(dk), dv)", "gradient",
             "Forward turned the queries to their positions, backward forgot to turn their gradient back.", "x wq",
@@ -40,9 +40,9 @@ PLANTED = [
             "A factor that forward has and backward lacks: its gradient is one percent too long.", "x wk"),
     Mistake("dropped on one way only", "attentions.mha", "back_y(back_drop(dy))", "back_y(dy)", "gradient",
             "What forward dropped, backward lets through.", "x wq wk wv wo bo", dict(r_dropout=0.3)),
-    Mistake("short memory", "attentions.mha", "k, v = ctx.extend(k=k, v=v)", "k, v = ctx.extend(last=4, k=k, v=v)", "decoding",
+    Mistake("short memory", "attentions.mha", "ctx.extend(last=last, k=k, v=v)", "ctx.extend(last=4, k=k, v=v)", "decoding",
             "All is well while training; in decoding, tokens farther back than four are forgotten."),
-    Mistake("forgotten weight", "attentions.mha", "g.wo += dwo", "pass", "gradient life",
+    Mistake("forgotten weight", "attentions.mha", "g.add(wo=dwo, bo=dbo)", "g.add(bo=dbo)", "gradient life",
             "A weight that no gradient reaches stays as it was drawn, and nothing crashes.", "wo"),
     Mistake("half the way", "attentions.mha", "return dx\n", "return dx * 0.5\n", "gradient",
             "This layer's own weights learn rightly, all below it at half their gradient.", "x"),
@@ -66,7 +66,7 @@ PLANTED = [
             "Only the last bit changes: how a row is rounded depends on keys that come later."),
     Mistake("bend forgotten", "networks.mlp", "back_up(back_act(da))", "back_up(da)", "gradient",
             "Backward goes through the two matrices and passes by the bend between them.", "x up b1"),
-    Mistake("counted twice", "networks.mlp", "g.b1 += db1[0]", "g.b1 += 2 * db1[0]", "gradient",
+    Mistake("counted twice", "networks.mlp", "b1=db1, ", "b1=2 * db1, ", "gradient",
             "One bias learns at twice its rate.", "b1"),
     Mistake("one half for both", "networks.swi", "swiglu(w[..., :F], w[..., F:])", "swiglu(w[..., :F], w[..., :F])", "gradient",
             "A slice that is written twice: gate and value are the same half.", "x gate up bgate bup", dict(c_bias="all")),
@@ -103,14 +103,22 @@ def everywhere(home, where, spec):
         if source.count(text) > 1:
             continue
         if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Attribute) and node.target.attr in learning:
-            leaf = node.target.attr
-            found.setdefault("no gradient", Mistake("no gradient", where, text, text.replace(text.strip(), "pass"), "gradient life",
-                                                    f"The gradient of {leaf} is computed and never added.", learning[leaf]))
+            found.setdefault("no gradient", forgotten(where, text, text.replace(text.strip(), "pass"), node.target.attr, learning))
+        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and ast.unparse(node.value.func) == "g.add":
+            for each in node.value.keywords:
+                if each.arg in learning:
+                    rest = ", ".join(ast.unparse(other) for other in node.value.keywords if other is not each)
+                    new = text.replace(text.strip(), f"g.add({rest})")
+                    found.setdefault("no gradient", forgotten(where, text, new, each.arg, learning))
         elif isinstance(node, ast.Return):
             value = ast.get_source_segment(source, node.value)
             found["twice"] = Mistake("twice", where, text, text.replace(value, f"2 * ({value})"), "gradient",
                                      "What goes on to the layer below is doubled.", "x")
     return found.values()
+
+
+def forgotten(where, old, new, leaf, learning):
+    return Mistake("no gradient", where, old, new, "gradient life", f"The gradient of {leaf} is computed and never added.", learning[leaf])
 
 
 def named(name, folder, mistake):

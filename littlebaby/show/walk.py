@@ -121,7 +121,9 @@ def statements(body):
 
 
 def written(node):
-    """The expressions that a statement writes to"""
+    """The expressions that a statement writes to; `g.add(wo=dwo)` writes to g.wo"""
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and ast.unparse(node.value.func).endswith(".add"):
+        return [f"{ast.unparse(node.value.func.value)}.{each.arg}" for each in node.value.keywords]
     targets = getattr(node, "targets", [node.target] if isinstance(node, ast.AugAssign) else [])
     flat = []
     while targets:

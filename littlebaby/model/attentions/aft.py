@@ -32,14 +32,11 @@ def forward(p, x, ctx):
     y, back_y = linear(o, p.wo, p.get("bo"))                     # (B, T, H) -> (B, T, D)
 
     def backward(dy, g):
-        do, dwo, *dbo = back_y(dy)
+        do, dwo, dbo = back_y(dy)
         dk, dv = back_o(back_drop(do))
-        dx, dwkv = back_kv(xp.concatenate([dk * scale, dv], -1))
+        dx, dwkv, _ = back_kv(xp.concatenate([dk * scale, dv], -1))
 
-        g.wkv += dwkv
-        g.wo += dwo
-        if dbo:
-            g.bo += dbo[0]
+        g.add(wkv=dwkv, wo=dwo, bo=dbo)
         return dx
 
     return y, backward

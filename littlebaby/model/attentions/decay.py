@@ -30,10 +30,8 @@ def forward(p, x, ctx):
     y, back_drop = ctx.dropout(y)
 
     def backward(dy, g):
-        do, dwo, *dbo = back_y(back_drop(dy))
-        g.wo += dwo
-        if dbo:
-            g.bo += dbo[0]
+        do, dwo, dbo = back_y(back_drop(dy))
+        g.add(wo=dwo, bo=dbo)
         return back_o(do, g)
 
     return y, backward
@@ -55,7 +53,7 @@ def mix(p, x, ctx, h):
 
     def backward(do, g):
         dv, dw = back_o(split_heads(do, h))
-        dx, dwv = back_v(merge_heads(dv))
+        dx, dwv, _ = back_v(merge_heads(dv))
         g.wv += dwv
         g.l += back_w(dw)
         return dx

@@ -39,18 +39,12 @@ def forward(p, x, ctx):
     y, back_y = linear(r, p.wo, p.get("bo"))
 
     def backward(dy, g):
-        dr, dwo, *dbo = back_y(dy)
+        dr, dwo, dbo = back_y(dy)
         dn, df = back_c(back_r(back_drop(dr)))
         dkv, dw, db = back_n(dn)
-        dx, dwkv = back_kv(xp.concatenate([dkv * v, dkv * k], -1))
+        dx, dwkv, _ = back_kv(xp.concatenate([dkv * v, dkv * k], -1))
 
-        g.wkv += dwkv
-        g.w += dw
-        g.b += db
-        g.f += df
-        g.wo += dwo
-        if dbo:
-            g.bo += dbo[0]
+        g.add(wkv=dwkv, w=dw, b=db, f=df, wo=dwo, bo=dbo)
         return dx
 
     return y, backward

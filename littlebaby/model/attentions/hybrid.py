@@ -59,20 +59,14 @@ def forward(p, x, ctx):
     y, back_drop = ctx.dropout(y)
 
     def backward(dy, g):
-        dm, dwo, *dbo = back_y(back_drop(dy))
+        dm, dwo, dbo = back_y(back_drop(dy))
         dgate = dm * o
         if per_head:
             dgate = dgate.reshape(*gate.shape, d).sum(-1)        # (B, T, H) -> (B, T, h)
         du, dw2, db2 = back_s(back_gate(dgate))
         dxo, dw1, db1 = back_z(back_u(du))
 
-        g.w1 += dw1
-        g.b1 += db1
-        g.w2 += dw2
-        g.b2 += db2
-        g.wo += dwo
-        if dbo:
-            g.bo += dbo[0]
+        g.add(w1=dw1, b1=db1, w2=dw2, b2=db2, wo=dwo, bo=dbo)
 
         # x and o are met twice: by the gate, and beside it
         dx, do = dxo[..., :D].copy(), dm * wide + dxo[..., D:]

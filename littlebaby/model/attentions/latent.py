@@ -48,20 +48,15 @@ def forward(p, x, ctx):
     y, back_drop = ctx.dropout(y)
 
     def backward(dy, g):
-        do, dwo, *dbo = back_y(back_drop(dy))
+        do, dwo, dbo = back_y(back_drop(dy))
         du, de, dv = back_o(split_heads(do, h))
         db = du / weight
         de += back_weight(-db * u)
         dk, dz = back_s(back_e(de))
         dq, dr = back_t(back_b(db))
-        dx, dwqkv = back_qkv(merge_heads(dq * scale, dk * scale, dv))
+        dx, dwqkv, _ = back_qkv(merge_heads(dq * scale, dk * scale, dv))
 
-        g.wqkv += dwqkv
-        g.z += rows_of(dz)
-        g.r += rows_of(dr)
-        g.wo += dwo
-        if dbo:
-            g.bo += dbo[0]
+        g.add(wqkv=dwqkv, z=rows_of(dz), r=rows_of(dr), wo=dwo, bo=dbo)
         return dx
 
     return y, backward

@@ -30,7 +30,7 @@ def weights(cfg, K):
 
 def forward(p, x, ctx):
     o, back_o = heads(p, x, ctx)                                 # (B, T, D) -> (B, h, T, d)
-    y, back_y = join(p, o, ctx)                                  # (B, h, T, d) -> (B, T, D)
+    y, back_y = output_projection(p, o, ctx)                     # (B, h, T, d) -> (B, T, D)
 
     def backward(dy, g):
         return back_o(back_y(dy, g), g)
@@ -39,46 +39,50 @@ def forward(p, x, ctx):
 
 
 def heads(p, x, ctx):
-    """What each head has to say"""
-    h, H = ctx.cfg.n_heads, ctx.cfg.head_size
-    K = (p.wqkv.shape[1] - H) // 2
-    scale = (H // h) ** -0.5 / ctx.cfg.r_temp
-
-    # queries, keys, values: one product, three views            (B, T, D) -> (B, T, H + 2K) -> (B, h, T, d), two (B, n, T, d)
-    qkv, back_qkv = linear(x, p.wqkv, p.get("bqkv"))
-    q, k, v = split_heads(qkv[..., :H], h), split_heads(qkv[..., H:H + K], h * K // H), split_heads(qkv[..., H + K:], h * K // H)
-    q, back_rq = ctx.rotate(q)
-    k, back_rk = ctx.rotate(k)
-    k, v = ctx.extend(k=k, v=v)                                  # decoding: all tokens so far
-
+    """The output of each head, before they are joined; moh and swh weigh them first"""
+    scale = ctx.cfg.head_width ** -0.5 / ctx.cfg.r_temp
+    q, k, v, back_qkv = queries_keys_values(p, x, ctx)           # (B, T, D) -> (B, h, T, d), two (B, n, S, d)
     ctx.watch(q, k, scale)
 
-    # who looks at whom, and the mixture of their values         (B, h, T, d)
+    # scores, softmax, mixture of the values; how softmax goes backward stands in arrays/ops.py           (B, h, T, d)
     o, back_o = attention(q, k, v, scale, *ctx.drop, ctx.slopes(q))
 
     def backward(do, g):
-        dq, dk, dv = back_o(do)
-        dx, dwqkv, *dbqkv = back_qkv(merge_heads(back_rq(dq), back_rk(dk), dv))
-
-        g.wqkv += dwqkv
-        if dbqkv:
-            g.bqkv += dbqkv[0]
-        return dx
+        return back_qkv(*back_o(do), g)
 
     return o, backward
 
 
-def join(p, o, ctx):
-    """All heads side by side, as one answer"""
+def queries_keys_values(p, x, ctx, last=None):
+    """q (B, h, T, d), k and v (B, n, S, d): in decoding keys and values of all tokens so far, or of the `last` ones and the new"""
+    h, H = ctx.cfg.n_heads, ctx.cfg.head_size
+    K = (p.wqkv.shape[1] - H) // 2                               # all keys together: n d
+
+    # one product, three views                                   (B, T, D) -> (B, T, H + 2K) -> (B, h, T, d), two (B, n, T, d)
+    qkv, back_qkv = linear(x, p.wqkv, p.get("bqkv"))
+    q, k, v = split_heads(qkv[..., :H], h), split_heads(qkv[..., H:H + K], h * K // H), split_heads(qkv[..., H + K:], h * K // H)
+    q, back_rq = ctx.rotate(q)
+    k, back_rk = ctx.rotate(k)
+    k, v = ctx.extend(last=last, k=k, v=v)
+
+    def backward(dq, dk, dv, g):
+        dx, dwqkv, dbqkv = back_qkv(merge_heads(back_rq(dq), back_rk(dk), dv))
+
+        g.add(wqkv=dwqkv, bqkv=dbqkv)
+        return dx
+
+    return q, k, v, backward
+
+
+def output_projection(p, o, ctx):
+    """All heads side by side, then through wo"""
     y, back_y = linear(merge_heads(o), p.wo, p.get("bo"))        # (B, h, T, d) -> (B, T, H) -> (B, T, D)
     y, back_drop = ctx.dropout(y)
 
     def backward(dy, g):
-        do, dwo, *dbo = back_y(back_drop(dy))
+        do, dwo, dbo = back_y(back_drop(dy))
 
-        g.wo += dwo
-        if dbo:
-            g.bo += dbo[0]
+        g.add(wo=dwo, bo=dbo)
         return split_heads(do, o.shape[1])
 
     return y, backward

@@ -36,10 +36,8 @@ def forward(p, x, ctx):
     y, back_drop = ctx.dropout(y)
 
     def backward(dy, g):
-        do, dwo, *dbo = back_y(back_drop(dy))
-        g.wo += dwo
-        if dbo:
-            g.bo += dbo[0]
+        do, dwo, dbo = back_y(back_drop(dy))
+        g.add(wo=dwo, bo=dbo)
         return back_o(do, g)
 
     return y, backward
@@ -135,20 +133,20 @@ def mix(p, x, ctx, h):
 
     def backward(do, g):
         dq, dk, dv = back_o(split_heads(do, h))
-        dzk, dwuk = back_k(merge_heads(dk[..., :n]))
-        dzv, dwuv = back_v(merge_heads(dv))
+        dzk, dwuk, _ = back_k(merge_heads(dk[..., :n]))
+        dzv, dwuv, _ = back_v(merge_heads(dv))
         g.wuk += dwuk
         g.wuv += dwuv
 
         dq = merge_heads(back_rq(dq))
         if back_q:
-            dq, dwuq = back_q(dq)
+            dq, dwuq, _ = back_q(dq)
             g.wuq += dwuq
 
         # one turned key for all heads, one latent for keys and values: their gradients add up
         dkr = back_rk(dk[..., n:].sum(1, keepdims=True))[:, 0]   # (B, h, T, r) -> (B, T, r)
         dlatents = [back_nk(dzk, g), back_nv(dzv, g)] if split else [back_nk(dzk + dzv, g)]
-        dx, ddown = back_z(xp.concatenate([back_nq(dq, g), *dlatents, dkr], -1))
+        dx, ddown, _ = back_z(xp.concatenate([back_nq(dq, g), *dlatents, dkr], -1))
         g.down += ddown
         return dx
 

@@ -28,11 +28,11 @@ def forward(p, x, ctx):
     z, back_z = linear(x, p.wg)
     w, back_w = softmax(z)
     y, back_weigh = weigh(o, h * w)                              # (B, h, T, d)
-    y, back_y = mha.join(p, y, ctx)                              # (B, h, T, d) -> (B, T, D)
+    y, back_y = mha.output_projection(p, y, ctx)                              # (B, h, T, d) -> (B, T, D)
 
     def backward(dy, g):
         do, dw = back_weigh(back_y(dy, g))
-        dx, dwg = back_z(back_w(h * dw))
+        dx, dwg, _ = back_z(back_w(h * dw))
 
         g.wg += dwg
         return dx + back_o(do, g)

@@ -14,7 +14,7 @@ first token on, for the weights' sum is carried along; decoding is the same mode
 """
 from math import log
 
-from ...arrays import discounted_mean, linear, log_sigmoid, merge_heads, sigmoid, split_heads, window_attention
+from ...arrays import discounted_mean, log_sigmoid, sigmoid, window_attention
 from ...arrays.backend import xp
 from ...arrays.tree import vector
 from . import mha
@@ -25,35 +25,20 @@ def params(cfg):
 
 
 def forward(p, x, ctx):
-    h, H, W = ctx.cfg.n_heads, ctx.cfg.head_size, ctx.cfg.s_window
-    scale = (H // h) ** -0.5 / ctx.cfg.r_temp
+    scale = ctx.cfg.head_width ** -0.5 / ctx.cfg.r_temp
+    # decoding needs the window before, and the token that leaves it           (B, T, D) -> (B, h, T, d), two (B, h, S, d)
+    q, k, v, back_qkv = mha.queries_keys_values(p, x, ctx, last=ctx.cfg.s_window)
 
-    # queries, keys, values                                      (B, T, D) -> (B, T, 3H) -> (B, h, T, d)
-    qkv, back_qkv = linear(x, p.wqkv, p.get("bqkv"))
-    q, k, v = (split_heads(qkv[..., i * H:(i + 1) * H], h) for i in range(3))
-    q, back_rq = ctx.rotate(q)
-    k, back_rk = ctx.rotate(k)
-    k, v = ctx.extend(last=W, k=k, v=v)                          # decoding: the window before, and the token that leaves it
-
-    # the window and the memory beside it                        (B, h, T, d) -> (B, T, H) -> (B, T, D)
+    # the window and the memory beside it                        (B, h, T, d) -> (B, T, D)
     w, back_w = log_sigmoid(p.l)                                 # ln lambda, (h)
     o, back_o = attend(q, k, v, w, scale, ctx)
-    y, back_y = linear(merge_heads(o), p.wo, p.get("bo"))
-    y, back_drop = ctx.dropout(y)
+    y, back_y = mha.output_projection(p, o, ctx)
 
     def backward(dy, g):
-        do, dwo, *dbo = back_y(back_drop(dy))
-        dq, dk, dv, dw = back_o(split_heads(do, h))
-        dx, dwqkv, *dbqkv = back_qkv(merge_heads(back_rq(dq), back_rk(dk), dv))
+        dq, dk, dv, dw = back_o(back_y(dy, g))
 
-        g.wqkv += dwqkv
         g.l += back_w(dw)
-        g.wo += dwo
-        if dbqkv:
-            g.bqkv += dbqkv[0]
-        if dbo:
-            g.bo += dbo[0]
-        return dx
+        return back_qkv(dq, dk, dv, g)
 
     return y, backward
 

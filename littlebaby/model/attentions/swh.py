@@ -30,11 +30,11 @@ def forward(p, x, ctx):
     best = ctx.hold("head", w.argmax(-1))                        # (B, T); of equals the first
     m = (best[..., None] == xp.arange(h)) + (w - ctx.hold("trust", w))
     y, back_weigh = weigh(o, m)                                  # (B, h, T, d)
-    y, back_y = mha.join(p, y, ctx)                              # (B, h, T, d) -> (B, T, D)
+    y, back_y = mha.output_projection(p, y, ctx)                              # (B, h, T, d) -> (B, T, D)
 
     def backward(dy, g):
         do, dw = back_weigh(back_y(dy, g))
-        dx, dwg = back_z(back_w(dw))
+        dx, dwg, _ = back_z(back_w(dw))
 
         g.wg += dwg
         return dx + back_o(do, g)

@@ -28,11 +28,9 @@ def forward(p, x, ctx):
 
     def backward(dy, g):
         da, dx = back_gate(back_drop(dy), g)
-        dx_a, dw, *db = back_a(da)
+        dx_a, dw, db = back_a(da)
 
-        g.w += dw
-        if db:
-            g.b += db[0]
+        g.add(w=dw, b=db)
         return dx_a + dx
 
     return y, backward
@@ -45,11 +43,9 @@ def gate(p, x, a):
 
     def backward(dy, g):
         da, dz = back_y(dy)
-        dx, du, *dc = back_z(dz)
+        dx, du, dc = back_z(dz)
 
-        g.u += du
-        if dc:
-            g.c += dc[0]
+        g.add(u=du, c=dc)
         return da, dx
 
     return y, backward

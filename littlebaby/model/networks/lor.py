@@ -30,15 +30,11 @@ def forward(p, x, ctx):
 
     def backward(dy, g):
         dy = back_drop(dy)
-        dx, dw0, *db0 = back_0(dy)
-        du, db = back_b(dy)
-        dx_a, da = back_a(du * scale)
+        dx, dw0, db0 = back_0(dy)
+        du, db, _ = back_b(dy)
+        dx_a, da, _ = back_a(du * scale)
 
-        g.w0 += dw0
-        g.a += da
-        g.b += db
-        if db0:
-            g.b0 += db0[0]
+        g.add(w0=dw0, a=da, b=db, b0=db0)
         return dx + dx_a
 
     return y, backward

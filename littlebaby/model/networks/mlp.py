@@ -29,15 +29,10 @@ def forward(p, x, ctx):
     y, back_drop = ctx.dropout(y)
 
     def backward(dy, g):
-        da, ddown, *db2 = back_down(back_drop(dy))
-        dx, dup, *db1 = back_up(back_act(da))
+        da, ddown, db2 = back_down(back_drop(dy))
+        dx, dup, db1 = back_up(back_act(da))
 
-        g.up += dup
-        g.down += ddown
-        if db1:
-            g.b1 += db1[0]
-        if db2:
-            g.b2 += db2[0]
+        g.add(up=dup, down=ddown, b1=db1, b2=db2)
         return dx
 
     return y, backward

@@ -72,7 +72,7 @@ def forward(p, x, ctx):
         dsent *= weight
         dt = lead(xp.concatenate([back(dsent[block], ge) for back, block, ge in zip(backs, blocks, g.experts)]))
         dt += back_common(dy, g.get("shared"))
-        dt_z, drouter = back_z(back_s(back_w(dw) + back_balance()))
+        dt_z, drouter, _ = back_z(back_s(back_w(dw) + back_balance()))
 
         g.router += drouter
         return (dt + dt_z).reshape(x.shape)

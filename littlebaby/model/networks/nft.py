@@ -34,14 +34,11 @@ def forward(p, x, ctx):
     y, back_drop = ctx.dropout(y)
 
     def backward(dy, g):
-        do, dwo, *dbo = back_y(back_drop(dy))
+        do, dwo, dbo = back_y(back_drop(dy))
         dm, *dq = back_gate(back_inner(do))
-        dx, dwide = back_wide(xp.concatenate([*back_m(dm), *dq], -1))
+        dx, dwide, _ = back_wide(xp.concatenate([*back_m(dm), *dq], -1))
 
-        g.wide += dwide
-        g.wo += dwo
-        if dbo:
-            g.bo += dbo[0]
+        g.add(wide=dwide, wo=dwo, bo=dbo)
         return dx
 
     return y, backward

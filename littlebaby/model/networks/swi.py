@@ -30,15 +30,10 @@ def forward(p, x, ctx):
     y, back_drop = ctx.dropout(y)
 
     def backward(dy, g):
-        du, ddown, *dbdown = back_down(back_drop(dy))
-        dx, dwide, *dbwide = back_wide(xp.concatenate(back_act(du), -1))
+        du, ddown, dbdown = back_down(back_drop(dy))
+        dx, dwide, dbwide = back_wide(xp.concatenate(back_act(du), -1))
 
-        g.wide += dwide
-        g.down += ddown
-        if dbwide:
-            g.bwide += dbwide[0]
-        if dbdown:
-            g.bdown += dbdown[0]
+        g.add(wide=dwide, down=ddown, bwide=dbwide, bdown=dbdown)
         return dx
 
     return y, backward
