@@ -44,6 +44,7 @@ def read(where, d_type=None):
         if not path.exists():
             raise BadInput(f"there is no file or folder {path}")
         if path.is_dir() and not (path / "config.json").exists():
+            tensors.no_adapters(path)
             path = only_model(path)
     if path.suffix == ".gguf":
         return Model(*gguf.read(path, d_type))
@@ -51,6 +52,7 @@ def read(where, d_type=None):
         theirs, config, said = little_baby.load(path)
     else:
         folder = path if path.is_dir() else path.parent
+        tensors.no_adapters(folder)
         said = folder / "config.json"
         config = tensors.json_object(said)
         if path.suffix == ".npz" or path.is_dir() and (path / "model.npz").exists():
@@ -63,6 +65,7 @@ def read(where, d_type=None):
     if kind is None:
         raise BadInput(f"{said} is of no kind that is known: model_type or the names of its settings must tell")
     cfg, weights = kind.read(config, theirs, path)
+    unread = huggingface.notes(config) if kind is huggingface else ""
     if d_type:
         cfg = cfg.replace(d_type=d_type)
     if kind is little_baby and path.suffix == ".json":
@@ -72,7 +75,7 @@ def read(where, d_type=None):
         tokenizer, note = tokenizers.in_folder(path.parent, cfg.n_vocab, config)
     if tokenizer:
         cfg = cfg.replace(c_tokenizer=tokenizer.kind)
-    return Model(cfg, weights, tokenizer, note)
+    return Model(cfg, weights, tokenizer, "; ".join(filter(None, [note, unread])))
 
 
 class Written(NamedTuple):

@@ -7,11 +7,14 @@ from collections.abc import Callable
 from math import log
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ...errors import BadInput, nearest
 from .. import records
 from ..disk import page
 from . import rewrite, tensors, tokenizers
 from .table import count, inward, outward, table
+from .transformers_configs import ROPE_BASE, completed, passed_over
 
 # whose weight is whose
 
@@ -155,8 +158,9 @@ class Said:
             raise BadInput(f"{self.where}: " + nearest(key, value, ACTIVATIONS))
         return ACTIVATIONS[value]
 
-    def rope(self, default=10000.0):
+    def rope(self):
         """Our settings of how rope turns, wherever this version of transformers keeps them"""
+        default = ROPE_BASE.get(self.data.get("model_type"), 10000.0)
         for key in ("rope_parameters", "rope_scaling"):
             said = self.get(key, {})
             if not isinstance(said, dict):
@@ -205,23 +209,22 @@ def yarn_temperature(c):
     return 1.0
 
 
-def rotary(c, theirs, base=10000.0):
+def rotary(c, theirs):
     """What all architectures with rope share"""
     heads, width = c.whole("num_attention_heads"), c.whole("hidden_size")
     c.must("partial_rotary_factor", (1, 1.0), "which turns a part of each head only")
     return dict(n_ctx=min(c.whole("max_position_embeddings"), MOST_CONTEXT), n_vocab=rows_of(theirs, "model.embed_tokens.weight", c),
-                n_emb=width, n_heads=heads, n_layers=count(theirs, "model.layers.#."), c_bias="none", c_position="rope",
-                rope_layout="half", b_tied="lm_head.weight" not in theirs) | c.rope(base)
+                n_emb=width, n_heads=heads, n_layers=c.whole("num_hidden_layers", count(theirs, "model.layers.#.")), c_bias="none",
+                c_position="rope", rope_layout="half", b_tied="lm_head.weight" not in theirs) | c.rope()
 
 
-def grouped(c, theirs, base=10000.0):
+def grouped(c, theirs, bias_in=False, bias_out=False):
     """llama and its kin: grouped queries, some of them in a sliding window"""
-    found = rotary(c, theirs, base)
+    found = rotary(c, theirs)
     heads = found["n_heads"]
     width = c.whole("head_dim", found["n_emb"] // max(heads, 1))
     found |= dict(c_attention="gqa", head_size=heads * width, n_kv_heads=c.whole("num_key_value_heads", heads), c_norm="rmsnorm",
-                  norm_eps=c.number("rms_norm_eps", 1e-6), b_bias_attention_in="model.layers.0.self_attn.q_proj.bias" in theirs,
-                  b_bias_attention_out="model.layers.0.self_attn.o_proj.bias" in theirs)
+                  b_bias_attention_in=bias_in, b_bias_attention_out=bias_out)
     window, kinds = c.whole("sliding_window", None), layer_kinds(c, found["n_layers"])
     if window is not None and window < found["n_ctx"] and "sliding_attention" in kinds:
         if len(kinds) > 1:
@@ -232,45 +235,53 @@ def grouped(c, theirs, base=10000.0):
 
 def layer_kinds(c, n_layers):
     """Which attentions there are: {"full_attention", "sliding_attention"} or one of the two"""
+    if c.data["model_type"] == "llama":                          # its class knows no window
+        return {"full_attention"}
+    if c.data["model_type"] != "qwen2":
+        return {"sliding_attention"}
+    if not c.get("use_sliding_window"):
+        return {"full_attention"}
     if isinstance(named := c.get("layer_types", None), list):
         return set(map(str, named))
-    if not c.get("use_sliding_window", c.data.get("model_type") != "qwen2"):
-        return {"full_attention"}
-    full = c.whole("max_window_layers", 0)
+    full = c.whole("max_window_layers")
     return {"sliding_attention"} if full <= 0 else {"full_attention"} if full >= n_layers else {"full_attention", "sliding_attention"}
 
 
 def llama(c, theirs):
     c.must("hidden_act", ("silu", "swish"), "which bends the gate in another way")
-    return grouped(c, theirs) | dict(c_network="swi", s_hidden=rows_of(theirs, "model.layers.0.mlp.gate_proj.weight", c),
-                                     b_bias_network="model.layers.0.mlp.gate_proj.bias" in theirs)
+    biased = bool(c.get("attention_bias", False))                # mistral has none, qwen2 always some
+    return grouped(c, theirs, biased or c.data["model_type"] == "qwen2", biased) | dict(
+        c_network="swi", s_hidden=rows_of(theirs, "model.layers.0.mlp.gate_proj.weight", c), norm_eps=c.number("rms_norm_eps"),
+        b_bias_network=bool(c.get("mlp_bias", False)))
 
 
 def mixtral(c, theirs):
     c.must("hidden_act", ("silu", "swish"), "which bends the gate in another way")
     expert = "model.layers.0.block_sparse_moe.experts.#.w1.weight"
     width, active = rows_of(theirs, expert.replace("#", "0"), c), c.whole("num_experts_per_tok")
-    return grouped(c, theirs, 1e6) | dict(
+    return grouped(c, theirs) | dict(
+        norm_eps=c.number("rms_norm_eps"),
         c_network="moe", c_expert="swi", n_experts=count(theirs, expert), s_expert=width, n_active=active, c_aux="share",
-        r_aux=balanced(c.number("router_aux_loss_coef", 0.001), active), c_balance="batch")
+        r_aux=balanced(c.number("router_aux_loss_coef"), active), c_balance="batch")
 
 
 def starcoder2(c, theirs):
-    found = grouped(c, theirs)
+    biased = bool(c.get("use_bias"))
+    found = grouped(c, theirs, biased, biased)
     c.must("mlp_type", ("default",), "which is another network")
-    return found | dict(c_norm="layernorm", norm_eps=c.number("norm_epsilon", 1e-5), c_network="mlp",
+    return found | dict(c_norm="layernorm", norm_eps=c.number("norm_epsilon"), c_network="mlp",
                         s_hidden=rows_of(theirs, "model.layers.0.mlp.c_fc.weight", c), c_activation=c.bend("hidden_act"),
-                        b_bias_network="model.layers.0.mlp.c_fc.bias" in theirs)
+                        b_bias_network=biased)
 
 
 def gpt2(c, theirs):
     width, heads = c.whole("n_embd"), c.whole("n_head")
     for key in ("add_cross_attention", "scale_attn_by_inverse_layer_idx"):
         c.must(key, (False,), "which is another attention")
-    scaled = c.get("scale_attn_weights", True)
+    scaled = c.get("scale_attn_weights")
     return dict(n_ctx=rows_of(theirs, "transformer.wpe.weight", c), n_vocab=rows_of(theirs, "transformer.wte.weight", c), n_emb=width,
-                n_heads=heads, n_layers=count(theirs, "transformer.h.#."), c_bias="all", b_tied="lm_head.weight" not in theirs,
-                norm_eps=c.number("layer_norm_epsilon", 1e-5), c_activation=c.bend("activation_function"),
+                n_heads=heads, n_layers=c.whole("n_layer", count(theirs, "transformer.h.#.")), c_bias="all",
+                b_tied="lm_head.weight" not in theirs, norm_eps=c.number("layer_norm_epsilon"), c_activation=c.bend("activation_function"),
                 s_hidden=rows_of(theirs, "transformer.h.0.mlp.c_fc.bias", c),
                 r_temp=1.0 if scaled else max(width // max(heads, 1), 1) ** -0.5)
 
@@ -278,12 +289,11 @@ def gpt2(c, theirs):
 def deepseek(c, theirs):
     c.must("hidden_act", ("silu", "swish"), "which bends the gate in another way")
     c.must("attention_bias", (False,), "which puts biases beside the latents")
-    c.must("moe_layer_freq", (1,), "which leaves out layers in between")
-    found = rotary(c, theirs, 10000.0) | dict(
-        c_attention="mla", c_norm="rmsnorm", norm_eps=c.number("rms_norm_eps", 1e-6), mla_rank=c.whole("kv_lora_rank"),
+    found = rotary(c, theirs) | dict(
+        c_attention="mla", c_norm="rmsnorm", norm_eps=c.number("rms_norm_eps"), mla_rank=c.whole("kv_lora_rank"),
         mla_q_rank=c.whole("q_lora_rank", None) or 0, mla_nope=c.whole("qk_nope_head_dim"), mla_rope=c.whole("qk_rope_head_dim"),
         mla_v=c.whole("v_head_dim"), head_size=c.whole("num_attention_heads") * c.whole("v_head_dim"), r_temp=yarn_temperature(c),
-        rope_layout="interleaved" if c.get("rope_interleave", True) else "half", s_hidden=0)
+        rope_layout="interleaved" if c.get("rope_interleave") else "half", s_hidden=0)
     layers, mlp = found["n_layers"], "model.layers.#.mlp."
     dense = next((i for i in range(layers) if f"{mlp}gate.weight".replace("#", str(i)) in theirs), layers)
     if dense:
@@ -294,10 +304,10 @@ def deepseek(c, theirs):
     width = rows_of(theirs, f"{first}experts.0.gate_proj.weight", c)
     shared = f"{first}shared_experts.gate_proj.weight"
     return found | dict(
-        c_network="moe", c_expert="swi", c_router="sigmoid" if c.get("norm_topk_prob", True) else "sigmoid_raw",
+        c_network="moe", c_expert="swi", c_router="sigmoid" if c.get("norm_topk_prob") else "sigmoid_raw",
         n_experts=count(theirs, f"{first}experts.#.gate_proj.weight"), n_active=active, s_expert=width,
-        n_shared=theirs[shared].shape[0] // width if shared in theirs else 0, n_dense_layers=dense, n_groups=c.whole("n_group", 1),
-        n_active_groups=c.whole("topk_group", 1), r_route_scale=c.number("routed_scaling_factor", 1.0), r_aux=balanced(0.0, active),
+        n_shared=theirs[shared].shape[0] // width if shared in theirs else 0, n_dense_layers=dense, n_groups=c.whole("n_group"),
+        n_active_groups=c.whole("topk_group"), r_route_scale=c.number("routed_scaling_factor"), r_aux=balanced(0.0, active),
         r_bias_update=1e-3 if f"{first}gate.e_score_correction_bias" in theirs else 0.0)
 
 
@@ -439,10 +449,10 @@ def suited(cfg, among=None):
     choices = {name: a for name, a in ARCHITECTURES.items() if a.config and (among is None or name in among)}
     if cfg.c_attention != "swa":                                 # its place is the model with windows
         choices.pop("mistral", None)
-    if cfg.b_bias_attention_in and "qwen2" in choices:           # among equals the first one is taken
+    if not cfg.b_bias_attention_in or among is None and cfg.c_attention != "swa":
+        choices.pop("qwen2", None)                               # transformers forces a tokenizer on qwen2: llama says the same
+    elif "qwen2" in choices:                                     # among equals the first one is taken
         choices = {"qwen2": choices["qwen2"], **choices}
-    else:
-        choices.pop("qwen2", None)
     wrong = {name: misfits(cfg, a) for name, a in choices.items()}
     best = min(wrong, key=lambda name: len(wrong[name]))
     if wrong[best]:
@@ -469,7 +479,7 @@ def files(cfg, weights, tokenizer, d_type):
     cfg, weights = dressed(cfg, weights, name)
     end = tokenizers.end_of(tokenizer)
     mark = int(tokenizer.encode(end)[0]) if end else None
-    config = dict(architectures=[ARCHITECTURES[name].name], model_type=name, torch_dtype=TORCH[d_type], bos_token_id=mark,
+    config: dict[str, Any] = dict(architectures=[ARCHITECTURES[name].name], model_type=name, torch_dtype=TORCH[d_type], bos_token_id=mark,
                   eos_token_id=mark, **ARCHITECTURES[name].config(cfg))
     made = {"config.json": [page(config).encode()],
             "model.safetensors": tensors.as_safetensors(outward(ARCHITECTURES[name].table, cfg, weights), d_type, (("format", "pt"),))}
@@ -487,6 +497,19 @@ def without_later_layers(theirs, first, n):
     return {name: a for name, a in theirs.items() if not name.startswith(gone)}
 
 
+def same_as_token_table(theirs, lines):
+    """Whether a head is a copy of the token table. transformers 5 ties the two only where the file has no other head"""
+    token, head = (theirs.get(name) for ours in ("token", "head.w") for mine, name, _ in lines if mine == ours)
+    return head is None or token is not None and np.array_equal(np.asarray(token), np.asarray(head))
+
+
+def notes(config):
+    """A sentence on the keys that transformers passes over, as littlebaby does; "" where there are none"""
+    kind = config.get("model_type")
+    unknown = passed_over(config, kind) if isinstance(kind, str) and kind in ARCHITECTURES else []
+    return f"passed over, as transformers does for {kind}: {', '.join(unknown[:8])}{' ...' if len(unknown) > 8 else ''}" if unknown else ""
+
+
 def read(config, theirs, where):
     """(Config, weights one after the other) of a model of Hugging Face's"""
     kind = config.get("model_type")
@@ -494,9 +517,9 @@ def read(config, theirs, where):
         raise BadInput(f"{where}: " + nearest("model_type", kind, ARCHITECTURES))
     if kind == "gpt2" and "wte.weight" in theirs:
         theirs = {name if name == "lm_head.weight" else f"transformer.{name}": a for name, a in theirs.items()}
-    architecture = ARCHITECTURES[kind]
-    if config.get("tie_word_embeddings", kind == "gpt2") is True:
+    architecture, config = ARCHITECTURES[kind], completed(config, kind, where)
+    if config["tie_word_embeddings"] is True and same_as_token_table(theirs, architecture.table):
         theirs = {name: a for name, a in theirs.items() if name != "lm_head.weight"}
-    if later := Said(config, where).whole("num_nextn_predict_layers", 0):
+    if later := Said(config, where).whole("num_mtp_layers", 0):
         theirs = without_later_layers(theirs, Said(config, where).whole("num_hidden_layers"), later)
     return inward(architecture.table, architecture.settings(Said(config, where), theirs), theirs, where, IGNORED)

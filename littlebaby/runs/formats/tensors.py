@@ -114,15 +114,29 @@ def as_safetensors(arrays, d_type, notes=()):
         yield memoryview(as_type(a, d_type)).cast("B")
 
 
+def no_adapters(folder):
+    """BadInput where adapters of peft lie beside a model, or alone: the model without them would be another one"""
+    with disk.said("read", folder):
+        found = sorted(p.name for p in folder.iterdir() if p.name.startswith("adapter_") and p.suffix in (".json", ".safetensors", ".bin"))
+    if found:
+        raise BadInput(f"{folder} holds {found[0]}, an adapter of peft, without which the model would be another one, and adapters are not "
+                       f"read: merge it into its base first, with merge_and_unload() of peft and save_pretrained")
+
+
 def in_folder(folder):
     """{name: array} of all the safetensors files that make up a folder's model, and the first of them"""
     with disk.said("read", folder):
         here = sorted(p for p in folder.iterdir() if p.is_file())
-    indexes = [p for p in here if p.name.endswith(".safetensors.index.json")]
-    if indexes:
-        return sharded(indexes[0]), indexes[0]
     files = [p for p in here if p.suffix == ".safetensors"]
     named = [p for name in ("model", "weights") for p in files if p.stem == name]
+    indexes = [p for p in here if p.name.endswith(".safetensors.index.json")]
+    if indexes and not named:                                    # beside a whole model an index is left over, as for transformers
+        return sharded(indexes[0]), indexes[0]
+    pickled = [p for p in here if p.suffix in (".bin", ".pt", ".pth") and p.name != "training_args.bin"]
+    if not files and pickled:
+        raise BadInput(f"{folder} holds {pickled[0].name} and no safetensors file: pickled weights can run code and are not read; where "
+                       f"they come from somebody you trust, AutoModelForCausalLM.from_pretrained(...).save_pretrained(...) of transformers "
+                       f"writes them as safetensors")
     if not named and len(files) != 1:
         raise BadInput(f"{folder} holds {len(files)} safetensors files, none of them named model.safetensors; give one file")
     path = (named or files)[0]

@@ -1,0 +1,73 @@
+"""What the config classes of transformers 5 assume where a config.json says nothing, as plain data.
+
+A key that a class knows is read, or changes no number in a forward pass (HARMLESS), or must have the value given here. A key that a class
+does not know is passed over by transformers, so it is here, too: `passed_over` names it. tests/test_peers_formats.py compares every
+default with the installed library.
+"""
+from ...errors import BadInput
+from ..records import shown
+
+SHARED = dict(hidden_act="silu", tie_word_embeddings=False, rms_norm_eps=1e-6, rope_parameters=None)
+DEEPSEEK = SHARED | dict(
+    num_key_value_heads=128, max_position_embeddings=4096, routed_scaling_factor=2.5, kv_lora_rank=512, q_lora_rank=1536,
+    qk_rope_head_dim=64, v_head_dim=128, qk_nope_head_dim=128, n_group=8, topk_group=4, num_experts_per_tok=8, norm_topk_prob=True,
+    rope_interleave=True, attention_bias=False, num_mtp_layers=1)
+
+DEFAULTS = dict(
+    llama=SHARED | dict(num_key_value_heads=None, max_position_embeddings=2048, attention_bias=False, mlp_bias=False, head_dim=None),
+    mistral=SHARED | dict(num_key_value_heads=8, max_position_embeddings=131072, head_dim=None, sliding_window=4096),
+    qwen2=SHARED | dict(num_key_value_heads=32, max_position_embeddings=32768, use_sliding_window=False, sliding_window=4096,
+                        max_window_layers=28, layer_types=None),
+    mixtral=SHARED | dict(num_key_value_heads=8, max_position_embeddings=131072, head_dim=None, rms_norm_eps=1e-5, sliding_window=None,
+                          num_experts_per_tok=2, router_aux_loss_coef=0.001),
+    starcoder2=dict(num_key_value_heads=2, hidden_act="gelu_pytorch_tanh", max_position_embeddings=4096, norm_epsilon=1e-5,
+                    rope_parameters=None, sliding_window=None, use_bias=True, tie_word_embeddings=True),
+    gpt2=dict(activation_function="gelu_new", layer_norm_epsilon=1e-5, scale_attn_weights=True, scale_attn_by_inverse_layer_idx=False,
+              add_cross_attention=False, tie_word_embeddings=True),
+    deepseek_v3=DEEPSEEK, kimi_k2=DEEPSEEK)
+
+ROPE_BASE = dict(mixtral=1e6)            # of all others 10,000
+
+# sizes that must be said: a default would describe another model, and mostly the weights tell them, too
+SIZES = ("vocab_size", "hidden_size", "intermediate_size", "moe_intermediate_size", "num_hidden_layers", "num_attention_heads",
+         "num_local_experts", "n_routed_experts", "n_shared_experts", "first_k_dense_replace", "n_positions", "n_embd", "n_layer", "n_head",
+         "n_inner")
+
+# other names of the same, by class
+ALIASES = dict(
+    gpt2=dict(hidden_size="n_embd", max_position_embeddings="n_positions", num_attention_heads="n_head", num_hidden_layers="n_layer"),
+    mixtral=dict(num_experts="num_local_experts"),
+    deepseek_v3=dict(num_local_experts="n_routed_experts", num_nextn_predict_layers="num_mtp_layers"),
+    kimi_k2=dict(num_local_experts="n_routed_experts", num_nextn_predict_layers="num_mtp_layers"))
+
+# training, bookkeeping, marks (read elsewhere), or another order of the same sums
+HARMLESS = frozenset("""
+    architectures model_type transformers_version torch_dtype dtype _name_or_path use_cache initializer_range pretraining_tp id2label
+    label2id is_encoder_decoder problem_type return_dict output_hidden_states output_attentions chunk_size_feed_forward auto_map
+    pad_token_id bos_token_id eos_token_id tokenizer_class task_specific_params unsloth_version unsloth_fixed
+    attention_dropout resid_pdrop embd_pdrop attn_pdrop residual_dropout embedding_dropout
+    output_router_logits router_jitter_noise router_aux_loss_coef aux_loss_alpha seq_aux ep_size
+    summary_type summary_use_proj summary_activation summary_proj_to_labels summary_first_dropout
+    reorder_and_upcast_attn _attn_implementation attn_implementation n_ctx""".split())
+
+# keys that no class above knows and that yet change numbers wherever they are obeyed: another value than these is refused
+REFUSED = dict(quantization_config=(None,), scoring_func=("sigmoid",), topk_method=("noaux_tc",), moe_layer_freq=(1,))
+
+READ_ELSEWHERE = frozenset({"rope_theta", "rope_scaling", "original_max_position_embeddings", "partial_rotary_factor", "head_dim",
+                            "mlp_type"})
+
+
+def completed(config, kind, where):
+    """A config.json with every default of its class, each key under its present name. BadInput names a key that littlebaby cannot obey"""
+    renamed = {ALIASES.get(kind, {}).get(key, key): value for key, value in config.items()}
+    for key, allowed in REFUSED.items():
+        if renamed.get(key, allowed[0]) not in allowed:
+            raise BadInput(f"{where}: {key} is {shown(renamed[key])}, which changes the model's numbers; littlebaby reads "
+                           f"{' or '.join('none' if each is None else str(each) for each in allowed)}")
+    return DEFAULTS[kind] | renamed
+
+
+def passed_over(config, kind):
+    """The keys that transformers' class of this kind does not know and passes over, as littlebaby does; [] where all are known"""
+    known = {*DEFAULTS[kind], *SIZES, *HARMLESS, *REFUSED, *READ_ELSEWHERE, *ALIASES.get(kind, {})}
+    return [key for key, value in config.items() if key not in known and value not in (None, False, [], {}, "")]
