@@ -386,7 +386,7 @@ def isolated(pattern):
     (lambda r: r["pre_tokenizer"].update(add_prefix_space=True), "pre_tokenizer.add_prefix_space"),
     (lambda r: r.update(normalizer={"type": "Lowercase"}), "normalizer"),
     (lambda r: r.update(pre_tokenizer=steps({"type": "Punctuation"}, BYTES)), "pre_tokenizer.Punctuation"),
-    (lambda r: r.update(pre_tokenizer=steps(isolated("("), BYTES)), "pattern that is none"),
+    (lambda r: r.update(pre_tokenizer=steps(isolated("("), BYTES)), "pattern with a group that does not end"),
     (lambda r: r.update(pre_tokenizer=steps(isolated("a") | {"behavior": "MergedWithNext"}, BYTES)), "pre_tokenizer.Split"),
     (lambda r: r.update(pre_tokenizer=None), "'pre_tokenizer' .* an object"),
     (lambda r: r.pop("added_tokens"), "no 'added_tokens'"),

@@ -23,6 +23,7 @@ import numpy as np
 import regex
 
 from littlebaby.errors import BadInput, nearest
+from littlebaby.text.oniguruma import translated
 from littlebaby.text.symbols import MOST_SYMBOLS, begin_of, checked_ids, checked_text, field, texts, writable
 
 PIECES = regex.compile(r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+")
@@ -199,10 +200,7 @@ class BPE:
             raise BadInput("a symbol of the vocabulary or a merge stands there twice, or is empty")
         if form not in FORMS:
             raise BadInput(nearest("the Unicode form of the tokenizer", form, FORMS))
-        try:
-            self.patterns = [regex.compile(cut) for cut in self.cuts]
-        except regex.error as error:
-            raise BadInput(f"the tokenizer cuts texts by a pattern that is none: {error}") from None
+        self.patterns = [translated(cut) for cut in self.cuts]
         longest_first = sorted(self.special, key=len, reverse=True) if special_in_text else []
         self.cut = regex.compile("(" + "|".join(map(regex.escape, longest_first)) + ")") if longest_first else None
         as_they_are = {symbol: [i] for i, symbol in enumerate(self.bytes)} if whole else {}
@@ -355,7 +353,7 @@ def lacks_bytes(vocabulary):
 def apart(pattern, text):
     """The matches of a pattern and what stands between them, in order"""
     at = 0
-    for match in pattern.finditer(text):
+    for match in pattern.matches(text):
         if match.start() > at:
             yield text[at:match.start()]
         if match[0]:
