@@ -18,11 +18,10 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from glob import has_magic
+from itertools import chain
 from math import isfinite
 from pathlib import Path
 from typing import NamedTuple
-
-import regex
 
 from ..errors import BadInput
 from . import disk, tokens
@@ -33,8 +32,7 @@ KNOWN = (*TEXTS, *tokens.SUFFIXES)
 DATASET = "datasets:"
 PIECE = 2**20            # bytes read, and characters of a block
 MOST_LINE = 2**28        # bytes of a .jsonl line
-LINE_END = regex.compile(r"(?r)(?<=\S)\n")       # searched from the end
-WORD_END = regex.compile(r"(?r)(?<=\S)[\n ]")
+MOST_BLOCKS = 16         # that one block may be as long as
 
 
 class Source(NamedTuple):
@@ -148,28 +146,42 @@ def text(paths, end, encoding="utf-8", field="text", size=None):
                 return
 
 
-def blocks(pieces, size=PIECE):
+def blocks(pieces, parts, size=PIECE):
     """The same text in blocks of at most about `size` characters.
 
-    A block ends where no tokenizer sees a difference: before white space that follows something else, a new line if there is one. A
-    word carries the space before it, and a run of white space is cut at its end, so no piece of a tokenizer reaches over such a place.
-    Only what goes on for 16 blocks without white space is cut anywhere.
+    A block ends at the last place up to `size`, or else at the first one behind it, where `parts(left, right)` says of the two
+    characters around it that the tokenizer gives both sides the ids that they have in the whole text.
+    BadInput where 16 blocks have no such place: tokens cut in two would not be the text's own.
     """
-    kept, length = [], 0
+    kept, length, searched, due, done = [], 0, 0, size, 0
     for piece in pieces:
         kept.append(piece)
         length += len(piece)
-        while length >= size:
+        while length > due:
             whole = "".join(kept)
-            place = LINE_END.search(whole, 1, size) or WORD_END.search(whole, 1)
-            end = place.start() if place else 0 if length < 16 * size else size
-            if not end:
-                kept = [whole]
-                break
-            yield whole[:end]
-            kept, length = [whole[end:]], length - end
+            end = place(whole, parts, size, searched)
+            if end:
+                yield whole[:end]
+                kept, length, searched, due, done = [whole[end:]], length - end, 0, size, done + end
+            elif length >= MOST_BLOCKS * size:
+                raise BadInput(f"the text has {length:,} characters, from character {done:,} on, without a place where this tokenizer "
+                               f"certainly parts tokens; allowed are up to {MOST_BLOCKS * size:,}: give it line ends, or use "
+                               f"c_tokenizer char, which can be cut anywhere")
+            else:
+                kept, searched, due = [whole], length - 1, length + size
     if rest := "".join(kept):
         yield rest
+
+
+def place(text, parts, size, searched):
+    """Where to cut a text that is longer than `size`, 0 for nowhere; nothing up to `searched` has to be looked at again"""
+    near, far = range(size, searched, -1), range(max(size, searched) + 1, len(text))
+    return next((i for i in chain(near, far) if parts(text[i - 1], text[i])), 0)
+
+
+def anywhere(left, right):
+    """`parts` for a text that no tokenizer reads yet"""
+    return True
 
 
 def documents(path, encoding, field) -> Iterator[Iterator[str]]:

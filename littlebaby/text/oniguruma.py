@@ -54,12 +54,15 @@ class Node(NamedTuple):
     python    the pattern in Python's language      nullable  whether it matches without a character
     first     classes that can begin it             last      classes that can end it
     plain     whether it has no lookaround, anchor or atomic group, so that more text never makes a match fail
+    one       the class of all that it matches, if that is one character      ahead  of a lookahead, what that of its inside is
     """
     python: str
     first: frozenset
     last: frozenset
     nullable: bool
     plain: bool
+    one: str = ""
+    ahead: str = ""
 
 
 class Pattern(NamedTuple):
@@ -160,10 +163,14 @@ class Parser:
                     all(each.plain for each in found)), found
 
     def sequence(self, fold, dotall):
-        whole = EMPTY
+        whole, ahead, parts = EMPTY, "", 0
         while self.at < len(self.pattern) and self.pattern[self.at] not in "|)":
-            whole = self.then(whole, self.repeated(fold, dotall))
-        return whole
+            node, parts = self.repeated(fold, dotall), parts + 1
+            if ahead and node.one:                               # (?=A)B is one character that is both
+                both = f"[{ahead}&&{node.one}]"
+                node = node._replace(first=frozenset([both]), last=frozenset([both]), one=both)
+            ahead, whole = node.ahead, self.then(whole, node)
+        return whole._replace(one=node.one) if parts == 1 else whole
 
     def then(self, a, b):
         """`b` after `a`"""
@@ -216,7 +223,7 @@ class Parser:
 
     def one(self, class_):
         """A node of one character"""
-        return Node(class_, frozenset([class_]), frozenset([class_]), False, True)
+        return Node(class_, frozenset([class_]), frozenset([class_]), False, True, class_)
 
     def escape(self, fold):
         sign = self.character("an escape")
@@ -252,10 +259,10 @@ class Parser:
             if self.take(opening):
                 node = self.closed(self.alternatives(fold, dotall)[0])
                 return Node(f"({opening}{node.python})", frozenset() if looks_back else node.first,
-                            node.last if looks_back else frozenset(), True, False)
+                            node.last if looks_back else frozenset(), True, False, ahead=node.one if opening == "?=" else "")
         if self.take("?>"):
             node = self.closed(self.alternatives(fold, dotall)[0])
-            return node._replace(python=f"(?>{node.python})", plain=False)
+            return node._replace(python=f"(?>{node.python})", plain=False, one="")
         options = OPTIONS.match(self.pattern, self.at)
         if options and not self.sees("?)"):
             self.at = options.end()
