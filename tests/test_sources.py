@@ -361,3 +361,57 @@ def test_a_text_too_large_for_memory_is_prepared_once(home, monkeypatch):
     put(home, "greek.txt", "ὦ τέκνα, Κάδμου τοῦ πάλαι νέα τροφή.\n" * 900)
     grown = lb.finetune(large.guid, "greek", home.root, **TINY)
     assert grown.report.vocabulary > large.report.vocabulary and grown.report.input.characters == 900 * 37
+
+
+# --- encodings ---
+
+ROWS = [dict(text=text) for text in ("Été à Málaga", "naïve café", "plain")]
+JSONL = "\n".join(json.dumps(row, ensure_ascii=False) for row in ROWS)
+ENCODINGS = ("utf-8", "UTF8", "utf-8-sig", "latin-1", "cp1252", "utf-16", "utf-16-le", "utf-16-be", "utf-32")
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_an_encoding_is_obeyed_in_every_form(home, encoding):
+    expected = "|".join(row["text"] for row in ROWS)
+    put(home, "a.jsonl", JSONL.encode(encoding))
+    put(home, "b.jsonl.gz", gzip.compress(JSONL.replace("\n", "\r\n").encode(encoding)))
+    put(home, "c.txt", expected.encode(encoding))
+    put(home, "d.txt.gz", gzip.compress(expected.encode(encoding)))
+    assert [whole(home, name, encoding=encoding) for name in ("a.jsonl", "b.jsonl.gz", "c.txt", "d.txt.gz")] == [[expected]] * 4
+    assert home.read_text("a.jsonl", encoding).text == JSONL
+    found = tokens.read(lb.prepare("a.jsonl", encoding=encoding, path=home.root, progress=False))
+    assert texts.from_json(found.tokenizer).decode(found.ids) == expected.replace("|", "\n\n")
+
+
+def test_lines_that_reads_cut(home, monkeypatch):
+    monkeypatch.setattr("littlebaby.runs.encodings.PIECE", 7)
+    put(home, "a.jsonl", "\n\n" + JSONL + "\n")
+    assert whole(home, "a.jsonl") == ["|".join(row["text"] for row in ROWS)]
+    monkeypatch.setattr(sources, "MOST_LINE", 12)
+    assert "a.jsonl, line 3, is longer than" in sentence(whole, home, "a.jsonl")
+    put(home, "b.jsonl", JSONL.encode("cp1252"))
+    assert "line 1, is not UTF-8: byte 0xc9 at offset 10 does" in sentence(whole, home, "b.jsonl")
+
+
+@pytest.mark.parametrize("data,encoding,says", [
+    (JSONL.replace("Été à Málaga", "Ete a Malaga").encode("latin-1"), "utf-8",
+     "line 2, is not UTF-8: byte 0xef at offset 37 does not fit; give --encoding, for example --encoding latin-1"),
+    ('{"text": "a"}\n{"text": "“no”"}'.encode("cp1252"), "utf-8", "line 2, is not UTF-8: byte 0x93 at offset 24 does not fit; "
+     "give --encoding, for example --encoding cp1252"),
+    (JSONL.encode("utf-16"), "utf-8", "line 1, is not UTF-8: byte 0xff at offset 0 does not fit; give --encoding, for example "
+     "--encoding utf-16"),
+    ('{"text": "abc"}'.encode("utf-16-le"), "utf-8", "is not UTF-8: from offset 1 on every other byte is zero; give --encoding, for "
+     "example --encoding utf-16-le"),
+    (JSONL.encode("utf-16-be"), "latin-1", "--encoding utf-16-be"), (JSONL.encode("utf-16-le"), "utf-8", "--encoding utf-16-le"),
+    (JSONL.encode("utf-32"), "utf-8", "--encoding utf-32"),
+    (JSONL.encode(), "ascii", "line 1, is not ASCII: byte 0xc3 at offset 10 does not fit; give --encoding, for example --encoding utf-8"),
+    (JSONL.encode("utf-16-le"), "utf-16", "there is no byte-order mark at offset 0; give --encoding, for example --encoding utf-16-le"),
+    (b'{"text": "abcdef"}', "utf-16-le", "is no JSON: a .jsonl file holds one object on every line; it was read as UTF-16-LE, and "
+     "its bytes are UTF-8: try --encoding utf-8"), (b"\xef\xbb\xbf" + b'{"text": "a\xe9"}', "utf-8", "byte 0xe9 at offset 14"),
+    (b"{}", "hex", "'hex' is no encoding"), (b"{}", "", "is no encoding")])
+def test_what_an_encoding_does_not_fit_is_said_with_its_place(home, data, encoding, says):
+    put(home, "a.jsonl", data)
+    put(home, "b.jsonl.gz", gzip.compress(data))
+    assert says in sentence(whole, home, "a.jsonl", encoding=encoding) and says in sentence(whole, home, "b.jsonl.gz", encoding=encoding)
+    if "is no JSON" not in says:
+        assert says in sentence(home.read_text, "a.jsonl", encoding)
