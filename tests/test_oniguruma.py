@@ -80,7 +80,8 @@ def test_what_reads_otherwise_in_python(pattern, text, expected):
     (r"(a)\1", r"\1"), (r"a\Kb", r"\K"), (r"\X", r"\X"), (r"\y", r"\y"), (r"(?~ab)", "(?~"), (r"(?x)a b", "(?x"), (r"(?<n>a)\k<n>", r"\k"),
     (r"(?(1)a|b)", "(?("), (r"(*FAIL)", "(*F"), (r"\p{In_Greek}", "In_Greek"), (r"[[:foo:]]", "[:foo:]"), (r"[a&&]", "&&"),
     (r"(?i:ss)", "ß"), (r"(?i:ß)", "'ß'"), (r"(?i:[\p{Lu}])", "Lu"), (r"\xC3\xA9", r"\xC3"), (r"a{2,1}", "{2,1}"), (r"(a", "group"),
-    (r"a)", "parenthesis"),
+    (r"a)", "parenthesis"), (r"(?<=a*+)b", "lookbehind"), (r"(?<=\R)b", "lookbehind"), (r"[^a[^\p{L}][\p{L}]]", "negated class of all"),
+    (r"(?i:[a-z&&\w])", "&&"), (r"(?i:[a[^b]])", "negated class in a class"), (r"[\p{Any}]", "Any"),
     (r"[a", "class"), (r"*a", "quantifier *"), ("a\\", "escape"), ("(" * 200, "hundred"), ("[" * 200, "hundred"), (r"\Qa\E", r"\Q")])
 def test_what_has_no_counterpart_is_refused_by_name(pattern, named):
     with pytest.raises(BadInput) as refused:

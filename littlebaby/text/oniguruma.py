@@ -18,6 +18,7 @@ import regex
 from littlebaby.errors import BadInput
 
 ANY = r"[\s\S]"
+PROBES = "aA1 _\n\u6f22\xe9\u0301\xb2!+"
 WORD = r"\p{Alphabetic}\p{M}\p{Nd}\p{Pc}"
 WORD_ALONE = WORD + r"\xb2\xb3\xb9\xbc-\xbe"           # outside of a class, \w and \b take ² and ½ for letters
 CLASSES = dict(d=r"\p{Nd}", s=r"\p{White_Space}", w=WORD, h="0-9A-Fa-f")
@@ -125,7 +126,7 @@ class Parser:
     """Reads a pattern once from left to right. `fold` and `dotall` are the options i and m where the reader stands."""
 
     def __init__(self, pattern):
-        self.pattern, self.at, self.follow, self.depth = pattern, 0, set(), 0
+        self.pattern, self.at, self.follow, self.depth, self.atomic = pattern, 0, set(), 0, 0
 
     def refused(self, what):
         return BadInput(f"the tokenizer cuts texts by a pattern with {what}, which is not supported: {self.pattern!r:.120}")
@@ -194,6 +195,7 @@ class Parser:
             # {2}? and {1,3}+ are repetitions of a repetition here; only ?, *, + have a possessive form, all but {2} a lazy one
             lazy = "" if found[3] or not self.take("?") else "?"
             possessive = "" if lazy or found[0] not in ("?", "*", "+") or not self.take("+") else "+"
+            self.atomic += len(possessive)
             body = f"(?:{node.python})" if quantified or len(node.python) > 1 else node.python
             self.follow |= set(product(node.last, node.first))
             once = found[0] == "+" or found[3] not in (None, "0") or found[1] not in (None, "", "0")
@@ -234,6 +236,7 @@ class Parser:
                     "b": Node(border(True), frozenset([ANY]), frozenset([ANY]), True, False),
                     "B": Node(border(False), frozenset([ANY]), frozenset([ANY]), True, False)}[sign]
         if sign == "R":
+            self.atomic += 1
             ends = r"[\n-\r\x85\u2028\u2029]"
             self.follow.add((r"\r", r"\n"))
             return Node(rf"(?>\r\n|{ends})", frozenset([ends]), frozenset([ends]), False, False)
@@ -257,10 +260,14 @@ class Parser:
             return EMPTY
         for opening, looks_back in (("?=", False), ("?!", False), ("?<=", True), ("?<!", True)):
             if self.take(opening):
+                before = self.atomic
                 node = self.closed(self.alternatives(fold, dotall)[0])
+                if looks_back and self.atomic > before:
+                    raise self.refused("an atomic group, a possessive quantifier or \\R in a lookbehind")
                 return Node(f"({opening}{node.python})", frozenset() if looks_back else node.first,
                             node.last if looks_back else frozenset(), True, False, ahead=node.one if opening == "?=" else "")
         if self.take("?>"):
+            self.atomic += 1
             node = self.closed(self.alternatives(fold, dotall)[0])
             return node._replace(python=f"(?>{node.python})", plain=False, one="")
         options = OPTIONS.match(self.pattern, self.at)
@@ -295,6 +302,8 @@ class Parser:
             items.append(r"\]")
         while not self.take("]"):
             if self.take("&&"):
+                if fold:
+                    raise self.refused("&& where case is ignored")
                 sides.append(items)
                 items = []
             else:
@@ -304,6 +313,8 @@ class Parser:
             raise self.refused("a class with nothing at one side of its &&")
         self.depth -= 1
         inside = "&&".join(f"[{''.join(side)}]" for side in sides) if len(sides) > 1 else "".join(sides[0])
+        if negated and any(one_of(f"[{inside}]", each) == one_of(f"[^{inside}]", each) for each in PROBES):
+            raise self.refused("a negated class of all characters")                # the regex module takes some of these for any character
         return f"[{'^' if negated else ''}{inside}]"
 
     def member(self, fold):
@@ -314,6 +325,8 @@ class Parser:
                 raise self.refused(f"the bracket {bracket[0]}{' where case is ignored' * fold}")
             return f"[{bracket[1]}{POSIX[bracket[2]]}]"
         if self.take("["):
+            if fold and self.sees("^"):
+                raise self.refused("a negated class in a class where case is ignored")
             return self.set(fold)
         first = self.single(fold)
         if not self.sees("-") or self.sees("-]") or self.sees("-&&"):
@@ -371,7 +384,7 @@ class Parser:
         self.at = end + 1
         negated ^= name.startswith("^")
         plain = regex.sub(r"[ _-]", "", name.removeprefix("^")).lower()
-        if fold and CATEGORIES.get(plain, plain) in CASED:
+        if fold and (negated and plain in ("l", "letter") or CATEGORIES.get(plain, plain) in CASED):
             raise self.refused(rf"the property \p{{{name}}} where case is ignored")
         if plain in CATEGORIES:
             inside = rf"\p{{General_Category={CATEGORIES[plain]}}}"
@@ -384,8 +397,6 @@ class Parser:
             inside = WORD if fold else WORD_ALONE
         elif plain in POSIX:
             inside = POSIX[plain]
-        elif plain == "any":
-            inside = r"\s\S"
         elif plain.isalnum() and is_script(plain):
             inside = rf"\p{{Script={plain}}}"
         else:
