@@ -422,6 +422,14 @@ def test_byte_pairs_that_are_cut_in_other_ways(cut, form, whole):
     assert again.encode(text).tolist() == back.encode(text).ids == theirs.encode(text).ids
 
 
+@pytest.mark.parametrize("steps, form", [([], ""), ([{"type": "NFC"}], "NFC")])
+def test_a_sequence_of_one_normalizer_or_none_is_read(steps, form):
+    record = small("bpe").to_tokenizer_json() | {"normalizer": {"type": "Sequence", "normalizers": steps}}
+    assert room.from_json(record).form == form
+    with pytest.raises(BadInput, match="normalizer differ"):
+        room.from_json(record | {"normalizer": {"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "Lowercase"}]}})
+
+
 def test_foreign_forms_of_the_same_file_are_read():
     tokenizer = small("bpe")
     record = tokenizer.to_tokenizer_json()
