@@ -388,6 +388,7 @@ def isolated(pattern):
     (lambda r: r.update(pre_tokenizer=steps({"type": "Punctuation"}, BYTES)), "pre_tokenizer.Punctuation"),
     (lambda r: r.update(pre_tokenizer=steps(isolated("("), BYTES)), "pattern with a group that does not end"),
     (lambda r: r.update(pre_tokenizer=steps(isolated("a") | {"behavior": "MergedWithNext"}, BYTES)), "pre_tokenizer.Split"),
+    (lambda r: r.update(pre_tokenizer=steps(isolated(r"\p{L}+") | {"behavior": "Removed", "invert": True}, BYTES)), "it removes text"),
     (lambda r: r.update(pre_tokenizer=None), "'pre_tokenizer' .* an object"),
     (lambda r: r.pop("added_tokens"), "no 'added_tokens'"),
     (lambda r: r["added_tokens"].append("x"), "object with 'id'"),
@@ -409,7 +410,10 @@ def test_a_foreign_file_must_be_what_we_can_follow(change, said):
 @pytest.mark.parametrize("cut, form, whole", [
     (steps({"type": "Digits", "individual_digits": True}, BYTES), None, False),
     (steps(isolated(WORDS), BYTES | {"use_regex": False}), {"type": "NFC"}, False),
-    (steps(isolated(WORDS), BYTES | {"use_regex": False}), None, True)], ids=["smollm", "qwen2", "llama3"])
+    (steps(isolated(WORDS), BYTES | {"use_regex": False}), None, True),
+    (steps(isolated(WORDS) | {"behavior": "Removed", "invert": True}, BYTES | {"use_regex": False}), None, False),
+    (steps(isolated("x") | {"pattern": {"String": "1."}}, BYTES | {"use_regex": False}), None, False)],
+    ids=["smollm", "qwen2", "llama3", "gpt4", "string"])
 def test_byte_pairs_that_are_cut_in_other_ways(cut, form, whole):
     tokenizers = pytest.importorskip("tokenizers", reason="tokenizers is not installed: pip install -e '.[test]'")
     record = small("bpe").to_tokenizer_json() | {"pre_tokenizer": cut, "normalizer": form}

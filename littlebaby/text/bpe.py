@@ -416,6 +416,8 @@ def cuts_of(step):
         elif kind == "Split" and isinstance(pattern := each.get("pattern"), dict) and \
                 (each.get("behavior"), bool(each.get("invert"))) in (("Isolated", False), ("Removed", True)):
             cuts.append(field(pattern, "Regex", str) if "Regex" in pattern else regex.escape(field(pattern, "String", str)))
+            if each["behavior"] == "Removed" and not all(map(translated(cuts[-1]).compiled.fullmatch, map(chr, range(0x3000)))):
+                unlike.append("pre_tokenizer.Split (it removes text)")
         else:
             unlike.append(f"pre_tokenizer.{kind}")
     if not steps or steps[-1].get("type") != "ByteLevel":
