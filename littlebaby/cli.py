@@ -230,15 +230,18 @@ COMMANDS = ("/reset", "/save", "/temp NUMBER", "/quit")
 
 
 def heard(at_a_desk):
-    """The next line without its end, None where there is none"""
+    """The next line without its end, a command also without what stands before it; None where there is none"""
     if not at_a_desk:
         line = sys.stdin.readline()
-        return line.strip() if line else None
-    try:
-        return input("> ").strip()
-    except EOFError:
-        tell("")
-        return None
+        if not line:
+            return None
+    else:
+        try:
+            line = input("> ")
+        except EOFError:
+            tell("")
+            return None
+    return line.strip() if line.strip().startswith("/") else line.rstrip()
 
 
 def obeyed(talk, line):

@@ -54,6 +54,17 @@ def test_no_symbol_reaches_over_a_mark():
 
 # the files of others
 
+@pytest.mark.parametrize("said, kept", [
+    ("    return 1\n", "    return 1"), ("\n \n\tif x:\n\t\tgo()\n\n", "\tif x:\n\t\tgo()"), (" Hello. ", "Hello."),
+    ("  a\n  b", "  a\n  b"), ("\r\n  a", "  a")])
+def test_the_first_indentation_of_an_answer_stays(said, kept):
+    rows = [dict(messages=[USER("Code?"), BABY(said)]), dict(instruction="Code?", response=said),
+            dict(prompt=dict(role="prompter", text="Code?", replies=[dict(role="assistant", text=said, replies=[])]))]
+    for row in rows:
+        assert conversations(lines(row)) == [[USER("Code?"), BABY(kept)]]
+    assert conversations(lines(dict(instruction="  Why?", context=said, response="x")))[0][0]["content"] == f"  Why?\n\nContext:\n{kept}"
+
+
 def lines(*rows):
     return "\n".join(json.dumps(row) for row in rows) + "\n\n"
 

@@ -251,6 +251,15 @@ def test_what_is_no_task_is_told(row, sentence):
         tasks.read(row)
 
 
+@pytest.mark.parametrize("row", [
+    dict(context="a", target=""), dict(question="Q", choices=dict(text=["a", ""], label=["A", "B"]), answerKey="A"),
+    dict(question_stem="Q", choices=dict(text=[" ", "b"], label=["A", "B"]), answerKey="A"), dict(goal="g", sol1="", sol2="b", label=1),
+    dict(sentence="a _ b", option1="x", option2="", answer="1"), dict(ctx="a", endings=["b", ""], label=0), dict(text="once upon ")])
+def test_an_empty_answer_is_told_with_its_line(row):
+    with pytest.raises(BadInput, match=r"^line 3 has .* but not as they should be: choices that are texts and not empty"):
+        tasks.read('{"context": "a", "target": "b"}\n\n' + json.dumps(row))
+
+
 # from end to end
 
 @pytest.fixture(scope="module")
@@ -265,6 +274,14 @@ def home(tmp_path_factory):
 def run(home):
     return lb.train("tale", path=home, progress=False, n_layers=1, n_emb=16, n_heads=2, n_ctx=64, batch_size=2, n_steps=4, n_completion=0,
                     n_sample=0)
+
+
+def test_an_answer_without_tokens_is_told_with_its_line(home, run):
+    task = home / "strange.jsonl"
+    for answer, tokens in (("\u6f22", 0), ("a" * 65, 65)):
+        task.write_text(json.dumps(dict(context="a", target="b")) + "\n\n" + json.dumps(dict(context="a", target=answer)))
+        with pytest.raises(BadInput, match=rf"strange.jsonl: line 3 has the answer '{answer[:9]}.*, which is {tokens} tokens for"):
+            lb.evaluate(run.guid, task=str(task), path=home, progress=False)
 
 
 def test_evaluate_from_a_shell(home, run, capsys):

@@ -6,6 +6,7 @@ import struct
 
 import numpy as np
 import pytest
+from test_oniguruma import SHIPPED
 
 import littlebaby as lb
 from littlebaby import text as texts
@@ -13,6 +14,7 @@ from littlebaby.errors import BadInput
 from littlebaby.runs import corpus, prepare, sources, tokens
 from littlebaby.runs.store import Workspace
 from littlebaby.text import nursery
+from littlebaby.text.bpe import BPE, LETTER_OF
 
 TINY = dict(n_layers=1, n_emb=16, n_heads=2, n_ctx=32, batch_size=4, n_steps=8, n_completion=20, n_sample=0, s_eval=4, r_overlap=0.0,
             n_eval=8, progress=False)
@@ -122,16 +124,50 @@ def test_no_tokenizer_notices_where_blocks_end(kind):
     rng = random.Random(1)
     for _ in range(60):
         text = "".join(rng.choice([*LETTERS, "ab ba", "\n\n", "can't", "<|endoftext|>", "\r\n", "  "]) for _ in range(400))
-        tokenizer = texts.train(kind, text, 300)
-        cut = list(sources.blocks([text[i:i + 7] for i in range(0, len(text), 7)], rng.choice([5, 20, 60])))
-        assert "".join(cut) == text and len(cut) > 5
+        tokenizer = texts.train(kind, text[:rng.choice([20, 400])], 300)         # of a part: some characters are unknown
+        cut = list(sources.blocks([text[i:i + 7] for i in range(0, len(text), 7)], tokenizer.parts, rng.choice([5, 20, 60])))
+        assert "".join(cut) == text and len(cut) > 2
         assert np.array_equal(np.concatenate([tokenizer.encode(block) for block in cut]), tokenizer.encode(text))
 
 
-def test_blocks_of_a_text_without_white_space():
-    assert [len(block) for block in sources.blocks(["a" * 100], 5)] == [5] * 5 + [75]
-    assert "".join(sources.blocks(["a" * 39, " b" * 99], 5)) == "a" * 39 + " b" * 99
-    assert list(sources.blocks([], 5)) == list(sources.blocks([""], 5)) == []
+def test_blocks_of_a_text_without_a_place_to_cut():
+    parts = texts.train("bpe", "a b a b", 300).parts
+    assert [len(block) for block in sources.blocks(["a" * 23], sources.anywhere, 5)] == [5, 5, 5, 5, 3]
+    assert "".join(sources.blocks(["a" * 39, " b" * 99], parts, 5)) == "a" * 39 + " b" * 99
+    assert [len(block) for block in sources.blocks([*"a" * 39, *" b" * 3], parts, 5)] == [39, 4, 2]
+    assert list(sources.blocks([], parts, 5)) == list(sources.blocks([""], parts, 5)) == []
+    assert "91 characters, from character 9 on, without a place" in sentence(list, sources.blocks(["b b b b b", " " + "a" * 90], parts, 5))
+
+
+# tokenizers of others: {name: (patterns, merges, added tokens, form, whole)}, each with a symbol or a piece over a border that looks safe
+ENDS = [("!", "Ċ"), ("e", "Ġ")]
+OTHERS = dict(llama3=([SHIPPED["llama3"]], ENDS, [], "", True), qwen2=([SHIPPED["qwen2"]], ENDS, [], "NFC", False),
+              deepseek=([SHIPPED["deepseek3"]], ENDS, [], "", False), bloom=([SHIPPED["bloom"]], ENDS, [], "", False),
+              digits=([[r"\p{N}"]], ENDS, [], "NFKC", False), no_cut=([], ENDS, [], "", False),
+              added=([SHIPPED["gpt2"]], [], ["<a\nb>", "<|start header|>", "e e"], "", False))
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_blocks_of_tokenizers_of_others(name):
+    cuts, merges, added, form, whole = OTHERS[name]
+    symbols = [*LETTER_OF.values(), *(a + b for a, b in merges), *added]
+    tokenizer = BPE(symbols, merges, "\n", added, True, [cut for patterns in cuts for cut in patterns], form, whole)
+    rng = random.Random(2)
+    for _ in range(20):
+        parts = [*"ab ee!1.\n\n\u0301=\u0338가\u11a8中。", "x<a\nb>", "<|start header|>", "Yes!\n", "the "]
+        text = "".join(rng.choice(parts) for _ in range(200))
+        cut = list(sources.blocks([text], tokenizer.parts, 10))
+        assert "".join(cut) == text and len(cut) > 5
+        assert np.concatenate([tokenizer.encode(block) for block in cut]).tolist() == tokenizer.encode(text).tolist()
+
+
+def test_prepare_is_exact_for_a_pattern_that_takes_line_ends(home, monkeypatch):
+    tokenizer = BPE([*LETTER_OF.values(), "!Ċ"], [("!", "Ċ")], "\n", [], True, SHIPPED["llama3"])
+    monkeypatch.setattr(sources.blocks, "__defaults__", (700,))
+    (home.root / "t.json").write_text(json.dumps(tokenizer.to_json()))
+    put(home, "yes.txt", "Yes!\n" * 700)
+    found = tokens.read(lb.prepare("yes.txt", tokenizer=str(home.root / "t.json"), path=home.root, progress=False, workers=1))
+    assert found.ids.tolist() == tokenizer.encode("Yes!\n" * 700).tolist() and len(found.ids) == 4 * 700
 
 
 # --- token files ---
@@ -170,7 +206,7 @@ def test_large_vocabularies_take_four_bytes(tmp_path):
 
 def test_a_large_text_is_sampled_and_no_character_is_lost(monkeypatch):
     monkeypatch.setattr(prepare, "SAMPLE", 10_000)
-    blocks = [*sources.blocks([STORIES], 500), "\n\nÄ rare ö."]
+    blocks = [*sources.blocks([STORIES], sources.anywhere, 500), "\n\nÄ rare ö."]
     kept, characters, length = prepare.survey(blocks)
     assert 5000 <= len(kept) <= 10_000 and length == len(STORIES) + 11 and {"Ä", "ö"} <= characters
     for kind in ("char", "word"):
@@ -325,3 +361,57 @@ def test_a_text_too_large_for_memory_is_prepared_once(home, monkeypatch):
     put(home, "greek.txt", "ὦ τέκνα, Κάδμου τοῦ πάλαι νέα τροφή.\n" * 900)
     grown = lb.finetune(large.guid, "greek", home.root, **TINY)
     assert grown.report.vocabulary > large.report.vocabulary and grown.report.input.characters == 900 * 37
+
+
+# --- encodings ---
+
+ROWS = [dict(text=text) for text in ("Été à Málaga", "naïve café", "plain")]
+JSONL = "\n".join(json.dumps(row, ensure_ascii=False) for row in ROWS)
+ENCODINGS = ("utf-8", "UTF8", "utf-8-sig", "latin-1", "cp1252", "utf-16", "utf-16-le", "utf-16-be", "utf-32")
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_an_encoding_is_obeyed_in_every_form(home, encoding):
+    expected = "|".join(row["text"] for row in ROWS)
+    put(home, "a.jsonl", JSONL.encode(encoding))
+    put(home, "b.jsonl.gz", gzip.compress(JSONL.replace("\n", "\r\n").encode(encoding)))
+    put(home, "c.txt", expected.encode(encoding))
+    put(home, "d.txt.gz", gzip.compress(expected.encode(encoding)))
+    assert [whole(home, name, encoding=encoding) for name in ("a.jsonl", "b.jsonl.gz", "c.txt", "d.txt.gz")] == [[expected]] * 4
+    assert home.read_text("a.jsonl", encoding).text == JSONL
+    found = tokens.read(lb.prepare("a.jsonl", encoding=encoding, path=home.root, progress=False))
+    assert texts.from_json(found.tokenizer).decode(found.ids) == expected.replace("|", "\n\n")
+
+
+def test_lines_that_reads_cut(home, monkeypatch):
+    monkeypatch.setattr("littlebaby.runs.encodings.PIECE", 7)
+    put(home, "a.jsonl", "\n\n" + JSONL + "\n")
+    assert whole(home, "a.jsonl") == ["|".join(row["text"] for row in ROWS)]
+    monkeypatch.setattr(sources, "MOST_LINE", 12)
+    assert "a.jsonl, line 3, is longer than" in sentence(whole, home, "a.jsonl")
+    put(home, "b.jsonl", JSONL.encode("cp1252"))
+    assert "line 1, is not UTF-8: byte 0xc9 at offset 10 does" in sentence(whole, home, "b.jsonl")
+
+
+@pytest.mark.parametrize("data,encoding,says", [
+    (JSONL.replace("Été à Málaga", "Ete a Malaga").encode("latin-1"), "utf-8",
+     "line 2, is not UTF-8: byte 0xef at offset 37 does not fit; give --encoding, for example --encoding latin-1"),
+    ('{"text": "a"}\n{"text": "“no”"}'.encode("cp1252"), "utf-8", "line 2, is not UTF-8: byte 0x93 at offset 24 does not fit; "
+     "give --encoding, for example --encoding cp1252"),
+    (JSONL.encode("utf-16"), "utf-8", "line 1, is not UTF-8: byte 0xff at offset 0 does not fit; give --encoding, for example "
+     "--encoding utf-16"),
+    ('{"text": "abc"}'.encode("utf-16-le"), "utf-8", "is not UTF-8: from offset 1 on every other byte is zero; give --encoding, for "
+     "example --encoding utf-16-le"),
+    (JSONL.encode("utf-16-be"), "latin-1", "--encoding utf-16-be"), (JSONL.encode("utf-16-le"), "utf-8", "--encoding utf-16-le"),
+    (JSONL.encode("utf-32"), "utf-8", "--encoding utf-32"),
+    (JSONL.encode(), "ascii", "line 1, is not ASCII: byte 0xc3 at offset 10 does not fit; give --encoding, for example --encoding utf-8"),
+    (JSONL.encode("utf-16-le"), "utf-16", "there is no byte-order mark at offset 0; give --encoding, for example --encoding utf-16-le"),
+    (b'{"text": "abcdef"}', "utf-16-le", "is no JSON: a .jsonl file holds one object on every line; it was read as UTF-16-LE, and "
+     "its bytes are UTF-8: try --encoding utf-8"), (b"\xef\xbb\xbf" + b'{"text": "a\xe9"}', "utf-8", "byte 0xe9 at offset 14"),
+    (b"{}", "hex", "'hex' is no encoding"), (b"{}", "", "is no encoding")])
+def test_what_an_encoding_does_not_fit_is_said_with_its_place(home, data, encoding, says):
+    put(home, "a.jsonl", data)
+    put(home, "b.jsonl.gz", gzip.compress(data))
+    assert says in sentence(whole, home, "a.jsonl", encoding=encoding) and says in sentence(whole, home, "b.jsonl.gz", encoding=encoding)
+    if "is no JSON" not in says:
+        assert says in sentence(home.read_text, "a.jsonl", encoding)

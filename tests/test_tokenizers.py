@@ -386,8 +386,9 @@ def isolated(pattern):
     (lambda r: r["pre_tokenizer"].update(add_prefix_space=True), "pre_tokenizer.add_prefix_space"),
     (lambda r: r.update(normalizer={"type": "Lowercase"}), "normalizer"),
     (lambda r: r.update(pre_tokenizer=steps({"type": "Punctuation"}, BYTES)), "pre_tokenizer.Punctuation"),
-    (lambda r: r.update(pre_tokenizer=steps(isolated("("), BYTES)), "pattern that is none"),
+    (lambda r: r.update(pre_tokenizer=steps(isolated("("), BYTES)), "pattern with a group that does not end"),
     (lambda r: r.update(pre_tokenizer=steps(isolated("a") | {"behavior": "MergedWithNext"}, BYTES)), "pre_tokenizer.Split"),
+    (lambda r: r.update(pre_tokenizer=steps(isolated(r"\p{L}+") | {"behavior": "Removed", "invert": True}, BYTES)), "it removes text"),
     (lambda r: r.update(pre_tokenizer=None), "'pre_tokenizer' .* an object"),
     (lambda r: r.pop("added_tokens"), "no 'added_tokens'"),
     (lambda r: r["added_tokens"].append("x"), "object with 'id'"),
@@ -409,7 +410,10 @@ def test_a_foreign_file_must_be_what_we_can_follow(change, said):
 @pytest.mark.parametrize("cut, form, whole", [
     (steps({"type": "Digits", "individual_digits": True}, BYTES), None, False),
     (steps(isolated(WORDS), BYTES | {"use_regex": False}), {"type": "NFC"}, False),
-    (steps(isolated(WORDS), BYTES | {"use_regex": False}), None, True)], ids=["smollm", "qwen2", "llama3"])
+    (steps(isolated(WORDS), BYTES | {"use_regex": False}), None, True),
+    (steps(isolated(WORDS) | {"behavior": "Removed", "invert": True}, BYTES | {"use_regex": False}), None, False),
+    (steps(isolated("x") | {"pattern": {"String": "1."}}, BYTES | {"use_regex": False}), None, False)],
+    ids=["smollm", "qwen2", "llama3", "gpt4", "string"])
 def test_byte_pairs_that_are_cut_in_other_ways(cut, form, whole):
     tokenizers = pytest.importorskip("tokenizers", reason="tokenizers is not installed: pip install -e '.[test]'")
     record = small("bpe").to_tokenizer_json() | {"pre_tokenizer": cut, "normalizer": form}
@@ -420,6 +424,14 @@ def test_byte_pairs_that_are_cut_in_other_ways(cut, form, whole):
     assert mine.encode(text).tolist() == theirs.encode(text).ids
     again, back = room.from_json(mine.to_json()), tokenizers.Tokenizer.from_str(json.dumps(mine.to_tokenizer_json()))
     assert again.encode(text).tolist() == back.encode(text).ids == theirs.encode(text).ids
+
+
+@pytest.mark.parametrize("steps, form", [([], ""), ([{"type": "NFC"}], "NFC")])
+def test_a_sequence_of_one_normalizer_or_none_is_read(steps, form):
+    record = small("bpe").to_tokenizer_json() | {"normalizer": {"type": "Sequence", "normalizers": steps}}
+    assert room.from_json(record).form == form
+    with pytest.raises(BadInput, match="normalizer differ"):
+        room.from_json(record | {"normalizer": {"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "Lowercase"}]}})
 
 
 def test_foreign_forms_of_the_same_file_are_read():

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import BadInput
 from ..text import stream
-from ..text.chat import exchanges, ids_of, question, template
+from ..text.chat import exchanges, ids_of, question, template, trimmed
 from .generate import generate, until
 
 
@@ -57,7 +57,7 @@ class Conversation:
                 answer.append(piece)
                 yield piece
         finally:
-            self.messages.append(dict(role="assistant", content="".join(answer).strip()))
+            self.messages.append(dict(role="assistant", content=trimmed("".join(answer))))
 
     def view(self):
         """What the next answer goes on from, as ids (t)"""

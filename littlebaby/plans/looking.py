@@ -6,12 +6,14 @@ from ..learning.measure import foresight, score
 from ..learning.parallel import how_many, threads_for_a_row
 from ..learning.sampling import Sampling
 from ..runs.fetch import HUB_TASKS, questions
+from ..runs.records import shown
 from ..runs.store import Workspace
 from ..show import diary as diaries
 from ..show import microscope as scope
 from ..show import walk as walks
 from ..show.progress import counted
 from ..text import tasks
+from ..text.symbols import rows
 from .babies import load
 from .keeping import info
 from .writing import write
@@ -31,8 +33,9 @@ def evaluate(guid="last", input=None, task=None, path=None, encoding="utf-8", li
     if limit < 0 or overlap is not None and not 0 <= overlap <= 0.95:
         raise BadInput(f"limit is {limit} and overlap {overlap}; allowed are limit 0 (all) or more, and overlap from 0 to 0.95")
     workspace = Workspace(path)
-    items, source = asked(workspace, task, encoding, limit), input and workspace.read_text(input, encoding)
+    questions, source = asked(workspace, task, encoding, limit), input and workspace.read_text(input, encoding)
     baby = load(guid, path)
+    items = answerable(baby, questions, task)
     watch = lambda parts: counted(parts, "evaluating", progress)
     with backend.blas_threads(1 if how_many(baby.config) > 1 else None):
         text = foresight(baby, source.text, overlap, watch) if source else None
@@ -42,15 +45,26 @@ def evaluate(guid="last", input=None, task=None, path=None, encoding="utf-8", li
 
 
 def asked(workspace, task, encoding, limit):
-    """The items of a task, a file's or one that datasets brings"""
+    """[(line or row, Item), ...] of a task, a file's or one that datasets brings"""
     if task is None:
         return []
     try:
         if str(task) in HUB_TASKS:
-            return tasks.of(enumerate(questions(str(task))[:limit or None], 1))
-        return tasks.read(workspace.read_text(task, encoding).text)[:limit or None]
+            return tasks.numbered(enumerate(questions(str(task))[:limit or None], 1))
+        return tasks.numbered(rows(workspace.read_text(task, encoding).text))[:limit or None]
     except BadInput as error:
         raise BadInput(f"{task}: {error}") from None
+
+
+def answerable(baby, questions, task):
+    """The items, each of whose answers has tokens for this baby and fits into its window; BadInput names the line that has another"""
+    n_ctx = baby.config.n_ctx
+    for number, item in questions:
+        for choice in item.choices:
+            if not 0 < (n := len(baby.tokenizer.encode(choice))) <= n_ctx:
+                raise BadInput(f"{task}: line {number} has the answer {shown(choice)}, which is {n} tokens for this baby; allowed are 1 to "
+                               f"n_ctx, {n_ctx}")
+    return [item for _, item in questions]
 
 
 def microscope(guid="last", text=None, path=None):

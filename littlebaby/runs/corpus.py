@@ -52,7 +52,7 @@ def read(workspace, where, cfg, tokenizer=None, encoding="utf-8", progress=lambd
 
     def all_blocks():
         for source in loaded:
-            yield from sources.blocks(sources.text(source.paths, end, encoding, cfg.c_field))
+            yield from sources.blocks(sources.text(source.paths, end, encoding, cfg.c_field), sources.anywhere)
 
     if loaded and None not in loaded.values():
         whole = "".join(each.text for each in loaded.values())

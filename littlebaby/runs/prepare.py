@@ -1,7 +1,8 @@
 """prepare: text of any size -> token file, as a stream and on all cores.
 
-One process reads and writes; the others turn blocks of text into ids. Blocks end where no tokenizer sees a difference and come back in
-their order, so the file is the same, byte for byte, whatever the number of processes, and the same as the whole text encoded at once.
+One process reads and writes; the others turn blocks of text into ids. Blocks end where the tokenizer certainly parts two tokens
+(`parts`) and come back in their order, so the file is the same, byte for byte, whatever the number of processes, and the same as the
+whole text encoded at once.
 """
 import os
 import signal
@@ -110,15 +111,15 @@ def prepare(workspace, paths, output, kind, size=4096, unknown="replace", encodi
     """
     learned = isinstance(kind, str)
     end = ends(kind) if learned else kind.begin
-    read = lambda: sources.blocks(sources.text(paths, end, encoding, field, most))
-    tokenizer = tokenizer_of(kind, read(), size, unknown, lambda n: progress("reading", n)) if learned else kind
+    read = lambda parts: sources.blocks(sources.text(paths, end, encoding, field, most), parts)
+    tokenizer = tokenizer_of(kind, read(sources.anywhere), size, unknown, lambda n: progress("reading", n)) if learned else kind
     seen = dict(characters=0)
 
     def counted(n):
         seen["characters"] += n
         progress("writing tokens", n)
 
-    blocks = encode(read(), tokenizer, workers or os.cpu_count() or 1, counted)
+    blocks = encode(read(tokenizer.parts), tokenizer, workers or os.cpu_count() or 1, counted)
     workspace.save_tokens(output, blocks, tokenizer.to_json(), tokenizer.size, lambda: seen)
     return output
 

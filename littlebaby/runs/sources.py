@@ -9,7 +9,6 @@
 .txt, .md and what has no known ending is a document each; .jsonl has one in the field "text" of every line, .parquet in the column
 "text" of every row; .txt.gz, .md.gz and .jsonl.gz are unpacked on the way. Between documents stands the tokenizer's end token.
 """
-import codecs
 import gzip
 import io
 import json
@@ -18,23 +17,21 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from glob import has_magic
+from itertools import chain
 from math import isfinite
 from pathlib import Path
 from typing import NamedTuple
 
-import regex
-
 from ..errors import BadInput
-from . import disk, tokens
+from . import disk, encodings, tokens
 from .records import shown
 
 TEXTS = (".txt", ".md", ".jsonl", ".parquet", ".txt.gz", ".md.gz", ".jsonl.gz")
 KNOWN = (*TEXTS, *tokens.SUFFIXES)
 DATASET = "datasets:"
-PIECE = 2**20            # bytes read, and characters of a block
-MOST_LINE = 2**28        # bytes of a .jsonl line
-LINE_END = regex.compile(r"(?r)(?<=\S)\n")       # searched from the end
-WORD_END = regex.compile(r"(?r)(?<=\S)[\n ]")
+PIECE = 2**20            # characters of a block
+MOST_LINE = 2**28        # characters of a .jsonl line
+MOST_BLOCKS = 16         # that one block may be as long as
 
 
 class Source(NamedTuple):
@@ -148,28 +145,42 @@ def text(paths, end, encoding="utf-8", field="text", size=None):
                 return
 
 
-def blocks(pieces, size=PIECE):
+def blocks(pieces, parts, size=PIECE):
     """The same text in blocks of at most about `size` characters.
 
-    A block ends where no tokenizer sees a difference: before white space that follows something else, a new line if there is one. A
-    word carries the space before it, and a run of white space is cut at its end, so no piece of a tokenizer reaches over such a place.
-    Only what goes on for 16 blocks without white space is cut anywhere.
+    A block ends at the last place up to `size`, or else at the first one behind it, where `parts(left, right)` says of the two
+    characters around it that the tokenizer gives both sides the ids that they have in the whole text.
+    BadInput where 16 blocks have no such place: tokens cut in two would not be the text's own.
     """
-    kept, length = [], 0
+    kept, length, searched, due, done = [], 0, 0, size, 0
     for piece in pieces:
         kept.append(piece)
         length += len(piece)
-        while length >= size:
+        while length > due:
             whole = "".join(kept)
-            place = LINE_END.search(whole, 1, size) or WORD_END.search(whole, 1)
-            end = place.start() if place else 0 if length < 16 * size else size
-            if not end:
-                kept = [whole]
-                break
-            yield whole[:end]
-            kept, length = [whole[end:]], length - end
+            end = place(whole, parts, size, searched)
+            if end:
+                yield whole[:end]
+                kept, length, searched, due, done = [whole[end:]], length - end, 0, size, done + end
+            elif length >= MOST_BLOCKS * size:
+                raise BadInput(f"the text has {length:,} characters, from character {done:,} on, without a place where this tokenizer "
+                               f"certainly parts tokens; allowed are up to {MOST_BLOCKS * size:,}: give it line ends, or use "
+                               f"c_tokenizer char, which can be cut anywhere")
+            else:
+                kept, searched, due = [whole], length - 1, length + size
     if rest := "".join(kept):
         yield rest
+
+
+def place(text, parts, size, searched):
+    """Where to cut a text that is longer than `size`, 0 for nowhere; nothing up to `searched` has to be looked at again"""
+    near, far = range(size, searched, -1), range(max(size, searched) + 1, len(text))
+    return next((i for i in chain(near, far) if parts(text[i - 1], text[i])), 0)
+
+
+def anywhere(left, right):
+    """`parts` for a text that no tokenizer reads yet"""
+    return True
 
 
 def documents(path, encoding, field) -> Iterator[Iterator[str]]:
@@ -182,7 +193,7 @@ def documents(path, encoding, field) -> Iterator[Iterator[str]]:
         if name.endswith(".parquet"):
             yield from parquet(path, field)
         elif name.endswith(".jsonl"):
-            yield from lines(path, field)
+            yield from lines(path, field, encoding)
         else:
             yield plain(path, encoding)
 
@@ -205,46 +216,42 @@ def opened(path):
 
 def plain(path, encoding):
     """A text file in pieces"""
-    try:
-        decoder = codecs.getincrementaldecoder("utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding)()
-    except (LookupError, ValueError):
-        raise BadInput(f"--encoding {shown(encoding)} is no encoding; common ones are utf-8, utf-16, latin-1, cp1252") from None
-    lines, fed = io.IncrementalNewlineDecoder(None, translate=True), 0
+    ends = io.IncrementalNewlineDecoder(None, translate=True)
     with reading(path), opened(path) as file:
-        while True:
-            data = file.read(PIECE)
-            try:
-                waiting = len(decoder.getstate()[0])
-                piece = decoder.decode(data, not data)
-            except UnicodeDecodeError as error:
-                raise no_text(path, encoding, error.object[error.start], fed - waiting + error.start, fed == 0 and data[:2]) from None
-            fed += len(data)
-            if piece := lines.decode(piece, not data):
+        for piece in encodings.decoded(file, path, encoding):
+            if piece := ends.decode(piece):
                 yield piece
-            if not data:
-                return
+        if piece := ends.decode("", True):
+            yield piece
 
 
-def no_text(path, encoding, byte, offset, start):
-    likely = "utf-16" if start in (b"\xff\xfe", b"\xfe\xff") else "latin-1" if encoding == "utf-8" else "utf-8"
-    return BadInput(f"{path} is not {encoding.upper()}: byte {byte:#04x} at offset {offset} does not fit; "
-                    f"give --encoding, for example --encoding {likely}")
-
-
-def lines(path, field):
+def lines(path, field, encoding):
     """The field of every line of a .jsonl; empty lines do not count"""
     with opened(path) as file:
-        number = 0
-        while line := file.readline(MOST_LINE):
-            number += 1
-            if len(line) == MOST_LINE:
-                raise BadInput(f"{path}, line {number}, is longer than {MOST_LINE / 2**20:.0f} MiB, more than is read as one line")
+        for number, line in enumerate(cut_at_line_ends(encodings.decoded(file, path, encoding), path), 1):
             if line.strip():
                 try:
                     record = json.loads(line)
                 except (ValueError, RecursionError):
-                    raise BadInput(f"{path}, line {number}, is no JSON: a .jsonl file holds one object on every line") from None
+                    raise BadInput(f"{path}, line {number}, is no JSON: a .jsonl file holds one object on every line"
+                                   + encodings.doubt(line, encoding)) from None
                 yield [told(record, field, f"{path}, line {number},")]
+
+
+def cut_at_line_ends(pieces, path):
+    """The lines of a text that comes in pieces"""
+    number, begun, length = 1, [], 0
+    for piece in pieces:
+        first, *others = piece.split("\n")
+        begun.append(first)
+        length += len(first)
+        if others:
+            yield "".join(begun)
+            yield from others[:-1]
+            number, begun, length = number + len(others), others[-1:], len(others[-1])
+        if length > MOST_LINE:
+            raise BadInput(f"{path}, line {number}, is longer than {MOST_LINE / 2**20:.0f} MiB, more than is read as one line")
+    yield "".join(begun)
 
 
 def parquet(path, field):

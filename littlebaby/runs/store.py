@@ -18,6 +18,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime, timezone
 from difflib import get_close_matches
 from hashlib import sha256
+from io import BytesIO
 from itertools import count
 from pathlib import Path
 from typing import NamedTuple
@@ -25,7 +26,7 @@ from uuid import uuid4
 from zipfile import ZIP_DEFLATED, ZipFile
 
 from ..errors import BadInput
-from . import disk, tokens, weights
+from . import disk, encodings, tokens, weights
 from .records import (
     FILES,
     HERE,
@@ -462,14 +463,7 @@ class Workspace:
         data = disk.read_bytes(path)
         if not data:
             raise BadInput(f"{path} is empty: there is nothing to learn from")
-        try:
-            text = data.decode(encoding).removeprefix("\ufeff")
-        except UnicodeDecodeError as error:
-            likely = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "latin-1" if encoding == "utf-8" else "utf-8"
-            raise BadInput(f"{path} is not {encoding.upper()}: byte {data[error.start]:#04x} at offset {error.start} does not fit; "
-                           f"give --encoding, for example --encoding {likely}") from None
-        except (LookupError, ValueError):
-            raise BadInput(f"--encoding {shown(encoding)} is no encoding; common ones are utf-8, utf-16, latin-1, cp1252") from None
+        text = "".join(encodings.decoded(BytesIO(data), path, encoding))
         return Text(path.name, text.replace("\r\n", "\n").replace("\r", "\n"), len(data), sha256(data).hexdigest())
 
     def write_input(self, name, pieces):

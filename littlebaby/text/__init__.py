@@ -1,6 +1,7 @@
 """text: how a text becomes numbers and comes back.
 
-char, word, bpe: the tokenizers, one file each, alike in what they offer. symbols: what the three share. nursery: a text to learn
+char, word, bpe: the tokenizers, one file each, alike in what they offer. symbols: what the three share. oniguruma: the patterns of others'
+tokenizers. nursery: a text to learn
 from whose entropy is known. chat: conversations as text. tasks: questions with a right answer.
 A tokenizer never changes: extend gives a new one in which every old id means what it meant.
 """

@@ -16,6 +16,7 @@ import json
 import unicodedata
 from array import array
 from collections import Counter, defaultdict
+from functools import cached_property
 from heapq import heapify, heappop, heappush
 from itertools import chain, pairwise
 
@@ -23,10 +24,10 @@ import numpy as np
 import regex
 
 from littlebaby.errors import BadInput, nearest
+from littlebaby.text.oniguruma import translated
 from littlebaby.text.symbols import MOST_SYMBOLS, begin_of, checked_ids, checked_text, field, texts, writable
 
-PIECES = regex.compile(r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+")
-GPT2 = (PIECES.pattern,)
+GPT2 = (r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+",)
 FORMS = ("", "NFC", "NFD", "NFKC", "NFKD")
 
 # byte -> letter: a visible character stands for itself, the others take the letters from U+0100 on
@@ -37,6 +38,7 @@ BYTE_OF = {letter: byte for byte, letter in LETTER_OF.items()}
 
 WALL = -1
 MOST_REMEMBERED = 2**18     # pieces, some 40 MB
+LONGEST_REMEMBERED = 256    # characters: longer ones hardly come again
 
 
 # --- the two algorithms ---
@@ -155,7 +157,9 @@ class Merged(dict):
         ids = self.whole.get(data) or merge([i for byte in data if (i := self.byte_ids[byte]) is not None], self.ranks, self.joined)
         if len(self) == MOST_REMEMBERED:
             self.clear()
-        self[piece] = spelled = array("i", ids).tobytes()
+        spelled = array("i", ids).tobytes()
+        if len(piece) <= LONGEST_REMEMBERED:
+            self[piece] = spelled
         return spelled
 
 
@@ -168,7 +172,7 @@ class BPE:
     merges           pairs of spellings in the order of learning
     special          spellings of the vocabulary that stand for themselves and are never merged, such as <|endoftext|>
     special_in_text  whether encode gives a special token's id where the text spells it, or takes it as ordinary text
-    cuts             patterns that cut a text into pieces, each cutting what the one before has left; GPT-2's alone where we learn
+    cuts             Oniguruma's patterns that cut a text into pieces, each cutting what the one before has left; GPT-2's where we learn
     form             the Unicode form that a text is brought into first ("" leaves it as it is)
     whole            whether a piece that is a symbol is taken as it is, even where no merges lead to it
     gaps             whether bytes may lack a symbol, as control characters do in some vocabularies of others: they are left out
@@ -199,15 +203,13 @@ class BPE:
             raise BadInput("a symbol of the vocabulary or a merge stands there twice, or is empty")
         if form not in FORMS:
             raise BadInput(nearest("the Unicode form of the tokenizer", form, FORMS))
-        try:
-            self.patterns = [regex.compile(cut) for cut in self.cuts]
-        except regex.error as error:
-            raise BadInput(f"the tokenizer cuts texts by a pattern that is none: {error}") from None
+        self.patterns = [translated(cut) for cut in self.cuts]
         longest_first = sorted(self.special, key=len, reverse=True) if special_in_text else []
         self.cut = regex.compile("(" + "|".join(map(regex.escape, longest_first)) + ")") if longest_first else None
         as_they_are = {symbol: [i] for i, symbol in enumerate(self.bytes)} if whole else {}
         if special_in_text:
             as_they_are |= {spelling.encode(): ids for spelling, ids in self.special_ids.items()}
+        self.parted = {}                                         # {two characters: what `parts` says of them}
         self.merged = Merged(self.byte_ids, self.ranks, self.joined, as_they_are)
 
     @classmethod
@@ -241,6 +243,32 @@ class BPE:
     def encode(self, text):
         """text -> ids (n,) int32. No character is unknown; raises BadInput for half a surrogate pair, which UTF-8 cannot write."""
         return np.frombuffer(bytearray().join(map(self.merged.__getitem__, self.pieces(writable(text)))), dtype=np.int32)
+
+    def parts(self, left, right):
+        """Whether every text can be cut between these two characters, so that the ids of its two sides together are those of the whole"""
+        pair = left + right
+        if pair not in self.parted:
+            self.parted[pair] = self.certainly_parts(left, right)
+        return self.parted[pair]
+
+    def certainly_parts(self, left, right):
+        if self.special_in_text and any(left + right in mark for mark in self.special):
+            return False
+        if self.form and not apart_in(self.form, left, right):
+            return False
+        for pattern in self.patterns:
+            if not pattern.separates(left, right):
+                return False
+            if pattern.begins(right):
+                return True
+        # a piece may go on here; but bytes that stand side by side in no symbol are never merged
+        a, b = left.encode()[-1], right.encode()[0]
+        return not self.whole and None not in (self.byte_ids[a], self.byte_ids[b]) and (a, b) not in self.neighbours
+
+    @cached_property
+    def neighbours(self):
+        """The pairs of bytes that stand side by side in some symbol"""
+        return {pair for symbol in self.bytes for pair in pairwise(symbol)}
 
     def decode(self, ids):
         """ids (n,) -> text; U+FFFD stands where the ids begin or end inside a character"""
@@ -312,6 +340,8 @@ class BPE:
                                                 "byte_fallback") if model.get(name)]
         unlike += ["model.type"] if model.get("type", "BPE") != "BPE" else []
         normal = record.get("normalizer") or {"type": ""}
+        if isinstance(normal, dict) and normal.get("type") == "Sequence" and len(inside := field(normal, "normalizers", list)) < 2:
+            normal = inside[0] if inside else {"type": ""}         # DeepSeek's is an empty one
         unlike += ["normalizer"] if not isinstance(normal, dict) or normal.get("type") not in FORMS else []
         if unlike:
             raise BadInput(f"this tokenizer.json is not byte-level BPE as GPT-2 began it: {', '.join(unlike)} differ")
@@ -352,10 +382,17 @@ def lacks_bytes(vocabulary):
     return 0 < len(set(LETTER_OF.values()) - set(vocabulary)) < 64
 
 
+def apart_in(form, left, right):
+    """Whether a Unicode form leaves these two characters as they are, whatever stands around them: no marks, no parts of Hangul syllables,
+    and on the right nothing that a mark behind it could change"""
+    joins = unicodedata.category(left)[0] == "M" or "\u1100" <= left <= "\u11ff" or "\ua960" <= left <= "\ud7ff" or left > "\uffff"
+    return right.isascii() and not right.isalpha() and right not in "<=>" and not joins and unicodedata.normalize(form, left) == left
+
+
 def apart(pattern, text):
     """The matches of a pattern and what stands between them, in order"""
     at = 0
-    for match in pattern.finditer(text):
+    for match in pattern.matches(text):
         if match.start() > at:
             yield text[at:match.start()]
         if match[0]:
@@ -379,6 +416,8 @@ def cuts_of(step):
         elif kind == "Split" and isinstance(pattern := each.get("pattern"), dict) and \
                 (each.get("behavior"), bool(each.get("invert"))) in (("Isolated", False), ("Removed", True)):
             cuts.append(field(pattern, "Regex", str) if "Regex" in pattern else regex.escape(field(pattern, "String", str)))
+            if each["behavior"] == "Removed" and not all(map(translated(cuts[-1]).compiled.fullmatch, map(chr, range(0x3000)))):
+                unlike.append("pre_tokenizer.Split (it removes text)")
         else:
             unlike.append(f"pre_tokenizer.{kind}")
     if not steps or steps[-1].get("type") != "ByteLevel":

@@ -37,6 +37,10 @@ class Char:
         codes = np.frombuffer(settle(text, self.known, self.unknown).encode("utf-32-le"), dtype="<u4")
         return self.id_of[codes]
 
+    def parts(self, left, right):
+        """Whether every text can be cut between these two characters without other ids"""
+        return True
+
     def decode(self, ids):
         """ids (n,) -> text"""
         return self.code_of[checked_ids(ids, self.size)].tobytes().decode("utf-32-le")

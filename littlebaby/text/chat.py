@@ -11,6 +11,7 @@ and to stop, not to ask.
 Every piece is tokenized alone, in learning and in speaking, so no symbol reaches over a mark. Deviation: KodaLite ends a conversation
 with <|end|>, we end every answer with it.
 """
+import re
 from typing import NamedTuple
 
 import numpy as np
@@ -141,7 +142,13 @@ def message(turn, number):
 def said(content, name, number):
     if not isinstance(content, str):
         raise BadInput(f"line {number}: {name!r} must be a text, not {type(content).__name__}")
-    return content.strip()
+    return trimmed(content)
+
+
+def trimmed(text):
+    """A message without empty lines before and white space behind it. Its first line keeps an indentation, as code needs it; a single
+    space is none"""
+    return re.sub(r"\A(?:[^\S\n]*\n)*(?: (?=\S))?", "", text).rstrip()
 
 
 class Branch(NamedTuple):

@@ -31,12 +31,12 @@ class Item(NamedTuple):
 
 def read(text):
     """The items of a JSONL text"""
-    return of(rows(text))
+    return [item for _, item in numbered(rows(text))]
 
 
-def of(numbered):
-    """The items of (number, row) pairs; BadInput names the row that is of no task, or that has no right answer"""
-    found = [item(number, row) for number, row in numbered]
+def numbered(numbered_rows):
+    """[(number, Item), ...] of (number, row) pairs; BadInput names the row that is of no task, or that has no right answer"""
+    found = [(number, item(number, row)) for number, row in numbered_rows]
     if not found:
         raise BadInput("the task has no rows")
     return found
@@ -50,25 +50,30 @@ def item(number, row):
             except (LookupError, TypeError, ValueError, AttributeError):
                 made = None
             if made is None or not made.choices or not 0 <= made.answer < len(made.choices) or not all(made.choices):
-                raise BadInput(f"line {number} has {', '.join(fields)}, but not as they should be: choices that are texts, and the right "
-                               f"one among them")
+                raise BadInput(f"line {number} has {', '.join(fields)}, but not as they should be: choices that are texts and not empty, "
+                               f"and the right one among them")
             return made
     raise BadInput(f"line {number} has {', '.join(map(repr, [*row][:6])) or 'nothing'}; known are rows with "
                    + "; with ".join(", ".join(fields) for fields in READERS))
 
 
+def spaced(text):
+    """An answer behind a space; "" where there is no answer"""
+    return " " + text if text.strip() else ""
+
+
 def lettered(question, choices, key):
-    return Item(question, [" " + text for text in choices["text"]], choices["label"].index(key))
+    return Item(question, [spaced(text) for text in choices["text"]], choices["label"].index(key))
 
 
 def blank(sentence, option1, option2, answer):
     before, after = sentence.split("_", 1)
-    return Item(before, [option + after for option in (option1, option2)], int(answer) - 1)
+    return Item(before, [option + after if option.strip() else "" for option in (option1, option2)], int(answer) - 1)
 
 
 def last_word(text):
     context, word = text.rsplit(" ", 1)
-    return Item(context, [" " + word], 0)
+    return Item(context, [spaced(word)], 0)
 
 
 READERS = {
@@ -78,7 +83,7 @@ READERS = {
     ("question_stem", "choices", "answerKey"): lettered,
     ("question", "choices", "answerKey"): lambda q, choices, key: lettered(f"Question: {q}\nAnswer:", choices, key),
     ("sentence", "option1", "option2", "answer"): blank,
-    ("goal", "sol1", "sol2", "label"): lambda goal, a, b, label: Item(f"Question: {goal}\nAnswer:", [" " + a, " " + b], int(label)),
+    ("goal", "sol1", "sol2", "label"): lambda goal, a, b, label: Item(f"Question: {goal}\nAnswer:", [spaced(a), spaced(b)], int(label)),
     ("question", "passage", "answer"): lambda q, passage, yes: Item(f"{passage}\nQuestion: {q}?\nAnswer:", [" no", " yes"], int(yes)),
     ("text",): last_word,
 }

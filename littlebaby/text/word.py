@@ -16,6 +16,9 @@ from littlebaby.text.symbols import begin_of, checked_ids, checked_rule, checked
 # a word keeps the apostrophes inside it; whatever is neither word nor number is cut into single characters
 PIECES = regex.compile(r" ?[\p{L}\p{M}]+(?:['’][\p{L}\p{M}]+)*| ?\p{N}+|.", regex.DOTALL)
 
+# what a piece can go on with; everything else begins one
+INSIDE = regex.compile(r"[\p{L}\p{M}\p{N}'’]")
+
 # a word met a single time is spelled: one example is too few to learn what it means
 MIN_FREQUENCY = 2
 
@@ -62,6 +65,11 @@ class Word:
         pieces = PIECES.findall(settle(text, self.known, self.unknown))
         spelled = {piece: self.spell(piece) for piece in set(pieces)}
         return np.fromiter(chain.from_iterable(map(spelled.__getitem__, pieces)), dtype=np.int32)
+
+    def parts(self, left, right):
+        """Whether every text can be cut between these two characters without other ids: not where what takes the place of an unknown one
+        could join its neighbours"""
+        return right in self.known and not INSIDE.match(right)
 
     def decode(self, ids):
         """ids (n,) -> text"""
