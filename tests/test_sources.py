@@ -10,7 +10,7 @@ from test_oniguruma import SHIPPED
 
 import littlebaby as lb
 from littlebaby import text as texts
-from littlebaby.errors import BadInput
+from littlebaby.errors import BadInput, RunFailed
 from littlebaby.runs import corpus, prepare, sources, tokens
 from littlebaby.runs.store import Workspace
 from littlebaby.text import nursery
@@ -238,6 +238,26 @@ def test_an_interrupted_prepare_leaves_nothing(home, monkeypatch):
     for workers in (1, 2):
         with pytest.raises(KeyboardInterrupt):
             prepare.prepare(home, [home.root / "inputs" / "tale.txt"], home.root / "x.tok", "char", workers=workers, progress=interrupted)
+    assert [p.name for p in home.root.rglob("*") if p.is_file()] == ["tale.txt"]
+
+
+def test_a_dead_process_ends_prepare_with_a_sentence_and_leaves_none(home, monkeypatch):
+    monkeypatch.setattr(sources.blocks, "__defaults__", (700,))
+    begun, real = [], prepare.subprocess.Popen
+
+    def popen(*given, **settings):
+        begun.append(real(*given, **settings))
+        return begun[-1]
+
+    monkeypatch.setattr(prepare.subprocess, "Popen", popen)
+
+    def kill(what, n):
+        if what == "writing tokens":
+            begun[0].kill()
+
+    with pytest.raises(RunFailed, match="a process that was turning text into ids has died.*Fewer --workers need less$"):
+        prepare.prepare(home, [home.root / "inputs" / "tale.txt"], home.root / "x.tok", "char", workers=2, progress=kill)
+    assert len(begun) == 2 and all(process.returncode is not None for process in begun)
     assert [p.name for p in home.root.rglob("*") if p.is_file()] == ["tale.txt"]
 
 

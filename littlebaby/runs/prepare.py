@@ -4,18 +4,22 @@ One process reads and writes; the others turn blocks of text into ids. Blocks en
 (`parts`) and come back in their order, so the file is the same, byte for byte, whatever the number of processes, and the same as the
 whole text encoded at once.
 """
+import json
 import os
 import signal
+import subprocess
+import sys
 from collections import deque
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from queue import SimpleQueue
 
 from .. import text as texts
 from ..errors import RunFailed
 from . import sources, tokens
 
 SAMPLE = 16 * 2**20      # characters that word and bpe learn their symbols from, evenly spread over the text
-FEW = 4                  # blocks that are not worth starting processes for
+FEW = 8                  # blocks (of a million characters) that are encoded before processes have started
 
 
 def survey(blocks, progress=lambda n: None):
@@ -58,19 +62,15 @@ def encode(blocks, tokenizer, workers=1, progress=lambda n: None):
             yield tokenizer.encode(block).astype(dtype).tobytes()
             progress(len(block))
         return
-    waiting = deque()
-    with ProcessPoolExecutor(workers, initializer=ready, initargs=(tokenizer.to_json(),)) as pool:
+    waiting: deque = deque()
+    with encoders(tokenizer, workers) as encoded, ThreadPoolExecutor(workers) as threads:
         try:
             for block in chained(first, blocks):
-                waiting.append((pool.submit(ids_of, block), len(block)))
+                waiting.append((threads.submit(encoded, block), len(block)))
                 if len(waiting) > 2 * workers:
                     yield taken(waiting, progress)
             while waiting:
                 yield taken(waiting, progress)
-        except BrokenProcessPool:
-            raise RunFailed("a process that was turning text into ids has died, which usually means that memory ran out; nothing was "
-                            "written. Fewer --workers need less; a script on Windows or a Mac needs its `if __name__ == \"__main__\":`"
-                            ) from None
         finally:
             for future, _ in waiting:
                 future.cancel()
@@ -90,15 +90,68 @@ def taken(waiting, progress):
     return data
 
 
-def ready(record):
-    """A worker's beginning: its own tokenizer, and Ctrl-C left to the process that it works for"""
-    global worker
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    worker = texts.from_json(record)
+@contextmanager
+def encoders(tokenizer, n):
+    """The function encoded(block) that has one of n processes turn a block into ids, as bytes; threads may call it at once
+
+    The processes are started clean, not forked: this one may have threads. RunFailed where one of them dies.
+    """
+    begin = "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from littlebaby.runs.prepare import serve; serve()"
+    command = [sys.executable, "-c", begin, json.dumps(sys.path)]
+    processes = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(n)]
+    idle: SimpleQueue = SimpleQueue()
+
+    def encoded(block):
+        process = idle.get()
+        try:
+            send(process.stdin, block.encode("utf-8", "surrogatepass"))
+            return received(process.stdout)
+        except (OSError, EOFError):
+            raise RunFailed("a process that was turning text into ids has died, which usually means that memory ran out; nothing was "
+                            "written. Fewer --workers need less") from None
+        finally:
+            idle.put(process)
+
+    try:
+        with suppress(OSError):                                  # one that died already is told by `encoded`
+            for process in processes:
+                send(process.stdin, json.dumps(tokenizer.to_json()).encode("utf-8", "surrogatepass"))
+        for process in processes:
+            idle.put(process)
+        yield encoded
+    finally:
+        for process in processes:
+            process.kill()
+            with suppress(OSError):
+                process.stdin.close()
+            process.stdout.close()
+            process.wait()
 
 
-def ids_of(block):
-    return worker.encode(block).astype(tokens.width(worker.size)).tobytes()
+def serve():
+    """What such a process does: its first message is the tokenizer, each other one a block of text"""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)                 # Ctrl-C reaches all processes of a terminal: the first one decides
+    line, out = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)                                                # what a library prints must not stand between the ids
+    with suppress(EOFError, BrokenPipeError):
+        tokenizer = texts.from_json(json.loads(received(line)))
+        dtype = tokens.width(tokenizer.size)
+        while True:
+            send(out, tokenizer.encode(received(line).decode("utf-8", "surrogatepass")).astype(dtype).tobytes())
+
+
+def send(line, message):
+    line.write(len(message).to_bytes(8, "little") + message)
+    line.flush()
+
+
+def received(line):
+    """The next message. EOFError: there is none"""
+    length = line.read(8)
+    message = line.read(int.from_bytes(length, "little")) if len(length) == 8 else b""
+    if len(length) < 8 or len(message) < int.from_bytes(length, "little"):
+        raise EOFError
+    return message
 
 
 def prepare(workspace, paths, output, kind, size=4096, unknown="replace", encoding="utf-8", field="text", most=None, workers=0,
