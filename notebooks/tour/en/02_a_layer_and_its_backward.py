@@ -86,7 +86,7 @@ def forward(p, ids, targets):
 
     def backward():
         da, dhead, dbias = back_z(back_loss())
-        de, dup = back_u(back_a(da))
+        de, dup, _ = back_u(back_a(da))                    # _: the gradient of a bias that is not there
         dtoken = back_e(de.reshape(e.shape))
         return dict(token=dtoken, up=dup, head=dhead, bias=dbias)
 
@@ -248,7 +248,7 @@ def check(residual):
     x, w, dy = rng.standard_normal((4, 3)), rng.standard_normal((3, 3)), rng.standard_normal((4, 3))
     answer = residual(x, w)[1](dy)
     assert answer is not None, "back returns None: return dx and dw, in this order."
-    dx, dw = answer
+    dx, dw, *_ = answer
     assert np.allclose(dw, x.T @ dy), "dw is what linear's own back says: the path around the layer has no weights."
     assert not np.allclose(dx, dy @ w.T), "dx lacks a path: y changes with x directly, too."
     assert np.allclose(dx, dy + dy @ w.T), "the blame of both paths adds up: dy straight through, and what comes back through w."
@@ -273,7 +273,7 @@ check(residual)
 #     f, back_f = arrays.linear(x, w)
 #
 #     def back(dy):
-#         dx, dw = back_f(dy)
+#         dx, dw, _ = back_f(dy)
 #         return dx + dy, dw
 #
 #     return x + f, back

@@ -45,7 +45,7 @@ def learn(forgets, steps=4000, rate=0.01):
         u, back_u = arrays.linear(x, w1, b1)             # (N, 1) -> (N, 32)
         a, back_a = arrays.gelu(u)
         y, back_y = arrays.linear(a, w2)                 # (N, 32) -> (N, 1)
-        da, dw2 = back_y(2 * (y - goal) / len(x))
+        da, dw2, _ = back_y(2 * (y - goal) / len(x))
         du = da if forgets else back_a(da)
         _, dw1, db1 = back_u(du)
         for weight, gradient in ((w1, dw1), (b1, db1), (w2, dw2)):
@@ -162,9 +162,9 @@ def layer(mistake=""):
         y, back_y = arrays.linear(a, p.down)
 
         def backward(dy, g):
-            da, ddown = back_y(dy)
+            da, ddown, _ = back_y(dy)
             du = da * (u > 0) if mistake == "another bend" else back_a(da)
-            dn, dup = back_u(du)
+            dn, dup, _ = back_u(du)
             dx, dscale = back_n(dn)
             g.scale += dscale
             g.up += dup * (0.999 if mistake == "a thousandth" else 1)

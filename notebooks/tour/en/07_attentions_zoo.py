@@ -251,7 +251,7 @@ def forward(p, x, ctx):
     y, back_y = arrays.linear(o, p.wo)                   # (B, T, H) -> (B, T, D)
 
     def backward(dy, g):
-        do, dwo = back_y(dy)
+        do, dwo, _ = back_y(dy)
         return None
 
     return y, backward
@@ -270,9 +270,9 @@ check(forward)
 #     y, back_y = arrays.linear(o, p.wo)
 #
 #     def backward(dy, g):
-#         do, dwo = back_y(dy)
+#         do, dwo, _ = back_y(dy)
 #         dv = (do / n)[:, ::-1].cumsum(1)[:, ::-1]
-#         dx, dwv = back_v(dv)
+#         dx, dwv, _ = back_v(dv)
 #         g.wo += dwo
 #         g.wv += dwv
 #         return dx
