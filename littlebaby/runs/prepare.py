@@ -131,8 +131,7 @@ def encoders(tokenizer, n):
 def serve():
     """What such a process does: its first message is the tokenizer, each other one a block of text"""
     signal.signal(signal.SIGINT, signal.SIG_IGN)                 # Ctrl-C reaches all processes of a terminal: the first one decides
-    line, out = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)                                                # what a library prints must not stand between the ids
+    line, out, sys.stdout = sys.stdin.buffer, sys.stdout.buffer, sys.stderr      # what is printed must not stand between the ids
     with suppress(EOFError, BrokenPipeError):
         tokenizer = texts.from_json(json.loads(received(line)))
         dtype = tokens.width(tokenizer.size)
