@@ -74,3 +74,16 @@ def test_the_new_letters_are_learned_and_the_model_leaves_the_house(home):
     z = ours.logits(ids)
     assert np.abs((theirs - theirs.mean(-1, keepdims=True)) - (z - z.mean(-1, keepdims=True))).max() < 1e-3
     assert Workspace(home).load_config(tuned.guid).b_bias_head
+
+
+def test_behind_an_rmsnorm_the_bias_has_no_place_elsewhere_and_the_export_says_so(home):
+    run = lb.train("old", path=home, progress=False,
+                   c_norm="rmsnorm", c_bias="none", c_position="rope", c_network="swi", **TINY | dict(d_type="fp32"))
+    tune = lambda **more: lb.finetune(run.guid, "new", path=home, progress=False, n_steps=1, **more).guid
+    for to in ("huggingface", "gguf"):
+        plain = lb.export(tune(b_bias_head=False), to=to, path=home)
+        assert plain.to == to
+    done = lb.export(tune(), path=home)
+    assert done.to == "safetensors" and any("b_bias_head is True and would have to be False" in note for note in done.notes)
+    with pytest.raises(lb.BadInput, match="b_bias_head is True"):
+        lb.export(tune(), to="gguf", path=home)

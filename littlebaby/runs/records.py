@@ -120,7 +120,7 @@ class Config(BaseModel):
     mla_v: int = model(0, "Width of a head's values in mla; 0 means head_size / n_heads.", 0, 2**16)
     r_recall: float = model(0.5, "Share of the heads of hybrid that recall, as mla's, rounded down; the others fade, as decay's.", 0, 1)
     c_gate: Literal["channel", "head"] = model("channel", "What the gate of hybrid opens and closes: each channel, or each head.")
-    b_bias_head: bool = model(False, "A bias on the head even where c_bias is not out; a finetune adds it where its text has new symbols.")
+    b_bias_head: bool = model(False, "A bias on the head even where c_bias is not out; a finetune on new tokens adds it.")
     b_bias_network: bool = model(False, "Biases in the network even where c_bias is none.")
     qk_clip: float = training(100.0, "Largest score that muonclip leaves to a head's queries and keys.", 0.01, 10**6)
     d_type: Literal["fp16", "fp32", "fp64"] = model(
