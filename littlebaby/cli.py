@@ -15,9 +15,17 @@ from shutil import get_terminal_size
 from typing import Annotated, Any, NamedTuple
 
 from cyclopts import App, CycloptsError, Group, Parameter
+from cyclopts.exceptions import (
+    CoercionError,
+    MissingArgumentError,
+    RepeatArgumentError,
+    UnknownCommandError,
+    UnknownOptionError,
+    UnusedCliTokensError,
+)
 
 from . import plans
-from .errors import BadInput, RunFailed, nearest
+from .errors import BadInput, RunFailed, nearest, parsed, shown
 from .learning.ranks import together
 from .runs import disk, records
 from .runs.store import brief
@@ -82,11 +90,14 @@ Chosen = Annotated[Settings, flat]  # type: ignore[valid-type]  # made from the 
 Everywhere = Annotated[Common, flat]
 Others = Annotated[str, Parameter(show=False)]        # names that are no option's: older names of settings, and mistakes
 Text = Annotated[str, Parameter(allow_leading_hyphen=True)]
+Whole = Annotated[int | str, Parameter(converter=lambda _, tokens: tokens[0].value)]      # a number is checked by the plan, `errors.number`
+Real = Annotated[float | str, Parameter(converter=lambda _, tokens: tokens[0].value)]
 OPTIONS = ("input", "chat", "preset", "config", "resume", "encoding", "quiet", "path", "json")
 
 app = App(name="littlebaby", help=WELCOME.splitlines()[0], version=records.VERSION, help_formatter=show, help_format="plaintext",
           suppress_keyboard_interrupt=False,
-          default_parameter=Parameter(negative=(), name_transform=str, show_default=lambda value: "" if value in ("", False) else value))
+          default_parameter=Parameter(negative=(), name_transform=str,
+                                    show_default=lambda value: "" if value is False or value == "" else value))
 
 
 def chosen(settings, others):
@@ -103,12 +114,8 @@ def chosen(settings, others):
 def number(name, value):
     """A setting's text as a number where it is to be one; what is none stays as it is, for Config to refuse"""
     field = records.Config.model_fields.get(records.ALIASES.get(name, name))
-    for kind in (int, float) if field and field.annotation is not str else ():
-        try:
-            return kind(value)
-        except ValueError:
-            continue
-    return value
+    found = parsed(value) if field and field.annotation is not str else None
+    return value if found is None else found
 
 
 # the five plans
@@ -132,13 +139,13 @@ def train(input: list[str] | None = None, *, preset: str | None = None, config: 
 
 
 @app.command
-def finetune(guid: str, *, input: list[str] | None = None, chat: str | None = None, encoding: str = "utf-8", quiet: bool = False,
+def finetune(guid: str, input: list[str] | None = None, *, chat: str | None = None, encoding: str = "utf-8", quiet: bool = False,
              settings: Chosen = Settings(), common: Everywhere = Common(), **others: Others):
     """Go on training a run's baby on another text or on conversations, under a new name; the old one stays.
 
     Args:
         guid: The run: its GUID, the first 4 or more characters of it, or last.
-        input: What to learn from, as for train.
+        input: What to learn from, as for train; its name alone does, after the run's.
         chat: A JSONL file of conversations in place of a text; only what the assistant says is learned.
         encoding: How the text's bytes are to be read.
         quiet: No progress and no samples on the way.
@@ -163,17 +170,17 @@ def card(guid, path):
 
 
 @app.command
-def inference(guid: str = "last", *, prompt: Text = "", max_tokens: int = 200, temperature: float = 0.8, top_k: int = 0, top_p: float = 1.0,
-              min_p: float = 0.0, repetition_penalty: float = 1.0, stop: list[Text] | None = None, seed: int | None = None,
-              samples: int = 1, stream: bool = False, draft: str | None = None, common: Everywhere = Common()):
-    """Let a run's baby write. What acts on the choice acts in the order of this list.
+def inference(guid: str = "last", *, prompt: Text = "", max_tokens: Whole = 200, repetition_penalty: Real = 1.0, temperature: Real = 0.8,
+              top_k: Whole = 0, top_p: Real = 1.0, min_p: Real = 0.0, stop: list[Text] | None = None, seed: Whole | None = None,
+              samples: Whole = 1, stream: bool = False, draft: str | None = None, common: Everywhere = Common()):
+    """Let a run's baby write. The settings from repetition_penalty to min_p act in the order of this list.
 
     Args:
         guid: The run: its GUID, the first 4 or more characters of it, or last.
         prompt: What to go on from; empty begins a document.
         max_tokens: Most tokens to write.
         repetition_penalty: Divides the chance of tokens that were there already; 1 leaves it.
-        temperature: Below 1 surer, above 1 wilder, 0 always the likeliest.
+        temperature: Below 1 surer, above 1 wilder, 0 always the likeliest; a little surer than Baby.generate, which measures at 1.
         top_k: Choose among that many; 0 among all.
         top_p: Choose among the likeliest that together have this chance.
         min_p: Choose among those at least this likely, measured by the likeliest.
@@ -197,8 +204,9 @@ def inference(guid: str = "last", *, prompt: Text = "", max_tokens: int = 200, t
 
 
 @app.command
-def chat(guid: str = "last", *, system: Text = "", template: str | None = None, max_tokens: int = 200, temperature: float = 0.8,
-         top_k: int = 0, top_p: float = 1.0, min_p: float = 0.0, repetition_penalty: float = 1.0, seed: int | None = None,
+def chat(guid: str = "last", *, system: Text = "", template: str | None = None, max_tokens: Whole = 200,
+         repetition_penalty: Real = 1.0, temperature: Real = 0.8, top_k: Whole = 0, top_p: Real = 1.0, min_p: Real = 0.0,
+         seed: Whole | None = None,
          common: Everywhere = Common()):
     """Talk with a run's baby, best one finetuned with --chat. In between: /reset, /save, /temp 0.5, /quit; Ctrl-C ends an answer.
 
@@ -207,11 +215,11 @@ def chat(guid: str = "last", *, system: Text = "", template: str | None = None, 
         system: What it is told before everything else.
         template: How messages are spelled for it: kodalite, chatml or plain [the run's own].
         max_tokens: Longest answer.
+        repetition_penalty: Divides the chance of tokens that were there already; 1 leaves it. It acts first, then the next four in order.
         temperature: Below 1 surer, above 1 wilder, 0 always the likeliest.
         top_k: Choose among that many; 0 among all.
         top_p: Choose among the likeliest that together have this chance.
         min_p: Choose among those at least this likely, measured by the likeliest.
-        repetition_penalty: Divides the chance of tokens that were there already; 1 leaves it.
         seed: The same seed gives the same answers; drawn anew where none is given.
     """
     talk = plans.chat(guid, system, template, max_tokens, temperature, top_k, top_p, min_p, repetition_penalty, seed, common.path)
@@ -254,18 +262,11 @@ def obeyed(talk, line):
         if word == "/save":
             return f"saved as {talk.save()}; `littlebaby finetune --chat` reads it"
         if word == "/temp":
-            talk.heat(degrees(rest))
+            talk.heat(rest)
             return f"temperature {talk.sampling.temperature}"
         return nearest("the command", word, [each.split()[0] for each in COMMANDS])
     except BadInput as error:
         return str(error)
-
-
-def degrees(text):
-    try:
-        return float(text)
-    except ValueError:
-        raise BadInput(f"{text!r} is no temperature; /temp takes a number from 0 on, such as /temp 0.8") from None
 
 
 def answered(talk, line, silent):
@@ -291,7 +292,7 @@ def strangers(replaced):
 
 
 @app.command
-def evaluate(guid: str = "last", *, input: str | None = None, task: str | None = None, limit: int = 0, overlap: float | None = None,
+def evaluate(guid: str = "last", *, input: str | None = None, task: str | None = None, limit: Whole = 0, overlap: Real | None = None,
              encoding: str = "utf-8", quiet: bool = False, common: Everywhere = Common()):
     """How well a run's baby foresees a text, and how often it takes the right answer.
 
@@ -375,7 +376,7 @@ def fetch(name: str, *, common: Everywhere = Common()):
 
 
 @app.command
-def nursery(text_size: Annotated[str, Parameter(name=("--size",))] = "300kB", *, seed: int = 0, common: Everywhere = Common()):
+def nursery(text_size: Annotated[str, Parameter(name=("--size",))] = "300kB", *, seed: Whole = 0, common: Everywhere = Common()):
     """Write stories of known entropy into inputs/.
 
     Args:
@@ -396,9 +397,9 @@ def pack(guid: str = "last", *, common: Everywhere = Common()):
 
 
 @app.command
-def prepare(input: list[str], *, output: str | None = None, tokenizer: str = "char", s_vocabulary: int = 4096, c_unknown: str = "replace",
+def prepare(input: list[str], *, output: str | None = None, tokenizer: str = "char", s_vocabulary: Whole = 4096, c_unknown: str = "replace",
             encoding: str = "utf-8", field: str = "text", text_size: Annotated[str | None, Parameter(name=("--size",))] = None,
-            workers: int = 0, quiet: bool = False, common: Everywhere = Common()):
+            workers: Whole = 0, quiet: bool = False, common: Everywhere = Common()):
     """Turn texts of any size into a token file, from which train reads only what it needs.
 
     Args:
@@ -646,7 +647,7 @@ def main(words=None):
             return answer.code
         return 0
     except CycloptsError as error:
-        return refuse(f"{error} See `littlebaby {' '.join(error.command_chain or ())} --help`.".replace("  ", " "), 2, machine)
+        return refuse(misread(error), 2, machine)
     except BadInput as error:
         return refuse(str(error), 2, machine)
     except RunFailed as error:
@@ -659,6 +660,39 @@ def main(words=None):
     except BrokenPipeError:                          # whoever read has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def misread(error):
+    """The sentence for words that are no command line of ours"""
+    chain = " ".join(error.command_chain or ())
+    see = f"; `littlebaby {chain} --help` lists what there is" if chain else "; `littlebaby --help` lists what there is"
+    extra = (error.unused_tokens or [""])[0]
+    match error:
+        case UnknownCommandError():
+            return nearest("the command", extra, [name for name in app if not name.startswith("-")])
+        case UnknownOptionError():
+            return stranger(error.token.keyword or error.token.value, error.argument_collection) + see
+        case UnusedCliTokensError():
+            if extra.startswith("-"):
+                return stranger(extra, error.argument_collection if hasattr(error, "argument_collection") else ()) + see
+            return f"{shown(extra)} is one word too many: `littlebaby {chain}` takes no further one without an option before it{see}"
+        case MissingArgumentError():
+            name = error.argument.name.lstrip("-").upper()
+            return (f"{error.keyword} needs a value" if error.keyword else f"`littlebaby {chain}` needs {name}") + see
+        case RepeatArgumentError():
+            return f"{error.token.keyword} is given twice; once is allowed"
+        case CoercionError():
+            token, name = error.token, (error.token and error.token.keyword) or (error.argument and error.argument.name) or "an option"
+            allowed = "true or false" if error.target_type is bool else "a text"
+            return f"{name} is {shown(token.value) if token else 'missing'}; allowed is {allowed}{see}"
+    return f"{str(error).rstrip('.')}{see}"
+
+
+def stranger(word, arguments):
+    """The sentence for an option that a command does not have"""
+    word = word.split("=")[0]
+    near = get_close_matches(word, [name for argument in arguments for name in argument.names], 1, 0.6)
+    return f"{word} is no option" + (f"; did you mean {near[0]}?" if near else "")
 
 
 def refuse(sentence, code, machine):

@@ -337,7 +337,7 @@ def test_chat_from_a_shell(home, tuned, monkeypatch, capsys):
     out = capsys.readouterr()
     assert out.out == "The cat is red.\nThe dog is blue.\n"
     lines = out.err.splitlines()
-    assert lines[0] == "temperature 0.0" and "'warm' is no temperature" in lines[1] and "did you mean /reset?" in lines[2]
+    assert lines[0] == "temperature 0.0" and "temperature is 'warm'" in lines[1] and "did you mean /reset?" in lines[2]
     assert lines[3].startswith("saved as ") and lines[4] == "forgotten" and len(lines) == 5
 
     monkeypatch.setattr("sys.stdin", io.StringIO("What is the owl? ß"))

@@ -9,6 +9,7 @@ import pytest
 
 import littlebaby as lb
 from littlebaby import cli, plans
+from littlebaby.learning import sampling
 from littlebaby.runs import records
 from littlebaby.runs.store import Workspace
 from littlebaby.show import proof
@@ -91,6 +92,8 @@ def test_train_inference_info_list_delete(shell, home):
 def test_finetune(shell, home, run):
     code, out, err = shell("finetune", run.guid, "--input", "tale", "--n_steps", "2", "--quiet", "--path", str(home))
     assert code == 0 and out.startswith(f"{run.guid}_finetuned  finished") and err == ""
+    code, out, err = shell("finetune", run.guid, "tale", "--n_steps", "2", "--quiet", "--path", str(home))
+    assert code == 0 and out.startswith(f"{run.guid}_finetuned_2  finished")
     assert "a finetune needs a text" in shell("finetune", run.guid, "--path", str(home))[2]
 
 
@@ -120,20 +123,25 @@ def test_an_interrupted_run_says_how_to_go_on(shell, home):
 
 
 @pytest.mark.parametrize("words, sentence", [
-    ("trian", 'Unknown command "trian". Did you mean "train"?'),
-    ("train --n_layers", "--n_layers requires an argument"),
-    ("train --n_layers 1 --n_layers 2", "--n_layers specified multiple times"),
+    ("trian", "the command is 'trian'"),
+    ("train --n_layers", "--n_layers needs a value"),
+    ("train --n_layers 1 --n_layers 2", "--n_layers is given twice"),
     ("train --inptu a.txt", "--inptu is no option; did you mean --input?"),
     ("train --b_tied maybe", "b_tied is 'maybe'; allowed is true or false"),
-    ("inference one two", "two"),
+    ("inference one two", "'two' is one word too many"),
+    ("inference --sed 3", "--sed is no option; did you mean --seed?"),
+    ("info --json=5", "--json is '5'; allowed is true or false"),
+    ("list foo", "'foo' is one word too many"),
+    ("inference --seed", "--seed needs a value"),
+    ("delete", "`littlebaby delete` needs GUID"),
     ("train --input missing", "there is no file 'missing'"),
     ("train --preset nursry", "did you mean nursery"),
     ("train --lr 0.1 --r_learn 0.2", "r_learn is given twice"),
     ("info --pth x", "--path"),
     ("info", "there is no run in"),
     ("info ../../etc", "has a path in it"),
-    ("inference --max_tokens x", 'unable to convert "x" into int'),
-    ("finetune", "--guid requires an argument"),
+    ("inference --max_tokens x", "max_tokens is 'x'; allowed is a whole number from 1"),
+    ("finetune", "`littlebaby finetune` needs GUID"),
     ("fetch ftp://a.org/b", "is no address to fetch from"),
     ("nursery much", "300kB, 10MB or 1GB"),
     ("check mah", "did you mean mha"),
@@ -176,6 +184,26 @@ def test_preflight(shell, home):
     assert code == 0 and about["steps"] == 10 and about["total"] == sum(about["parts"].values()) and about["seconds"] is None
     code, out, _ = shell("preflight", "tale", "--quick", "--path", str(home), *TINY)
     assert f"{about['total']:,}" in out and "FLOPs per token" in out
+
+
+def test_preflight_tells_the_published_parameters_too(shell, home):
+    out = shell("preflight", "tale", "--preset", "gpt2", "--quick", "--path", str(home))[1]
+    about = json.loads(shell("preflight", "tale", "--preset", "gpt2", "--quick", "--json", "--path", str(home))[1])
+    assert about["published"] == 124_439_808 and about["published_vocabulary"] == 50257          # Radford et al.'s GPT-2 small
+    assert about["total"] == 124_439_808 - 768 * (50257 - about["vocabulary"])
+    assert "124,439,808 parameters with its own vocabulary of 50,257 tokens" in out and f"{about['total']:,}" in out
+    assert "published" not in shell("preflight", "tale", "--quick", "--path", str(home), *TINY)[1]
+
+
+@pytest.mark.parametrize("name", ["inference", "chat"])
+def test_help_lists_the_sampling_settings_in_the_order_in_which_they_act(shell, name):
+    order = [each for each in records.Settings.model_fields if each in sampling.ALLOWED]
+    assert order == ["repetition_penalty", "temperature", "top_k", "top_p", "min_p"]
+    places = [shell(name, "--help")[1].index(f"  --{each} ") for each in order]
+    assert places == sorted(places)
+    explained = sampling.__doc__.split("it does nothing:")[1]
+    places = [explained.index(each.replace("_", " ", 1).replace("top ", "top-").replace("min ", "min-")) for each in order]
+    assert places == sorted(places)
 
 
 def test_check(shell, monkeypatch):

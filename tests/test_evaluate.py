@@ -316,7 +316,7 @@ def test_tasks_come_from_datasets_where_it_is(home, run, monkeypatch):
 
 
 @pytest.mark.parametrize("wrong, sentence", [
-    (dict(), "needs a text"), (dict(input="tale", overlap=2), "overlap 2"), (dict(task="tale"), "tale: line 1 is no JSON"),
+    (dict(), "needs a text"), (dict(input="tale", overlap=2), "overlap is 2"), (dict(task="tale"), "tale: line 1 is no JSON"),
     (dict(task="hellaswga"), "there is no file 'hellaswga'")])
 def test_wrong_use_of_evaluate(home, run, wrong, sentence):
     with pytest.raises(BadInput, match=sentence):

@@ -109,7 +109,7 @@ def test_what_cannot_be_read_is_said_in_one_sentence(home):
     assert "nothing fits 'no*.txt'" in sentence(whole, home, "no*.txt")
     assert "there is no file 'tail'" in sentence(whole, home, "tail") and "input is empty" in sentence(whole, home, " , ")
     assert "'tale' has no weight and others have" in sentence(whole, home, "tale,latin.txt:2")
-    assert "the weight of tale is 0, less than a thousandth" in sentence(whole, home, "tale:0,latin.txt:2")
+    assert "the weight of tale is 0; allowed is a number from 1e-09" in sentence(whole, home, "tale:0,latin.txt:2")
     assert "the weight of tale is 0" in sentence(whole, home, "tale:0")
     assert "less than a thousandth of all together, 1.0001" in sentence(whole, home, "tale:0.0001,latin.txt:1")
 

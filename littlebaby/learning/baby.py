@@ -3,7 +3,7 @@ import numpy as np
 
 from ..arrays import tree
 from ..arrays.backend import dtype, to_numpy, xp
-from ..errors import BadInput
+from ..errors import TOKENS, BadInput, number, seeded
 from ..model import gpt
 from ..model.context import Context
 from .generate import generate, generate_each
@@ -19,6 +19,8 @@ class Baby:
     """
 
     def __init__(self, config, vocab_size=None, seed=0, tokenizer=None, flat=None, spec=None):
+        if vocab_size is not None:
+            vocab_size = number("vocab_size", vocab_size, 0, 2**24, whole=True)
         size = vocab_size or (tokenizer.size if tokenizer else config.n_vocab)
         if not size:
             raise BadInput("a baby needs a vocabulary: give vocab_size, a tokenizer or a config with n_vocab")
@@ -26,7 +28,7 @@ class Baby:
         self.tokenizer = tokenizer
         self.spec = gpt.params(self.config) if spec is None else spec
         if flat is None:
-            flat = tree.init(self.spec, np.random.default_rng(seed), dtype(self.config.d_type))
+            flat = tree.init(self.spec, np.random.default_rng(seeded(seed)), dtype(self.config.d_type))
         self.flat, self.p = flat, tree.views(self.spec, flat)
 
     def logits(self, ids):
@@ -60,16 +62,21 @@ class Baby:
         return self.tokenizer
 
     def generate(self, ids, max_tokens, temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, repetition_penalty=1.0, seed=0, cached=True):
-        """The max_tokens ids that follow `ids`, (T) -> (max_tokens) or (B, T) -> (B, max_tokens); temperature 0 takes the likeliest"""
+        """The max_tokens ids that follow `ids`, (T) -> (max_tokens) or (B, T) -> (B, max_tokens); temperature 0 takes the likeliest.
+
+        The default temperature is 1, the model's own distribution, as a measurement needs it; `lb.inference` and `lb.chat`, which write
+        for readers, take 0.8."""
+        max_tokens = number("max_tokens", max_tokens, 0, TOKENS, whole=True)
         rows = to_numpy(self.table(ids))
         sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty)
-        columns = list(generate(self.p, self.config, rows, max_tokens, sampling, np.random.default_rng(seed), cached))
+        columns = list(generate(self.p, self.config, rows, max_tokens, sampling, np.random.default_rng(seeded(seed)), cached))
         new = np.stack(columns, 1) if columns else rows[:, :0]
         return new[0] if np.ndim(ids) == 1 else new
 
     def generate_each(self, prompts, max_tokens, temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, repetition_penalty=1.0, seed=0):
         """The same for prompts of different lengths, [(T1), (T2), ...] -> [(max_tokens), ...]: number i is what `generate` gives for it
         with seed + i, whatever stands beside it"""
+        max_tokens, seed = number("max_tokens", max_tokens, 0, TOKENS, whole=True), seeded(seed)
         rows = [to_numpy(self.table(prompt))[0] for prompt in prompts]
         sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty)
         return generate_each(self.p, self.config, rows, max_tokens, sampling, [np.random.default_rng(seed + i) for i in range(len(rows))])
@@ -77,10 +84,12 @@ class Baby:
     def speculate(self, draft, ids, max_tokens, ahead=4, temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, repetition_penalty=1.0, seed=0):
         """The max_tokens ids that follow ids (T), drawn as `generate` draws them, but guessed `ahead` by a smaller baby of the same
         vocabulary: this one is asked once for several tokens"""
+        max_tokens = number("max_tokens", max_tokens, 0, TOKENS, whole=True)
+        ahead = number("ahead", ahead, 0, 1024, whole=True)
         if draft.config.n_vocab != self.config.n_vocab:
             raise BadInput(f"the draft has {draft.config.n_vocab} symbols and this baby {self.config.n_vocab}; both must have the same")
         sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty)
-        rows, rng = to_numpy(self.table(ids)), np.random.default_rng(seed)
+        rows, rng = to_numpy(self.table(ids)), np.random.default_rng(seeded(seed))
         return np.fromiter(speculate((self.p, self.config), (draft.p, draft.config), rows, max_tokens, sampling, rng, ahead), np.int64)
 
     def window(self, ids):

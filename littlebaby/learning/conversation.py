@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 
 import numpy as np
 
-from ..errors import BadInput
+from ..errors import TOKENS, BadInput, number, seeded
 from ..text import stream
 from ..text.chat import exchanges, ids_of, question, template, trimmed
 from .generate import generate, until
@@ -25,8 +25,7 @@ class Conversation:
     """
 
     def __init__(self, baby, name, sampling, max_tokens, seed, system="", keep=None):
-        if max_tokens < 1:
-            raise BadInput(f"max_tokens is {max_tokens}; allowed is 1 or more")
+        max_tokens, seed = number("max_tokens", max_tokens, 1, TOKENS, whole=True), seeded(seed)
         self.baby, self.form, self.name = baby, template(name), name
         self.sampling, self.max_tokens, self.seed, self.keep = sampling, max_tokens, seed, keep
         self.rng = np.random.default_rng(seed)

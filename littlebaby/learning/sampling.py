@@ -11,19 +11,19 @@ Each setting acts once, in this order, on what the earlier ones left; at its def
 and the probabilities are softmax(z) over what stays. All in float64 on the CPU, the same for every device.
 """
 from dataclasses import dataclass
-from math import inf
 
 import numpy as np
 
 from ..arrays.backend import to_numpy
-from ..errors import BadInput
+from ..errors import BadInput, number
 
+# name: smallest, largest, whether a whole number, what is allowed in words
 ALLOWED = {
-    "temperature": ("0 (always the likeliest token) or more", lambda v: 0 <= v < inf),
-    "top_k": ("0 (off) or a whole number of tokens", lambda v: v >= 0 and v % 1 == 0),
-    "top_p": ("above 0, up to 1 (off)", lambda v: 0 < v <= 1),
-    "min_p": ("from 0 (off) to 1", lambda v: 0 <= v <= 1),
-    "repetition_penalty": ("above 0; 1 is off, more than 1 repeats less", lambda v: 0 < v < inf),
+    "temperature": (0, 10**6, False, "0 (always the likeliest token) or more, up to 1,000,000"),
+    "top_k": (0, 2**31, True, "0 (off) or a whole number of tokens, up to 2,147,483,648"),
+    "top_p": (1e-6, 1, False, "above 0, from 1e-06 up to 1 (off)"),
+    "min_p": (0, 1, False, "a number from 0 (off) to 1"),
+    "repetition_penalty": (1e-6, 10**6, False, "a number from 1e-06 to 1,000,000; 1 is off, more than 1 repeats less"),
 }
 
 
@@ -37,8 +37,12 @@ class Sampling:
     repetition_penalty: float = 1.0
 
     def __post_init__(self):
-        wrong = [f"{name} is {getattr(self, name)}; allowed is {allowed}" for name, (allowed, fits) in ALLOWED.items()
-                 if not fits(getattr(self, name))]
+        wrong = []
+        for name, (least, most, whole, allowed) in ALLOWED.items():
+            try:
+                object.__setattr__(self, name, number(name, getattr(self, name), least, most, whole, allowed))
+            except BadInput as error:
+                wrong.append(str(error))
         if wrong:
             raise BadInput("; ".join(wrong))
 
@@ -55,7 +59,8 @@ def probabilities(logits, previous, settings):
 
     # w is proportional to the probabilities, 1 for the likeliest token                                   (B, V)
     if settings.temperature:
-        w = np.exp((z - z.max(-1, keepdims=True)) / settings.temperature)
+        with np.errstate(over="ignore"):                         # far below 1, a temperature makes -inf of a difference: weight 0
+            w = np.exp((z - z.max(-1, keepdims=True)) / settings.temperature)
     else:
         w = (np.arange(V) == z.argmax(-1)[:, None]).astype(np.float64)
 

@@ -17,7 +17,7 @@ def params(cfg):
     if cfg.c_sequence == "pre" or cfg.b_norm_last:
         p["norm"] = norm.params(cfg)
     p["head"] = {} if cfg.b_tied else dict(w=matrix(cfg.n_emb, cfg.n_vocab, kind="head"))
-    if cfg.c_bias == "out":
+    if cfg.c_bias == "out" or cfg.b_bias_head:
         p["head"]["b"] = vector(cfg.n_vocab)
     return p
 

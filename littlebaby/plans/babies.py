@@ -1,4 +1,6 @@
 """Babies out of files, and into them: a run's own, other people's, one grown from another."""
+from math import log
+
 from .. import text as texts
 from ..arrays import backend, tree
 from ..errors import BadInput
@@ -8,7 +10,7 @@ from ..model import gpt
 from ..runs import formats
 from ..runs.store import Workspace
 
-UNBORN = 15.0      # nats below the least likely old symbol: no old loss changes in float32, and a few hundred steps lift it
+UNSEEN = 15.0      # nats: new tokens together get at most exp(-15) of the probability; a few hundred steps lift them
 
 
 def load(guid="last", path=None, d_type=None):
@@ -67,17 +69,26 @@ def fits(cfg, held, what, tokenizer=None):
 
 
 def grown(old, cfg, tokenizer):
-    """The old baby with a larger vocabulary: every learned row is copied as it is, new symbols start fresh and, where the head has a
-    bias (c_bias out), unexpected: then no loss on old text changes"""
+    """The old baby with a larger vocabulary: every learned weight is copied as it is, and new tokens start improbable.
+
+    A new token's head column is the mean of the old ones, so its logit is the mean m of the old logits plus its bias. For V old logits
+    m <= logsumexp - log V (Jensen); with the bias UNSEEN + max(0, log(n / V)) below the old mean, the n new tokens together get at most
+    exp(-UNSEEN) of the probability wherever the text stands: the loss of old text rises by at most exp(-UNSEEN) = 3e-7 nats.
+    Without a bias on the head (cfg.b_bias_head false, c_bias not out) each of them gets at most 1 / V, and no more is promised.
+    """
     baby = Baby(cfg, seed=cfg.seed, tokenizer=tokenizer)
     new = baby.weights()
     for name, w in old.weights().items():
         new[name][tuple(slice(n) for n in w.shape)] = w
-    known = old.config.n_vocab
+    V, n = old.config.n_vocab, cfg.n_vocab - old.config.n_vocab
+    if not n:
+        return baby
+    if "head.w" in new:
+        new["head.w"][:, V:] = new["head.w"][:, :V].mean(1, keepdims=True)
+    else:
+        new["token"][V:] = new["token"][:V].mean(0)
     if "head.b" in new:
-        if "head.w" in new:
-            new["head.w"][:, known:] = 0
-        new["head.b"][known:] = new["head.b"][:known].min() - UNBORN
+        new["head.b"][V:] = new["head.b"][:V].mean() - UNSEEN - max(0, log(n / V))
     return baby
 
 

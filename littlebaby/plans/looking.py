@@ -1,7 +1,7 @@
 """A closer look: measured on texts and tasks, under the microscope, line by line, side by side. Pages show themselves in a notebook, and
 `save(path)` writes them."""
 from ..arrays import backend
-from ..errors import BadInput
+from ..errors import BadInput, number
 from ..learning.measure import foresight, score
 from ..learning.parallel import how_many, threads_for_a_row
 from ..learning.sampling import Sampling
@@ -30,8 +30,8 @@ def evaluate(guid="last", input=None, task=None, path=None, encoding="utf-8", li
     """
     if input is None and task is None:
         raise BadInput("an evaluation needs a text, --input FILE, or questions, --task FILE.jsonl, or both")
-    if limit < 0 or overlap is not None and not 0 <= overlap <= 0.95:
-        raise BadInput(f"limit is {limit} and overlap {overlap}; allowed are limit 0 (all) or more, and overlap from 0 to 0.95")
+    limit = number("limit", limit, 0, 10**9, whole=True)
+    overlap = overlap if overlap is None else number("overlap", overlap, 0, 0.95)
     workspace = Workspace(path)
     questions, source = asked(workspace, task, encoding, limit), input and workspace.read_text(input, encoding)
     baby = load(guid, path)
@@ -59,10 +59,10 @@ def asked(workspace, task, encoding, limit):
 def answerable(baby, questions, task):
     """The items, each of whose answers has tokens for this baby and fits into its window; BadInput names the line that has another"""
     n_ctx = baby.config.n_ctx
-    for number, item in questions:
+    for line, item in questions:
         for choice in item.choices:
             if not 0 < (n := len(baby.tokenizer.encode(choice))) <= n_ctx:
-                raise BadInput(f"{task}: line {number} has the answer {shown(choice)}, which is {n} tokens for this baby; allowed are 1 to "
+                raise BadInput(f"{task}: line {line} has the answer {shown(choice)}, which is {n} tokens for this baby; allowed are 1 to "
                                f"n_ctx, {n_ctx}")
     return [item for _, item in questions]
 

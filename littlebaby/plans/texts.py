@@ -2,7 +2,7 @@
 from pathlib import Path
 
 from .. import text as texts
-from ..errors import BadInput
+from ..errors import BadInput, number, parsed, seeded, shown
 from ..runs import corpus, records, sources
 from ..runs import prepare as preparing
 from ..runs.fetch import fetch as download
@@ -19,8 +19,8 @@ def fetch(name, path=None, progress=True):
 
 def nursery(size="300kB", seed=0, path=None):
     """Write a nursery of this size into inputs/; returns its path"""
-    name = f"nursery_{size}_{seed}.txt"
-    return Workspace(path).write_input(name, (story for story, _ in grammar.pieces(in_bytes(size), seed)))
+    length, seed = in_bytes(size), seeded(seed)
+    return Workspace(path).write_input(f"nursery_{size}_{seed}.txt", (story for story, _ in grammar.pieces(length, seed)))
 
 
 def prepare(input, output=None, tokenizer="char", s_vocabulary=4096, c_unknown="replace", encoding="utf-8", field="text", size=None,
@@ -36,8 +36,7 @@ def prepare(input, output=None, tokenizer="char", s_vocabulary=4096, c_unknown="
     found = sources.find(workspace, input)
     if len(found) > 1 or found[0].kind == "tokens" or found[0].weight is not None:
         raise BadInput("prepare makes one token file of texts: give it no token files and no weights, those are for train")
-    if workers < 0:
-        raise BadInput(f"workers is {workers}; allowed is a whole number from 0, one a core")
+    workers, s_vocabulary = number("workers", workers, 0, 4096, whole=True), number("s_vocabulary", s_vocabulary, 2, 2**24, whole=True)
     stem = Path(found[0].name.split(" and ")[0].removeprefix(sources.DATASET).replace("/", "_")).name.split(".")[0]
     lies = Path(output).expanduser() if output else workspace.root / "inputs" / f"{stem}.tok"
     if lies.suffix != ".tok":
@@ -61,12 +60,11 @@ def prepare(input, output=None, tokenizer="char", s_vocabulary=4096, c_unknown="
 def in_bytes(size):
     """300kB, 10MB, 1GB or a number, in bytes"""
     words = dict(gb=10 ** 9, mb=10 ** 6, kb=10 ** 3, b=1)
-    word = str(size).strip().lower()
+    word = size.strip().lower() if isinstance(size, str) else ""
     unit = next((u for u in words if word.endswith(u)), "")
-    try:
-        value = float(word.removesuffix(unit)) * words.get(unit, 1)
-    except ValueError:
-        value = float("nan")
-    if not 1000 <= value <= 10 ** 12:
-        raise BadInput(f"size is {size!r}; allowed is a number of bytes from 1kB to 1000GB, such as 300kB, 10MB or 1GB")
+    value = parsed(word.removesuffix(unit) if word else size)
+    value = None if value is None else value * words.get(unit, 1)
+    if value is None or not 1000 <= value <= 10 ** 12:
+        near = "" if value is None or value != value else f"; did you mean {'1kB' if value < 1000 else '1000GB'}?"
+        raise BadInput(f"size is {shown(size)}; allowed is a number of bytes from 1kB to 1000GB, such as 300kB, 10MB or 1GB{near}")
     return int(value)

@@ -80,7 +80,10 @@ def finetune(guid, input=None, path=None, encoding="utf-8", progress=True, stop=
     chat: a JSONL file of conversations (`text.chat.conversations` says of which kinds); c_template says how they are spelled, and
     only what the assistant says is learned. r_split, c_shuffle and n_epochs then count conversations.
 
-    Characters that the baby does not know yet are appended: no learned row moves. The learning rate starts at a fifth of the
+    Characters that the baby does not know yet are appended: no learned row moves, and before the first step the loss of the old text
+    is what it was, to 3e-7 nats. For that a head without a bias gets one (b_bias_head); with b_bias_head=False it stays without, and each
+    new token may take up to 1 / n_vocab of the probability. Behind an rmsnorm no other program's format has room for that bias: such a
+    model is exported as plain safetensors only. The learning rate starts at a fifth of the
     base's and half as many steps are made, unless r_learn, n_steps or n_epochs say otherwise.
 
     With lora_rank only adapters learn, at the base's own learning rate; the model is saved with the adapters merged in, and they
@@ -96,6 +99,8 @@ def finetune(guid, input=None, path=None, encoding="utf-8", progress=True, stop=
     source, tokenizer = material(workspace, input or chat, cfg, old.speech(), encoding, progress, bool(chat))
     new = tokenizer.tokens()[old.tokenizer.size:]
     cfg = cfg.replace(n_vocab=tokenizer.size)
+    if new and cfg.c_bias != "out" and "b_bias_head" not in settings:
+        cfg = cfg.replace(b_bias_head=True)
     if cfg.lora_rank and new:
         raise BadInput(f"{len(new)} symbols of {source.name} are new to this baby ({' '.join(map(repr, new[:10]))}), and with lora_rank "
                        f"its tables stay frozen: finetune without lora_rank")

@@ -13,8 +13,13 @@ from .lessons import configured, material
 
 
 def preflight(input=None, preset=None, config=None, path=None, encoding="utf-8", probe=True, **settings):
-    """What a training would cost, before it begins: parameters, FLOPs, memory, tokens per parameter, minutes on this machine"""
-    return predict(*sized(input, preset, config, path, encoding, settings), probe)
+    """What a training would cost, before it begins: parameters, FLOPs, memory, tokens per parameter, minutes on this machine.
+
+    Where the settings name a vocabulary, as the published presets do, `published` counts the parameters with it; everything else is as
+    the training would be, with the vocabulary of its text.
+    """
+    named = configured(preset, config, settings).n_vocab
+    return predict(*sized(input, preset, config, path, encoding, settings), probe, named)
 
 
 def sized(input=None, preset=None, config=None, path=None, encoding="utf-8", settings=(), progress=True):

@@ -6,7 +6,7 @@ import numpy as np
 
 from .. import text as texts
 from ..arrays import backend
-from ..errors import BadInput
+from ..errors import TOKENS, BadInput, number, seeded
 from ..learning.conversation import Conversation
 from ..learning.generate import generate, until
 from ..learning.parallel import threads_for_a_row
@@ -21,22 +21,24 @@ def inference(guid="last", prompt="", max_tokens=200, temperature=0.8, top_k=0, 
               seed=None, samples=1, stream=None, path=None, draft=None):
     """What a run's baby writes after a prompt, kept as a Completion; an empty prompt begins a document.
 
+    The default temperature is 0.8, a little surer than the model's own distribution, for readers; `Baby.generate`, made for measuring,
+    takes 1. The settings act in this order: repetition_penalty, temperature, top_k, top_p, min_p.
+
     stream: called with every piece of text as it comes (one sample only)      seed: None draws one, which the Completion names
     draft: a smaller run of the same tokenizer that guesses ahead: less time, the same text at temperature 0, the same chances above
     """
-    workspace = Workspace(path)
-    name = workspace.resolve(guid)
-    if samples < 1 or max_tokens < 1:
-        raise BadInput(f"samples is {samples} and max_tokens {max_tokens}; both are 1 or more")
+    samples, max_tokens = number("samples", samples, 1, 1024, whole=True), number("max_tokens", max_tokens, 1, TOKENS, whole=True)
+    seed = secrets.randbelow(2 ** 31) if seed is None else seeded(seed)
     if (stream or draft) and samples > 1:
         raise BadInput(f"samples is {samples}; only a single one can be streamed or guessed by a draft")
     sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty)
+    workspace = Workspace(path)
+    name = workspace.resolve(guid)
     stops = [stop] if isinstance(stop, str) else [s for s in stop if s]
     baby, quick = load(name, path), draft and load(draft, path)
     if quick and quick.tokenizer.to_json() != baby.tokenizer.to_json():
         raise BadInput(f"the draft {draft} has another tokenizer than {name}; both must have the same")
-    completion = write(baby, name, prompt, sampling, max_tokens, secrets.randbelow(2 ** 31) if seed is None else seed, stops, samples,
-                       stream, draft=quick)
+    completion = write(baby, name, prompt, sampling, max_tokens, seed, stops, samples, stream, draft=quick)
     workspace.save_completion(name, completion)
     return completion
 
@@ -79,12 +81,15 @@ def chat(guid="last", system="", template=None, max_tokens=200, temperature=0.8,
          seed=None, path=None):
     """A conversation with a run's baby: `talk = chat(guid)`, then `talk("Hi")` answers and `talk.stream("Hi")` answers piece by piece.
 
+    As in `inference` the default temperature is 0.8, and the settings act in the same order.
+
     template: how messages are spelled for it; None takes the run's own c_template      seed: None draws one
     """
+    sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty)
+    max_tokens = number("max_tokens", max_tokens, 1, TOKENS, whole=True)
+    seed = secrets.randbelow(2 ** 31) if seed is None else seeded(seed)
     workspace = Workspace(path)
     name = workspace.resolve(guid)
     baby = load(name, path)
-    sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty)
     keep = lambda record: workspace.save_chat(records.Chat(guid=name, **record))
-    seed = secrets.randbelow(2 ** 31) if seed is None else seed
     return Conversation(baby, template or baby.config.c_template, sampling, max_tokens, seed, system, keep)

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from ..errors import BadInput, nearest
+from ..errors import SEEDS, TOKENS, BadInput, nearest, out_of_range, parsed, shown
 
 HERE = Path(__file__).parent
 STRICT = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -120,6 +120,7 @@ class Config(BaseModel):
     mla_v: int = model(0, "Width of a head's values in mla; 0 means head_size / n_heads.", 0, 2**16)
     r_recall: float = model(0.5, "Share of the heads of hybrid that recall, as mla's, rounded down; the others fade, as decay's.", 0, 1)
     c_gate: Literal["channel", "head"] = model("channel", "What the gate of hybrid opens and closes: each channel, or each head.")
+    b_bias_head: bool = model(False, "A bias on the head even where c_bias is not out; a finetune on new tokens adds it.")
     b_bias_network: bool = model(False, "Biases in the network even where c_bias is none.")
     qk_clip: float = training(100.0, "Largest score that muonclip leaves to a head's queries and keys.", 0.01, 10**6)
     d_type: Literal["fp16", "fp32", "fp64"] = model(
@@ -160,7 +161,7 @@ class Config(BaseModel):
     lora_rank: int = training(0, "Finetune adapters of this rank alone, the base frozen; 0 finetunes all weights.", 0, 2**16)
     lora_alpha: float = training(0.0, "Strength of adapters, in proportion to lora_rank; 0 means twice lora_rank.", 0, 10**6)
     lora_targets: str = training("*.att.*", "Matrices that get adapters: names or wildcards, separated by commas or spaces.")
-    seed: int = training(0, "Where all randomness starts: the same seed gives the same run.", 0, 2**63 - 1)
+    seed: int = training(0, "Where all randomness starts: the same seed gives the same run.", 0, SEEDS)
 
     # data
     c_tokenizer: str = data("char", "How text becomes tokens: char, word, bpe, or the path of a tokenizer.json.")
@@ -187,13 +188,23 @@ class Config(BaseModel):
         "auto", "Form of the model file: auto is json below 8 million parameters, safetensors from there on.")
     b_keep_last: bool = output(False, "Keep the checkpoint with the last weights when a run ends well.")
     n_sample: int = output(80, "Tokens of the sample at each evaluation; 0 for none.", 0, 10**6, "tokens")
-    n_completion: int = output(1000, "Tokens written at the end of training; 0 for none.", 0, 10**7, "tokens")
+    n_completion: int = output(1000, "Tokens written at the end of training; 0 for none.", 0, TOKENS, "tokens")
 
     def __init__(self, /, **settings: Any):
         try:
             super().__init__(**renamed(settings))
         except ValidationError as error:
             raise BadInput("\n".join(dict.fromkeys(complaint(each) for each in error.errors()))) from None
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def is_a_number(cls, value, info):
+        kind = cls.model_fields[info.field_name].annotation
+        if kind in (int, float) or (kind is not bool and isinstance(value, bool)):
+            value = parsed(value)
+            if value is None:
+                raise ValueError
+        return value
 
     @field_validator(*FOLDERS)
     @classmethod
@@ -624,12 +635,10 @@ def complaint(error):
         return f"{name} is {shown(value)}: {error['msg'].lower()}"
     if allowed(name) and name != "c_tokenizer":
         return nearest(name, value, allowed(name))
-    words, (least, most) = allowed(name) or ["none", "auto"], limits(name)
-    near = get_close_matches(str(value), words, 1, 0.5) if isinstance(value, str) and least is None else []
-    if least is not None and isinstance(value, int | float) and value == value:
-        near = [min(max(value, least), most)]
-        if Config.model_fields[name].annotation is int:
-            near = [round(near[0])]
+    least, most = limits(name)
+    if least is not None:
+        return out_of_range(name, value, least, most, Config.model_fields[name].annotation is int)
+    near = get_close_matches(value, allowed(name) or ["none", "auto"], 1, 0.5) if isinstance(value, str) else []
     return f"{name} is {shown(value)}; allowed is {in_words(name)}" + (f"; did you mean {near[0]}?" if near else "")
 
 
@@ -648,11 +657,6 @@ def renamed(settings):
             raise BadInput(f"{right} is given twice: as {' and '.join(n for n in settings if ALIASES.get(n, n) == right)}")
         new[right] = value
     return new
-
-
-def shown(value):
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def divisors(n):

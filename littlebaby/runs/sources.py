@@ -18,11 +18,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from glob import has_magic
 from itertools import chain
-from math import isfinite
 from pathlib import Path
 from typing import NamedTuple
 
-from ..errors import BadInput
+from ..errors import BadInput, number
 from . import disk, encodings, tokens
 from .records import shown
 
@@ -81,9 +80,9 @@ def find(workspace, where):
 def weighted(workspace, word):
     """("a.tok", 0.7) of a.tok:0.7, (word, None) where it has no weight"""
     name, colon, weight = word.rpartition(":")
-    if not colon or not re.fullmatch(r"\d*\.?\d+([eE]-?\d+)?", weight) or lies(workspace, word):
+    if not colon or not re.fullmatch(r"[+-]?(\d*\.?\d+([eE][+-]?\d+)?|nan|inf)", weight) or lies(workspace, word):
         return word, None
-    return name, float(weight) if isfinite(float(weight)) else 0.0
+    return name, number(f"the weight of {name}", weight, 1e-9, 10**9)
 
 
 def lies(workspace, word):

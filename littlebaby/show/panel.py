@@ -24,7 +24,7 @@ from .preflight import preflight
 
 PLANS = ("train", "finetune", "inference", "info", "delete")
 MAIN = ("c_attention", "c_network", "n_layers", "n_emb", "n_heads", "n_ctx", "n_steps")      # settings that stand beside the preset too
-SAMPLING = dict(max_tokens=200, temperature=0.8, top_k=0, top_p=1.0, min_p=0.0, repetition_penalty=1.0)
+SAMPLING = dict(max_tokens=200, repetition_penalty=1.0, temperature=0.8, top_k=0, top_p=1.0, min_p=0.0)     # in the order in which they act
 PATIENCE = 0.4          # seconds without a change after which the speed is measured
 
 

@@ -62,14 +62,20 @@ class Preflight:
     seconds: float | None               # evaluations included, samples and files not
     device: str
     warnings: list
+    vocabulary: int = 0             # tokens, of this text's tokenizer
+    published_vocabulary: int = 0   # the vocabulary that a preset names, and the parameters with it; 0 where it names none
+    published: int = 0
 
     @property
     def total(self):
         return self.trainable + self.frozen
 
 
-def preflight(cfg, n_tokens, probe=True):
-    """A Preflight for a config with n_vocab and a training split of n_tokens; `probe` spends two seconds on real steps"""
+def preflight(cfg, n_tokens, probe=True, published_vocabulary=0):
+    """A Preflight for a config with n_vocab and a training split of n_tokens; `probe` spends two seconds on real steps
+
+    published_vocabulary: the vocabulary with which a preset was published, whose parameters are counted, too (0: none)
+    """
     spec = gpt.params(cfg)
     trainable, frozen = tree.size(spec, train=True), tree.size(spec, train=False)
     forward, both = flops(cfg, spec)
@@ -85,8 +91,10 @@ def preflight(cfg, n_tokens, probe=True):
         times = steps // (cfg.s_eval or max(1, steps // 20))
         seconds = (steps * per_step + times * heard * forward / both) / speed
     tokens = steps * per_step
+    published = tree.size(gpt.params(cfg.replace(n_vocab=published_vocabulary))) if published_vocabulary else 0
     return Preflight(parts(spec), trainable, frozen, forward, both, both * tokens, memory, sum(memory.values()), steps, per_step, tokens,
-                     n_tokens, tokens / max(trainable, 1), speed, seconds, backend.describe(), warnings(cfg))
+                     n_tokens, tokens / max(trainable, 1), speed, seconds, backend.describe(), warnings(cfg),
+                     cfg.n_vocab, published_vocabulary, published)
 
 
 def parts(spec):
@@ -263,6 +271,9 @@ def table(about):
             ("steps", f"{about.steps:,} of {about.tokens_per_step:,} tokens, {about.tokens:,} in all"),
             ("text", f"{about.train_tokens:,} tokens to learn from, each seen {about.tokens / about.train_tokens:,.1f} times"),
             ("data", f"{short(about.tokens_per_parameter)} tokens per parameter; about {GOOD_RATIO} make the best use of arithmetic")]
+    if about.published and about.published != about.total:
+        rows.insert(0, ("published", f"{about.published:,} parameters with its own vocabulary of {about.published_vocabulary:,} tokens; "
+                                     f"this text has {about.vocabulary:,} tokens, and so the training {about.total:,} parameters"))
     if about.seconds is not None:
         rows.append(("time", f"about {duration(about.seconds)} at {about.tokens_per_second:,.0f} tokens/s"))
     return page([*rows, ("device", about.device), *(("note", line) for line in about.warnings)])

@@ -434,6 +434,8 @@ def misfits(cfg, architecture):
         about |= dict(b_bias_attention_in=False)
     wrong = [f"{name} is {about[name]} and would have to be {' or '.join(map(str, allowed))}"
              for name, allowed in architecture.needs.items() if about[name] not in allowed]
+    if cfg.b_bias_head and cfg.c_norm != "layernorm":            # only behind a layernorm a bias fits into the head's matrix
+        wrong.append("b_bias_head is True and would have to be False")
     if not wrong and architecture.name in ("GPT2LMHeadModel", "Starcoder2ForCausalLM") and cfg.head_size != cfg.n_emb:
         wrong.append(f"head_size is {cfg.head_size} and would have to be n_emb, {cfg.n_emb}")
     if not wrong and architecture.name == "DeepseekV3ForCausalLM":

@@ -46,7 +46,7 @@ def without_head_bias(cfg, weights):
     u = (bias - step @ w) / (moved / g).sum()
     kind = np.asarray(weights["norm.w"]).dtype
     out |= {"norm.b": moved.astype(kind), "head.w": (w + np.outer(1 / g, u)).astype(kind)}
-    return cfg.replace(c_bias="none" if cfg.c_bias == "none" else "all", b_tied=False), out
+    return cfg.replace(c_bias="none" if cfg.c_bias == "none" else "all", b_bias_head=False, b_tied=False), out
 
 
 def with_end(cfg, weights):
