@@ -41,16 +41,15 @@ def numbers(*setting):
     return [(e.step, e.loss, e.norm) if isinstance(e, Step) else e.valid_loss for e in train(*setting) if isinstance(e, Step | Evaluation)]
 
 
-def workers_alive():
-    return sum(thread.name == "littlebaby worker" for thread in threading.enumerate())
+def alive():
+    return {thread for thread in threading.enumerate() if thread.name == "littlebaby worker"}
 
 
-def all_gone(before):
-    """Workers that were told to end have ended, or end within seconds"""
-    for thread in threading.enumerate():
-        if thread.name == "littlebaby worker":
-            thread.join(5)
-    return workers_alive() == before
+def ended(threads):
+    """Whether workers that were told to end have ended, or end within seconds"""
+    for thread in threads:
+        thread.join(5)
+    return not any(thread.is_alive() for thread in threads)
 
 
 @pytest.mark.parametrize("more", [dict(), dict(c_optimizer="muon", n_accumulate=2), dict(d_type="fp16", r_dropout=0.0),
@@ -67,16 +66,16 @@ def test_at_once_and_one_after_the_other_give_the_same_bits(more, monkeypatch):
 
 
 def test_nobody_is_left_when_a_training_ends_or_is_dropped():
-    before = workers_alive()
-    steps = train(*started())
-    assert [next(steps) for _ in range(3)] and workers_alive() == before + 2
+    before, steps = alive(), train(*started())
+    assert [next(steps) for _ in range(3)]
+    begun = alive() - before
     steps.close()
-    assert all_gone(before)
-    assert list(train(*started()))[-1] == Done("finished", 12) and all_gone(before)
+    assert len(begun) == 2 and ended(begun)
+    assert list(train(*started()))[-1] == Done("finished", 12) and ended(alive() - before)
 
 
 def test_an_error_in_a_worker_arrives_as_it_was(monkeypatch):
-    me, real, before = threading.current_thread(), gpt.loss_and_grad, workers_alive()
+    me, real, before = threading.current_thread(), gpt.loss_and_grad, alive()
 
     def fails(*given):
         if threading.current_thread() is not me:
@@ -86,7 +85,7 @@ def test_an_error_in_a_worker_arrives_as_it_was(monkeypatch):
     monkeypatch.setattr(gpt, "loss_and_grad", fails)
     with pytest.raises(FloatingPointError, match="seven"):
         numbers(*started())
-    assert all_gone(before)
+    assert ended(alive() - before)
 
 
 @pytest.mark.parametrize("where, kept", [("gradient", 7), ("optimizer", 5)])
