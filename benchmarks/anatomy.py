@@ -16,8 +16,8 @@ import turns
 
 from littlebaby import arrays
 from littlebaby.arrays import backend, kernels, ops
-from littlebaby.learning import flat, train
 from littlebaby.show.charts import INK, plainly, png
+from littlebaby.training import flat, loop
 
 PICTURE = turns.DOCS / "pictures" / "step.png"
 ALT = "![a step's time by what it is spent on](pictures/step.png)"
@@ -57,9 +57,9 @@ def watched(op, spent):
 def watch():
     """From here on, everything named in PARTS notes its seconds: in what is returned"""
     spent: Counter = Counter()
-    for op in [getattr(arrays, name) for name in PARTS if hasattr(arrays, name)] + [train.clip]:
+    for op in [getattr(arrays, name) for name in PARTS if hasattr(arrays, name)] + [loop.clip]:
         everywhere(op, watched(op, spent))
-    adamw = import_module("littlebaby.learning.optimizers.adamw")
+    adamw = import_module("littlebaby.training.optimizers.adamw")
     adamw.step = watched(adamw.step, spent)
     return spent
 
@@ -121,9 +121,9 @@ def without(choice):
         everywhere(getattr(arrays, choice), getattr(ops, choice))
     match choice:
         case "a worker a core":
-            train.how_many = lambda cfg: 1
+            loop.worker_count = lambda cfg: 1
         case "memory kept":
-            backend.keep_memory = lambda: None
+            backend.tune_malloc = lambda: None
         case "element-wise work in chunks":
             kernels.CHUNK = 2 ** 24
         case "attention in blocks":

@@ -19,7 +19,7 @@ from littlebaby.arrays import backend, tree
 from littlebaby.model.context import Context, variant
 from littlebaby.runs.records import Config, allowed
 from littlebaby.show.charts import GRAY, INK, plainly, png
-from littlebaby.show.words import short, size
+from littlebaby.show.formatting import format_bytes, format_number
 
 LENGTHS = [2 ** i for i in range(7, 14)]
 MODEL = dict(n_vocab=64, n_emb=64, n_heads=4, n_layers=1, c_position="none", c_device="cpu")
@@ -81,7 +81,7 @@ def measured(chosen):
         load = turns.load(turns.others([(before, turns.moment(), turns.spent() - own)]))
         room = [peak(name, T) for T in chosen.lengths]
         chosen.costs[name] = times, room
-        cells = [f"{1e6 * t / T:.1f}, {size(m / T)}" for t, m, T in zip(times, room, chosen.lengths)]
+        cells = [f"{1e6 * t / T:.1f}, {format_bytes(m / T)}" for t, m, T in zip(times, room, chosen.lengths)]
         yield f"`{name}` | {' | '.join(cells)} | {slope(times, chosen.lengths):.2f}, {slope(room, chosen.lengths):.2f} | {load}"
 
 
@@ -106,7 +106,7 @@ def draw(costs, lengths):
         low, high = axes.get_ylim()
         axes.set_yticks([n * 10.0 ** e for e in range(-2, 9) for n in (1, 2, 5) if low < n * 10.0 ** e < high])
         axes.set_yticks([], minor=True)
-        axes.yaxis.set_major_formatter(lambda value, _, part=part: size(value) if part else short(value))
+        axes.yaxis.set_major_formatter(lambda value, _, part=part: format_bytes(value) if part else format_number(value))
         axes.set_xlabel("tokens of the text", color=GRAY, fontsize=9)
         plainly(axes, heading)
     return figure
@@ -119,7 +119,7 @@ def main():
     parser.add_argument("--picture", type=Path, help="where else to put the picture")
     chosen = turns.publishing(parser, turns.VARIANTS)
     chosen.costs = {}
-    plans.device(Config(**MODEL))
+    plans.use_device(Config(**MODEL))
     heads = " | ".join(f"T = {T}" for T in chosen.lengths)
     turns.publish("cost", f"µs, memory per token | {heads} | power of T | cores used by others", measured(chosen), chosen.write,
                   turns.VARIANTS, ALT)

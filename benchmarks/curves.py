@@ -18,16 +18,16 @@ import turns
 
 from littlebaby import plans
 from littlebaby.arrays import tree
-from littlebaby.learning.baby import Baby
-from littlebaby.learning.data import Batches, split, windows
-from littlebaby.learning.evaluate import evaluate
-from littlebaby.learning.parallel import Workers
-from littlebaby.learning.train import Evaluation, begin, train
+from littlebaby.inference.baby import Baby
 from littlebaby.model import gpt
 from littlebaby.runs.records import Config, allowed
 from littlebaby.show.charts import GRAY, INK, plainly, png
-from littlebaby.show.words import short
+from littlebaby.show.formatting import format_number
 from littlebaby.text.char import Char
+from littlebaby.training.data import Batches, split, windows
+from littlebaby.training.evaluate import evaluate
+from littlebaby.training.loop import Evaluation, begin, train
+from littlebaby.training.parallel import Workers
 
 MODEL = dict(n_layers=4, n_emb=96, n_heads=4, n_ctx=128, batch_size=8, c_position="sinusoidal", c_optimizer="muon", r_momentum=0.95,
              r_learn=0.02, r_learn_min=0.0, n_eval=32, c_device="cpu", c_device_cpu_cores=1)
@@ -77,7 +77,7 @@ def run(pair, seed, steps, text):
     """One training: validation losses on the way over a part of the validation text, at the end over all of it"""
     tokenizer, own = Char.train(text), process_time()
     cfg = settings(pair, seed, steps, tokenizer.size)
-    plans.device(cfg)
+    plans.use_device(cfg)
     learned, held_out = split(tokenizer.encode(text), cfg)
     baby = Baby(cfg, seed=seed)
     rows = [event for event in train(baby, begin(baby, steps), Batches(learned, cfg, seed), windows(held_out, cfg.n_ctx, cfg.n_eval))
@@ -172,7 +172,7 @@ def draw(runs):
         axes.set_ylim(low, high)
         axes.set_yticks(ticks, [f"{tick:.1f}" for tick in ticks])
         axes.set_yticks([], minor=True)
-        axes.xaxis.set_major_formatter(lambda value, _: short(value))
+        axes.xaxis.set_major_formatter(lambda value, _: format_number(value))
         axes.set_xlabel("tokens learned from", color=GRAY, fontsize=9)
         plainly(axes, f"validation loss, nats per character: {heading}")
     return figure

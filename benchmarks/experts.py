@@ -1,7 +1,7 @@
 """moe on two cores, in two shards or in one worker whose products use both cores: `python benchmarks/experts.py [4 8 16 32 64 PRESET]`.
 
 The model is S1 with so many experts of width 128, two of them asked; or a preset, with a vocabulary of 512. A step is one of the training
-loop. What it came to, and why `how_many` in learning/parallel.py shares every batch out all the same, says docs/log.md.
+loop. What it came to, and why `how_many` in training/parallel.py shares every batch out all the same, says docs/log.md.
 """
 from statistics import median
 from time import perf_counter
@@ -12,9 +12,9 @@ import turns
 import littlebaby as lb
 from littlebaby import plans
 from littlebaby.arrays import tree
-from littlebaby.learning import train as loop
-from littlebaby.learning.data import Batches, windows
 from littlebaby.runs import records
+from littlebaby.training import loop
+from littlebaby.training.data import Batches, windows
 
 ALWAYS = dict(s_eval=10 ** 9, n_sample=0, c_device="cpu", c_device_cpu_cores=turns.THREADS)
 CONTENDERS = {"two shards": 2, "one": 1}
@@ -28,9 +28,9 @@ def config(size):
 
 def contender(size, workers):
     """How many parameters, and without end the seconds of a step with so many workers"""
-    loop.how_many = lambda cfg: workers
+    loop.worker_count = lambda cfg: workers
     cfg = config(size)
-    plans.device(cfg)
+    plans.use_device(cfg)
     baby, ids = lb.Baby(cfg), np.random.default_rng(0).integers(0, cfg.n_vocab, 200_000)
 
     def steps():

@@ -29,7 +29,7 @@ import littlebaby as lb
 from littlebaby import plans
 from littlebaby import text as texts
 from littlebaby.errors import BadInput
-from littlebaby.learning.baby import Baby
+from littlebaby.inference.baby import Baby
 from littlebaby.plans import training
 from littlebaby.runs import corpus, formats, records, tokens, weights
 from littlebaby.runs.store import Workspace
@@ -313,7 +313,7 @@ def readers(home):
 
     mine = folder("config") / "my.json"
     mine.write_text(json.dumps(dict(n_layers=2, n_emb=16, n_heads=2, r_learn=1e-3, n_steps=5)))
-    found["config"] = Reader(mine, lambda: plans.configured(config=mine))
+    found["config"] = Reader(mine, lambda: plans.make_config(config=mine))
     place2, guid, space = run("run")
     for kind in ("config", "tokenizer", "report", "completion"):
         file = space.path(kind, guid)
@@ -331,31 +331,33 @@ def readers(home):
         path.unlink()
 
     def resumed():
-        learn, training.learn = training.learn, lambda *given: None
+        learn, training.run_training = training.run_training, lambda *given: None
         try:
             plans.train(resume=guid5, path=place5, progress=False, input="tale")
         finally:
-            training.learn = learn
+            training.run_training = learn
 
     found["checkpoint"] = Reader(newest[-1], resumed, checkpoint)
     for kind in texts.KINDS:
         place = folder(kind)
         (place / "t.json").write_bytes(as_json(texts.train(kind, WORDS, 300).to_json()))
-        found[f"{kind} tokenizer"] = Reader(place / "t.json", lambda file=place / "t.json": said_and_heard(corpus.named(file)))
+        found[f"{kind} tokenizer"] = Reader(place / "t.json",
+                                            lambda file=place / "t.json": said_and_heard(corpus.tokenizer_from_file(file)))
     bpe = texts.train("bpe", WORDS, 300)
     bare = folder("tokens")
     Workspace(bare).write_input("tale.txt", [WORDS])
     tok = plans.prepare("tale", path=bare, progress=False, workers=1)
-    found["token file"] = Reader(Path(tok), lambda: corpus.read(Workspace(bare), str(tok), records.Config(**TINY)), token_file)
+    found["token file"] = Reader(Path(tok), lambda: corpus.read_corpus(Workspace(bare), str(tok), records.Config(**TINY)), token_file)
     np.save(bare / "t.npy", np.arange(16, dtype="<i4"))
-    found["npy"] = Reader(bare / "t.npy", lambda: tokens.checked(tokens.read(bare / "t.npy"), 50), npy_file)
+    found["npy"] = Reader(bare / "t.npy", lambda: tokens.check_ids(tokens.read_token_file(bare / "t.npy"), 50), npy_file)
     (bare / "t.bin").write_bytes(np.arange(16, dtype="<u2").tobytes())
-    found["bin"] = Reader(bare / "t.bin", lambda: tokens.checked(tokens.read(bare / "t.bin"), 50), lambda data, rng, _: bitten(data, rng))
+    found["bin"] = Reader(bare / "t.bin", lambda: tokens.check_ids(tokens.read_token_file(bare / "t.bin"), 50), lambda data, rng,
+                          _: bitten(data, rng))
     baby = Baby(records.Config(**LLAMA, n_vocab=bpe.size), tokenizer=bpe)
     for to, broken in (("huggingface", {"config.json": json_file, "tokenizer.json": json_file, "model.safetensors": header_of}),
                        ("npz", {"model.npz": None}), ("gguf", {"model.gguf": None})):
         place = folder(to)
-        for file, pieces in formats.write(baby.config, baby.weights(), bpe, to, "fp32").files.items():
+        for file, pieces in formats.write_model(baby.config, baby.weights(), bpe, to, "fp32").files.items():
             if callable(pieces):
                 pieces(place / file)
             else:

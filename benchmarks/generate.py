@@ -22,16 +22,16 @@ def littlebaby(size):
     import littlebaby as lb
     from littlebaby import plans
     from littlebaby.arrays import backend, tree
-    from littlebaby.learning.generate import generate
-    from littlebaby.learning.parallel import threads_for_a_row
-    from littlebaby.learning.sampling import Sampling
+    from littlebaby.inference.generate import generate
+    from littlebaby.inference.sampling import Sampling
+    from littlebaby.training.parallel import generation_threads
 
     cfg = lb.Config(**dict(c_bias="all", c_position="learned") | size, c_device="cpu", c_device_cpu_cores=turns.THREADS)
-    plans.device(cfg)
+    plans.use_device(cfg)
     baby, rng, begin = lb.Baby(cfg), np.random.default_rng(0), np.zeros((1, 1), int)
 
     def write():
-        with backend.blas_threads(threads_for_a_row(baby.flat)):
+        with backend.blas_threads(generation_threads(baby.flat)):
             return [int(column[0]) for column in generate(baby.p, cfg, begin, cfg.n_ctx, Sampling(), rng)]
 
     return tree.size(baby.spec), each_token(write)

@@ -23,11 +23,11 @@ import turns
 import littlebaby as lb
 from littlebaby import plans
 from littlebaby.arrays import tree
-from littlebaby.learning.data import Batches, windows
-from littlebaby.learning.ranks import together
-from littlebaby.learning.train import Step, begin, train
+from littlebaby.check.preflight import preflight
 from littlebaby.runs import records
-from littlebaby.show.preflight import preflight
+from littlebaby.training.data import Batches, windows
+from littlebaby.training.loop import Step, begin, train
+from littlebaby.training.mpi import launched_ranks
 
 SIZES = ("S1", "S3")
 RANKS = (1, 2, 4)
@@ -50,19 +50,19 @@ class Meter:
         self.processor += process_time() - own
         return answer
 
-    def all_of(self, mine):
-        return self.timed(self.ranks.all_of, mine)
+    def allgather(self, mine):
+        return self.timed(self.ranks.allgather, mine)
 
-    def from_first(self, what=None):
-        return self.timed(self.ranks.from_first, what)
+    def broadcast(self, what=None):
+        return self.timed(self.ranks.broadcast, what)
 
-    def add(self, flat):
-        self.timed(self.ranks.add, flat)
+    def allreduce(self, flat):
+        self.timed(self.ranks.allreduce, flat)
 
 
 def steps(cfg, meter):
     """Without end, of a step of the product's loop: seconds, and processor seconds outside MPI"""
-    plans.device(cfg)
+    plans.use_device(cfg)
     baby, ids = lb.Baby(cfg, seed=0), np.random.default_rng(0).integers(0, cfg.n_vocab, 200_000)
     own, clock = process_time(), perf_counter()
     for event in train(baby, begin(baby, 10 ** 9), Batches(ids, cfg, 0), windows(ids[:0], cfg.n_ctx), ranks=meter):
@@ -79,10 +79,10 @@ def stepping(size, rows, seconds, ranks):
                     c_optimizer="adamw")
     endless = steps(cfg, Meter(ranks))
     warm = [next(endless)[0] for _ in range(turns.WARM)]
-    count = ranks.from_first(max(turns.LEAST, ceil(seconds / min(warm))))
+    count = ranks.broadcast(max(turns.LEAST, ceil(seconds / min(warm))))
     own, taken = process_time(), list(islice(endless, count))
-    own = sum(ranks.all_of(process_time() - own))
-    return dict(step=median(step for step, _ in taken), work=float(np.mean(ranks.all_of(median(work for _, work in taken)))), own=own)
+    own = sum(ranks.allgather(process_time() - own))
+    return dict(step=median(step for step, _ in taken), work=float(np.mean(ranks.allgather(median(work for _, work in taken)))), own=own)
 
 
 def adding(seconds, ranks):
@@ -91,10 +91,10 @@ def adding(seconds, ranks):
     for n in LENGTHS:
         flat = np.zeros(n, np.float32)
         times = []
-        while ranks.from_first(len(times) < 5 or sum(times) < seconds / len(LENGTHS)):
-            ranks.all_of(None)                                   # all begin together
+        while ranks.broadcast(len(times) < 5 or sum(times) < seconds / len(LENGTHS)):
+            ranks.allgather(None)                                # all begin together
             clock = perf_counter()
-            ranks.add(flat)
+            ranks.allreduce(flat)
             times.append(perf_counter() - clock)
         found[n] = float(np.quantile(times, 0.1))
     return found
@@ -206,7 +206,7 @@ def main():
     chosen = turns.publishing(parser)
     if chosen.contender:
         what, rows, seconds = chosen.contender
-        ranks = together()
+        ranks = launched_ranks()
         found = adding(float(seconds), ranks) if what == "add" else stepping(what, int(rows), float(seconds), ranks)
         if ranks.first:
             print(json.dumps(found))

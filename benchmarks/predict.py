@@ -8,9 +8,9 @@ from statistics import median
 import turns
 
 from littlebaby import plans
-from littlebaby.learning.baby import Baby
-from littlebaby.show import bench
-from littlebaby.show.preflight import median_of, preflight, steps
+from littlebaby.check import bench
+from littlebaby.check.preflight import median_of, preflight, steps
+from littlebaby.inference.baby import Baby
 
 TURNS, SECONDS = 3, 8.0
 
@@ -18,7 +18,7 @@ TURNS, SECONDS = 3, 8.0
 def turn(size):
     """Tokens per second as predicted, and as measured right after"""
     cfg = bench.config(size, n_steps=1000, c_device_cpu_cores=turns.THREADS)
-    plans.device(cfg)
+    plans.use_device(cfg)
     predicted = preflight(cfg, 10 ** 6).tokens_per_second
     return predicted, cfg.batch_size * cfg.n_ctx / median_of(steps(Baby(cfg)), SECONDS)
 

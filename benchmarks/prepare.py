@@ -82,7 +82,7 @@ def main():
     chosen = options.parse_args()
     with tempfile.TemporaryDirectory(dir=chosen.folder) as folder:
         home = Workspace(folder)
-        path = home.write_input("nursery.txt", told(lb.plans.in_bytes(chosen.size)))
+        path = home.write_input("nursery.txt", told(lb.plans.parse_size(chosen.size)))
         size, table = path.stat().st_size, []
         for kind in ("char", "bpe"):
             with Watched() as watched:

@@ -60,7 +60,7 @@ def shakespeare(chosen):
 
 def tokenizers(chosen):
     """Every kind of tokenizer on Tiny Shakespeare"""
-    yield "tokenizer | symbols | characters per token | training, s | encode, MB/s | decode, MB/s | cores used by others"
+    yield "tokenizer | tokens | characters per token | training, s | encode, MB/s | decode, MB/s | cores used by others"
     text = (chosen.data / "tinyshakespeare.txt").read_text()
     megabytes = len(text.encode()) / 1e6
     for kind in texts.KINDS:
@@ -83,7 +83,7 @@ def tokenizers(chosen):
 
 def sophocles(chosen):
     """Greek, by characters and by pieces of words: 500 steps of the default"""
-    yield ("tokenizer | symbols | tokens to learn from | parameters | steps | s in steps | validation loss | bits per character | "
+    yield ("tokenizer | tokens | tokens to learn from | parameters | steps | s in steps | validation loss | bits per character | "
            "at step | bits after the last step | cores used by others")
     for settings in (dict(c_tokenizer="char"), dict(c_tokenizer="bpe", s_vocabulary=1024)):
         report, _, load = trained(chosen, chosen.data / "sophocles.txt", "nursery", n_steps=500, s_eval=50, **settings)

@@ -4,7 +4,7 @@
     npm i --ignore-scripts --omit=optional node-llama-cpp@3.22.1 @node-llama-cpp/linux-x64@3.22.1     NODE_LLAMA_CPP: its folder
 
 SmolLM2-135M-Instruct comes in, learns about a harbour from the forty conversations in harbour.jsonl through adapters, and goes out again,
-merged, as a folder for transformers and a GGUF for llama.cpp. Every time the likeliest 64 symbols after five prompts are compared.
+merged, as a folder for transformers and a GGUF for llama.cpp. Every time the likeliest 64 tokens after five prompts are compared.
 """
 import argparse
 import importlib.util
@@ -41,7 +41,7 @@ def published():
 def asked(question):
     """A question as the chat model is to see it"""
     form = chat.template(LESSON["c_template"])
-    return chat.spelled(chat.question([dict(role="user", content=question)], form))
+    return chat.as_text(chat.question([dict(role="user", content=question)], form))
 
 
 def tuned(guid, home):
@@ -83,7 +83,7 @@ def rows(file, home, told):
     seen, figures = report.evaluations, report.figures
     told.append(f"{figures.parameters.trainable:,} of {figures.parameters.total:,} numbers were trained: {LESSON['n_steps']} steps of "
                 f"{LESSON['batch_size']} conversations, {seconds:.0f} s in all, {figures.seconds:.0f} s of them in steps; the loss of the "
-                f"answers fell from {seen[0].train_loss:.2f} nats a symbol, the mean of the first {LESSON['s_eval']} steps, to "
+                f"answers fell from {seen[0].train_loss:.2f} nats a token, the mean of the first {LESSON['s_eval']} steps, to "
                 f"{seen[-1].train_loss:.2f}, that of the last; at most {report.environment.peak_memory / 2**30:.1f} GiB in use. What it "
                 f"answers in words that were its lesson, it has by heart; what it knew before, it may have lost.\n")
     told += ["| question | before | after |", "|---|---|---|"]

@@ -21,7 +21,7 @@ import numpy  # noqa: F401  brings its BLAS into the process
 from threadpoolctl import threadpool_info
 
 from littlebaby.arrays.backend import peak_memory
-from littlebaby.show import bench
+from littlebaby.check import bench
 
 LARGE = "GPT-2"                # 163 million numbers, with a head of its own: for two contenders at a time
 SIZES = bench.SIZES | {LARGE: dict(n_layers=12, n_heads=12, n_emb=768, n_ctx=1024, n_vocab=50257, batch_size=1)}

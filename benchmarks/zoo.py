@@ -9,10 +9,10 @@ from statistics import median
 import turns
 
 from littlebaby import plans
-from littlebaby.learning.baby import Baby
+from littlebaby.check import bench
+from littlebaby.check.preflight import flops, steps
+from littlebaby.inference.baby import Baby
 from littlebaby.runs.records import allowed
-from littlebaby.show import bench
-from littlebaby.show.preflight import flops, steps
 
 ROUNDS, STEPS = 7, 8
 
@@ -28,7 +28,7 @@ def contenders():
 def main():
     chosen = turns.publishing(argparse.ArgumentParser(description=__doc__.splitlines()[0]), turns.SPEED)
     configs = contenders()
-    plans.device(configs["mha, mlp"])
+    plans.use_device(configs["mha, mlp"])
     babies = {name: Baby(cfg) for name, cfg in configs.items()}
     running = {name: steps(baby) for name, baby in babies.items()}
     for each in running.values():

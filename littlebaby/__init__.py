@@ -6,7 +6,7 @@
 >>> lb.load(run.guid).loss_and_grads(ids, targets)
 """
 from .errors import BadInput, RunFailed
-from .learning.baby import Baby
+from .inference.baby import Baby
 from .plans import (
     Export,
     Run,

@@ -25,11 +25,11 @@ from cyclopts.exceptions import (
 )
 
 from . import plans
-from .errors import BadInput, RunFailed, nearest, parsed, shown
-from .learning.ranks import together
+from .errors import BadInput, RunFailed, nearest, parsed, quoted
 from .runs import disk, records
 from .runs.store import brief
-from .show.words import columns, page, size
+from .show.formatting import align_columns, align_pairs, format_bytes
+from .training.mpi import launched_ranks
 
 WELCOME = """littlebaby: a whole GPT, forward and backward, written by hand.
 
@@ -83,7 +83,7 @@ Settings = make_dataclass("Settings", [(key.name, option(key), None) for key in 
 @dataclass(kw_only=True)
 class Common:
     path: Annotated[str | None, Parameter(help="The workspace [LITTLEBABY_HOME, or the current folder].")] = None
-    json: Annotated[bool, Parameter(help="Print one object for machines, and nothing else.")] = False
+    json: Annotated[bool, Parameter(help="Print one JSON object and nothing else.")] = False
 
 
 Chosen = Annotated[Settings, flat]  # type: ignore[valid-type]  # made from the records, which mypy cannot follow
@@ -106,7 +106,7 @@ def chosen(settings, others):
     for name in others:
         near = get_close_matches(name, [*OPTIONS, *records.Config.model_fields, *records.ALIASES], 1, 0.6)
         if near and near[0] in OPTIONS:
-            raise BadInput(f"--{name} is no option; did you mean --{near[0]}?")
+            raise BadInput(f"--{name} is not an option; did you mean --{near[0]}?")
     given = {name: value for name, value in vars(settings).items() if value is not None}
     return {name: number(name, value) for name, value in (given | others).items()}
 
@@ -131,8 +131,8 @@ def train(input: list[str] | None = None, *, preset: str | None = None, config: 
         preset: A named set of settings; `littlebaby catalog presets` lists them [nursery].
         config: A JSON file of settings, applied over the preset.
         resume: An interrupted run to go on with: its GUID, or last for the newest of them.
-        encoding: How the text's bytes are to be read.
-        quiet: No progress and no samples on the way.
+        encoding: Text encoding.
+        quiet: No progress bar and no samples during training.
     """
     run = plans.train(input, preset, config, common.path, resume, encoding, not quiet, **chosen(settings, others))
     return trained(run, common)
@@ -141,14 +141,14 @@ def train(input: list[str] | None = None, *, preset: str | None = None, config: 
 @app.command
 def finetune(guid: str, input: list[str] | None = None, *, chat: str | None = None, encoding: str = "utf-8", quiet: bool = False,
              settings: Chosen = Settings(), common: Everywhere = Common(), **others: Others):
-    """Go on training a run's baby on another text or on conversations, under a new name; the old one stays.
+    """Finetune a run's baby on another text or on conversations, as a new run; the old run stays.
 
     Args:
         guid: The run: its GUID, the first 4 or more characters of it, or last.
         input: What to learn from, as for train; its name alone does, after the run's.
         chat: A JSONL file of conversations in place of a text; only what the assistant says is learned.
-        encoding: How the text's bytes are to be read.
-        quiet: No progress and no samples on the way.
+        encoding: Text encoding.
+        quiet: No progress bar and no samples during training.
     """
     return trained(plans.finetune(guid, input, common.path, encoding, not quiet, chat=chat, **chosen(settings, others)), common)
 
@@ -158,7 +158,7 @@ def trained(run, common):
     data = dict(guid=run.guid, workspace=str(run.root), config=plain(run.config), report=plain(run.report),
                 completion=run.completion and plain(run.completion))
     if run.report.stop_reason == "interrupted":
-        tell(f"interrupted, and saved: `littlebaby train --resume {brief(run.guid)}` goes on")
+        print_line(f"interrupted, and saved: `littlebaby train --resume {brief(run.guid)}` goes on")
         return Answer(data, "", 130)
     return Answer(data, "" if common.json else card(run.guid, run.root))
 
@@ -177,18 +177,18 @@ def inference(guid: str = "last", *, prompt: Text = "", max_tokens: Whole = 200,
 
     Args:
         guid: The run: its GUID, the first 4 or more characters of it, or last.
-        prompt: What to go on from; empty begins a document.
-        max_tokens: Most tokens to write.
-        repetition_penalty: Divides the chance of tokens that were there already; 1 leaves it.
+        prompt: The prompt to continue; empty starts a new document.
+        max_tokens: Maximum number of tokens to generate.
+        repetition_penalty: Repetition penalty: lowers the logits of tokens that occurred before; 1 changes nothing.
         temperature: Below 1 surer, above 1 wilder, 0 always the likeliest; a little surer than Baby.generate, which measures at 1.
-        top_k: Choose among that many; 0 among all.
-        top_p: Choose among the likeliest that together have this chance.
-        min_p: Choose among those at least this likely, measured by the likeliest.
-        stop: A text that ends the writing; may be given several times.
-        seed: The same seed writes the same text; drawn anew where none is given.
-        samples: How many texts to write.
-        stream: Show every piece as it comes.
-        draft: A smaller run with the same tokenizer that guesses ahead; changes the time, not the chances.
+        top_k: Top-k sampling: keep only the k likeliest tokens; 0 keeps all.
+        top_p: Nucleus sampling: keep the smallest set of tokens whose probabilities sum to at least p.
+        min_p: Min-p sampling: keep tokens with at least this fraction of the likeliest token's probability.
+        stop: A string that ends generation; may be given several times.
+        seed: Random seed: the same seed gives the same text; drawn at random if not given.
+        samples: Number of texts to generate.
+        stream: Print the text while it is generated.
+        draft: Speculative decoding: a smaller run with the same tokenizer that drafts tokens; changes the time, not the distribution.
     """
     pieces = stream and not common.json and (lambda piece: print(piece, end="", flush=True))
     if pieces:
@@ -198,7 +198,7 @@ def inference(guid: str = "last", *, prompt: Text = "", max_tokens: Whole = 200,
     if pieces:
         pieces("\n")
     if done.replaced:
-        tell(strangers(done.replaced))
+        print_line(unknown_characters_note(done.replaced))
     texts = done.samples or [done.text]
     return Answer(plain(done), "" if pieces else "\n\n---\n\n".join(prompt + text for text in texts))
 
@@ -208,36 +208,38 @@ def chat(guid: str = "last", *, system: Text = "", template: str | None = None, 
          repetition_penalty: Real = 1.0, temperature: Real = 0.8, top_k: Whole = 0, top_p: Real = 1.0, min_p: Real = 0.0,
          seed: Whole | None = None,
          common: Everywhere = Common()):
-    """Talk with a run's baby, best one finetuned with --chat. In between: /reset, /save, /temp 0.5, /quit; Ctrl-C ends an answer.
+    """Chat with a run's baby, best one finetuned with --chat. Commands: /reset, /save, /temp 0.5, /quit; Ctrl-C ends an answer.
 
     Args:
         guid: The run: its GUID, the first 4 or more characters of it, or last.
-        system: What it is told before everything else.
-        template: How messages are spelled for it: kodalite, chatml or plain [the run's own].
-        max_tokens: Longest answer.
-        repetition_penalty: Divides the chance of tokens that were there already; 1 leaves it. It acts first, then the next four in order.
-        temperature: Below 1 surer, above 1 wilder, 0 always the likeliest.
-        top_k: Choose among that many; 0 among all.
-        top_p: Choose among the likeliest that together have this chance.
-        min_p: Choose among those at least this likely, measured by the likeliest.
-        seed: The same seed gives the same answers; drawn anew where none is given.
+        system: The system message.
+        template: Chat template: kodalite, chatml or plain [the run's own].
+        max_tokens: Maximum number of tokens of an answer.
+        repetition_penalty: Repetition penalty: lowers the logits of tokens that occurred before; 1 changes nothing. It acts first, then
+            the next four in order.
+        temperature: Temperature: logits are divided by it; below 1 favours likely tokens, above 1 unlikely ones; 0 always takes the
+            likeliest.
+        top_k: Top-k sampling: keep only the k likeliest tokens; 0 keeps all.
+        top_p: Nucleus sampling: keep the smallest set of tokens whose probabilities sum to at least p.
+        min_p: Min-p sampling: keep tokens with at least this fraction of the likeliest token's probability.
+        seed: Random seed: the same seed gives the same answers; drawn at random if not given.
     """
     talk = plans.chat(guid, system, template, max_tokens, temperature, top_k, top_p, min_p, repetition_penalty, seed, common.path)
     at_a_desk = sys.stdin.isatty()
     if at_a_desk:
-        tell(f"{', '.join(COMMANDS)}; an empty line is nothing, Ctrl-C ends an answer")
-    while (line := heard(at_a_desk)) is not None and line != "/quit":
+        print_line(f"{', '.join(COMMANDS)}; an empty line is nothing, Ctrl-C ends an answer")
+    while (line := read_line(at_a_desk)) is not None and line != "/quit":
         if line.startswith("/"):
-            tell(obeyed(talk, line))
+            print_line(run_command(talk, line))
         elif line:
-            answered(talk, line, common.json)
+            print_answer(talk, line, common.json)
     return Answer(dict(talk.record(), guid=guid), "")
 
 
 COMMANDS = ("/reset", "/save", "/temp NUMBER", "/quit")
 
 
-def heard(at_a_desk):
+def read_line(at_a_desk):
     """The next line without its end, a command also without what stands before it; None where there is none"""
     if not at_a_desk:
         line = sys.stdin.readline()
@@ -247,12 +249,12 @@ def heard(at_a_desk):
         try:
             line = input("> ")
         except EOFError:
-            tell("")
+            print_line("")
             return None
     return line.strip() if line.strip().startswith("/") else line.rstrip()
 
 
-def obeyed(talk, line):
+def run_command(talk, line):
     """What to say after a command, or why it is none"""
     word, _, rest = line.partition(" ")
     try:
@@ -262,17 +264,17 @@ def obeyed(talk, line):
         if word == "/save":
             return f"saved as {talk.save()}; `littlebaby finetune --chat` reads it"
         if word == "/temp":
-            talk.heat(rest)
+            talk.set_temperature(rest)
             return f"temperature {talk.sampling.temperature}"
         return nearest("the command", word, [each.split()[0] for each in COMMANDS])
     except BadInput as error:
         return str(error)
 
 
-def answered(talk, line, silent):
+def print_answer(talk, line, silent):
     """Print the answer as it comes; Ctrl-C ends it, and what was said until then stays said"""
     if unknown := talk.baby.tokenizer.unknown_in(line):
-        tell(strangers(unknown))
+        print_line(unknown_characters_note(unknown))
     pieces = talk.stream(line)
     try:
         for piece in pieces:
@@ -280,35 +282,35 @@ def answered(talk, line, silent):
                 print(piece, end="", flush=True)
     except KeyboardInterrupt:
         pieces.close()
-        tell(" ...")
+        print_line(" ...")
     if not silent:
         print(flush=True)
     if talk.forgotten:
-        tell(f"({talk.forgotten} messages are out of view)")
+        print_line(f"({talk.forgotten} messages are out of view)")
 
 
-def strangers(replaced):
+def unknown_characters_note(replaced):
     return "unknown to this baby: " + ", ".join(f"{old!r} read as {new!r}" if new else f"{old!r} left out" for old, new in replaced.items())
 
 
 @app.command
 def evaluate(guid: str = "last", *, input: str | None = None, task: str | None = None, limit: Whole = 0, overlap: Real | None = None,
              encoding: str = "utf-8", quiet: bool = False, common: Everywhere = Common()):
-    """How well a run's baby foresees a text, and how often it takes the right answer.
+    """Evaluate a run's baby: perplexity and bits of a text, and accuracy on a task.
 
     Args:
         guid: The run: its GUID, the first 4 or more characters of it, or last.
         input: A text file, or the name of one in inputs/.
         task: A JSONL file of questions, or one that the package datasets brings: arc_challenge, arc_easy, boolq, hellaswag, lambada,
             openbookqa, piqa, winogrande.
-        limit: Only that many questions; 0 for all.
-        overlap: Share of a window that is only read [the run's r_overlap].
-        encoding: How the bytes are to be read.
+        limit: Maximum number of questions; 0 means all.
+        overlap: Fraction of a window that is context only, not scored [the run's r_overlap].
+        encoding: Text encoding.
         quiet: No progress.
     """
     found = plans.evaluate(guid, input, task, common.path, encoding, limit, overlap, not quiet)
     return Answer({name: part and asdict(part) for name, part in found.items()}, "\n\n".join(
-        page([(key.replace("_", " "), figure(value)) for key, value in asdict(part).items()]) for part in found.values() if part))
+        align_pairs([(key.replace("_", " "), figure(value)) for key, value in asdict(part).items()]) for part in found.values() if part))
 
 
 def figure(value):
@@ -335,14 +337,14 @@ def ask(question):
     print(question, end="", file=sys.stderr, flush=True)
     answer = sys.stdin.readline()
     if not answer:
-        tell("")
+        print_line("")
         raise BadInput("nobody answered; --yes deletes without asking")
     return answer
 
 
 @app.command
 def info(guid: str = "last", *, common: Everywhere = Common()):
-    """The card of a run: what it is, what it learned from, what it came to, which files it has.
+    """Show the card of a run: model, training data, results and files.
 
     Args:
         guid: The run: its GUID, the first 4 or more characters of it, or last.
@@ -355,13 +357,13 @@ def info(guid: str = "last", *, common: Everywhere = Common()):
 @app.command(name="list")
 def list_(*, common: Everywhere = Common()):
     """Every run of the workspace, the oldest first."""
-    from .show.card import shelf
+    from .show.card import run_list
 
     runs = plans.runs(common.path)
     rows = [dict(guid=run.name, time=run.time.isoformat(), bytes=run.bytes, config=run.config and plain(run.config),
                  stop_reason=run.report and run.report.stop_reason, best_valid_loss=run.report and run.report.best_valid_loss,
                  resumable=run.resumable, in_use=run.in_use, damaged=run.damaged) for run in runs]
-    return Answer(dict(runs=rows), shelf(runs))
+    return Answer(dict(runs=rows), run_list(runs))
 
 
 @app.command
@@ -372,28 +374,28 @@ def fetch(name: str, *, common: Everywhere = Common()):
         name: tinyshakespeare, tinystories, tinystories_valid, fineweb_edu, a URL (#sha256=... at its end is checked), datasets:NAME, or a
             text file of NLTK's or Kaggle's on this machine.
     """
-    return brought(plans.fetch(name, common.path))
+    return brought_file(plans.fetch(name, common.path))
 
 
 @app.command
 def nursery(text_size: Annotated[str, Parameter(name=("--size",))] = "300kB", *, seed: Whole = 0, common: Everywhere = Common()):
-    """Write stories of known entropy into inputs/.
+    """Generate stories of known entropy into inputs/.
 
     Args:
         text_size: How much: 300kB, 10MB, 1GB.
         seed: Which stories.
     """
-    return brought(plans.nursery(text_size, seed, common.path))
+    return brought_file(plans.nursery(text_size, seed, common.path))
 
 
 @app.command
 def pack(guid: str = "last", *, common: Everywhere = Common()):
-    """All files of a run in one zip, to take it elsewhere: unpacked in another workspace the run is there.
+    """Pack all files of a run into one zip; unzip it in another workspace to have the run there.
 
     Args:
         guid: The run: its GUID, the first 4 or more characters of it, or last.
     """
-    return brought(plans.pack(guid, common.path))
+    return brought_file(plans.pack(guid, common.path))
 
 
 @app.command
@@ -406,57 +408,57 @@ def prepare(input: list[str], *, output: str | None = None, tokenizer: str = "ch
         input: Text files, folders, patterns, several with commas; .txt .md .jsonl .parquet .gz, or datasets:NAME.
         output: Where the token file goes [inputs/NAME.tok].
         tokenizer: char, word or bpe, which learn from the text, a tokenizer.json, or the GUID of a run.
-        s_vocabulary: Symbols for word and bpe.
-        c_unknown: Unknown symbols become their nearest known form (replace), or an error.
-        encoding: How a text's bytes are to be read.
+        s_vocabulary: Vocabulary size for word and bpe.
+        c_unknown: Unknown characters become their nearest known form (replace), or an error.
+        encoding: Text encoding.
         field: The field of .jsonl lines, the column of .parquet rows.
         text_size: Read no further than this: 300kB, 1GB.
         workers: Processes; 0 means one a core.
         quiet: No progress.
     """
-    return brought(plans.prepare(input, output, tokenizer, s_vocabulary, c_unknown, encoding, field, text_size, workers, common.path,
-                                 not quiet))
+    return brought_file(plans.prepare(input, output, tokenizer, s_vocabulary, c_unknown, encoding, field, text_size, workers, common.path,
+                                      not quiet))
 
 
-def brought(path):
-    return Answer(dict(path=str(path), bytes=path.stat().st_size), f"{path}  {size(path.stat().st_size)}")
+def brought_file(path):
+    return Answer(dict(path=str(path), bytes=path.stat().st_size), f"{path}  {format_bytes(path.stat().st_size)}")
 
 
 @app.command
 def preflight(input: list[str] | None = None, *, preset: str | None = None, config: str | None = None, encoding: str = "utf-8",
               quick: bool = False, settings: Chosen = Settings(), common: Everywhere = Common(), **others: Others):
-    """What a training would cost: parameters, arithmetic, memory, minutes on this machine. The options are train's.
+    """Estimate what a training would cost: parameters, FLOPs, memory, and minutes on this machine. It takes the options of train.
 
     Args:
         input: What to learn from, as for train [nursery].
         preset: A named set of settings [nursery].
         config: A JSON file of settings, applied over the preset.
-        encoding: How the text's bytes are to be read.
-        quick: No trial steps, and so no minutes.
+        encoding: Text encoding.
+        quick: Skip the trial steps, and with them the time estimate.
     """
-    from .show.preflight import table
+    from .show.estimate_tables import preflight_table
 
     about = plans.preflight(input, preset, config, common.path, encoding, not quick, **chosen(settings, others))
-    return Answer(asdict(about) | dict(total=about.total), table(about))
+    return Answer(asdict(about) | dict(total=about.total), preflight_table(about))
 
 
 @app.command
 def bench(*sizes: str, quiet: bool = False, common: Everywhere = Common()):
-    """What this machine makes of littlebaby: a training step, its products alone, a stream of text, in half a minute.
+    """Measure this machine: a training step, its matrix products alone, and generation, in half a minute.
 
     Args:
         sizes: S0, S1, S2 or S3, the sizes of docs/benchmarks.md [all].
         quiet: No progress.
     """
-    from .show.bench import table
+    from .show.estimate_tables import bench_table
 
     found = plans.bench(sizes, not quiet and not common.json)
-    return Answer([asdict(each) for each in found], table(found))
+    return Answer([asdict(each) for each in found], bench_table(found))
 
 
 @app.command(name="import")
 def import_(where: str, *, common: Everywhere = Common()):
-    """Make a run of a model out of other people's files.
+    """Import a model from files of another program as a run.
 
     Args:
         where: A Hugging Face folder, a .gguf, a .safetensors beside its config.json, a model_GUID.json of The Little Baby.
@@ -478,15 +480,15 @@ def export(guid: str = "last", *, to: str = "huggingface", d_type: str | None = 
     """
     done = plans.export(guid, to, d_type, out, common.path)
     for note in done.notes:
-        tell(note)
-    sizes = [(str(file), size(file.stat().st_size)) for file in done.files]
+        print_line(note)
+    sizes = [(str(file), format_bytes(file.stat().st_size)) for file in done.files]
     return Answer(dict(guid=done.guid, to=done.to, d_type=done.d_type, folder=str(done.folder), files=[file for file, _ in sizes],
                        notes=list(done.notes)), "\n".join(f"{file}  {bytes_}" for file, bytes_ in sizes))
 
 
 @app.command
 def check(variant: str | None = None, *, all: bool = False, write: str | None = None, common: Everywhere = Common()):
-    """The laws of the house on one attention, network, norm or position, or on all: gradient, decoding, causality, life.
+    """Check the laws for one attention, network, norm or position, or for all: gradient, decoding, causality, life.
 
     Args:
         variant: Its name: mha, mlp, rmsnorm, rope.
@@ -494,31 +496,31 @@ def check(variant: str | None = None, *, all: bool = False, write: str | None = 
         write: A page for all of them, the planted mistakes counted, too; docs/laws.md is made so.
     """
     if all or write:
-        return proved(write)
+        return check_all(write)
     if variant is None:
         raise BadInput("check asks for a variant, such as mha, or for --all")
     rows = plans.check(variant)
-    table = columns([("settings", *LAWS), *(
-        (" ".join(f"{key}={value}" for key, value in row["settings"].items()) or "defaults", *measured(row)) for row in rows)])
+    table = align_columns([("settings", *LAWS), *(
+        (" ".join(f"{key}={value}" for key, value in row["settings"].items()) or "defaults", *law_numbers(row)) for row in rows)])
     return judged(dict(variant=variant), rows, table)
 
 
-def proved(write):
-    from .show import proof
+def check_all(write):
+    from .show import laws_report
 
-    planted = proof.mistakes() if write else []
-    rows = proof.table(plans.check, tell)
+    planted = laws_report.mistakes() if write else []
+    rows = laws_report.verdict_rows(plans.check, print_line)
     if write:
-        disk.write(Path(write), [proof.page(rows, planted).encode()])
-    table = columns([("variant", "options", "entries", *LAWS), *(
-        (row["name"], str(len(row["settings"])), f"{row['entries']:,}", *measured(row)) for row in rows)])
+        disk.write_file(Path(write), [laws_report.laws_page(rows, planted).encode()])
+    table = align_columns([("variant", "options", "entries", *LAWS), *(
+        (row["name"], str(len(row["settings"])), f"{row['entries']:,}", *law_numbers(row)) for row in rows)])
     return judged(dict(mistakes=dict((family, n) for family, n, _ in planted)), rows, table)
 
 
 LAWS = ("gradient", "decoding", "causality", "without gradient", "")
 
 
-def measured(row):
+def law_numbers(row):
     """A row's numbers under LAWS"""
     return (f"{row['gradient']:.1e}", f"{row['decoding']:.1e}", f"{row['causality']:.1e}", ", ".join(row["life"]) or "none",
             "kept" if row["kept"] else "BROKEN")
@@ -536,15 +538,15 @@ causality: what a later token changes in earlier ones; 0, and rounding where tok
 
 @app.command
 def microscope(guid: str = "last", *, text: Text | None = None, common: Everywhere = Common()):
-    """A run's baby while it reads a text: losses, attention, guesses by layer, gradients, memory, as a page in outputs/.
+    """Show what happens inside a run's baby on a text: losses, attention, predictions by layer, gradients, memory, as a page in outputs/.
 
     Args:
         guid: The run: its GUID, the first 4 or more characters of it, or last.
         text: What it is to read; without it, the beginning of what it wrote itself.
     """
-    tell("reading, a few seconds")
+    print_line("reading, a few seconds")
     seen = plans.microscope(guid, text, common.path)
-    path = plans.kept(seen, "microscope", seen.name, common.path)
+    path = plans.save_page(seen, "microscope", seen.name, common.path)
     data = dict(guid=seen.name, path=str(path), tokens=seen.tokens, loss=seen.loss, losses=seen.losses.tolist(),
                 next=[dict(token=token, chance=float(p)) for token, p in zip(seen.spell(seen.top[-1, -1]), seen.odds[-1, -1])],
                 memory=seen.memory)
@@ -554,7 +556,7 @@ def microscope(guid: str = "last", *, text: Text | None = None, common: Everywhe
 @app.command
 def walk(variant: str, *, break_: Annotated[str | None, Parameter(name="--break")] = None, settings: Chosen = Settings(),
          common: Everywhere = Common(), **others: Others):
-    """An attention, network or norm line by line, forth and back, with its numbers, as a page in outputs/.
+    """Trace an attention, network or norm line by line, forward and backward, with its numbers, as a page in outputs/.
 
     Args:
         variant: Its name: mha, mlp, rmsnorm.
@@ -562,7 +564,7 @@ def walk(variant: str, *, break_: Annotated[str | None, Parameter(name="--break"
     """
     gone = plans.walk(variant, **chosen(settings, others))
     gone = gone if break_ is None else gone.break_(break_)
-    path = plans.kept(gone, "walk", variant if break_ is None else f"{variant}_{break_.replace(' ', '_')}", common.path)
+    path = plans.save_page(gone, "walk", variant if break_ is None else f"{variant}_{break_.replace(' ', '_')}", common.path)
     checks = {name: dict(error=error, allowed=allowed) for name, (error, allowed) in gone.checks.items()}
     data = dict(variant=variant, path=str(path), mistake=break_, mistakes=gone.mistakes, wrong=gone.wrong(), checks=checks)
     return Answer(data, f"{gone}\n\n{path}")
@@ -570,21 +572,21 @@ def walk(variant: str, *, break_: Annotated[str | None, Parameter(name="--break"
 
 @app.command
 def diary(*guids: str, prompt: list[Text] | None = None, common: Everywhere = Common()):
-    """Runs side by side: losses, samples, cards, what they know by heart, what a finetune changed, as a page in outputs/.
+    """Compare runs: losses, samples, cards, memorised text, what a finetune changed, as a page in outputs/.
 
     Args:
         guids: The runs: their GUIDs, the first 4 or more characters of each, or last.
         prompt: What a finetuned baby and its base are both to go on from; may be given several times.
     """
-    tell("looking through the runs, some seconds for each finetune")
+    print_line("looking through the runs, some seconds for each finetune")
     told = plans.diary(*guids, prompts=prompt or (), path=common.path)
-    path = plans.kept(told, "diary", told.entries[0].name, common.path)
+    path = plans.save_page(told, "diary", told.entries[0].name, common.path)
     return Answer(dict(path=str(path), runs=[entry.info for entry in told.entries]), f"{told}\n\n{path}")
 
 
 @app.command
 def catalog(name: str | None = None, *, write: str | None = None, pages: str | None = None, common: Everywhere = Common()):
-    """What there is to choose from, as tables.
+    """List what can be chosen, as tables: variants, tokenizers, presets, settings.
 
     Args:
         name: One table alone: attentions, networks, norms, positions, optimizers, schedules, tokenizers, presets or config.
@@ -598,14 +600,14 @@ def catalog(name: str | None = None, *, write: str | None = None, pages: str | N
         return illustrated(Path(pages))
     if write:
         page = Path(write)
-        disk.write(page, [made.fill(disk.read_bytes(page).decode()).encode()])
+        disk.write_file(page, [made.fill(disk.read_bytes(page).decode()).encode()])
         return Answer(dict(path=write), f"{write} is current")
     tables = made.catalog()
     if name is not None:
         if name not in tables:
             raise BadInput(records.nearest("catalog", name, tables))
         tables = {name: tables[name]}
-    return Answer(tables, "\n\n".join(f"## {each}\n\n{made.table(each, rows)}" for each, rows in tables.items()))
+    return Answer(tables, "\n\n".join(f"## {each}\n\n{made.markdown_table(each, rows)}" for each, rows in tables.items()))
 
 
 def illustrated(folder):
@@ -615,7 +617,7 @@ def illustrated(folder):
     files = {"README.md": pages.index(disk.read_bytes(index).decode()).encode(), **pages.pictures()}
     files |= {name: text.encode() for name, text in pages.pages().items()}
     for name, data in files.items():
-        disk.write(folder / name, [data])
+        disk.write_file(folder / name, [data])
     return Answer(dict(path=str(folder), files=sorted(files)), f"{len(files)} files of {folder} are current")
 
 
@@ -638,7 +640,7 @@ def main(words=None):
     try:
         answer = app(words, exit_on_error=False, print_error=False, verbose=False, result_action="return_value")
         if isinstance(answer, Answer):
-            if not speaks():
+            if not is_first_process():
                 return answer.code
             if machine:
                 print(jsons.dumps(answer.data, default=str))
@@ -647,16 +649,16 @@ def main(words=None):
             return answer.code
         return 0
     except CycloptsError as error:
-        return refuse(misread(error), 2, machine)
+        return print_error(misread(error), 2, machine)
     except BadInput as error:
-        return refuse(str(error), 2, machine)
+        return print_error(str(error), 2, machine)
     except RunFailed as error:
-        return refuse(str(error), 1, machine)
+        return print_error(str(error), 1, machine)
     except MemoryError:
-        return refuse("there is not enough memory: lower batch_size, n_ctx, n_emb or n_layers; `littlebaby preflight` tells what a "
-                      "training needs", 1, machine)
+        return print_error("there is not enough memory: lower batch_size, n_ctx, n_emb or n_layers; `littlebaby preflight` tells what a "
+                           "training needs", 1, machine)
     except KeyboardInterrupt:
-        return refuse("interrupted", 130, machine)
+        return print_error("interrupted", 130, machine)
     except BrokenPipeError:                          # whoever read has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -675,7 +677,7 @@ def misread(error):
         case UnusedCliTokensError():
             if extra.startswith("-"):
                 return stranger(extra, error.argument_collection if hasattr(error, "argument_collection") else ()) + see
-            return f"{shown(extra)} is one word too many: `littlebaby {chain}` takes no further one without an option before it{see}"
+            return f"{quoted(extra)} is one word too many: `littlebaby {chain}` takes no further one without an option before it{see}"
         case MissingArgumentError():
             name = error.argument.name.lstrip("-").upper()
             return (f"{error.keyword} needs a value" if error.keyword else f"`littlebaby {chain}` needs {name}") + see
@@ -684,7 +686,7 @@ def misread(error):
         case CoercionError():
             token, name = error.token, (error.token and error.token.keyword) or (error.argument and error.argument.name) or "an option"
             allowed = "true or false" if error.target_type is bool else "a text"
-            return f"{name} is {shown(token.value) if token else 'missing'}; allowed is {allowed}{see}"
+            return f"{name} is {quoted(token.value) if token else 'missing'}; allowed is {allowed}{see}"
     return f"{str(error).rstrip('.')}{see}"
 
 
@@ -692,25 +694,25 @@ def stranger(word, arguments):
     """The sentence for an option that a command does not have"""
     word = word.split("=")[0]
     near = get_close_matches(word, [name for argument in arguments for name in argument.names], 1, 0.6)
-    return f"{word} is no option" + (f"; did you mean {near[0]}?" if near else "")
+    return f"{word} is not an option" + (f"; did you mean {near[0]}?" if near else "")
 
 
-def refuse(sentence, code, machine):
-    tell(sentence)
-    if machine and speaks():
+def print_error(sentence, code, machine):
+    print_line(sentence)
+    if machine and is_first_process():
         print(jsons.dumps(dict(error=sentence, code=code)))
     return code
 
 
-def tell(line):
-    if speaks():
+def print_line(line):
+    if is_first_process():
         print(line, file=sys.stderr)
 
 
-def speaks():
-    """Whether this process is the one that is heard: alone, or the first of those that train together"""
+def is_first_process():
+    """Whether this process prints: a single process, or rank 0"""
     with suppress(BadInput):
-        return together().first
+        return launched_ranks().first
     return True
 
 

@@ -16,8 +16,8 @@ class BadInput(ValueError):
     """
 
     def __init__(self, sentence):
-        said = re.sub(rf"\S{{{LONGEST},}}", lambda word: f"{word[0][:100]}...{word[0][-60:]}", readable(sentence))
-        super().__init__(said if len(said) <= MOST else f"{said[:MOST - 500]} ... {said[-400:]}")
+        message = re.sub(rf"\S{{{LONGEST},}}", lambda word: f"{word[0][:100]}...{word[0][-60:]}", readable(sentence))
+        super().__init__(message if len(message) <= MOST else f"{message[:MOST - 500]} ... {message[-400:]}")
 
 
 class RunFailed(RuntimeError):
@@ -55,7 +55,7 @@ def nearest(what, value, allowed):
     return f"{what} is {value!r}; allowed are {', '.join(allowed)}" + (f"; did you mean {close[0]}?" if close else "")
 
 
-def shown(value):
+def quoted(value):
     """A value as a sentence quotes it, cut where it is long"""
     try:
         text = repr(value)
@@ -106,4 +106,4 @@ def out_of_range(name, value, least, most, whole=False, allowed=None):
         close = min(max(found, least), most)
         near = f"; did you mean {round(close) if whole else close}?"
     text = allowed or f"{'a whole number' if whole else 'a number'} from {least:,} to {most:,}"
-    return f"{name} is {shown(value if found is None else found)}; allowed is {text}{near}"
+    return f"{name} is {quoted(value if found is None else found)}; allowed is {text}{near}"

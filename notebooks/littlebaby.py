@@ -72,9 +72,9 @@ settings = {name: value for name, value in chosen.items() if value} | dict(prese
 # ## Before pressing Run: what will it cost?
 
 # %%
-from littlebaby.show.preflight import table
+from littlebaby.show.estimate_tables import preflight_table
 
-print(table(lb.preflight(text, **settings)))
+print(preflight_table(lb.preflight(text, **settings)))
 
 # %% [markdown]
 # ## Train

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from littlebaby.check.preflight import memory_of
 from littlebaby.runs.records import Config, allowed
 from littlebaby.show.charts import png
-from littlebaby.show.preflight import memory_of
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import cores  # noqa: E402

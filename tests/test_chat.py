@@ -1,6 +1,7 @@
 """Conversations: how they are spelled, whose words are learned, and what comes of a finetune on them."""
 import io
 import json
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -9,16 +10,16 @@ import littlebaby as lb
 from littlebaby import cli
 from littlebaby.arrays import tree
 from littlebaby.errors import BadInput
-from littlebaby.learning.baby import Baby
-from littlebaby.learning.conversation import Conversation
-from littlebaby.learning.dialogue import Dialogues, divide, filled, rows
-from littlebaby.learning.sampling import Sampling
+from littlebaby.inference.baby import Baby
+from littlebaby.inference.chat import Conversation
+from littlebaby.inference.sampling import Sampling
 from littlebaby.model import gpt
 from littlebaby.model.context import Context
 from littlebaby.runs.records import Config, allowed
 from littlebaby.runs.store import Workspace
 from littlebaby.text import char, nursery
-from littlebaby.text.chat import TEMPLATES, conversations, exchanges, ids_of, pieces, question, spelled, template
+from littlebaby.text.chat import TEMPLATES, as_text, conversations, exchanges, ids_of, pieces, question, template
+from littlebaby.training.chat_data import ChatBatches, conversation_rows, pad_rows, split_conversations
 
 USER, BABY, SYSTEM = (lambda text, role=role: dict(role=role, content=text) for role in ("user", "assistant", "system"))
 TALK = [SYSTEM("Be kind."), USER("Hi"), BABY("Hello."), USER("Who?"), BABY("Me.")]
@@ -35,9 +36,9 @@ TALK = [SYSTEM("Be kind."), USER("Hi"), BABY("Hello."), USER("Who?"), BABY("Me."
      "Hello.\n\nUser: Me.\n\nUser: ")])
 def test_templates(name, text, learned):
     form = template(name)
-    assert spelled(pieces(TALK, form)) == text
+    assert as_text(pieces(TALK, form)) == text
     assert "".join(piece for piece, counts in pieces(TALK, form) if counts) == learned
-    asked = spelled(question(TALK[:4], form))
+    asked = as_text(question(TALK[:4], form))
     assert text.startswith(asked) and text[len(asked):].startswith("Me.")
     assert any(text[len(asked):] in ("Me." + stop, "Me." + stop + " ") for stop in form.stops)
 
@@ -94,7 +95,7 @@ def test_oasst_trees_and_loose_rows_give_the_same_paths():
 
 
 @pytest.mark.parametrize("text, sentence", [
-    ("{", "line 1 is no JSON"), (lines(dict(messages=TALK)) + "[1]", "line 3 holds list"), (lines(dict(text="x")), "line 1 has 'text'"),
+    ("{", "line 1 is not JSON"), (lines(dict(messages=TALK)) + "[1]", "line 3 holds list"), (lines(dict(text="x")), "line 1 has 'text'"),
     (lines(dict(messages=[dict(role="asistant", content="")])), "role is 'asistant'; .*did you mean assistant"),
     (lines(dict(messages="hi")), "must be a list"), (lines(dict(instruction="x")), "'response' must be a text, not NoneType"),
     (lines(dict(messages=[USER("x")])), "no conversation in which an assistant answers"), ("", "no conversation"),
@@ -107,30 +108,30 @@ def test_what_is_no_conversation_is_told(text, sentence):
 
 # rows and batches
 
-def speaker(text="".join(spelled(pieces(TALK, form)) for form in TEMPLATES.values())):
+def speaker(text="".join(as_text(pieces(TALK, form)) for form in TEMPLATES.values())):
     return char.Char(sorted(set(text)), "\n")
 
 
 def test_rows_count_the_answers_alone():
     tokenizer, form = speaker(), template("kodalite")
-    (x, y), = rows(TALK, form, tokenizer, 500)
-    text = spelled(pieces(TALK, form))
+    (x, y), = conversation_rows(TALK, form, tokenizer, 500)
+    text = as_text(pieces(TALK, form))
     assert tokenizer.decode(x) == text[:-1] and tokenizer.decode(y[y >= 0]) == "Hello.\n<|end|>Me.\n<|end|>"
     assert all(y[i] == tokenizer.encode(text[i + 1])[0] for i in np.flatnonzero(y >= 0))
 
 
 def test_long_conversations_are_cut_between_exchanges():
     tokenizer, form = speaker(), template("plain")
-    length = len(spelled(pieces(TALK, form)))
-    assert len(rows(TALK, form, tokenizer, length - 1)) == 1
-    two = [tokenizer.decode(x) + tokenizer.decode(y[-1:]) for x, y in rows(TALK, form, tokenizer, length - 2)]
+    length = len(as_text(pieces(TALK, form)))
+    assert len(conversation_rows(TALK, form, tokenizer, length - 1)) == 1
+    two = [tokenizer.decode(x) + tokenizer.decode(y[-1:]) for x, y in conversation_rows(TALK, form, tokenizer, length - 2)]
     assert two == ["System: Be kind.\n\nUser: Hi\n\nAssistant: Hello.\n\nUser: ",
                    "System: Be kind.\n\nUser: Who?\n\nAssistant: Me.\n\nUser: "]
-    (x, y), = rows(TALK[1:3], form, tokenizer, 24)                          # one exchange: loses its end
+    (x, y), = conversation_rows(TALK[1:3], form, tokenizer, 24)             # one exchange: loses its end
     assert len(x) == 24 and tokenizer.decode(y[y >= 0]) == "Hello"[:25 - len("User: Hi\n\nAssistant: ")]
-    assert rows(TALK[1:3], form, tokenizer, 10) == []                       # nothing left that counts
+    assert conversation_rows(TALK[1:3], form, tokenizer, 10) == []          # nothing left that counts
     with pytest.raises(BadInput, match="within n_ctx, 10 tokens"):
-        Dialogues([], Config(n_ctx=10), 0)
+        ChatBatches([], Config(n_ctx=10), 0)
 
 
 def test_exchanges():
@@ -141,19 +142,20 @@ def test_exchanges():
 
 def test_every_epoch_shows_every_row_once():
     parts = [(np.full(n, n, np.int32), np.full(n, n, np.int32)) for n in range(1, 8)]
-    lessons = Dialogues(parts, Config(batch_size=7), 3)
+    lessons = ChatBatches(parts, Config(batch_size=7), 3)
     first, second = (lessons.batch(i)[0].max(1) for i in (0, 1))
     assert sorted(first) == sorted(second) == [*range(1, 8)] and first.tolist() != second.tolist()
-    assert lessons.steps(3) == 3 and Dialogues(parts, Config(batch_size=2), 3).steps(1) == 4
-    assert np.array_equal(lessons.batch(5)[1], Dialogues(parts, Config(batch_size=7), 3).batch(5)[1])
-    x, y = filled(parts[:3])
+    assert lessons.steps(3) == 3 and ChatBatches(parts, Config(batch_size=2), 3).steps(1) == 4
+    assert np.array_equal(lessons.batch(5)[1], ChatBatches(parts, Config(batch_size=7), 3).batch(5)[1])
+    x, y = pad_rows(parts[:3])
     assert x.tolist() == [[1, 0, 0], [2, 2, 0], [3, 3, 3]] and y.tolist() == [[1, -1, -1], [2, 2, -1], [3, 3, 3]]
 
 
 def test_division():
     talks = [[i] for i in range(10)]
-    assert divide(talks, Config(r_split=0.8)) == (talks[:8], talks[8:]) and divide(talks[:1], Config(r_split=0.1)) == (talks[:1], [])
-    trained, held_out = divide(talks, Config(r_split=0.8, c_shuffle="documents", seed=1))
+    assert split_conversations(talks, Config(r_split=0.8)) == (talks[:8], talks[8:])
+    assert split_conversations(talks[:1], Config(r_split=0.1)) == (talks[:1], [])
+    trained, held_out = split_conversations(talks, Config(r_split=0.8, c_shuffle="documents", seed=1))
     assert sorted(trained + held_out) == talks and trained != talks[:8]
 
 
@@ -167,7 +169,7 @@ def test_gradients_are_those_of_a_loss_masked_by_hand(attention):
     baby = Baby(cfg, seed=1)
     baby.flat += 0.1 * np.random.default_rng(0).standard_normal(baby.flat.size)
     talks = [TALK, TALK[1:3], [USER("Be"), BABY("kind.")]]
-    x, y = filled([row for talk in talks for row in rows(talk, form, tokenizer, 128)])
+    x, y = pad_rows([row for talk in talks for row in conversation_rows(talk, form, tokenizer, 128)])
     loss, grads = baby.loss_and_grads(x, y)
 
     total, by_hand, counted = 0.0, np.zeros(baby.flat.size), 0
@@ -238,7 +240,7 @@ def test_resumed_is_never_stopped(home, base, tuned):
 
 def test_adapters_learn_to_answer(home):
     """A base that knows every mark, so that its tables may stay frozen"""
-    (home / "inputs" / "marks.txt").write_text((nursery.corpus(10_000, 1)[0] + spelled(pieces(TALK, TEMPLATES["plain"])) + "W?") * 2)
+    (home / "inputs" / "marks.txt").write_text((nursery.corpus(10_000, 1)[0] + as_text(pieces(TALK, TEMPLATES["plain"])) + "W?") * 2)
     base = lb.train("marks", path=home, progress=False, seed=1, n_layers=2, n_emb=48, n_heads=4, n_ctx=80, batch_size=8, n_steps=40,
                     n_completion=0, n_sample=0, s_eval=20, c_device="cpu")
     run = lb.finetune(base.guid, chat=home / "talks.jsonl", path=home, progress=False, n_steps=60, s_eval=20, lora_rank=4,
@@ -254,9 +256,9 @@ def test_wrong_use_of_finetune(home, base):
         lb.finetune(base.guid, path=home)
     with pytest.raises(BadInput, match="one of the two"):
         lb.finetune(base.guid, "tale", chat="talks.jsonl", path=home)
-    with pytest.raises(BadInput, match="tale.txt: line 1 is no JSON"):
+    with pytest.raises(BadInput, match="tale.txt: line 1 is not JSON"):
         lb.finetune(base.guid, chat="tale", path=home)
-    with pytest.raises(BadInput, match="symbols of talks.jsonl are new .*'<'.*lora_rank"):
+    with pytest.raises(BadInput, match="tokens of talks.jsonl are new .*'<'.*lora_rank"):
         lb.finetune(base.guid, chat=home / "talks.jsonl", path=home, lora_rank=4)
     assert Workspace(home).resolve(base.guid) == base.guid
 
@@ -276,17 +278,17 @@ def test_it_answers(home, tuned):
 
 
 def test_the_oldest_exchanges_leave_the_view_whole(home, talker):
-    """80 symbols in view, 30 of them kept for the answer: an exchange and the next question have more than 50"""
+    """80 tokens in view, 30 of them kept for the answer: an exchange and the next question have more than 50"""
     talk = Conversation(talker, "kodalite", Sampling(0), 30, 1)
     for animal, gone in zip(("cat", "dog", "fox"), (0, 2, 4)):
         assert talk(f"What is the {animal}?") == f"The {animal} is {COLOURS[animal]}." and talk.forgotten == gone
-    assert len(talk.messages) == 6 and talker.decode(talk.view()).startswith("<|user|>\nWhat is the fox?\n")
+    assert len(talk.messages) == 6 and talker.decode(talk.visible_ids()).startswith("<|user|>\nWhat is the fox?\n")
     talk = Conversation(talker, "kodalite", Sampling(0), 30, 1, system="B")
     talk("What is the cat?"), talk("What is the dog?")
     talk.messages.append(USER("x"))
-    assert talker.decode(talk.view()) == "<|system|>\nB\n<|user|>\nx\n<|assistant|>\n" and talk.forgotten == 4
+    assert talker.decode(talk.visible_ids()) == "<|system|>\nB\n<|user|>\nx\n<|assistant|>\n" and talk.forgotten == 4
     talk.messages.append(USER("y" * 200))                                   # nothing to leave out: the model sees its newest part
-    assert len(talk.view()) > 200
+    assert len(talk.visible_ids()) > 200
     talk.reset()
     assert talk.messages == [SYSTEM("B")] and talk.forgotten == 0
 
@@ -295,11 +297,11 @@ class Parrot:
     """Stands for a model that says these bytes, whatever it is asked"""
 
     def __init__(self, monkeypatch, text):
-        from littlebaby.learning import conversation
+        from littlebaby.inference import chat
         from littlebaby.text.bpe import BPE
         self.tokenizer, self.config, self.p = BPE.train("x" * 300, 257), Config(n_ctx=200), None
         said = [np.array([i]) for i in self.tokenizer.encode(text)]
-        monkeypatch.setattr(conversation, "generate", lambda p, cfg, ids, n, sampling, rng: iter(said[:n]))
+        monkeypatch.setattr(chat, "generate", lambda p, cfg, ids, n, sampling, rng: iter(said[:n]))
 
 
 def test_streaming_holds_back_marks_and_half_characters(monkeypatch):
@@ -308,7 +310,7 @@ def test_streaming_holds_back_marks_and_half_characters(monkeypatch):
     pieces = list(talk.stream("?"))
     assert "".join(pieces) == "ά <|e… 😀" and pieces == ["ά", " ", "<|e…", " ", "😀", ""] and talk.messages[-1] == BABY("ά <|e… 😀")
     talk = Conversation(Parrot(monkeypatch, "One.<|endoftext|> Two."), "chatml", Sampling(), 100, 0)
-    assert talk("?") == "One."                                              # a special symbol ends an answer as well
+    assert talk("?") == "One."                                              # a special token ends an answer as well
     talk = Conversation(Parrot(monkeypatch, "It is late."), "plain", Sampling(), 100, 0)
     for piece in talk.stream("?"):
         if piece == "s":
@@ -351,9 +353,9 @@ def test_an_interrupted_answer_is_kept(home, talker, monkeypatch, capsys):
         yield from talker.encode("The")[:, None]
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("littlebaby.learning.conversation.generate", three)
+    monkeypatch.setattr(import_module("littlebaby.inference.chat"), "generate", three)
     talk = Conversation(talker, "kodalite", Sampling(), 9, 0)
-    cli.answered(talk, "What is the cat?", False)
+    cli.print_answer(talk, "What is the cat?", False)
     out = capsys.readouterr()
     assert out.out == "The\n" and out.err == " ...\n" and talk.messages[-1] == BABY("The")
 

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from littlebaby.errors import BadInput
-from littlebaby.learning import train as loop
-from littlebaby.learning.baby import Baby
-from littlebaby.learning.checkpoint import freeze, thaw
-from littlebaby.learning.data import Batches, windows
-from littlebaby.learning.lora import with_adapters
-from littlebaby.learning.train import Checkpoint, Done, Evaluation, State, Step, begin, train
+from littlebaby.inference.baby import Baby
 from littlebaby.runs.records import Config, allowed
 from littlebaby.runs.store import Workspace
+from littlebaby.training import loop
+from littlebaby.training.checkpoint import state_from_arrays, state_to_arrays
+from littlebaby.training.data import Batches, windows
+from littlebaby.training.loop import Checkpoint, Done, Evaluation, State, Step, begin, train
+from littlebaby.training.lora import with_adapters
 
 GUID = "0b2f8a52-7b0c-4f7e-9d3c-5a1f6f2f7c11"
 IDS = np.array([int(c) for c in "0123401234012340122340123401234" * 40])
@@ -45,7 +45,7 @@ def seen(events):
 
 def same(a, b):
     """Weights and states, every array and number of them but the clocks"""
-    (arrays, numbers), (others, more) = freeze(*a), freeze(*b)
+    (arrays, numbers), (others, more) = state_to_arrays(*a), state_to_arrays(*b)
     for each in (numbers, more):
         each["seconds"] = each["recent"]["seconds"] = 0
     assert numbers == more and arrays.keys() == others.keys()
@@ -58,7 +58,7 @@ def same(a, b):
 @pytest.mark.parametrize("cores", [1, 2])
 def test_a_run_goes_on_from_every_checkpoint_to_the_same_bits(tmp_path, monkeypatch, more, cores):
     """Killed after any checkpoint, taken up again from the disk: no weight, moment or shown number can tell"""
-    monkeypatch.setattr("littlebaby.learning.parallel.cores", lambda: cores)
+    monkeypatch.setattr("littlebaby.training.parallel.cores", lambda: cores)
     cfg, home = config(c_device_cpu_cores=0, **more), Workspace(tmp_path)
     baby = babe(cfg)
     state, shown, saved = begin(baby, STEPS), [], {}
@@ -66,15 +66,15 @@ def test_a_run_goes_on_from_every_checkpoint_to_the_same_bits(tmp_path, monkeypa
     for event in go(baby, state):
         shown.append(event)
         if isinstance(event, Checkpoint):
-            home.save_checkpoint(GUID, state.step, *freeze(baby, state))
+            home.save_checkpoint(GUID, state.step, *state_to_arrays(baby, state))
             saved[state.step] = home.load_checkpoint(GUID)[:2]
     assert shown[-1] == Done("finished", STEPS) and [*saved] == [0, 3, 6, 9, 12]
 
-    monkeypatch.setattr("littlebaby.learning.parallel.cores", lambda: 1 if cores == 2 else 2)       # on another machine
+    monkeypatch.setattr("littlebaby.training.parallel.cores", lambda: 1 if cores == 2 else 2)       # on another machine
     for step, (arrays, numbers) in saved.items():
         again = babe(cfg.replace(seed=1))
         again.config = cfg
-        other = thaw(again, arrays, numbers)
+        other = state_from_arrays(again, arrays, numbers)
         rest = list(go(again, other))
         assert seen(rest) == seen(e for e in shown if e.step > step) and rest[-1] == shown[-1]
         assert same((again, other), (baby, state))
@@ -87,10 +87,10 @@ def test_a_run_stopped_early_stays_stopped():
     state = begin(baby, STEPS)
     for event in go(baby, state):
         if isinstance(event, Checkpoint):
-            last = copy.deepcopy(freeze(baby, state))
+            last = copy.deepcopy(state_to_arrays(baby, state))
     assert event == Done("early stop", state.step) and last[1]["step"] == state.step < STEPS
     again = babe(cfg)
-    other = thaw(again, *last)
+    other = state_from_arrays(again, *last)
     assert list(go(again, other)) == [event] and same((again, other), (baby, state))
 
 
@@ -114,13 +114,13 @@ def test_a_new_field_of_the_state_is_saved_by_itself(monkeypatch):
     baby = babe(config())
     state = begin(baby, STEPS)
     state.waited, state.best_flat = 3, baby.flat + 1
-    arrays, numbers = freeze(baby, state)
+    arrays, numbers = state_to_arrays(baby, state)
     numbers = json.loads(json.dumps(numbers))
     del numbers["waited"]
-    old = thaw(babe(config(seed=4)), arrays, numbers)
+    old = state_from_arrays(babe(config(seed=4)), arrays, numbers)
     assert old.waited == State(1, {}).waited == 0 and np.array_equal(old.best_flat, baby.flat + 1) and old.best_loss == float("inf")
     with pytest.raises(BadInput, match="holds scaler, which this version does not know: a newer littlebaby wrote it"):
-        thaw(baby, arrays, numbers | dict(scaler=2.0))
+        state_from_arrays(baby, arrays, numbers | dict(scaler=2.0))
 
 
 @pytest.mark.parametrize("spoil, said", [
@@ -133,7 +133,7 @@ def test_a_new_field_of_the_state_is_saved_by_itself(monkeypatch):
     (lambda a, n: n.update(recent=[]), r"it holds \[\] where dict belongs")])
 def test_a_checkpoint_that_does_not_fit_is_told(spoil, said):
     baby = babe(config(lora_rank=2))
-    arrays, numbers = freeze(baby, begin(baby, STEPS))
+    arrays, numbers = state_to_arrays(baby, begin(baby, STEPS))
     spoil(arrays, numbers)
     with pytest.raises(BadInput, match=said):
-        thaw(baby, arrays, numbers)
+        state_from_arrays(baby, arrays, numbers)

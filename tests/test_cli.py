@@ -9,10 +9,10 @@ import pytest
 
 import littlebaby as lb
 from littlebaby import cli, plans
-from littlebaby.learning import sampling
+from littlebaby.inference import sampling
 from littlebaby.runs import records
 from littlebaby.runs.store import Workspace
-from littlebaby.show import proof
+from littlebaby.show import laws_report
 from littlebaby.text import nursery
 
 TINY = "--n_layers 1 --n_emb 16 --n_heads 2 --n_ctx 16 --batch_size 2 --n_completion 20 --n_sample 0".split()
@@ -51,7 +51,7 @@ def test_alone_it_greets_and_help_names_everything(shell):
     assert code == 0 and all(f"  {name} " in out for name in COMMANDS)
     code, out, _ = shell("train", "--help")
     assert all(f"--{key} " in out for key in records.Config.model_fields) and "Settings: training:" in out
-    assert "Passes over the training tokens" in out
+    assert "Epochs: passes over the" in out
     assert shell("--version") == (0, records.VERSION + "\n", "")
 
 
@@ -126,10 +126,10 @@ def test_an_interrupted_run_says_how_to_go_on(shell, home):
     ("trian", "the command is 'trian'"),
     ("train --n_layers", "--n_layers needs a value"),
     ("train --n_layers 1 --n_layers 2", "--n_layers is given twice"),
-    ("train --inptu a.txt", "--inptu is no option; did you mean --input?"),
+    ("train --inptu a.txt", "--inptu is not an option; did you mean --input?"),
     ("train --b_tied maybe", "b_tied is 'maybe'; allowed is true or false"),
     ("inference one two", "'two' is one word too many"),
-    ("inference --sed 3", "--sed is no option; did you mean --seed?"),
+    ("inference --sed 3", "--sed is not an option; did you mean --seed?"),
     ("info --json=5", "--json is '5'; allowed is true or false"),
     ("list foo", "'foo' is one word too many"),
     ("inference --seed", "--seed needs a value"),
@@ -208,7 +208,7 @@ def test_help_lists_the_sampling_settings_in_the_order_in_which_they_act(shell, 
 
 def test_check(shell, monkeypatch):
     rows = [dict(settings={}, gradient=1e-10, decoding=0.0, causality=0.0, life=[], kept=True)]
-    monkeypatch.setattr(plans.trials, "verdicts", lambda name: rows)
+    monkeypatch.setattr(plans.estimates, "verdicts", lambda name: rows)
     code, out, _ = shell("check", "mha")
     assert code == 0 and "1.0e-10" in out and "kept" in out
     rows.append(dict(rows[0], settings=dict(n_kv_heads=1), gradient=0.5, life=["blocks.0.att.wo"], kept=False))
@@ -221,8 +221,8 @@ def test_check_all(shell, monkeypatch, tmp_path):
     """A line for every variant with its worst numbers, a page with the same, and the code of a broken law"""
     rows = lambda name: [dict(settings=more, gradient=3e-9, decoding=0.0, causality=0.0, life=[], kept=name != "swi" or not more)
                          for more in ({}, dict(seed=1))]
-    monkeypatch.setattr(plans.trials, "verdicts", rows)
-    monkeypatch.setattr(proof, "mistakes", lambda: [("attentions", 3, {"test_x.py": 3})])
+    monkeypatch.setattr(plans.estimates, "verdicts", rows)
+    monkeypatch.setattr(laws_report, "mistakes", lambda: [("attentions", 3, {"test_x.py": 3})])
     page = tmp_path / "laws.md"
     code, out, err = shell("check", "--all", "--write", str(page))
     assert code == 1 and out.count("BROKEN") == 2 and "3.0e-09" in out and err.split().count("mha") == 1

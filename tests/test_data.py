@@ -7,7 +7,19 @@ import numpy as np
 import pytest
 
 from littlebaby.errors import BadInput
-from littlebaby.learning.data import ROUNDS, SHARES, Batches, Mixture, documents, generator, held_out, keys, permute, split, windows
+from littlebaby.training.data import (
+    ROUNDS,
+    SHARES,
+    Batches,
+    Mixture,
+    documents,
+    generator,
+    permutation_keys,
+    permute,
+    split,
+    validation_windows,
+    windows,
+)
 
 
 def settings(n_ctx=8, batch_size=4, stride=0, r_split=0.9, c_shuffle="none", seed=3, c_pack="across"):
@@ -130,30 +142,30 @@ def test_evaluation_of_a_few_windows_or_none():
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 7, 8, 9, 10, 12, 13, 99, 100, 101, 1023, 4097, 65_537])
 def test_a_permutation_meets_every_number_once(n):
-    drawn = keys(generator(3, n))
+    drawn = permutation_keys(generator(3, n))
     shown = permute(np.arange(n), n, drawn)
     assert len(drawn) == ROUNDS and np.array_equal(np.sort(shown), np.arange(n))
     assert [int(permute([i], n, drawn)[0]) for i in range(0, n, max(1, n // 7))] == shown[::max(1, n // 7)].tolist()
     if n > 10:
-        assert not np.array_equal(shown, permute(np.arange(n), n, keys(generator(4, n))))
+        assert not np.array_equal(shown, permute(np.arange(n), n, permutation_keys(generator(4, n))))
 
 
 def test_a_permutation_looks_random():
     """Over 4,000 seeds each of 24 orders of 4 comes up, and each of 101 numbers goes everywhere: chi-square below 1.5 a place"""
-    orders = {tuple(permute(np.arange(4), 4, keys(generator(seed)))) for seed in range(4000)}
+    orders = {tuple(permute(np.arange(4), 4, permutation_keys(generator(seed)))) for seed in range(4000)}
     assert len(orders) == 24
     n, seen = 101, np.zeros((101, 101), int)
     for seed in range(4000):
-        seen[np.arange(n), permute(np.arange(n), n, keys(generator(seed)))] += 1
+        seen[np.arange(n), permute(np.arange(n), n, permutation_keys(generator(seed)))] += 1
     expected = 4000 / n
     assert 0.9 < ((seen - expected) ** 2 / expected).mean() < 1.1
-    shown = permute(np.arange(10_007), 10_007, keys(generator(0)))
+    shown = permute(np.arange(10_007), 10_007, permutation_keys(generator(0)))
     assert abs(np.corrcoef(shown[:-1], shown[1:])[0, 1]) < 0.03 and abs(np.corrcoef(np.arange(10_007), shown)[0, 1]) < 0.03
 
 
 def test_a_place_among_billions_costs_nothing():
     n = 3 * 10**12 + 7
-    places = permute(np.array([0, 1, 2, n - 1]), n, keys(generator(0)))
+    places = permute(np.array([0, 1, 2, n - 1]), n, permutation_keys(generator(0)))
     assert len(set(places.tolist())) == 4 and places.min() >= 0 and places.max() < n
 
 
@@ -176,7 +188,7 @@ def tales(lengths, begin=(0,)):
 
 
 def test_documents_are_found_across_chunks(monkeypatch):
-    from littlebaby.learning import data
+    from littlebaby.training import data
     ids = tales([5, 1, 9, 3, 30], (0, 0))
     whole = documents(ids, [0, 0])
     for chunk in (1, 2, 7, 8, 9):
@@ -240,12 +252,12 @@ def test_a_mixture_keeps_its_shares_and_every_source_its_own_order():
 def test_held_out_windows_of_several_sources():
     cfg = SimpleNamespace(**vars(settings()), n_eval=0, r_overlap=0.0)
     parts = [np.arange(30), np.arange(100, 150), np.arange(5)]
-    windows_of = held_out(parts, cfg)
+    windows_of = validation_windows(parts, cfg)
     x, y = windows_of[0:len(windows_of)]
     assert sorted(y[y >= 0]) == [*range(1, 30), *range(101, 150)]
     assert np.array_equal(np.concatenate([windows_of[i:i + 3][0] for i in range(0, len(windows_of), 3)]), x)
     cfg.n_eval, cfg.c_pack = 4, "within"
-    assert len(held_out(parts, cfg, (10_000,))) == 4 and len(held_out(parts[2:], cfg)) == 1
+    assert len(validation_windows(parts, cfg, (10_000,))) == 4 and len(validation_windows(parts[2:], cfg)) == 1
 
 
 # --- size ---
@@ -263,7 +275,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
         batches = Batches(trained, cfg, 0)
         for number in range(100):
             batches.batch(number * 977)
-        held_out([held[:10**5]], cfg)[0:50]
+        validation_windows([held[:10**5]], cfg)[0:50]
         peak[n] = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
     assert peak[10**9] < 1.2 * peak[10**6] + 20_000 and peak[10**9] < 2**20

@@ -12,13 +12,14 @@ import pytest
 import littlebaby as lb
 from littlebaby import cli
 from littlebaby.errors import BadInput
-from littlebaby.learning import generate as decoding
-from littlebaby.learning.baby import Baby
-from littlebaby.learning.measure import Accuracy, foresight, likelihoods, score
+from littlebaby.evaluation import tasks
+from littlebaby.evaluation.tasks import Accuracy, Item, score_items
+from littlebaby.evaluation.text_scores import likelihoods, score_text
+from littlebaby.inference import generate as decoding
+from littlebaby.inference.baby import Baby
 from littlebaby.runs.fetch import HUB_TASKS
 from littlebaby.runs.records import Config, allowed
-from littlebaby.text import char, nursery, tasks
-from littlebaby.text.tasks import Item
+from littlebaby.text import char, nursery
 
 TASKS = Path(__file__).parent / "tasks"
 
@@ -32,7 +33,7 @@ def baby(**more):
 
 
 def surprise(b, text):
-    """Nats of each symbol but the first, one full pass"""
+    """Nats of each token but the first, one full pass"""
     ids = b.encode(text)
     z = b.logits(ids[:-1])[0]
     return np.log(np.exp(z).sum(-1)) - z[np.arange(len(ids) - 1), ids[1:]]
@@ -43,7 +44,7 @@ def surprise(b, text):
 def test_every_token_of_a_text_counts_once():
     b, text = baby(n_ctx=64), "abc dab\nhgf eda b"
     nats = surprise(b, "\n" + text).sum()
-    found = foresight(b, text)
+    found = score_text(b, text)
     assert (found.tokens, found.words, found.characters, found.bytes) == (17, 5, 17, 17)
     assert found.nats == pytest.approx(nats, rel=1e-12)
     assert found.perplexity_per_token == pytest.approx(exp(nats / 17), rel=1e-12)
@@ -53,8 +54,8 @@ def test_every_token_of_a_text_counts_once():
 
 def test_bytes_are_not_characters():
     b = Baby(Config(n_ctx=8, n_emb=4, n_heads=1), tokenizer=char.Char([*"\nάβ "], "\n"))
-    b.flat[...] = 0                                                  # all four symbols alike: log 4 each
-    found = foresight(b, "άβ ββ")
+    b.flat[...] = 0                                                  # all four tokens alike: log 4 each
+    found = score_text(b, "άβ ββ")
     assert (found.characters, found.bytes, found.words) == (5, 9, 2) and found.perplexity_per_token == pytest.approx(4, rel=1e-6)
     assert found.bits_per_character == pytest.approx(2, rel=1e-6) and found.bits_per_byte == pytest.approx(10 / 9, rel=1e-6)
     assert found.perplexity_per_word == pytest.approx(4 ** 2.5, rel=1e-5)
@@ -70,13 +71,13 @@ def test_long_texts_are_read_in_windows(overlap, views):
         for i, value in enumerate(each, first + 1):
             nats += 0 if i in seen else value
             seen.add(i)
-    assert seen == set(range(1, 13)) and foresight(b, text, overlap).nats == pytest.approx(nats, rel=1e-12)
+    assert seen == set(range(1, 13)) and score_text(b, text, overlap).nats == pytest.approx(nats, rel=1e-12)
 
 
 def test_what_begins_a_document_is_no_target():
     b = baby(n_ctx=64)
     b.tokenizer.begin = "\n\n"
-    assert foresight(b, "abc").nats == pytest.approx(surprise(b, "\n\nabc")[1:].sum(), rel=1e-12) and foresight(b, "abc").tokens == 3
+    assert score_text(b, "abc").nats == pytest.approx(surprise(b, "\n\nabc")[1:].sum(), rel=1e-12) and score_text(b, "abc").tokens == 3
 
 
 # a context and what may follow
@@ -142,7 +143,7 @@ def test_multiple_choice_on_fixed_logits(toy):
         for way, values in scores.items():
             right[way].append(values.index(max(values)) == answer)
     assert len({tuple(each) for each in right.values()}) == 3              # the three ways differ on these questions
-    found, none = score(toy, QUESTIONS)
+    found, none = score_items(toy, QUESTIONS)
     assert none is None and found.questions == 5 and found.chance == pytest.approx((4 / 3 + 1 / 2) / 5, rel=1e-15)
     for way, each in right.items():
         share = sum(each) / 5
@@ -157,7 +158,7 @@ def test_cloze_on_fixed_logits(toy):
     likeliest = lambda before, text: all(p == LOGP[SYMBOLS.index(a)].max() for a, p in zip(before + text, by_hand(before, text)))
     exact = [likeliest(context[-1], choices[0]) for context, choices, _ in LAST]
     assert exact == [False, True, False, True]
-    none, found = score(toy, LAST)
+    none, found = score_items(toy, LAST)
     assert none is None and found.questions == 4 and found.exact == Accuracy(0.5, 0.25)
     assert found.perplexity_per_token == pytest.approx(exp(sum(nats) / 9), rel=1e-12)
     assert found.perplexity_per_word == pytest.approx(exp(sum(nats) / 4), rel=1e-12)
@@ -168,8 +169,8 @@ def test_cloze_on_fixed_logits(toy):
 @pytest.fixture
 def harness():
     pytest.importorskip("lm_eval", reason="no package lm-eval: pip install lm-eval")
-    from littlebaby.learning.harness import Harness
-    return Harness
+    from littlebaby.evaluation.lm_eval import LMEvalModel
+    return LMEvalModel
 
 
 def test_lm_eval_counts_the_same(toy, harness, tmp_path, monkeypatch):
@@ -191,8 +192,8 @@ def test_lm_eval_counts_the_same(toy, harness, tmp_path, monkeypatch):
     found = lm_eval.simple_evaluate(model=harness(toy), bootstrap_iters=0, tasks=[
         task("choice", output_type="multiple_choice", doc_to_choice="c", doc_to_target="a", metric_list=metrics("acc", "acc_norm")),
         task("cloze", output_type="loglikelihood", doc_to_target="{{c}}", target_delimiter="", metric_list=metrics("acc", "perplexity"))])
-    choices, _ = score(toy, questions)
-    _, cloze = score(toy, LAST)
+    choices, _ = score_items(toy, questions)
+    _, cloze = score_items(toy, LAST)
     theirs = found["results"]
     assert theirs["choice"]["acc,none"] == choices.raw.accuracy and theirs["choice"]["acc_norm,none"] == choices.per_character.accuracy
     assert theirs["cloze"]["acc,none"] == cloze.exact.accuracy
@@ -230,14 +231,14 @@ SPELLED = dict(
 
 @pytest.mark.parametrize("name", HUB_TASKS)
 def test_rows_are_read_as_published(name):
-    items = tasks.read((TASKS / f"{name}.jsonl").read_text())
+    items = tasks.read_items((TASKS / f"{name}.jsonl").read_text())
     first = items[0]
     assert (first.context, first.choices[0], len(first.choices), first.answer) == SPELLED[name]
     assert all(0 <= item.answer < len(item.choices) for item in items)
 
 
 def test_plain_rows():
-    assert tasks.read('{"context": "a", "choices": ["b", "c"], "answer": 1}\n\n{"context": "x", "target": " y"}') == [
+    assert tasks.read_items('{"context": "a", "choices": ["b", "c"], "answer": 1}\n\n{"context": "x", "target": " y"}') == [
         Item("a", ["b", "c"], 1), Item("x", [" y"], 0)]
 
 
@@ -248,7 +249,7 @@ def test_plain_rows():
     ('{"context": 3, "target": "x"}', "not as they should be"), ('{"context": "x", "choices": ["a", ""], "answer": 0}', "not as they")])
 def test_what_is_no_task_is_told(row, sentence):
     with pytest.raises(BadInput, match=re.escape(sentence)):
-        tasks.read(row)
+        tasks.read_items(row)
 
 
 @pytest.mark.parametrize("row", [
@@ -257,7 +258,7 @@ def test_what_is_no_task_is_told(row, sentence):
     dict(sentence="a _ b", option1="x", option2="", answer="1"), dict(ctx="a", endings=["b", ""], label=0), dict(text="once upon ")])
 def test_an_empty_answer_is_told_with_its_line(row):
     with pytest.raises(BadInput, match=r"^line 3 has .* but not as they should be: choices that are texts and not empty"):
-        tasks.read('{"context": "a", "target": "b"}\n\n' + json.dumps(row))
+        tasks.read_items('{"context": "a", "target": "b"}\n\n' + json.dumps(row))
 
 
 # from end to end
@@ -316,7 +317,7 @@ def test_tasks_come_from_datasets_where_it_is(home, run, monkeypatch):
 
 
 @pytest.mark.parametrize("wrong, sentence", [
-    (dict(), "needs a text"), (dict(input="tale", overlap=2), "overlap is 2"), (dict(task="tale"), "tale: line 1 is no JSON"),
+    (dict(), "needs a text"), (dict(input="tale", overlap=2), "overlap is 2"), (dict(task="tale"), "tale: line 1 is not JSON"),
     (dict(task="hellaswga"), "there is no file 'hellaswga'")])
 def test_wrong_use_of_evaluate(home, run, wrong, sentence):
     with pytest.raises(BadInput, match=sentence):

@@ -221,4 +221,4 @@ def test_a_url_becomes_a_harmless_name(url, name):
 
 def test_the_pinned_shakespeare_is_the_real_one(data):
     source = KNOWN["tinyshakespeare"]
-    assert module.is_it(data("tinyshakespeare.txt"), source) and source.bytes == 1_115_394
+    assert module.matches_source(data("tinyshakespeare.txt"), source) and source.bytes == 1_115_394

@@ -9,7 +9,7 @@ from safetensors.numpy import load_file, save_file
 import littlebaby as lb
 from littlebaby import cli
 from littlebaby.errors import BadInput
-from littlebaby.learning.baby import Baby
+from littlebaby.inference.baby import Baby
 from littlebaby.runs import formats
 from littlebaby.runs.formats import gguf, huggingface, little_baby, rewrite, tensors
 from littlebaby.runs.records import Config
@@ -66,14 +66,14 @@ def same(a, b):
 @pytest.mark.parametrize("name", MODELS)
 def test_out_and_in_again(name, tmp_path):
     baby = scattered(MODELS[name])
-    made = formats.write(baby.config, baby.weights(), None, "huggingface", baby.config.d_type)
+    made = formats.write_model(baby.config, baby.weights(), None, "huggingface", baby.config.d_type)
     assert made.to == "huggingface" and not made.notes
     first = lb.load(kept(tmp_path / "a", made.files))
     assert json.loads((tmp_path / "a" / "config.json").read_text())["model_type"] == RENAMED.get(name, name)
     close = 1e-11 if name == "fp64" else 2e-5 * np.abs(baby.logits(IDS)).max()
     assert np.abs(first.logits(IDS) - baby.logits(IDS)).max() <= close
     assert name in NEW_FORM or same(first, baby)
-    again = formats.write(first.config, first.weights(), None, "huggingface", baby.config.d_type)
+    again = formats.write_model(first.config, first.weights(), None, "huggingface", baby.config.d_type)
     assert same(lb.load(kept(tmp_path / "b", again.files)), first)                  # and from there on to the last bit
     assert (tmp_path / "a" / "model.safetensors").read_bytes() == (tmp_path / "b" / "model.safetensors").read_bytes()
 
@@ -106,12 +106,12 @@ def test_adapters_of_peft_are_refused(name, alone, llama):
 def test_every_type_of_number(to, d_type, tmp_path):
     """What was read back once is a number of that type, and stays what it is"""
     baby = scattered(MODELS["llama"])
-    first = lb.load(kept(tmp_path / "a", formats.write(baby.config, baby.weights(), None, to, d_type).files))
+    first = lb.load(kept(tmp_path / "a", formats.write_model(baby.config, baby.weights(), None, to, d_type).files))
     assert first.flat.dtype == np.float64 if d_type == "fp64" and to != "safetensors" and to != "npz" else np.float32
     near = dict(bf16=2 ** -8, fp16=2 ** -11, fp32=0, fp64=0)[d_type]
     for name, w in baby.weights().items():
         assert (np.abs(first.weights()[name] - w) <= near * np.abs(w) + 1e-7 * (near > 0)).all(), name
-    assert same(lb.load(kept(tmp_path / "b", formats.write(first.config, first.weights(), None, to, d_type).files)), first)
+    assert same(lb.load(kept(tmp_path / "b", formats.write_model(first.config, first.weights(), None, to, d_type).files)), first)
 
 
 def test_bf16_is_the_nearest_one():
@@ -126,11 +126,12 @@ def test_a_model_in_shards_and_turned_arrays(tmp_path):
     from safetensors.numpy import save_file
 
     baby = scattered(MODELS["llama"])
-    made = huggingface.files(baby.config, baby.weights(), None, "fp32")
+    made = huggingface.huggingface_files(baby.config, baby.weights(), None, "fp32")
     kept(tmp_path, made)
     whole = tensors.safetensors(tmp_path / "model.safetensors")
     names = sorted(whole)
-    assert not all(np.asarray(a).flags.c_contiguous for a in huggingface.outward(huggingface.LLAMA, baby.config, baby.weights()).values())
+    assert not all(np.asarray(a).flags.c_contiguous for a
+                   in huggingface.export_weights(huggingface.LLAMA, baby.config, baby.weights()).values())
     (tmp_path / "model.safetensors").unlink()
     places = {name: f"model-{1 + i % 2:05d}-of-00002.safetensors" for i, name in enumerate(names)}
     for file in set(places.values()):
@@ -146,19 +147,19 @@ def test_a_model_in_shards_and_turned_arrays(tmp_path):
 
 def test_what_does_not_fit_is_said(tmp_path):
     baby = scattered(dict(SMALL, c_attention="aft", c_network="nft"))
-    made = formats.write(baby.config, baby.weights(), None, "huggingface", "fp32")
+    made = formats.write_model(baby.config, baby.weights(), None, "huggingface", "fp32")
     assert made.to == "safetensors" and len(made.notes) == 1 and "c_attention is aft and would have to be" in made.notes[0]
     assert same(lb.load(kept(tmp_path, made.files)), baby)
     for to, d_type, said in (("gpt", "fp32", "allowed are"), ("gguf", "bf16", "allowed are fp32, fp16, q8_0"), ("npz", "bf16", "allowed")):
         with pytest.raises(BadInput, match=said):
-            formats.written_as(to, d_type)
+            formats.checked_type(to, d_type)
 
 
 def test_what_does_not_fit_llama_cpp_is_said():
     pytest.importorskip("gguf", reason="gguf is not installed: pip install -e '.[formats]'")
     baby = scattered(dict(SMALL, c_attention="aft", c_network="nft"))
     with pytest.raises(BadInput, match="llama.cpp .* c_network is nft"):
-        formats.write(baby.config, baby.weights(), Char("abc", "a"), "gguf", "fp32")
+        formats.write_model(baby.config, baby.weights(), Char("abc", "a"), "gguf", "fp32")
 
 
 def test_the_heads_bias_hides_where_layernorm_does_not_look():
@@ -179,12 +180,12 @@ def test_gguf_out_and_in_again(name, d_type, tmp_path):
     pytest.importorskip("gguf", reason="gguf is not installed: pip install -e '.[formats]'")
     characters = Char("abcdefghijklmnοπρ"[:MODELS[name]["n_vocab"]], "a")
     baby = scattered(MODELS[name])
-    folder = kept(tmp_path / "a", formats.write(baby.config, baby.weights(), characters, "gguf", d_type).files)
+    folder = kept(tmp_path / "a", formats.write_model(baby.config, baby.weights(), characters, "gguf", d_type).files)
     first = lb.load(folder / "model.gguf")
     assert first.tokenizer.to_json() == characters.to_json() and first.config.n_vocab == characters.size
     largest = np.abs(baby.logits(IDS)).max()
     assert np.abs(first.logits(IDS) - baby.logits(IDS)).max() < dict(fp32=2e-5, fp16=0.02, q8_0=0.3)[d_type] * largest
-    folder = kept(tmp_path / "b", formats.write(first.config, first.weights(), first.tokenizer, "gguf", d_type).files)
+    folder = kept(tmp_path / "b", formats.write_model(first.config, first.weights(), first.tokenizer, "gguf", d_type).files)
     assert d_type == "q8_0" or name == "nursery" or same(lb.load(folder), first)
 
 
@@ -251,7 +252,7 @@ def test_tokenizers_for_others(kind, tmp_path):
     library = pytest.importorskip("tokenizers", reason="tokenizers is not installed: pip install -e '.[test]'")
     mine = trained(kind)
     baby = scattered(dict(LLAMA, n_vocab=mine.size))
-    kept(tmp_path, huggingface.files(baby.config, baby.weights(), mine, "fp32"))
+    kept(tmp_path, huggingface.huggingface_files(baby.config, baby.weights(), mine, "fp32"))
     theirs = library.Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
     for text in (TEXT, "", "Mia", " Mia’", "met\n\n\nmet  the bear's", "bear.bear 12"):
         known = "".join(c for c in text if not mine.unknown_in(c))
@@ -262,16 +263,16 @@ def test_tokenizers_for_others(kind, tmp_path):
 
 
 def test_a_vocabulary_with_room_to_spare(tmp_path):
-    """More rows than symbols, as many published models have: the others get names that no text spells"""
+    """More rows than tokens, as many published models have: the others get names that no text spells"""
     mine = trained("bpe")
     baby = scattered(dict(LLAMA, n_vocab=mine.size + 5))
-    kept(tmp_path, huggingface.files(baby.config, baby.weights(), mine, "fp32"))
+    kept(tmp_path, huggingface.huggingface_files(baby.config, baby.weights(), mine, "fp32"))
     again = lb.load(tmp_path)
     assert again.tokenizer.size == mine.size + 5 and (again.encode(TEXT) == mine.encode(TEXT)).all()
     assert again.decode([mine.size + 4]) == f"<|unused_{mine.size + 4}|>"
     few = scattered(dict(LLAMA, n_vocab=mine.size - 5))
-    kept(tmp_path, huggingface.files(few.config, few.weights(), mine, "fp32"))
-    model = formats.read(tmp_path)
+    kept(tmp_path, huggingface.huggingface_files(few.config, few.weights(), mine, "fp32"))
+    model = formats.read_model(tmp_path)
     assert model.tokenizer is None and "left behind" in model.note
 
 
@@ -286,7 +287,7 @@ def changed(folder, **settings):
 @pytest.fixture
 def llama(tmp_path):
     baby = scattered(MODELS["llama"])
-    return kept(tmp_path, huggingface.files(baby.config, baby.weights(), None, "fp32"))
+    return kept(tmp_path, huggingface.huggingface_files(baby.config, baby.weights(), None, "fp32"))
 
 
 def test_where_ropes_base_may_stand(llama):
@@ -359,7 +360,7 @@ def test_a_hostile_file_gets_one_sentence(file, tmp_path):
     if file == "model.gguf":
         pytest.importorskip("gguf", reason="gguf is not installed: pip install -e '.[formats]'")
     to = dict(zip(("model.gguf", "model.npz"), ("gguf", "npz"))).get(file, "huggingface")
-    kept(tmp_path, formats.write(baby.config, baby.weights(), mine, to, "fp32").files)
+    kept(tmp_path, formats.write_model(baby.config, baby.weights(), mine, to, "fp32").files)
     data, refused = (tmp_path / file).read_bytes(), 0
     for each in spoiled(data):
         (tmp_path / file).write_bytes(each)
@@ -433,7 +434,7 @@ def test_one_small_matrix_for_all_heads_is_divided_after_it_is_widened():
 def test_an_array_without_numbers_in_one_of_many_files(tmp_path):
     """An expert of width 0, say; and the index itself, given as the path"""
     baby = scattered(LLAMA)
-    folder = kept(tmp_path / "a", formats.write(baby.config, baby.weights(), None, "huggingface", "fp32").files)
+    folder = kept(tmp_path / "a", formats.write_model(baby.config, baby.weights(), None, "huggingface", "fp32").files)
     theirs = load_file(folder / "model.safetensors")
     first, files = sorted(theirs)[:5], [f"model-0000{i}-of-00002.safetensors" for i in (1, 2)]
     save_file({name: theirs.pop(name) for name in first} | {"idle": np.zeros((0, 4), np.float32)}, folder / files[0])
@@ -594,7 +595,7 @@ def test_import_export_import(case, reference, tmp_path):
 def test_an_imported_model_can_be_finetuned(tmp_path, llama):
     mine = trained("char")
     baby = scattered(dict(LLAMA, n_vocab=mine.size), seed=1)
-    kept(tmp_path / "theirs", huggingface.files(baby.config, baby.weights(), mine, "fp32"))
+    kept(tmp_path / "theirs", huggingface.huggingface_files(baby.config, baby.weights(), mine, "fp32"))
     run = lb.import_(tmp_path / "theirs", path=tmp_path, progress=False)
     (tmp_path / "more.txt").write_text(TEXT * 3)
     tuned = lb.finetune(run.guid, str(tmp_path / "more.txt"), path=tmp_path, progress=False, n_steps=5, n_completion=10, n_eval=1,

@@ -3,13 +3,13 @@ import numpy as np
 import pytest
 
 from littlebaby.errors import BadInput
-from littlebaby.learning import speculate as speculation
-from littlebaby.learning.baby import Baby
-from littlebaby.learning.generate import Reader, generate, longest_start, until
-from littlebaby.learning.sampling import Sampling, probabilities
+from littlebaby.inference import speculative as speculation
+from littlebaby.inference.baby import Baby
+from littlebaby.inference.decoder import decoder
+from littlebaby.inference.generate import Reader, generate, possible_stop_length, until_stop
+from littlebaby.inference.sampling import Sampling, probabilities
 from littlebaby.model import gpt
 from littlebaby.model.context import Context
-from littlebaby.model.decoder import decoder
 from littlebaby.runs.records import PRICED, Config, allowed
 
 
@@ -69,13 +69,13 @@ def test_stop_strings_are_never_shown(stops, shown):
     for size in (1, 2, 3, 9):
         text = "One.\n\nTwo"
         pieces = [text[i:i + size] for i in range(0, len(text), size)]
-        assert "".join(until(pieces, stops)) == shown
+        assert "".join(until_stop(pieces, stops)) == shown
 
 
 def test_what_may_become_a_stop_string_is_held_back():
-    out = list(until(iter(["Hi <", "|en", "d", "x", "<|end|>", "after"]), ["<|end|>"]))
+    out = list(until_stop(iter(["Hi <", "|en", "d", "x", "<|end|>", "after"]), ["<|end|>"]))
     assert "".join(out) == "Hi <|endx" and "<|" not in out[0]
-    assert longest_start("abc<|e", ["<|end|>"]) == 3 and longest_start("abc", ["<|end|>"]) == 0
+    assert possible_stop_length("abc<|e", ["<|end|>"]) == 3 and possible_stop_length("abc", ["<|end|>"]) == 0
 
 
 @pytest.mark.parametrize("ids, sentence", [([17], "between 0 and 16"), ([[1, 2], [3, -1]], "between 0 and 16"), ([], "at least one"),
@@ -150,7 +150,7 @@ def test_a_verdict_keeps_the_distribution():
             p, q = p / p.sum(), q / q.sum()
             out = np.zeros(6)
             for guess in np.flatnonzero(q):
-                stays, rest = speculation.verdict(p, q, guess)
+                stays, rest = speculation.acceptance(p, q, guess)
                 out += q[guess] * (1 - stays) * rest
                 out[guess] += q[guess] * stays
             np.testing.assert_allclose(out, p, atol=1e-15)
@@ -198,5 +198,5 @@ def next_logits(b, ids, start):
 
 
 def test_a_draft_of_other_symbols_is_refused():
-    with pytest.raises(BadInput, match="the draft has 5 symbols and this baby 17"):
+    with pytest.raises(BadInput, match="the draft has 5 tokens and this baby 17"):
         baby().speculate(baby(n_vocab=5), [1], 4)

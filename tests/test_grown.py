@@ -54,7 +54,7 @@ def test_the_bound_holds_where_all_old_logits_are_low(home):
     old = lb.load(run.guid, home)
     old.weights()["head.w"][...] += 20 * np.random.default_rng(0).normal(size=(16, 1))
     tokenizer, _ = old.tokenizer.extend(NEW)
-    new = plans.grown(old, old.config.replace(n_vocab=tokenizer.size), tokenizer)
+    new = plans.grow_vocabulary(old, old.config.replace(n_vocab=tokenizer.size), tokenizer)
     ids = old.encode(OLD[:17])
     assert old.logits(ids[:-1]).max(-1).min() < -50
     assert new.loss(ids[:-1], ids[1:]) - old.loss(ids[:-1], ids[1:]) < 1e-6
@@ -68,7 +68,7 @@ def test_the_new_letters_are_learned_and_the_model_leaves_the_house(home):
     assert tuned.report.best_valid_loss < 3.2                                    # of 25 new letters alone; ln 40 = 3.69
     done = lb.export(tuned.guid, to="huggingface", path=home)
     assert done.to == "huggingface"                                              # behind a layernorm the bias fits into the matrix
-    back, ours = plans.babies.baby_of(formats.read(done.folder)), lb.load(tuned.guid, home)
+    back, ours = plans.model_io.baby_from_model(formats.read_model(done.folder)), lb.load(tuned.guid, home)
     ids = ours.encode(OLD[:16])
     theirs = back.logits(ids)[..., :ours.config.n_vocab]
     z = ours.logits(ids)

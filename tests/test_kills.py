@@ -302,7 +302,7 @@ def test_ten_bad_steps_leave_a_run_that_can_be_looked_at_and_resumed(home, monke
     def poisoned(baby, state, *rest):
         for event in real(baby, state, *rest):
             if getattr(event, "step", 0) == 4:
-                monkeypatch.setattr("littlebaby.learning.train.clip", lambda grad, limit: (float("nan"), 1.0))
+                monkeypatch.setattr("littlebaby.training.loop.clip", lambda grad, limit: (float("nan"), 1.0))
             yield event
 
     with monkeypatch.context() as patch:

@@ -8,11 +8,11 @@ import pytest
 from strict import Array, crossings, strict
 
 from littlebaby.arrays import backend, kernels, ops, scans, tree
-from littlebaby.learning.parallel import Workers, gradient, sharded
+from littlebaby.check import laws
 from littlebaby.model import gpt
 from littlebaby.model.context import Context, variant, variants
 from littlebaby.model.gpt import post, pre
-from littlebaby.show import laws
+from littlebaby.training.parallel import Workers, gradient, shard_gradient
 
 CASES = laws.cases()
 LABELS = [f"{name}-{'-'.join(f'{k}={v}' for k, v in more.items()) or 'plain'}" for _, name, more in CASES]
@@ -29,7 +29,7 @@ def narrow(monkeypatch):
 
 
 @every
-@pytest.mark.parametrize("how", laws.HOWS.values(), ids=laws.HOWS.keys())
+@pytest.mark.parametrize("how", laws.OPTION_SETTINGS.values(), ids=laws.OPTION_SETTINGS.keys())
 def test_gradient(folder, name, more, how, narrow):
     cfg = laws.config(folder, name, r_dropout=0.2, **more)
     assert laws.gradient(variant(folder, name), cfg, **how) < laws.EXACT
@@ -39,7 +39,7 @@ def test_gradient(folder, name, more, how, narrow):
 def test_dtype(folder, name, more):
     """float32 stays float32 in y, dx and every gradient"""
     cfg, layer = laws.config(folder, name, r_dropout=0.2, **more), variant(folder, name)
-    s = laws.start(layer, cfg, dtype=np.float32)
+    s = laws.random_layer(layer, cfg, dtype=np.float32)
     y, backward = layer.forward(s.p, s.x, Context(cfg, np.random.default_rng(0)))
     given = []
 
@@ -105,7 +105,7 @@ def test_shards(attention, network):
     def run(n, cfg=cfg):
         workers = Workers(n)
         grads = [np.zeros_like(flat) for _ in range(n)]
-        loss, _ = gradient(workers, grads, sharded(workers, grads, spec, p, cfg), [(ids, targets)], (1, 2))
+        loss, _ = gradient(workers, grads, shard_gradient(workers, grads, spec, p, cfg), [(ids, targets)], (1, 2))
         workers.close()
         return loss, grads[0]
 
@@ -143,7 +143,7 @@ def test_two_forwards_in_flight():
 def test_device(folder, name, more):
     """Law 7: the same numbers on another device, and no array crosses the border inside a forward or backward"""
     cfg, layer = laws.config(folder, name, **more), variant(folder, name)
-    s = laws.start(layer, cfg)
+    s = laws.random_layer(layer, cfg)
     want, backward = layer.forward(s.p, s.x, Context(cfg))
     grad = np.zeros_like(s.flat)
     want_dx = backward(s.dy, tree.views(s.spec, grad))
@@ -181,7 +181,7 @@ def test_device_training_step(halved):
 def test_mha_is_its_formula():
     """Law 8: mha equals a loop over tokens and heads written from s = q k' / (sqrt(d) tau), a = softmax(s), y = merge(a v) wo"""
     cfg = laws.config(r_temp=1.3)
-    s = laws.start(variant("attentions", "mha"), cfg, T=7)
+    s = laws.random_layer(variant("attentions", "mha"), cfg, T=7)
     w, d = tree.named(s.spec, s.flat), 2
     want = np.zeros_like(s.x)
     for b in range(2):
@@ -208,7 +208,7 @@ def test_gqa_with_a_key_head_for_every_head_is_mha():
 def test_gqa_is_mha_with_repeated_keys():
     """Law 9: sharing a key head is having equal copies of it"""
     cfg = laws.config(c_attention="gqa", n_kv_heads=2, c_bias="none")
-    s = laws.start(variant("attentions", "gqa"), cfg)
+    s = laws.random_layer(variant("attentions", "gqa"), cfg)
     w = tree.named(s.spec, s.flat)
     many = cfg.replace(c_attention="mha", n_kv_heads=4)
     spec = variant("attentions", "mha").params(many)

@@ -1,6 +1,6 @@
 """Laws that let a mistake pass are worth nothing: here a copy of each file is broken in one place, and a law must notice.
 
-The mistakes are those of show/mistakes.py, which `walk` plants as well.
+The mistakes are those of check/mistakes.py, which `walk` plants as well.
 """
 import sys
 from importlib import import_module
@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from littlebaby.arrays import kernels
+from littlebaby.check import laws, mistakes
 from littlebaby.model import context
-from littlebaby.show import laws, mistakes
 
 LAYERS = [mistake for mistake in mistakes.PLANTED if mistake.where != "kernels"]
 PRIMITIVES = [mistake for mistake in mistakes.PLANTED if mistake.where == "kernels"]
@@ -19,7 +19,7 @@ PRIMITIVES = [mistake for mistake in mistakes.PLANTED if mistake.where == "kerne
 def formula(cfg):
     """What mha computes against its formula, in three lines of plain NumPy"""
     layer = context.variant("attentions", cfg.c_attention)
-    s = laws.start(layer, cfg)
+    s = laws.random_layer(layer, cfg)
     w, h = laws.tree.named(s.spec, s.flat), cfg.n_heads
     q, k, v = (np.moveaxis((s.x @ w[name]).reshape(2, 5, h, -1), 2, 1) for name in ("wq", "wk", "wv"))
     e = np.exp(q @ k.swapaxes(-1, -2) / (q.shape[-1] ** 0.5 * cfg.r_temp)) * np.tri(5)

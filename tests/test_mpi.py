@@ -20,14 +20,14 @@ import pytest
 
 import littlebaby as lb
 from littlebaby import errors, plans
-from littlebaby.learning import ranks as them
-from littlebaby.learning.baby import Baby
-from littlebaby.learning.data import Batches, held_out
-from littlebaby.learning.dialogue import Dialogues, Filled
-from littlebaby.learning.ranks import ALONE, Ranks, packed, together
-from littlebaby.learning.train import Done, Evaluation, Step, begin, train
+from littlebaby.inference.baby import Baby
 from littlebaby.runs.records import Config
 from littlebaby.runs.store import Workspace
+from littlebaby.training import mpi as them
+from littlebaby.training.chat_data import ChatBatches, PaddedRows
+from littlebaby.training.data import Batches, validation_windows
+from littlebaby.training.loop import Done, Evaluation, Step, begin, train
+from littlebaby.training.mpi import SINGLE_PROCESS, Ranks, launched_ranks, serialize
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))
@@ -67,7 +67,7 @@ class Table:
 def side_by_side(n, work):
     """[what work(ranks) returns on each of n ranks]"""
     if n == 1:
-        return [work(ALONE)]
+        return [work(SINGLE_PROCESS)]
     table = Table(n)
     with ThreadPoolExecutor(n) as pool:
         return list(pool.map(lambda number: work(Ranks(table.seat(number))), range(n)))
@@ -83,7 +83,7 @@ def trained(cfg, n, batches=None, valid=None, stop=lambda ranks, step: False):
     def work(ranks):
         baby = Baby(cfg, seed=1)
         state = begin(baby, cfg.n_steps)
-        events = list(train(baby, state, batches or Batches(IDS[:2500], cfg, 1), valid or held_out([IDS[2500:]], cfg),
+        events = list(train(baby, state, batches or Batches(IDS[:2500], cfg, 1), valid or validation_windows([IDS[2500:]], cfg),
                             lambda: stop(ranks, state.step), ranks=ranks))
         rows = [event for event in events if isinstance(event, Evaluation)]
         return (baby.flat, [event.loss for event in events if isinstance(event, Step)], [row.valid_loss for row in rows],
@@ -95,7 +95,7 @@ def trained(cfg, n, batches=None, valid=None, stop=lambda ranks, step: False):
 def talk():
     """Conversations whose rows count from 1 to 9 targets of 16: nothing is right here unless every token weighs the same"""
     rows = [(IDS[16 * i:16 * i + 16], np.where(np.arange(16) < 1 + i % 9, IDS[16 * i + 1:16 * i + 17], -1)) for i in range(100)]
-    return rows[:80], Filled(rows[80:])
+    return rows[:80], PaddedRows(rows[80:])
 
 
 CASES = dict(plain=dict(), accumulated=dict(n_accumulate=2, c_optimizer="muon"), uneven=dict(batch_size=7), clipped=dict(r_clip=0.01),
@@ -108,8 +108,8 @@ def test_ranks_are_one_to_rounding(case):
     """float64, dropout off: with 2 and 4 ranks the same losses as alone, and on every rank the same weights, bit for bit"""
     cfg = config(**CASES.get(case, {}))
     rows, valid = talk()
-    batches = Dialogues(rows, cfg, 1) if case == "conversations" else Batches(IDS[:2500], cfg, 1, (3,))
-    valid = valid if case == "conversations" else held_out([IDS[2500:]], cfg, (3,))
+    batches = ChatBatches(rows, cfg, 1) if case == "conversations" else Batches(IDS[:2500], cfg, 1, (3,))
+    valid = valid if case == "conversations" else validation_windows([IDS[2500:]], cfg, (3,))
     flat, losses, judged, aux, load, *_ = trained(cfg, 1, batches, valid)[0]
     assert losses[-1] < losses[0] and (case != "experts" or min(aux) > 0)
     for n in (2, 4):
@@ -123,7 +123,7 @@ def test_ranks_are_one_to_rounding(case):
 
 def test_as_many_parts_draw_the_same_dropout_whoever_takes_them(monkeypatch):
     """Two threads in one process, or one in each of two: the same parts of the batch, the same masks"""
-    monkeypatch.setattr("littlebaby.learning.parallel.cores", lambda: 2)
+    monkeypatch.setattr("littlebaby.training.parallel.cores", lambda: 2)
     alone = trained(config(r_dropout=0.2, c_device_cpu_cores=2), 1)[0]
     assert alone[-1].shards == 2
     for theirs in trained(config(r_dropout=0.2), 2):
@@ -138,7 +138,7 @@ def test_one_stops_all_in_the_same_step():
 @pytest.mark.parametrize("bad", ["loss", "norm"])
 def test_a_bad_step_of_one_is_skipped_by_all_and_halves_every_scale(bad, monkeypatch):
     """fp16: what overflows on rank 1 alone, in its part of the sum or after it, is no step for anyone"""
-    from littlebaby.learning import train as loop
+    from littlebaby.training import loop
 
     cfg, told = config(d_type="fp16", n_steps=6, s_eval=6), threading.local()
     real = dict(gradient=loop.gradient, clip=loop.clip)
@@ -146,12 +146,12 @@ def test_a_bad_step_of_one_is_skipped_by_all_and_halves_every_scale(bad, monkeyp
     def gradient(workers, grads, *rest):
         told.worse = workers.ranks.number == 1 and rest[2][1] == 2         # the step that begins after two
         if bad == "loss" and told.worse:
-            monkey = workers.ranks.add
-            workers.ranks.add = lambda flat: (flat.fill(np.inf), monkey(flat))
+            monkey = workers.ranks.allreduce
+            workers.ranks.allreduce = lambda flat: (flat.fill(np.inf), monkey(flat))
             try:
                 return real["gradient"](workers, grads, *rest)
             finally:
-                workers.ranks.add = monkey
+                workers.ranks.allreduce = monkey
         return real["gradient"](workers, grads, *rest)
 
     def clip(grad, limit):
@@ -171,7 +171,7 @@ def test_a_memory_map_travels_as_the_place_of_its_file(tmp_path):
     np.arange(1000, dtype="<u2").tofile(path)
     whole = np.memmap(path, "<u2", "r", 20, (900,))
     part = whole[100:][50:300]
-    sent = packed(dict(part=part, nothing=whole[:0]))
+    sent = serialize(dict(part=part, nothing=whole[:0]))
     found = them.pickle.loads(sent)
     assert len(sent) < 600 and isinstance(found["part"], np.memmap) and not len(found["nothing"])
     assert np.array_equal(found["part"], np.arange(160, 410)) and found["part"].filename == part.filename
@@ -182,17 +182,17 @@ def test_a_memory_map_travels_as_the_place_of_its_file(tmp_path):
 def test_alone_no_mpi_is_loaded(monkeypatch):
     for name in them.LAUNCHED:
         monkeypatch.delenv(name, raising=False)
-    together.cache_clear()
-    assert together() is ALONE and "mpi4py" not in sys.modules
+    launched_ranks.cache_clear()
+    assert launched_ranks() is SINGLE_PROCESS and "mpi4py" not in sys.modules
     monkeypatch.setenv("PMI_SIZE", "1")
-    together.cache_clear()
-    assert together() is ALONE and "mpi4py" not in sys.modules
+    launched_ranks.cache_clear()
+    assert launched_ranks() is SINGLE_PROCESS and "mpi4py" not in sys.modules
 
 
 def test_a_launcher_without_mpi4py_or_of_another_mpi_is_told(monkeypatch):
     monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "2")
     monkeypatch.setitem(sys.modules, "mpi4py", None)
-    together.cache_clear()
+    launched_ranks.cache_clear()
     with pytest.raises(errors.BadInput, match=r"^an MPI launcher started this process, and mpi4py cannot be used \(.*\): "
                                               r"pip install 'littlebaby\[mpi\]'$"):
         lb.train("tale", progress=False)
@@ -207,7 +207,7 @@ def test_a_launcher_without_mpi4py_or_of_another_mpi_is_told(monkeypatch):
 def forgotten(monkeypatch):
     monkeypatch.setattr(plans.training.charts, "chart", lambda report, steps: kills.PNG)
     yield
-    together.cache_clear()
+    launched_ranks.cache_clear()
 
 
 # real processes
@@ -237,16 +237,16 @@ import json, os, signal, sys
 sys.path.insert(0, sys.argv[1])
 import kills, littlebaby as lb
 from littlebaby import plans
-from littlebaby.learning.ranks import together
+from littlebaby.training.mpi import launched_ranks
 plans.training.charts.chart = lambda report, steps: kills.PNG
 how, settings = json.loads(sys.argv[2]), json.loads(sys.argv[3])
 steps = iter(range(1, 1000))
 def stop():
     step = next(steps)
-    if how.get("rank") == together().number and step == how["step"]:
+    if how.get("rank") == launched_ranks().number and step == how["step"]:
         return os.kill(os.getpid(), how["signal"]) if "signal" in how else True
 run = lb.train(progress=False, stop=stop, **settings)
-os.write(1, f"{together().number}/{together().n} {run.guid} {run.report.stop_reason}\\n".encode())
+os.write(1, f"{launched_ranks().number}/{launched_ranks().n} {run.guid} {run.report.stop_reason}\\n".encode())
 """
 
 

@@ -7,15 +7,15 @@ import pytest
 from strict import crossings, strict
 
 from littlebaby.arrays import backend, scans, tree
-from littlebaby.learning.baby import Baby
-from littlebaby.learning.lora import with_adapters
-from littlebaby.learning.optimizers import muon, muonclip
-from littlebaby.learning.parallel import Workers, gradient, sharded
-from littlebaby.learning.train import Step, begin, train
+from littlebaby.check import laws
+from littlebaby.check.mistakes import broken_copy as broken
+from littlebaby.inference.baby import Baby
 from littlebaby.model import gpt
 from littlebaby.model.context import Context, variant
-from littlebaby.show import laws
-from littlebaby.show.mistakes import copied as broken
+from littlebaby.training.loop import Step, begin, train
+from littlebaby.training.lora import with_adapters
+from littlebaby.training.optimizers import muon, muonclip
+from littlebaby.training.parallel import Workers, gradient, shard_gradient
 
 KINDS = [
     ("mha", dict(c_bias="all", c_position="rope", r_temp=0.7)), ("gqa", dict(n_kv_heads=2, c_bias="all")), ("gqa", dict(n_kv_heads=4)),
@@ -34,7 +34,7 @@ def heard(layer, p, x, cfg):
     """The largest score of each head, as a training forward notes it"""
     ctx = Context(cfg, np.random.default_rng(0))
     layer.forward(p, x, ctx)
-    return ctx.book[0, "score"][1]
+    return ctx.stats[0, "score"][1]
 
 
 @pytest.mark.parametrize("T, S, n, window", [(9, 9, 4, None), (9, 9, 2, None), (9, 9, 1, 3), (9, 9, 4, 20), (4, 11, 2, 5), (1, 6, 2, None)])
@@ -46,18 +46,18 @@ def test_peaks_pair_by_pair(T, S, n, window, block, monkeypatch):
         q, k = rng.standard_normal((2, 4, T, 3)) + 1, rng.standard_normal((2, n, S, 3)) + shift
         want = [max(0.7 * q[b, i, t] @ k[b, i * n // 4, j] for b in range(2) for t in range(T)
                     for j in range(max(0, S - T + t + 1 - (window or S)), S - T + t + 1)) for i in range(4)]
-        assert np.abs(scans.peaks(q, k, 0.7, window) - want).max() < 1e-12
-    assert scans.peaks(q.astype("f4"), k.astype("f4"), 0.7, window).dtype == np.float32
+        assert np.abs(scans.max_scores(q, k, 0.7, window) - want).max() < 1e-12
+    assert scans.max_scores(q.astype("f4"), k.astype("f4"), 0.7, window).dtype == np.float32
 
 
 def exact(name, more, layer=None):
     """The worst relative distance from `qk_clip` of a head above it, and the worst change of one below"""
     cfg, right = clipping(name, **more), variant("attentions", name)
-    s = laws.start(right, cfg, T=9)
+    s = laws.random_layer(right, cfg, T=9)
     before, said = (heard(each, s.p, s.x, cfg) for each in (right, layer or right))
     cut = cfg.replace(qk_clip=float(np.sort(before)[-3:].mean()))
     assert (before > cut.qk_clip).any() and (before < cut.qk_clip).any() and before.dtype == s.x.dtype
-    (layer or right).after(s.p, dict(score=said), cut)
+    (layer or right).post_step(s.p, dict(score=said), cut)
     after, over = heard(right, s.p, s.x, cut), before > cut.qk_clip
     return np.abs(after[over] / cut.qk_clip - 1).max(), np.abs(after - before)[~over].max()
 
@@ -72,12 +72,12 @@ def test_loud_heads_reach_the_clip_and_the_others_do_not_change(name, more):
 def test_what_scores_do_not_use_stays(name, more):
     """Bit for bit: values, outputs, latents, the turned key; and everything, where no head is loud or nobody watched"""
     cfg, layer = clipping(name, qk_clip=0.1, **more), variant("attentions", name)
-    s = laws.start(layer, cfg, T=9)
+    s = laws.random_layer(layer, cfg, T=9)
     kept, said = s.flat.copy(), dict(score=heard(layer, s.p, s.x, cfg))
-    layer.after(s.p, {}, cfg)
-    layer.after(s.p, said, cfg.replace(qk_clip=1e6))
+    layer.post_step(s.p, {}, cfg)
+    layer.post_step(s.p, said, cfg.replace(qk_clip=1e6))
     assert np.array_equal(s.flat, kept)
-    layer.after(s.p, said, cfg)
+    layer.post_step(s.p, said, cfg)
     old, new = tree.named(s.spec, kept), tree.named(s.spec, s.flat)
     shared = name in ("gqa", "swa") and cfg.n_kv_heads < 4
     may = {"wq", "bq", "wuq", "wuk"} | (set() if shared else {"wk", "bk"})
@@ -88,24 +88,24 @@ def test_what_scores_do_not_use_stays(name, more):
 @every_kind
 def test_only_muonclip_watches_and_watching_changes_nothing(name, more):
     cfg, layer = clipping(name, **more), variant("attentions", name)
-    s = laws.start(layer, cfg)
+    s = laws.random_layer(layer, cfg)
     books = []
     for other, rng in ((cfg, None), (cfg.replace(c_optimizer="muon"), np.random.default_rng(0)), (cfg, np.random.default_rng(0))):
         ctx = Context(other, rng)
         y, backward = layer.forward(s.p, s.x, ctx)
         grad = np.zeros_like(s.flat)
-        books.append((ctx.book, y, backward(s.dy, tree.views(s.spec, grad)), grad))
+        books.append((ctx.stats, y, backward(s.dy, tree.views(s.spec, grad)), grad))
     assert not books[0][0] and not books[1][0] and len(books[2][0]) == 1
     assert all(np.array_equal(a, b) for a, b in zip(books[1][1:], books[2][1:]))
 
 
 def test_a_hybrid_without_recalling_heads_has_no_scores():
     cfg, layer = clipping("hybrid", r_recall=0), variant("attentions", "hybrid")
-    s = laws.start(layer, cfg)
+    s = laws.random_layer(layer, cfg)
     ctx = Context(cfg, np.random.default_rng(0))
     layer.forward(s.p, s.x, ctx)
-    layer.after(s.p, {}, cfg)
-    assert ctx.book == {}
+    layer.post_step(s.p, {}, cfg)
+    assert ctx.stats == {}
 
 
 @pytest.mark.parametrize("n", [1, 2])
@@ -115,14 +115,14 @@ def test_the_largest_of_all_shards_and_batches_counts(n):
     batches = [tuple(rng.integers(0, 11, (2, 5, 6))) for _ in range(3)]
     workers = Workers(n)
     grads = [np.zeros_like(flat) for _ in range(n)]
-    _, book = gradient(workers, grads, sharded(workers, grads, spec, p, cfg), batches, (1, 2))
+    _, book = gradient(workers, grads, shard_gradient(workers, grads, spec, p, cfg), batches, (1, 2))
     workers.close()
     for layer in (0, 1):
         want = []
         for ids, _ in batches:
             ctx = Context(cfg, np.random.default_rng(0))
             gpt.forward(p, ids, ctx)
-            want.append(ctx.book[layer, "score"][1])
+            want.append(ctx.stats[layer, "score"][1])
         assert np.abs(book[layer, "score"][1] - np.max(want, 0)).max() < 1e-12
 
 
@@ -136,7 +136,7 @@ def steps(cfg, n, seed=0):
         if isinstance(event, Step):
             ctx = Context(cfg.replace(c_optimizer="muonclip"), np.random.default_rng(0))
             gpt.forward(baby.p, ids[0], ctx)
-            out.append((baby.flat.copy(), ctx.book[0, "score"][1]))
+            out.append((baby.flat.copy(), ctx.stats[0, "score"][1]))
     return out
 
 
@@ -174,16 +174,16 @@ def test_frozen_matrices_stay(name):
 def test_on_another_device(name, more):
     """The same restraint on the stand-in device, and nothing crosses its border"""
     cfg, layer = clipping(name, qk_clip=0.1, **more), variant("attentions", name)
-    s = laws.start(layer, cfg, T=9)
+    s = laws.random_layer(layer, cfg, T=9)
     there = s.flat.copy()
-    layer.after(s.p, dict(score=heard(layer, s.p, s.x, cfg)), cfg)
+    layer.post_step(s.p, dict(score=heard(layer, s.p, s.x, cfg)), cfg)
     try:
         backend.use(strict)
         there, x, ctx = strict.asarray(there), strict.asarray(s.x), Context(cfg, backend.generator(0))
         p = tree.views(s.spec, there)
         crossings.clear()
         layer.forward(p, x, ctx)
-        layer.after(p, dict(score=ctx.book[0, "score"][1]), cfg)
+        layer.post_step(p, dict(score=ctx.stats[0, "score"][1]), cfg)
         assert crossings == []
     finally:
         backend.use("cpu")
@@ -193,7 +193,7 @@ def test_on_another_device(name, more):
 MISTAKES = [
     ("mha", "xp.sqrt(gamma) if own else gamma", "xp.sqrt(gamma)", "gqa", dict(n_kv_heads=2)),
     ("mha", "xp.sqrt(gamma) if own else gamma", "xp.sqrt(xp.sqrt(gamma))", "mha", {}),
-    ("mha", "ctx.watch(q, k, scale)", "ctx.watch(q, k, 1.0)", "mha", {}),
+    ("mha", "ctx.record_scores(q, k, scale)", "ctx.record_scores(q, k, 1.0)", "mha", {}),
     ("mha", "leaf[..., H:2 * H] *= factor", "pass", "mha", {}),
     ("mha", "leaf[..., :H] *= factor", "leaf[..., :H] *= factor[::-1]", "mha", {}),
     ("mha", '(p.wqkv, p.bqkv) if "bqkv" in p else (p.wqkv,)', "(p.wqkv,)", "mha", dict(c_bias="all")),

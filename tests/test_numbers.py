@@ -7,8 +7,8 @@ import pytest
 
 import littlebaby as lb
 from littlebaby import cli
-from littlebaby.errors import number, shown
-from littlebaby.learning.sampling import ALLOWED, Sampling
+from littlebaby.errors import number, quoted
+from littlebaby.inference.sampling import ALLOWED, Sampling
 from littlebaby.runs import records
 
 HOSTILE = [-1, -10**30, 10**30, 10**400, 10**5000, nan, inf, -inf, True, np.True_, "x", "", "nan", "1e999", "-1", None, [], 0.5j,
@@ -51,7 +51,7 @@ def test_a_number_is_one_in_every_spelling():
                             (10**5000, "n is a number of thousands of digits; .* did you mean 9?")]:
         with pytest.raises(lb.BadInput, match=sentence):
             number("n", value, 0, 9, whole=True)
-    assert len(shown(10**200)) == 60
+    assert len(quoted(10**200)) == 60
 
 
 @pytest.mark.parametrize("name", NUMBERS)
@@ -74,7 +74,7 @@ CALLS = {
     "generate": (lambda home, baby, **it: baby.generate(np.array([1, 2]), **{"max_tokens": 2, **it}), SETTINGS),
     "generate_each": (lambda home, baby, **it: baby.generate_each([[1], [1, 2]], **{"max_tokens": 2, **it}), SETTINGS),
     "speculate": (lambda home, baby, **it: baby.speculate(baby, np.array([1]), **{"max_tokens": 2, **it}), [*SETTINGS, "ahead"]),
-    "heat": (lambda home, baby, temperature: lb.chat("last", path=home).heat(temperature), ["temperature"]),
+    "heat": (lambda home, baby, temperature: lb.chat("last", path=home).set_temperature(temperature), ["temperature"]),
     "evaluate": (lambda home, baby, **it: lb.evaluate("last", "tale", path=home, progress=False, **it), ["limit", "overlap"]),
     "nursery": (lambda home, baby, **it: lb.nursery("2kB", path=home, **it), ["seed"]),
     "size": (lambda home, baby, size: lb.nursery(size, path=home), ["size"]),
@@ -130,7 +130,7 @@ def test_the_command_line(home, capsys, command, value):
 
 
 def test_extreme_settings_that_are_allowed_give_probabilities():
-    from littlebaby.learning.sampling import probabilities
+    from littlebaby.inference.sampling import probabilities
 
     z = np.array([[0.0, 1.0, 700.0, -700.0]], np.float32)
     for name, (least, most, _, _) in ALLOWED.items():

@@ -30,7 +30,7 @@ def text(told):
 
 def test_every_story_has_one_derivation_and_it_is_the_one_that_wrote_it(told):
     for story, nats in told:
-        assert nursery.read(story) == (1, nats, len(story))
+        assert nursery.parse_story(story) == (1, nats, len(story))
 
 
 def test_a_story_counted_by_hand():
@@ -38,7 +38,7 @@ def test_a_story_counted_by_hand():
     cast = 8 * 7 * 2 * 15 * 14    # hero, friend, the one of them who finds it, a fox, another animal
     scene = 15 ** 2 * 6 * 12 * 4 ** 2 * 12 ** 2 * 4    # two looks, crept, inn, twice where and by what, glad
     things = 11 ** 2 * 9 ** 4 * 12 ** 2 * 16    # touches, colors, things, a toy
-    assert nursery.surprise(HATTED) == pytest.approx(log(lines * cast * scene * things), rel=1e-12)
+    assert nursery.story_nats(HATTED) == pytest.approx(log(lines * cast * scene * things), rel=1e-12)
 
 
 def test_roles_take_what_the_others_leave():
@@ -75,9 +75,9 @@ def test_the_floor_is_the_surprise_of_any_sample():
 
 
 def test_reading_back_a_corpus_gives_its_nats_to_the_last_bit(told, text):
-    assert nursery.surprise(text) == sum(nats for _, nats in told)
+    assert nursery.story_nats(text) == sum(nats for _, nats in told)
     assert nursery.floor(text) == sum(nats for _, nats in told) / len(text)
-    assert nursery.surprise("") == 0
+    assert nursery.story_nats("") == 0
 
 
 def test_a_slice_counts_its_whole_stories(told):
@@ -100,30 +100,30 @@ def test_a_departure_is_found_where_it_is():
     at = HATTED.index("red hat")
     for wrong, place in (("rad hat", at + 1), ("red hut", at + 5), ("hat", at)):
         story = HATTED.replace("red hat", wrong)
-        assert nursery.read(story) == (0, inf, place)
+        assert nursery.parse_story(story) == (0, inf, place)
         with pytest.raises(BadInput, match=f"character {len(HATTED) + place}:"):
-            nursery.surprise(HATTED + story)
+            nursery.story_nats(HATTED + story)
 
 
 def test_what_a_story_said_must_stay_so():
     for told, forgotten in (("Zoe was", "She was"), ("her blue", "his blue"), ("asked Ben", "asked Sam"), ("the hat", "the kite"),
                             ("an old", "a old")):
-        assert nursery.read(HATTED.replace(told, forgotten)).ways == 0, forgotten
+        assert nursery.parse_story(HATTED.replace(told, forgotten)).ways == 0, forgotten
 
 
 def test_marks_of_a_baby():
     right, wrong = HATTED, HATTED.replace("slept", "zlept")
     assert nursery.grammatical(right) == (1, 1, 1)
     words, sentences, stories = nursery.grammatical("\n\n" + right + wrong + "Once there was a sh")
-    count = len(nursery.spell(right))
+    count = len(nursery.words_of(right))
     assert (words, stories) == ((2 * count - 1) / (2 * count), 1 / 2)
     assert sentences == 17 / 18
     assert nursery.grammatical("Once there was a sh") is None
 
 
 def test_words_are_closed_and_few(text):
-    assert set(nursery.spell(nursery.corpus(400_000, 5)[0])) == nursery.words()
-    assert 200 <= len(nursery.words()) <= 450
+    assert set(nursery.words_of(nursery.corpus(400_000, 5)[0])) == nursery.known_words()
+    assert 200 <= len(nursery.known_words()) <= 450
 
 
 def test_a_story_reads_like_one(told, text):

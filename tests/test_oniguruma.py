@@ -5,7 +5,7 @@ import unicodedata
 import pytest
 
 from littlebaby.errors import BadInput
-from littlebaby.text.bpe import apart
+from littlebaby.text.bpe import split_by_pattern
 from littlebaby.text.oniguruma import translated
 
 UPPER, LOWER = r"\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}", r"\p{Ll}\p{Lm}\p{Lo}\p{M}"
@@ -52,7 +52,7 @@ def texts(seed, lengths):
 def pieces(patterns, text):
     found = [text]
     for pattern in patterns:
-        found = [part for piece in found for part in apart(translated(pattern), piece)]
+        found = [part for piece in found for part in split_by_pattern(translated(pattern), piece)]
     return found
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from littlebaby.arrays.tree import Leaf, columns, init, matrix, named, size, vector, views
-from littlebaby.learning.clip import clip
-from littlebaby.learning.optimizers import adamw, muon, sgd
+from littlebaby.arrays.tree import Leaf, fused_matrices, init, matrix, named, size, vector, views
+from littlebaby.training.clip import clip
+from littlebaby.training.optimizers import adamw, muon, sgd
 
 CFG = SimpleNamespace(r_beta1=0.9, r_beta2=0.95, r_eps=1e-8, r_decay=0.1, r_momentum=0.9, b_nesterov=False)
 
@@ -125,7 +125,7 @@ def test_muon_equals_its_reference(reference):
 
 def test_muon_takes_matrices_apart_and_leaves_the_rest_to_adamw():
     """A fused leaf is orthogonalised part by part; what is no hidden matrix moves exactly as under AdamW"""
-    spec = dict(wqkv=columns(6, wq=6, wk=3, wv=3), table=Leaf((5, 6), "table"), head=Leaf((6, 5), "head"), gain=vector(6))
+    spec = dict(wqkv=fused_matrices(6, wq=6, wk=3, wv=3), table=Leaf((5, 6), "table"), head=Leaf((6, 5), "head"), gain=vector(6))
     rng = np.random.default_rng(0)
     flat = rng.standard_normal(size(spec))
     grad, other, cfg = rng.standard_normal(flat.size), flat.copy(), SimpleNamespace(**{**vars(CFG), "r_decay": 0.0})

@@ -11,13 +11,13 @@ widgets = pytest.importorskip("ipywidgets", reason="ipywidgets is not installed:
 
 import littlebaby as lb  # noqa: E402
 from littlebaby import plans  # noqa: E402
-from littlebaby.learning.train import Step  # noqa: E402
 from littlebaby.runs import records  # noqa: E402
 from littlebaby.runs.store import Workspace  # noqa: E402
 from littlebaby.show import panel as panels  # noqa: E402
-from littlebaby.show.fields import Fields  # noqa: E402
-from littlebaby.show.scenes import Course  # noqa: E402
+from littlebaby.show.panel_fields import Fields  # noqa: E402
+from littlebaby.show.panel_html import LossHistory  # noqa: E402
 from littlebaby.text import nursery  # noqa: E402
+from littlebaby.training.loop import Step  # noqa: E402
 
 TINY = dict(n_layers=1, n_emb=32, n_heads=2, n_ctx=32, batch_size=4, n_steps=30, n_completion=60, n_sample=20, s_eval=10, s_vocabulary=300)
 
@@ -91,7 +91,7 @@ def test_presets_fill_the_settings_and_changes_are_counted_from_them():
     fields.fill({})
     fields.controls["n_layers"].value, fields.controls["s_warmup"].value = 7, "0.1"
     assert fields.changes() == dict(n_layers=7, s_warmup=0.1) and len(calls) == 2
-    assert panels.scenes.WRONG in fields.names["n_layers"].value and panels.scenes.WRONG not in fields.names["n_emb"].value
+    assert panels.panel_html.WRONG in fields.names["n_layers"].value and panels.panel_html.WRONG not in fields.names["n_emb"].value
 
 
 def test_the_cost_follows_the_choice(panel, home):
@@ -171,7 +171,7 @@ def test_it_writes_finetunes_looks_and_forgets(panel, home):
 
     panel.plan.value = "finetune"
     assert not panel.inside.value
-    half = plans.succeeding(lb.load(guid, home).config)
+    half = plans.finetune_config(lb.load(guid, home).config)
     assert panel.fields.value("n_steps") == half.n_steps == 15 and panel.fields.value("r_learn") == half.r_learn
     choose(panel, n_steps=4)
     panel.run.click()
@@ -252,7 +252,7 @@ def test_without_threads_it_runs_where_it_stands(home, monkeypatch):
 def test_a_file_can_be_brought(panel, home):
     eight = (dict(name="mine.txt", type="text/plain", size=13, content=memoryview(b"one two three"), last_modified=records.now()),)
     seven = {"mine.txt": dict(content=b"one two three")}
-    assert panels.brought(seven) == panels.brought(eight) == [("mine.txt", b"one two three")]
+    assert panels.uploaded_file(seven) == panels.uploaded_file(eight) == [("mine.txt", b"one two three")]
     panel.upload = type("Upload", (), dict(value=seven))
     panel.bring()
     assert (home / "inputs/mine.txt").read_bytes() == b"one two three" and panel.input.value == "mine.txt"
@@ -267,13 +267,13 @@ def test_only_what_a_plan_needs_is_shown(panel):
 
 
 def test_a_long_course_keeps_a_thousand_points():
-    course = Course(0.3)
+    course = LossHistory(0.3)
     for step in range(1, 10_001):
         course.step(Step(step, 4.0 / step ** 0.2, 1e-3, 1.0, step % 100 == 0, 1000.0))
     steps = [step for step, *_ in course.points]
-    assert 900 <= len(steps) <= Course.MOST and steps[-1] > 9_980
+    assert 900 <= len(steps) <= LossHistory.MOST and steps[-1] > 9_980
     assert {b - a for a, b in zip(steps, steps[1:])} <= {8, 16}          # every eighth; the hundredth of them has no finite loss
-    assert course.picture(10_000)[:4] == b"\x89PNG" and Course().picture(10)[:4] == b"\x89PNG"
+    assert course.picture(10_000)[:4] == b"\x89PNG" and LossHistory().picture(10)[:4] == b"\x89PNG"
 
 
 def test_a_packed_run_is_there_where_it_is_unpacked(panel, home, tmp_path_factory):

@@ -94,10 +94,10 @@ def test_what_transformers_passes_over_is_passed_over_and_told(kind, more, tmp_p
     whole = saved(kind, tmp_path)
     (tmp_path / "config.json").write_text(json.dumps(whole | more))
     assert distance(tmp_path) < 1e-5
-    note = formats.read(tmp_path).note
+    note = formats.read_model(tmp_path).note
     assert (next(iter(more)) in note) == (more != dict(use_sliding_window=False))
     (tmp_path / "config.json").write_text(json.dumps(whole))
-    assert "passed over" not in formats.read(tmp_path).note
+    assert "passed over" not in formats.read_model(tmp_path).note
 
 
 TEXT = "It's 12 o'clock, 3456 times.\n\nTwo  spaces. Done! " * 40

@@ -48,7 +48,7 @@ def test_a_run_is_its_files(home, run):
 
 
 def test_the_kept_weights_are_the_best_ones(home, run):
-    from littlebaby.learning.data import split, windows
+    from littlebaby.training.data import split, windows
     baby = lb.load(run.guid, home)
     ids = baby.encode((home / "inputs" / "tale.txt").read_text())
     x, y = windows(split(ids, baby.config)[1], baby.config.n_ctx)[:]
@@ -78,13 +78,13 @@ def test_stopped_and_resumed_is_never_stopped(home, run):
 
 def test_a_resumed_run_keeps_the_scale_of_half_precision(home, monkeypatch):
     """It doubles after five good steps here, and a run stopped between two doublings counts on"""
-    from littlebaby.learning import train
-    monkeypatch.setattr(train, "GROW_AFTER", 5)
+    from littlebaby.training import loop
+    monkeypatch.setattr(loop, "GROW_AFTER", 5)
     half = dict(TINY, d_type="fp16", n_steps=20)
     run, count = lb.train("tale", path=home, **half), iter(range(100))
     stopped = lb.train("tale", path=home, stop=lambda: next(count) == 12, **half)
     scale = Workspace(home).load_checkpoint(stopped.guid)[1]["state"]
-    assert (scale["step"], scale["scale"], scale["steady"]) == (13, 4 * train.FIRST_SCALE, 3)
+    assert (scale["step"], scale["scale"], scale["steady"]) == (13, 4 * loop.FIRST_SCALE, 3)
     whole = lb.train(resume=stopped.guid, path=home, progress=False)
     assert np.array_equal(lb.load(whole.guid, home).flat, lb.load(run.guid, home).flat)
     assert [row.train_loss for row in whole.report.evaluations] == [row.train_loss for row in run.report.evaluations]
@@ -158,7 +158,7 @@ def test_finetune_appends_and_moves_nothing(home, run):
     old = lb.load(run.guid, home)
     text = (home / "inputs" / "greek.txt").read_text()
     tokenizer, new = old.tokenizer.extend(text)
-    fresh = plans.grown(old, old.config.replace(n_vocab=tokenizer.size), tokenizer)
+    fresh = plans.grow_vocabulary(old, old.config.replace(n_vocab=tokenizer.size), tokenizer)
     assert len(new) == len(set(text) - set(old.tokenizer.vocabulary)) > 10
     assert tokenizer.vocabulary[:old.config.n_vocab] == old.tokenizer.vocabulary
     for name, w in old.weights().items():

@@ -21,9 +21,9 @@ from littlebaby.runs.records import (
     allowed,
     keys,
     limits,
+    parse_record,
     preset,
     presets,
-    read,
     renamed,
     schemas,
 )
@@ -149,13 +149,13 @@ def test_schemas_and_presets_are_current():
 
 
 def test_a_file_says_what_is_wrong_with_it():
-    assert sentence(read, ConfigFile, dict(n_layers=0, seed=1), "a.json").startswith("a.json: n_layers is 0; allowed is")
-    assert sentence(read, ConfigFile, [1], "a.json") == "a.json holds a list where an object belongs"
-    assert sentence(read, ConfigFile, dict(time="noon"), "a.json").startswith("a.json: time is 'noon': ")
-    assert sentence(read, Report, dict(guid="../x"), "r.json").startswith("r.json: guid is '../x': string should match pattern")
+    assert sentence(parse_record, ConfigFile, dict(n_layers=0, seed=1), "a.json").startswith("a.json: n_layers is 0; allowed is")
+    assert sentence(parse_record, ConfigFile, [1], "a.json") == "a.json holds a list where an object belongs"
+    assert sentence(parse_record, ConfigFile, dict(time="noon"), "a.json").startswith("a.json: time is 'noon': ")
+    assert sentence(parse_record, Report, dict(guid="../x"), "r.json").startswith("r.json: guid is '../x': string should match pattern")
     row = dict(step=1, tokens=2, train_loss="much")
-    assert "r.json: evaluations.0.train_loss is 'much': " in sentence(read, Report, dict(guid=GUID, evaluations=[row]), "r.json")
-    assert "r.json: text is " in sentence(read, Completion, dict(guid=GUID), "r.json")
+    assert "r.json: evaluations.0.train_loss is 'much': " in sentence(parse_record, Report, dict(guid=GUID, evaluations=[row]), "r.json")
+    assert "r.json: text is " in sentence(parse_record, Completion, dict(guid=GUID), "r.json")
 
 
 def test_a_number_that_is_none_is_null():

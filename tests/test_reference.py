@@ -19,8 +19,8 @@ CASES += [("kilat_a", "_exact_z", "grad_exact_z/", False), ("nanokimi_k2_a", "",
 def under_our_names(folder, theirs):
     """{our name: array} of {their name: array}: the tables are linear, so gradients take them too"""
     config = json.loads((folder / "config.json").read_text())
-    kind = next(each for each in formats.FORMATS if each.fits(config))
-    return dict(kind.read(config, theirs, folder)[1])
+    kind = next(each for each in formats.FORMATS if each.recognizes(config))
+    return dict(kind.read_weights(config, theirs, folder)[1])
 
 
 def training(baby, ids, targets, balanced):
@@ -79,10 +79,10 @@ def test_mixtral_with_its_auxiliary_loss(reference, monkeypatch):
     L = baby.config.n_layers
     chosen = [ref[f"router/{i}/indices"] for i in range(L)]
     f = np.bincount(np.concatenate(chosen).reshape(-1), minlength=6) / len(np.concatenate(chosen))
-    monkeypatch.setattr(variant("networks", "moe"), "choices", lambda *_: f / L)
+    monkeypatch.setattr(variant("networks", "moe"), "expert_fractions", lambda *_: f / L)
     grad, ctx = np.zeros_like(baby.flat), Context(baby.config, np.random.default_rng(0))
     loss = gpt.loss_and_grad(baby.p, tree.views(baby.spec, grad), ref["ids"], ref["targets"], ctx)
-    said = {key: value for key, (_, value) in ctx.book.items()}
+    said = {key: value for key, (_, value) in ctx.stats.items()}
     aux = sum(said[i, "aux.balance"] for i in range(L))
     assert abs(loss - ref["loss"]) < 1e-12 and abs(aux - 0.02 * ref["aux"]) < 1e-12 and abs(loss + aux - ref["loss_total"]) < 1e-12
     assert all((said[i, "load"] == np.bincount(chosen[i].reshape(-1), minlength=6)).all() for i in range(L))

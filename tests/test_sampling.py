@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from littlebaby.errors import BadInput
-from littlebaby.learning.sampling import Sampling, draw, probabilities
+from littlebaby.inference.sampling import Sampling, draw, probabilities
 
 
 @pytest.mark.parametrize("case", range(12))

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from littlebaby.learning.schedules import multiplier, warmup
+from littlebaby.training.schedules import multiplier, warmup
 
 
 def settings(c_schedule, s_warmup=0, r_learn_min=0.0, s_decay=0, c_decay="linear"):

@@ -7,12 +7,13 @@ import pytest
 
 from littlebaby import plans
 from littlebaby.arrays import tree
+from littlebaby.check import bench, preflight
 from littlebaby.errors import BadInput
 from littlebaby.model import gpt
 from littlebaby.runs import records
 from littlebaby.runs.records import Config, Evaluation, Input, Report, preset
-from littlebaby.show import bench, catalog, charts, preflight, words
-from littlebaby.show.card import card, course, judged
+from littlebaby.show import catalog, charts, estimate_tables, formatting
+from littlebaby.show.card import card, loss_history, nursery_marks
 
 GUID = "0b2f8a52-7b0c-4f7e-9d3c-5a1f6f2f7c11"
 
@@ -62,14 +63,14 @@ def test_memory_adds_up_and_follows_the_optimizer():
 def test_activations_are_about_what_a_step_allocates():
     import tracemalloc
 
-    from littlebaby.learning.baby import Baby
-    from littlebaby.learning.parallel import Workers, gradient, sharded
+    from littlebaby.inference.baby import Baby
+    from littlebaby.training.parallel import Workers, gradient, shard_gradient
     cfg = Config(n_vocab=60, n_layers=2, n_ctx=64, c_device_cpu_cores=1)
     baby, workers = Baby(cfg), Workers(1)
     ids = np.random.default_rng(0).integers(0, 60, (2, 8, 64))
     grads = [np.zeros(baby.flat.size, np.float32)]
     tracemalloc.start()
-    gradient(workers, grads, sharded(workers, grads, baby.spec, baby.p, cfg), [(ids[0], ids[1])], (0, 0))
+    gradient(workers, grads, shard_gradient(workers, grads, baby.spec, baby.p, cfg), [(ids[0], ids[1])], (0, 0))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert 0.7 < preflight.bytes_of(cfg, baby.spec)["activations"] / peak < 1.4
@@ -92,9 +93,9 @@ def test_a_large_model_is_probed_smaller():
 def test_slow_kernels_are_told(monkeypatch):
     monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
     about = preflight.preflight(Config(n_vocab=60), 10**5, probe=False)
-    assert about.warnings == [] and "note" not in preflight.table(about)
+    assert about.warnings == [] and "note" not in estimate_tables.preflight_table(about)
     monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
-    assert "OPENBLAS_CORETYPE=Haswell" in preflight.table(preflight.preflight(Config(n_vocab=60), 10**5, probe=False))
+    assert "OPENBLAS_CORETYPE=Haswell" in estimate_tables.preflight_table(preflight.preflight(Config(n_vocab=60), 10**5, probe=False))
     monkeypatch.delenv("OPENBLAS_CORETYPE")
     [line] = preflight.preflight(Config(n_vocab=60, d_type="fp16"), 10**5, probe=False).warnings
     assert line.startswith("d_type fp16 is made for a GPU") and "fp32" in line
@@ -144,8 +145,8 @@ def test_the_numbers_of_mha():
     mha = next(row for row in catalog.catalog()["attentions"] if row["name"] == "`mha`")
     assert mha["full name"] == "multi-head attention" and mha["cache per token"] == "2 H numbers, here 256"
     cfg = Config(n_vocab=256)
-    assert mha["parameters"] == words.short(tree.size(gpt.params(cfg)["blocks"][0]["att"]))
-    assert mha["FLOPs per token"] == words.short(6 * 4 * 128 * 128 + 12 * 128 * 257 / 2)
+    assert mha["parameters"] == formatting.format_number(tree.size(gpt.params(cfg)["blocks"][0]["att"]))
+    assert mha["FLOPs per token"] == formatting.format_number(6 * 4 * 128 * 128 + 12 * 128 * 257 / 2)
     assert mha["paper"] == "[Vaswani et al. 2017](https://arxiv.org/abs/1706.03762)"
 
 
@@ -173,13 +174,14 @@ def test_the_tables_of_our_pages_are_current(path):
 # words and cards
 
 def test_numbers_in_few_words():
-    assert [words.short(n) for n in (0, 7, 999, 1000, 124_439_808, 999_999, 2.5e15)] == ["0", "7", "999", "1k", "124M", "1M", "2.5P"]
-    assert [words.size(n) for n in (7, 1234, 5e9)] == ["7 B", "1.23 kB", "5 GB"]
-    assert [words.duration(s) for s in (5, 600, 9000, 864_000)] == ["5 seconds", "10 minutes", "2.5 hours", "10 days"]
+    assert [formatting.format_number(n) for n in (0, 7, 999, 1000, 124_439_808, 999_999, 2.5e15)] == ["0", "7", "999", "1k", "124M", "1M",
+                                                                                                      "2.5P"]
+    assert [formatting.format_bytes(n) for n in (7, 1234, 5e9)] == ["7 B", "1.23 kB", "5 GB"]
+    assert [formatting.format_duration(s) for s in (5, 600, 9000, 864_000)] == ["5 seconds", "10 minutes", "2.5 hours", "10 days"]
 
 
 def test_columns_stand_straight():
-    lines = words.columns([("name", "size"), ("a", "7"), ("long one", "1,234")]).splitlines()
+    lines = formatting.align_columns([("name", "size"), ("a", "7"), ("long one", "1,234")]).splitlines()
     assert lines == ["name       size", "a             7", "long one  1,234"]
 
 
@@ -198,13 +200,13 @@ def test_a_card_of_a_run_that_has_not_begun_and_one_that_failed_early():
 
 def test_a_card_judges_what_a_baby_writes():
     marks = dict(words=0.999, sentences=0.471, stories=0.0)
-    assert judged(**marks) == ("of what it writes 99.9% of the words, 47% of the sentences where they stand, "
-                               "0% of the stories from beginning to end")
+    assert nursery_marks(**marks) == ("of what it writes 99.9% of the words, 47% of the sentences where they stand, "
+                                      "0% of the stories from beginning to end")
 
 
 def test_the_course_shows_first_and_last():
     rows = [row(s, sample=f"sample {s}").model_dump() for s in range(1, 21)]
-    lines = course(rows).splitlines()
+    lines = loss_history(rows).splitlines()
     assert len(lines) == 6 and lines[1].split()[0] == "1" and lines[-1].split()[0] == "20" and lines[-1].endswith("sample 20")
 
 
@@ -219,7 +221,7 @@ def test_a_bench_is_of_the_size_it_names(monkeypatch):
     forward = 2 * (8 * 24 + 8 * 8 + 2 * 8 * 32 + 8 * 20) + 4 * 8 * 8.5
     assert found.flops == pytest.approx(3 * forward * found.learned) and found.learned == pytest.approx(64 / found.step)
     assert found.floor > 0 and found.written > 0
-    line, row, *_ = bench.table([found]).splitlines()
+    line, row, *_ = estimate_tables.bench_table([found]).splitlines()
     assert line.split()[:2] == ["size", "parameters"] and row.split()[:2] == ["S0", f"{found.parameters:,}"]
     with pytest.raises(BadInput, match="size is 'S9'; allowed are S0, S1, S2, S3"):
         plans.bench(["S9"])

@@ -79,7 +79,7 @@ def test_parquet_and_data_sets(home):
     assert "row 1, has 0 in 'n' where a text belongs" in sentence(whole, home, "set", field="n")
     assert "has no column 'txt'; its columns are text, n: give --field" in sentence(whole, home, "set", field="txt")
     put(home, "bad.parquet", "PAR1 nothing")
-    assert "bad.parquet is no .parquet that can be read" in sentence(whole, home, "bad.parquet")
+    assert "bad.parquet is not a readable .parquet file" in sentence(whole, home, "bad.parquet")
     pytest.importorskip("datasets", reason="datasets is not installed")
     assert whole(home, f"datasets:{path.parent}") == expected
     assert whole(home, f"datasets:{path.parent}", size=10) == ["row 0|row 1"]
@@ -95,18 +95,18 @@ def test_what_cannot_be_read_is_said_in_one_sentence(home):
     assert "byte 0xe2 at offset 2 does" in sentence(whole, home, "cut")
     put(home, "wide.txt", "ä".encode("utf-16"))
     assert whole(home, "wide", encoding="utf-16") == ["ä"] and "--encoding utf-16" in sentence(whole, home, "wide")
-    assert "is no encoding; common ones are" in sentence(whole, home, "tale", encoding="klingon")
+    assert "is not an encoding; common ones are" in sentence(whole, home, "tale", encoding="klingon")
     for name, data, says in [
-            ("a.jsonl", '{"text": "x"}\n{"text"', "a.jsonl, line 2, is no JSON"), ("b.jsonl", "[" * 100_000, "line 1, is no JSON"),
+            ("a.jsonl", '{"text": "x"}\n{"text"', "a.jsonl, line 2, is not JSON"), ("b.jsonl", "[" * 100_000, "line 1, is not JSON"),
             ("c.jsonl", '{"txt": "x"}', "line 1, has no field 'text'; there are txt: give --field"),
             ("d.jsonl", '{"text": 3}', "has 3 in 'text' where a text belongs"), ("e.jsonl", "[1]", "it holds list"),
-            ("f.txt.gz", gzip.compress(STORIES.encode())[:-900], "f.txt.gz breaks off or is damaged"),
+            ("f.txt.gz", gzip.compress(STORIES.encode())[:-900], "f.txt.gz is truncated or damaged"),
             ("g.txt.gz", "no gzip", "cannot read"), ("h.txt.gz", gzip.compress(STORIES.encode())[:90] + bytes(200), "h.txt.gz")]:
         put(home, name, data)
         assert says in sentence(whole, home, name)
     (home.root / "inputs" / "bare").mkdir()
-    assert "is a folder with nothing to read in it; readable are files that end in .txt, .md" in sentence(whole, home, "bare")
-    assert "nothing fits 'no*.txt'" in sentence(whole, home, "no*.txt")
+    assert "is a folder without readable files; readable are files that end in .txt, .md" in sentence(whole, home, "bare")
+    assert "nothing matches 'no*.txt'" in sentence(whole, home, "no*.txt")
     assert "there is no file 'tail'" in sentence(whole, home, "tail") and "input is empty" in sentence(whole, home, " , ")
     assert "'tale' has no weight and others have" in sentence(whole, home, "tale,latin.txt:2")
     assert "the weight of tale is 0; allowed is a number from 1e-09" in sentence(whole, home, "tale:0,latin.txt:2")
@@ -125,21 +125,22 @@ def test_no_tokenizer_notices_where_blocks_end(kind):
     for _ in range(60):
         text = "".join(rng.choice([*LETTERS, "ab ba", "\n\n", "can't", "<|endoftext|>", "\r\n", "  "]) for _ in range(400))
         tokenizer = texts.train(kind, text[:rng.choice([20, 400])], 300)         # of a part: some characters are unknown
-        cut = list(sources.blocks([text[i:i + 7] for i in range(0, len(text), 7)], tokenizer.parts, rng.choice([5, 20, 60])))
+        cut = list(sources.text_blocks([text[i:i + 7] for i in range(0, len(text), 7)], tokenizer.parts, rng.choice([5, 20, 60])))
         assert "".join(cut) == text and len(cut) > 2
         assert np.array_equal(np.concatenate([tokenizer.encode(block) for block in cut]), tokenizer.encode(text))
 
 
 def test_blocks_of_a_text_without_a_place_to_cut():
     parts = texts.train("bpe", "a b a b", 300).parts
-    assert [len(block) for block in sources.blocks(["a" * 23], sources.anywhere, 5)] == [5, 5, 5, 5, 3]
-    assert "".join(sources.blocks(["a" * 39, " b" * 99], parts, 5)) == "a" * 39 + " b" * 99
-    assert [len(block) for block in sources.blocks([*"a" * 39, *" b" * 3], parts, 5)] == [39, 4, 2]
-    assert list(sources.blocks([], parts, 5)) == list(sources.blocks([""], parts, 5)) == []
-    assert "91 characters, from character 9 on, without a place" in sentence(list, sources.blocks(["b b b b b", " " + "a" * 90], parts, 5))
+    assert [len(block) for block in sources.text_blocks(["a" * 23], sources.anywhere, 5)] == [5, 5, 5, 5, 3]
+    assert "".join(sources.text_blocks(["a" * 39, " b" * 99], parts, 5)) == "a" * 39 + " b" * 99
+    assert [len(block) for block in sources.text_blocks([*"a" * 39, *" b" * 3], parts, 5)] == [39, 4, 2]
+    assert list(sources.text_blocks([], parts, 5)) == list(sources.text_blocks([""], parts, 5)) == []
+    assert "91 characters, from character 9 on, without a place" in sentence(list,
+                                                                             sources.text_blocks(["b b b b b", " " + "a" * 90], parts, 5))
 
 
-# tokenizers of others: {name: (patterns, merges, added tokens, form, whole)}, each with a symbol or a piece over a border that looks safe
+# tokenizers of others: {name: (patterns, merges, added tokens, form, whole)}, each with a token or a piece over a border that looks safe
 ENDS = [("!", "Ċ"), ("e", "Ġ")]
 OTHERS = dict(llama3=([SHIPPED["llama3"]], ENDS, [], "", True), qwen2=([SHIPPED["qwen2"]], ENDS, [], "NFC", False),
               deepseek=([SHIPPED["deepseek3"]], ENDS, [], "", False), bloom=([SHIPPED["bloom"]], ENDS, [], "", False),
@@ -156,17 +157,17 @@ def test_blocks_of_tokenizers_of_others(name):
     for _ in range(20):
         parts = [*"ab ee!1.\n\n\u0301=\u0338가\u11a8中。", "x<a\nb>", "<|start header|>", "Yes!\n", "the "]
         text = "".join(rng.choice(parts) for _ in range(200))
-        cut = list(sources.blocks([text], tokenizer.parts, 10))
+        cut = list(sources.text_blocks([text], tokenizer.parts, 10))
         assert "".join(cut) == text and len(cut) > 5
         assert np.concatenate([tokenizer.encode(block) for block in cut]).tolist() == tokenizer.encode(text).tolist()
 
 
 def test_prepare_is_exact_for_a_pattern_that_takes_line_ends(home, monkeypatch):
     tokenizer = BPE([*LETTER_OF.values(), "!Ċ"], [("!", "Ċ")], "\n", [], True, SHIPPED["llama3"])
-    monkeypatch.setattr(sources.blocks, "__defaults__", (700,))
+    monkeypatch.setattr(sources.text_blocks, "__defaults__", (700,))
     (home.root / "t.json").write_text(json.dumps(tokenizer.to_json()))
     put(home, "yes.txt", "Yes!\n" * 700)
-    found = tokens.read(lb.prepare("yes.txt", tokenizer=str(home.root / "t.json"), path=home.root, progress=False, workers=1))
+    found = tokens.read_token_file(lb.prepare("yes.txt", tokenizer=str(home.root / "t.json"), path=home.root, progress=False, workers=1))
     assert found.ids.tolist() == tokenizer.encode("Yes!\n" * 700).tolist() and len(found.ids) == 4 * 700
 
 
@@ -174,11 +175,11 @@ def test_prepare_is_exact_for_a_pattern_that_takes_line_ends(home, monkeypatch):
 
 @pytest.mark.parametrize("kind", ["char", "word", "bpe"])
 def test_prepare_is_the_text_encoded_whatever_the_workers(home, monkeypatch, kind):
-    monkeypatch.setattr(sources.blocks, "__defaults__", (700,))
+    monkeypatch.setattr(sources.text_blocks, "__defaults__", (700,))
     one = lb.prepare("tale", home.root / "one.tok", kind, 400, workers=1, path=home.root, progress=False)
     three = lb.prepare("tale", home.root / "three.tok", kind, 400, workers=3, path=home.root, progress=False)
     assert one.read_bytes() == three.read_bytes()
-    found = tokens.read(one)
+    found = tokens.read_token_file(one)
     tokenizer = texts.train(kind, STORIES, 400)
     assert np.array_equal(found.ids, tokenizer.encode(STORIES)) and found.ids.dtype == np.uint16
     assert found.tokenizer == tokenizer.to_json() and found.vocabulary == tokenizer.size and found.characters == len(STORIES)
@@ -187,26 +188,26 @@ def test_prepare_is_the_text_encoded_whatever_the_workers(home, monkeypatch, kin
 
 def test_documents_end_with_the_end_token(home):
     put(home, "a.jsonl", "\n".join(json.dumps(dict(text=t)) for t in ("one two", "three", "one")))
-    found = tokens.read(lb.prepare("a.jsonl", tokenizer="bpe", s_vocabulary=300, path=home.root, progress=False))
+    found = tokens.read_token_file(lb.prepare("a.jsonl", tokenizer="bpe", s_vocabulary=300, path=home.root, progress=False))
     tokenizer = texts.from_json(found.tokenizer)
     assert tokenizer.begin == "<|endoftext|>" and tokenizer.decode(found.ids) == "one two<|endoftext|>three<|endoftext|>one"
     assert found.path == home.root / "inputs" / "a.tok" and (found.ids == 0).sum() == 2
-    char = tokens.read(lb.prepare("a.jsonl", home.root / "c.tok", path=home.root, progress=False))
+    char = tokens.read_token_file(lb.prepare("a.jsonl", home.root / "c.tok", path=home.root, progress=False))
     assert texts.from_json(char.tokenizer).decode(char.ids) == "one two\n\nthree\n\none"
 
 
 def test_large_vocabularies_take_four_bytes(tmp_path):
-    assert tokens.width(65_536) == np.uint16 and tokens.width(65_537) == np.uint32
+    assert tokens.token_dtype(65_536) == np.uint16 and tokens.token_dtype(65_537) == np.uint32
     letters = "".join(chr(0x20000 + i) for i in range(40_000)) + "".join(chr(0x4E00 + i) for i in range(20_000)) + \
         "".join(chr(0xAC00 + i) for i in range(10_000))
     (tmp_path / "x.txt").write_text(letters)
-    found = tokens.read(lb.prepare(tmp_path / "x.txt", tmp_path / "x.tok", path=tmp_path, progress=False))
+    found = tokens.read_token_file(lb.prepare(tmp_path / "x.txt", tmp_path / "x.tok", path=tmp_path, progress=False))
     assert found.ids.dtype == np.uint32 and found.vocabulary == 70_000 and len(set(found.ids.tolist())) == 70_000
 
 
 def test_a_large_text_is_sampled_and_no_character_is_lost(monkeypatch):
     monkeypatch.setattr(prepare, "SAMPLE", 10_000)
-    blocks = [*sources.blocks([STORIES], sources.anywhere, 500), "\n\nÄ rare ö."]
+    blocks = [*sources.text_blocks([STORIES], sources.anywhere, 500), "\n\nÄ rare ö."]
     kept, characters, length = prepare.survey(blocks)
     assert 5000 <= len(kept) <= 10_000 and length == len(STORIES) + 11 and {"Ä", "ö"} <= characters
     for kind in ("char", "word"):
@@ -224,12 +225,12 @@ def test_what_prepare_refuses(home):
     put(home, "empty.txt", "")
     assert "empty" in ask("empty")
     lb.prepare("tale", path=home.root, progress=False)
-    assert "tale.tok exists already" in ask("tale") and "no token files and no weights" in ask("tale.tok", "y.tok")
+    assert "tale.tok exists already" in ask("tale") and "token files and weights are not allowed" in ask("tale.tok", "y.tok")
     assert sorted(p.name for p in home.root.rglob("*") if p.is_file()) == ["empty.txt", "tale.tok", "tale.txt"]
 
 
 def test_an_interrupted_prepare_leaves_nothing(home, monkeypatch):
-    monkeypatch.setattr(sources.blocks, "__defaults__", (700,))
+    monkeypatch.setattr(sources.text_blocks, "__defaults__", (700,))
 
     def interrupted(what, n):
         if what == "writing tokens":
@@ -242,7 +243,7 @@ def test_an_interrupted_prepare_leaves_nothing(home, monkeypatch):
 
 
 def test_a_dead_process_ends_prepare_with_a_sentence_and_leaves_none(home, monkeypatch):
-    monkeypatch.setattr(sources.blocks, "__defaults__", (700,))
+    monkeypatch.setattr(sources.text_blocks, "__defaults__", (700,))
     begun, real = [], prepare.subprocess.Popen
 
     def popen(*given, **settings):
@@ -265,16 +266,16 @@ def changed(path, edit):
     data = bytearray(path.read_bytes())
     new = edit(data)
     path.write_bytes(data if new is None else new)
-    return sentence(tokens.read, path)
+    return sentence(tokens.read_token_file, path)
 
 
 @pytest.mark.parametrize("edit, says", [
-    (lambda d: d[:-1], "breaks off: it is truncated"), (lambda d: d + b"x", "is longer than its header says"),
-    (lambda d: d[:40], "breaks off in its header: it has 40 bytes and a header 64"), (lambda d: b"", "is empty: there is nothing"),
-    (lambda d: b"GGUF" + d[4:], "is no token file: it does not begin with LBTOKENS"), (lambda d: d[:3], "breaks off in its header"),
+    (lambda d: d[:-1], "is truncated"), (lambda d: d + b"x", "is longer than its header says"),
+    (lambda d: d[:40], "is truncated in its header: it has 40 bytes and a header 64"), (lambda d: b"", "is empty: there is nothing"),
+    (lambda d: b"GGUF" + d[4:], "is not a token file: it does not begin with LBTOKENS"), (lambda d: d[:3], "is truncated in its header"),
     (lambda d: struct.pack_into("<I", d, 8, 7), "is a token file of version 7; this littlebaby reads version 1"),
     (lambda d: struct.pack_into("<I", d, 12, 3), "its header says 3 bytes a token"),
-    (lambda d: struct.pack_into("<Q", d, 16, 2**63), "breaks off: it is truncated"),
+    (lambda d: struct.pack_into("<Q", d, 16, 2**63), "is truncated"),
     (lambda d: struct.pack_into("<I", d, 24, 0), "a vocabulary of 0"), (lambda d: struct.pack_into("<I", d, 28, 2**31), "a record of"),
     (lambda d: struct.pack_into("<I", d, 32, 1), "its tokenizer is not the one that its header's sha256 names"),
     (lambda d: d.__setitem__(slice(-1, None), b"!"), "is damaged"),
@@ -288,17 +289,17 @@ def test_damaged_token_files(home, edit, says):
     (np.zeros(0, "i4"), "holds no tokens"), (np.array([None]), "type object")])
 def test_arrays_that_are_no_tokens(home, array, says):
     np.save(home.root / "x.npy", array, allow_pickle=True)
-    assert says in sentence(tokens.read, home.root / "x.npy")
+    assert says in sentence(tokens.read_token_file, home.root / "x.npy")
 
 
 def test_damaged_arrays(home):
     path = home.root / "x.npy"
     np.save(path, np.arange(100, dtype="i4"))
     assert changed(path, lambda d: d[:-3]).endswith("100 tokens make 528 bytes and it has 525")
-    assert "is no .npy file that can be read" in changed(path, lambda d: d[:20])
-    assert "is no .npy file that can be read" in changed(path, lambda d: b"nothing")
+    assert "is not a readable .npy file" in changed(path, lambda d: d[:20])
+    assert "is not a readable .npy file" in changed(path, lambda d: b"nothing")
     put(home, "odd.bin", b"abc")
-    assert "has 3 bytes, an odd number" in sentence(tokens.read, home.root / "inputs" / "odd.bin")
+    assert "has 3 bytes, an odd number" in sentence(tokens.read_token_file, home.root / "inputs" / "odd.bin")
 
 
 # --- training from them ---
@@ -338,7 +339,7 @@ def test_token_files_of_different_tokenizers_do_not_mix(home):
     put(home, "other.txt", "Ω" * 1000)
     for name in ("tale", "other"):
         lb.prepare(name, path=home.root, progress=False)
-    assert "other.tok was made with another tokenizer (char, 1 symbols) than the rest (char," in sentence(
+    assert "other.tok was made with another tokenizer (char, 1 tokens) than the rest (char," in sentence(
         lb.train, "tale.tok,other.tok", path=home.root, **TINY)
     run = lb.train("tale.tok", path=home.root, **TINY)
     assert "was made with another tokenizer" in sentence(lb.finetune, run.guid, "other.tok", home.root, **TINY)
@@ -399,7 +400,7 @@ def test_an_encoding_is_obeyed_in_every_form(home, encoding):
     put(home, "d.txt.gz", gzip.compress(expected.encode(encoding)))
     assert [whole(home, name, encoding=encoding) for name in ("a.jsonl", "b.jsonl.gz", "c.txt", "d.txt.gz")] == [[expected]] * 4
     assert home.read_text("a.jsonl", encoding).text == JSONL
-    found = tokens.read(lb.prepare("a.jsonl", encoding=encoding, path=home.root, progress=False))
+    found = tokens.read_token_file(lb.prepare("a.jsonl", encoding=encoding, path=home.root, progress=False))
     assert texts.from_json(found.tokenizer).decode(found.ids) == expected.replace("|", "\n\n")
 
 
@@ -426,12 +427,12 @@ def test_lines_that_reads_cut(home, monkeypatch):
     (JSONL.encode("utf-32"), "utf-8", "--encoding utf-32"),
     (JSONL.encode(), "ascii", "line 1, is not ASCII: byte 0xc3 at offset 10 does not fit; give --encoding, for example --encoding utf-8"),
     (JSONL.encode("utf-16-le"), "utf-16", "there is no byte-order mark at offset 0; give --encoding, for example --encoding utf-16-le"),
-    (b'{"text": "abcdef"}', "utf-16-le", "is no JSON: a .jsonl file holds one object on every line; it was read as UTF-16-LE, and "
+    (b'{"text": "abcdef"}', "utf-16-le", "is not JSON: a .jsonl file holds one object on every line; it was read as UTF-16-LE, and "
      "its bytes are UTF-8: try --encoding utf-8"), (b"\xef\xbb\xbf" + b'{"text": "a\xe9"}', "utf-8", "byte 0xe9 at offset 14"),
-    (b"{}", "hex", "'hex' is no encoding"), (b"{}", "", "is no encoding")])
+    (b"{}", "hex", "'hex' is not an encoding"), (b"{}", "", "is not an encoding")])
 def test_what_an_encoding_does_not_fit_is_said_with_its_place(home, data, encoding, says):
     put(home, "a.jsonl", data)
     put(home, "b.jsonl.gz", gzip.compress(data))
     assert says in sentence(whole, home, "a.jsonl", encoding=encoding) and says in sentence(whole, home, "b.jsonl.gz", encoding=encoding)
-    if "is no JSON" not in says:
+    if "is not JSON" not in says:
         assert says in sentence(home.read_text, "a.jsonl", encoding)

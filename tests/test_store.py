@@ -109,7 +109,7 @@ def test_runs_are_listed_whatever_is_damaged(home):
     assert first.bytes == sum(p.stat().st_size for p in home.root.rglob(f"*{B}*/*")) + sum(
         p.stat().st_size for p in home.root.rglob(f"*{B}*") if p.is_file() and "lock" not in p.name)
     assert second.name == A and second.report is None
-    assert second.damaged == [f"{home.path('report', A)} breaks off: it is truncated (line 1, column 10)"]
+    assert second.damaged == [f"{home.path('report', A)} is truncated (line 1, column 10)"]
     assert abs(second.time - datetime.now(timezone.utc)) < timedelta(minutes=1)
 
 
@@ -337,8 +337,8 @@ def test_a_changed_weights_file_is_told(home):
 
 @pytest.mark.parametrize("text, said", [
     ("", "is empty (line 1, column 1)"),
-    ('{"format": 1, "tens', "breaks off: it is truncated (line 1, column 15)"),
-    ('{"format": 1', "breaks off: it is truncated (line 1, column 13)"),
+    ('{"format": 1, "tens', "is truncated (line 1, column 15)"),
+    ('{"format": 1', "is truncated (line 1, column 13)"),
     ('{"format" 1}', "is damaged: expecting ':' delimiter (line 1, column 11)"),
     ('{"format": NaN}', "holds NaN, which is no number to go on with"),
     ('{"format": -Infinity}', "holds -Infinity, which is no number to go on with"),
@@ -443,7 +443,7 @@ nested = st.recursive(plain, lambda inner: st.lists(inner, max_size=3) | st.dict
 @settings(max_examples=50, deadline=None)
 @given(st.dictionaries(words, nested))
 def test_a_page_is_json(data):
-    assert disk.parse(disk.page(data).encode("utf-8", "backslashreplace"), "page") == data
+    assert disk.parse(disk.indented_json(data).encode("utf-8", "backslashreplace"), "page") == data
 
 
 # checkpoints
@@ -518,7 +518,7 @@ def test_a_text_that_cannot_be_read_is_told(home, tmp_path, monkeypatch):
     (tmp_path / "wide.txt").write_bytes("ä".encode("utf-16"))
     assert sentence(home.read_text, "wide.txt").endswith("--encoding utf-16")
     assert sentence(home.read_text, "odd.txt", "utf-88") == (
-        "--encoding 'utf-88' is no encoding; common ones are utf-8, utf-16, latin-1, cp1252")
+        "--encoding 'utf-88' is not an encoding; common ones are utf-8, utf-16, latin-1, cp1252")
     monkeypatch.setattr(disk.Path, "read_bytes", lambda _: (_ for _ in ()).throw(PermissionError(13, "no")))
     assert sentence(home.read_text, "tale") == f"cannot read {inside / 'tale.txt'}: permission is denied"
 

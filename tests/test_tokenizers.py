@@ -326,7 +326,7 @@ def test_gpt2_files_as_published(reference):
     assert published.to_json() == gpt2(reference("tokenizer_gpt2_a")).to_json()
 
 
-# --- files from strangers ---
+# --- files from outside ---
 
 def spoiled(record):
     """The record with one thing wrong, and a word of the sentence that must say so"""
@@ -418,7 +418,7 @@ def test_byte_pairs_that_are_cut_in_other_ways(cut, form, whole):
     tokenizers = pytest.importorskip("tokenizers", reason="tokenizers is not installed: pip install -e '.[test]'")
     record = small("bpe").to_tokenizer_json() | {"pre_tokenizer": cut, "normalizer": form}
     record["model"]["ignore_merges"] = whole
-    record["model"]["merges"] = record["model"]["merges"][:-20 if whole else None]     # symbols that no merge leads to
+    record["model"]["merges"] = record["model"]["merges"][:-20 if whole else None]     # tokens that no merge leads to
     text = "Mia's 12345 toys,  isn't it?\n\n  She\u0301 said: CAFÉ’s 7!\r\n\tend <|endoftext|> of 3.14"
     mine, theirs = room.from_json(record), tokenizers.Tokenizer.from_str(json.dumps(record))
     assert mine.encode(text).tolist() == theirs.encode(text).ids
@@ -442,7 +442,7 @@ def test_foreign_forms_of_the_same_file_are_read():
     record["added_tokens"].append(record["added_tokens"][0] | {"id": 300, "content": "<|user|>", "special": False})
     again = room.from_json(record)
     assert again.size == 301 and again.encode("<|user|>Mia").tolist() == [300, *tokenizer.encode("Mia")]
-    for vocab, said in (("[" * 100000, "no JSON"), ("{", "no JSON"), ("[]", "an object"), ('{"a": 1}', "0 … 0")):
+    for vocab, said in (("[" * 100000, "not JSON"), ("{", "not JSON"), ("[]", "an object"), ('{"a": 1}', "0 … 0")):
         with pytest.raises(BadInput, match=said):
             BPE.from_files(vocab, "")
 

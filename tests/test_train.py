@@ -8,17 +8,16 @@ from strict import strict
 
 from littlebaby.arrays import backend, tree
 from littlebaby.errors import RunFailed
-from littlebaby.learning import parallel
-from littlebaby.learning import train as loop
-from littlebaby.learning.baby import Baby
-from littlebaby.learning.data import Batches, windows
-from littlebaby.learning.lora import with_adapters
-from littlebaby.learning.optimizers import adamw
-from littlebaby.learning.parallel import Workers, gradient, sharded
-from littlebaby.learning.train import FIRST_SCALE, GROW_AFTER, Done, Evaluation, Step, begin, train
+from littlebaby.inference.baby import Baby
 from littlebaby.model import gpt
 from littlebaby.model.context import Context
 from littlebaby.runs.records import Config, allowed
+from littlebaby.training import loop, parallel
+from littlebaby.training.data import Batches, windows
+from littlebaby.training.loop import FIRST_SCALE, GROW_AFTER, Done, Evaluation, Step, begin, train
+from littlebaby.training.lora import with_adapters
+from littlebaby.training.optimizers import adamw
+from littlebaby.training.parallel import Workers, gradient, shard_gradient
 
 IDS = np.array([int(c) for c in "0123401234012340122340123401234" * 40])
 
@@ -60,10 +59,10 @@ def test_the_cores_are_shared_out(on, more, workers, products, monkeypatch):
     monkeypatch.setattr(parallel, "cores", lambda: on)
     monkeypatch.setattr(loop, "blas_threads", lambda n: limits.append(n) or nullcontext())
     run(cfg := config(**{"batch_size": 8, **more, "n_steps": 1}))
-    assert (parallel.how_many(cfg), limits) == (workers, [products])
+    assert (parallel.worker_count(cfg), limits) == (workers, [products])
     try:
         backend.use(strict)
-        assert parallel.how_many(cfg) == parallel.threads(cfg) == 1
+        assert parallel.worker_count(cfg) == parallel.threads(cfg) == 1
     finally:
         backend.use("cpu")
 
@@ -177,7 +176,7 @@ def flowing(p, spec, scale, cfg):
     """The gradient of one batch as a step makes it, in one flat vector"""
     ids = np.random.default_rng(0).integers(0, 5, (2, 4, 8))
     grad, workers = np.zeros(tree.size(spec, train=True), np.float32), Workers(1)
-    loss, _ = gradient(workers, [grad], sharded(workers, [grad], spec, p, cfg), [tuple(ids)], (0, 0), scale)
+    loss, _ = gradient(workers, [grad], shard_gradient(workers, [grad], spec, p, cfg), [tuple(ids)], (0, 0), scale)
     return loss, grad
 
 

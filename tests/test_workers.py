@@ -9,16 +9,16 @@ import pytest
 import littlebaby as lb
 from littlebaby.arrays import backend
 from littlebaby.errors import WorkerLost
-from littlebaby.learning import parallel
-from littlebaby.learning.baby import Baby
-from littlebaby.learning.data import Batches, windows
-from littlebaby.learning.lora import with_adapters
-from littlebaby.learning.optimizers import adamw
-from littlebaby.learning.parallel import Workers
-from littlebaby.learning.train import Done, Evaluation, Step, begin, train
+from littlebaby.inference.baby import Baby
 from littlebaby.model import gpt
 from littlebaby.runs.records import Config
 from littlebaby.runs.store import Workspace
+from littlebaby.training import parallel
+from littlebaby.training.data import Batches, windows
+from littlebaby.training.loop import Done, Evaluation, Step, begin, train
+from littlebaby.training.lora import with_adapters
+from littlebaby.training.optimizers import adamw
+from littlebaby.training.parallel import Workers
 
 IDS = np.array([int(c) for c in "0123401234012340122340123401234" * 40])
 

@@ -8,20 +8,21 @@ kernels   faster twins of some of them for the CPU, equal by test; importing fro
 scans     primitives that walk along the tokens: running sums and means, filters, windows
 """
 from .kernels import attention, cross_entropy, embedding, gelu, layernorm, linear, merge_heads, rmsnorm, rotate, swiglu
-from .ops import dropout, gelu_exact, glu, matmul, relu, relu2, sigmoid, silu, softmax, split_heads, weigh, whole
+from .ops import dropout, full_matrix, gelu_exact, glu, matmul, relu, relu2, sigmoid, silu, softmax, split_heads, weight_heads
 from .scans import (
     causal_filter,
     discounted_mean,
     exp_clip,
     linear_attention,
     log_sigmoid,
-    peaks,
+    max_scores,
     running_mean,
     running_sum,
     window_attention,
 )
 
 __all__ = ["attention", "cross_entropy", "dropout", "embedding", "gelu", "gelu_exact", "glu", "layernorm", "linear", "matmul",
-           "merge_heads", "relu", "relu2", "rmsnorm", "rotate", "sigmoid", "silu", "softmax", "split_heads", "swiglu", "weigh", "whole"]
-__all__ += ["causal_filter", "discounted_mean", "exp_clip", "linear_attention", "log_sigmoid", "peaks", "running_mean",
+           "merge_heads", "relu", "relu2", "rmsnorm", "rotate", "sigmoid", "silu", "softmax", "split_heads", "swiglu", "weight_heads",
+           "full_matrix"]
+__all__ += ["causal_filter", "discounted_mean", "exp_clip", "linear_attention", "log_sigmoid", "max_scores", "running_mean",
             "running_sum", "window_attention"]

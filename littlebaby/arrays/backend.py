@@ -85,7 +85,7 @@ def scatter_add(table, index, rows):
     (numpy if on_cpu() else use.module).add.at(table, index, rows)
 
 
-def keep_memory():
+def tune_malloc():
     """Ask glibc to hand freed arrays out again instead of returning them to the system: a third of a training step's time.
 
     Arrays below 1 GiB come from the heap (M_MMAP_THRESHOLD), the heap is never trimmed, and every thread has an arena of its own.

@@ -21,7 +21,7 @@ SAFE = 60.0        # exp of scores up to here cannot overflow float32, nor its s
 MASKED = -1e30     # a score whose exp is 0
 
 
-def twin(fast):
+def cpu_twin(fast):
     """On the CPU the fast one, elsewhere the plain one of the same name."""
     plain = getattr(ops, fast.__name__)
 
@@ -62,22 +62,22 @@ def column_sum(x):
     return ones(len(x), x.dtype) @ x
 
 
-@twin
+@cpu_twin
 def merge_heads(*xs):
     first, parts = xs[0], len(xs)
     whole = first.base
     if whole is not None and whole.ndim == 5 and whole.shape[2] == parts and all(x.base is whole for x in xs):
-        if [place(x) for x in xs] == [place(whole[:, :, j].swapaxes(1, 2)) for j in range(parts)]:
+        if [memory_layout(x) for x in xs] == [memory_layout(whole[:, :, j].swapaxes(1, 2)) for j in range(parts)]:
             return whole.reshape(*whole.shape[:2], -1)           # attention's back wrote them side by side already
     flat = [x.transpose(0, 2, 1, 3).reshape(x.shape[0], x.shape[2], -1) for x in xs]
     return flat[0] if parts == 1 else np.concatenate(flat, -1)
 
 
-def place(x):
+def memory_layout(x):
     return x.__array_interface__["data"][0], x.shape, x.strides
 
 
-@twin
+@cpu_twin
 def linear(x, w, b=None):
     if isinstance(w, Lora) or w.dtype != x.dtype:
         return ops.linear(x, w, b)
@@ -95,7 +95,7 @@ def linear(x, w, b=None):
     return y.reshape(*x.shape[:-1], w.shape[1]), back
 
 
-@twin
+@cpu_twin
 def embedding(ids, w):
     def back(dy):
         flat, dy, V = ids.reshape(-1), ops.rows(dy), len(w)
@@ -113,7 +113,7 @@ def embedding(ids, w):
     return w[ids], back
 
 
-@twin
+@cpu_twin
 def gelu(x):
     # with q = sigmoid 2u:  y = x q  and  y' = q + (1 - q) y 2u',  2u' = 2c + 6 c a x^2 = -3 w - 4c  where  w = -2c - 2 c a x^2 = -2u / x
     c, shape, x2 = sqrt(2 / np.pi), x.shape, ops.rows(x)         # back names no x: it need not live until then
@@ -146,7 +146,7 @@ def inverse_of_one_and_exp(x):
     np.divide(1, x, out=x)
 
 
-@twin
+@cpu_twin
 def swiglu(a, b):
     shape, a2, b2 = a.shape, ops.rows(a), ops.rows(b)
     u, s, y = np.empty_like(a2), np.empty_like(a2), np.empty_like(a2)
@@ -171,7 +171,7 @@ def swiglu(a, b):
     return y.reshape(shape), back
 
 
-@twin
+@cpu_twin
 def rmsnorm(x, w, eps=1e-6):
     shape, x2 = x.shape, ops.rows(x)
     N, D = x2.shape
@@ -197,7 +197,7 @@ def rmsnorm(x, w, eps=1e-6):
     return y.reshape(shape), back
 
 
-@twin
+@cpu_twin
 def layernorm(x, w, b, eps=1e-5):
     shape, x2 = x.shape, ops.rows(x)
     N, D = x2.shape
@@ -235,7 +235,7 @@ def inverse_root(total, D, eps):
     np.divide(1, total, out=total)
 
 
-@twin
+@cpu_twin
 def cross_entropy(logits, targets):
     z, t = ops.rows(logits), targets.reshape(-1)
     counted = t >= 0
@@ -263,14 +263,14 @@ def cross_entropy(logits, targets):
     return loss / n, back
 
 
-@twin
+@cpu_twin
 def rotate(x, cos, sin, layout):
     if layout == "interleaved" and x.strides[-1] == x.itemsize:
         kind = np.complex64 if x.dtype == np.float32 else np.complex128
         angle = cos.astype(kind)                                 # a pair is one complex number, a turn one product
         angle.imag = sin
         back_angle = angle.conj()
-        return (x.view(kind) * angle).view(x.dtype), lambda dy: turned(dy, kind, back_angle)
+        return (x.view(kind) * angle).view(x.dtype), lambda dy: rotate_pairs(dy, kind, back_angle)
     half = x.shape[-1] // 2
 
     def turn(z, s):
@@ -288,17 +288,17 @@ def rotate(x, cos, sin, layout):
     return turn(x, sin), lambda dy: turn(dy, -sin)
 
 
-def turned(x, kind, angle):
+def rotate_pairs(x, kind, angle):
     return (np.ascontiguousarray(x).view(kind) * angle).view(x.dtype)
 
 
 @lru_cache(64)
-def triangle(n, dtype):
+def causal_mask(n, dtype):
     """(n, n) 0 at and below the diagonal, MASKED above: added to the scores of a block on the diagonal"""
     return np.triu(np.full((n, n), MASKED, dtype), 1)
 
 
-@twin
+@cpu_twin
 def attention(q, k, v, scale, rate=0.0, rng=None, slopes=None):
     (B, h, T, d), (n, S), dv = q.shape, k.shape[1:3], v.shape[3]
     if T == 1 and rng is None:
@@ -320,7 +320,7 @@ def attention(q, k, v, scale, rate=0.0, rng=None, slopes=None):
         s = np.matmul(q5[..., i:e, :], k5[..., :past + e, :].swapaxes(-1, -2))      # (B, n, m, e - i, past + e)
         if slopes is not None:                                   # it only lowers scores of the past: the bound still holds
             s -= deep_slopes * ops.distance(past + i, past + e, past + e).astype(s.dtype)
-        s[..., past + i:] += triangle(e - i, q.dtype)
+        s[..., past + i:] += causal_mask(e - i, q.dtype)
         if shift is not None and shift[..., i:e].any():          # exp needs no maximum where a bound proves the scores small
             s -= np.where(shift[..., i:e, None], s.max(-1, keepdims=True), 0)
         np.exp(s, out=s)

@@ -35,7 +35,7 @@ def merge_heads(*xs):
 
 # linear algebra
 
-def times(x, w):
+def matmul_as(x, w):
     """x w, multiplied in w's precision and given in x's: where w is a half copy of a matrix (d_type fp16), so is the product"""
     return (x.astype(w.dtype, copy=False) @ w).astype(x.dtype, copy=False)
 
@@ -45,14 +45,14 @@ def linear(x, w, b=None):
     gradients for dw"""
     if isinstance(w, Lora):
         return adapted(x, w, b)
-    y = times(rows(x), w)                                        # (N, I) (I, O) -> (N, O)
+    y = matmul_as(rows(x), w)                                    # (N, I) (I, O) -> (N, O)
     if b is not None:
         y += b
 
     def back(dy):
         dy = rows(dy)
-        dx = times(dy, w.T).reshape(x.shape)
-        dw = times(rows(x).T, dy.astype(w.dtype, copy=False))
+        dx = matmul_as(dy, w.T).reshape(x.shape)
+        dw = matmul_as(rows(x).T, dy.astype(w.dtype, copy=False))
         return dx, dw, None if b is None else dy.sum(0)
 
     return y.reshape(*x.shape[:-1], w.shape[1]), back
@@ -60,7 +60,7 @@ def linear(x, w, b=None):
 
 def adapted(x, w, b=None):
     """y = x w + scale (x a) b + bias, for a Lora; of the frozen matrix no gradient is made     Hu et al. 2021, arXiv:2106.09685"""
-    y, u = times(rows(x), w.w), None                             # (N, I) (I, O) -> (N, O)
+    y, u = matmul_as(rows(x), w.w), None                         # (N, I) (I, O) -> (N, O)
     if b is not None:
         y += b
     if w.columns:
@@ -71,7 +71,7 @@ def adapted(x, w, b=None):
 
     def back(dy):
         dy = rows(dy)
-        dx, dw = times(dy, w.w.T), ()
+        dx, dw = matmul_as(dy, w.w.T), ()
         if w.columns:
             du, db = xp.empty_like(u), xp.empty_like(w.b)
             for of_w, of_a, of_b in w.parts():
@@ -85,7 +85,7 @@ def adapted(x, w, b=None):
     return y.reshape(*x.shape[:-1], w.shape[1]), back
 
 
-def whole(w):
+def full_matrix(w):
     """The matrix that w stands for: itself, or a Lora's w + scale a b. For all who meet a matrix elsewhere than in `linear`;
     back(dw) is what `g` is to be given"""
     if not isinstance(w, Lora):
@@ -344,7 +344,7 @@ def attention(q, k, v, scale, rate=0.0, rng=None, slopes=None):
     return apart(o), back
 
 
-def weigh(o, w):
+def weight_heads(o, w):
     """y = w o: each head's answer o (B, h, T, d) by that head's weight for each token, w (B, T, h)"""
     w = w.swapaxes(1, 2)[..., None]                              # (B, h, T, 1)
 

@@ -9,7 +9,7 @@ from .ops import dropout
 BLOCK = 64     # tokens of a block
 
 
-def blocks(x, C):
+def split_blocks(x, C):
     """(..., T, D) -> (..., n, C, D); zeros fill the last block"""
     *lead, T, D = x.shape
     if T % C:
@@ -17,7 +17,7 @@ def blocks(x, C):
     return x.reshape(*lead, -1, C, D)
 
 
-def joined(x, T):
+def join_blocks(x, T):
     """(..., n, C, D) -> (..., T, D): the blocks end to end, without what filled the last one"""
     *lead, n, C, D = x.shape
     return x.reshape(*lead, n * C, D)[..., :T, :]
@@ -56,11 +56,11 @@ def scan(x, w=None):
     weights = xp.tri(C, dtype=x.dtype)
     if w is not None:                                            # no power below 0: dividing by e^(w t) would overflow
         weights = (weights * xp.exp(w * xp.maximum(i - i.T, 0)))[:, None]                # (h, 1, C, C)
-    y = weights @ blocks(x, C)                                   # (..., n, C, D)
+    y = weights @ split_blocks(x, C)                             # (..., n, C, D)
     if y.shape[-3] > 1:
         ends = scan(y[..., -1, :], None if w is None else C * w)[..., :-1, None, :]
         y[..., 1:, :, :] += ends if w is None else xp.exp(w * (i + 1))[:, None] * ends
-    return joined(y, T)
+    return join_blocks(y, T)
 
 
 def scan_back(dy, w=None):
@@ -126,7 +126,7 @@ def linear_attention(q, k, v, past=None):
     """
     *lead, T, M = q.shape
     C, d = min(BLOCK, T), v.shape[-1]
-    qs, ks, vs, seen = blocks(q, C), blocks(k, C), blocks(v, C), xp.tri(C, dtype=q.dtype)
+    qs, ks, vs, seen = split_blocks(q, C), split_blocks(k, C), split_blocks(v, C), xp.tri(C, dtype=q.dtype)
 
     def before(s):
         """(..., n, M, d) -> (..., n + 1, M, d): what stands before each block, and after the last"""
@@ -142,7 +142,7 @@ def linear_attention(q, k, v, past=None):
     y += qs @ sums[..., :-1, :, :]
 
     def back(dy):
-        dys = blocks(dy, C)
+        dys = split_blocks(dy, C)
         da = dys @ vs.swapaxes(-1, -2)
         da *= seen
         asked = qs.swapaxes(-1, -2) @ dys                        # what each block asks of all the blocks before it
@@ -150,9 +150,9 @@ def linear_attention(q, k, v, past=None):
         dq = da @ ks + dys @ sums[..., :-1, :, :].swapaxes(-1, -2)
         dk = da.swapaxes(-1, -2) @ qs + vs @ after.swapaxes(-1, -2)
         dv = a.swapaxes(-1, -2) @ dys + ks @ after
-        return joined(dq, T), joined(dk, T), joined(dv, T)
+        return join_blocks(dq, T), join_blocks(dk, T), join_blocks(dv, T)
 
-    return joined(y, T), back, sums[..., -1, :, :]
+    return join_blocks(y, T), back, sums[..., -1, :, :]
 
 
 # what is near
@@ -178,7 +178,7 @@ def causal_filter(x, f, T):
     return y, back
 
 
-def neighbourhoods(T, S, window):
+def window_blocks(T, S, window):
     """Block by block of the last T of S tokens: the rows r, the columns c of all that any of them sees, and how far (r, c) each lies
     back, seen where that is 0 or more and less than the window"""
     for i in range(0, T, BLOCK):
@@ -188,14 +188,14 @@ def neighbourhoods(T, S, window):
         yield r, c, own - xp.arange(c.start, c.stop)
 
 
-def peaks(q, k, scale, window=None):
+def max_scores(q, k, scale, window=None):
     """The largest score of each head, (h): max of scale q_t k_j over the batch and all j <= t, or the last `window` of them; no gradient
 
     q (B, h, T, d)   k (B, n, S, d)
     """
     (B, h, T, _), (n, S) = q.shape, k.shape[1:3]
     qs, ks, top = q.reshape(B, n, h // n, T, -1), k[:, :, None], []
-    for r, c, far in neighbourhoods(T, S, window or S):
+    for r, c, far in window_blocks(T, S, window or S):
         s = qs[..., r, :] @ ks[..., c, :].swapaxes(-1, -2)       # (B, n, h/n, rows, columns)
         s[..., (far < 0) | (far >= (window or S))] = -xp.inf
         top.append(s.max((0, 3, 4)))
@@ -214,7 +214,7 @@ def window_attention(q, k, v, scale, window, rate=0.0, rng=None, slopes=None):
     qs, ks, vs = deep(q * scale), k[:, :, None], v[:, :, None]
     o, ln_sum, kept = xp.empty_like(qs), xp.empty_like(qs[..., :1]), []
 
-    for r, c, far in neighbourhoods(T, S, window):
+    for r, c, far in window_blocks(T, S, window):
         s = qs[..., r, :] @ ks[..., c, :].swapaxes(-1, -2)       # (B, n, h/n, rows, columns)
         if slopes is not None:
             s -= slopes.reshape(n, h // n, 1, 1) * far.astype(s.dtype)

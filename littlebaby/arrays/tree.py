@@ -29,12 +29,12 @@ def table(n, d): return Leaf((n, d), "table", 0.0, 0.02)
 def vector(n, fill=0.0, train=True): return Leaf((n,), "vector", fill, train=train)
 
 
-def columns(i, std=0.02, **widths):
+def fused_matrices(i, std=0.02, **widths):
     """Matrices (i, width) side by side: `columns(D, wq=H, wk=H, wv=H)` is one (D, 3H) leaf, seen as wq, wk, wv by name"""
     return Leaf((i, sum(widths.values())), "matrix", 0.0, std, parts=tuple(widths.items()))
 
 
-def entries(**widths):
+def fused_vectors(**widths):
     """Vectors end to end: the biases of `columns`"""
     return Leaf((sum(widths.values()),), "vector", parts=tuple(widths.items()))
 
@@ -110,7 +110,7 @@ def size(spec, train=None):
     return sum(prod(leaf.shape) for _, leaf in leaves(spec) if train in (None, leaf.train))
 
 
-def places(spec):
+def offsets(spec):
     """path -> (first, last) in the flat vector"""
     at, out = {True: 0, False: size(spec, train=True)}, {}
     for path, leaf in leaves(spec):
@@ -120,17 +120,17 @@ def places(spec):
     return out
 
 
-HALVED = ("matrix", "head")     # kinds whose products lose little in half precision; all else decides, adds up or is small
+HALF_PRECISION_KINDS = ("matrix", "head")  # kinds whose products lose little in half precision; all else decides, adds up or is small
 
 
 def views(spec, flat, half=None):
     """The tree of views that `spec` names over `flat`; leaves of the HALVED kinds over `half`, the same numbers in half precision"""
-    at = places(spec)
+    at = offsets(spec)
 
     def build(node, path):
         if isinstance(node, Leaf):
             first, last = at[path]
-            seen = half if half is not None and node.kind in HALVED else flat
+            seen = half if half is not None and node.kind in HALF_PRECISION_KINDS else flat
             return seen[first:last].reshape(node.shape) if last <= flat.size else Sink()
         if isinstance(node, Lora):
             factors = [build(each, f"{path}_lora_{name}") for name, each in (("a", node.a), ("b", node.b)) if node.columns]
@@ -145,7 +145,7 @@ def views(spec, flat, half=None):
 
 def named(spec, flat):
     """path -> view, with fused leaves split into their parts: {"blocks.0.att.wq": (D, H), ...}"""
-    out, at = {}, places(spec)
+    out, at = {}, offsets(spec)
     for path, leaf in leaves(spec):
         first, last = at[path]
         if last > flat.size:
@@ -162,7 +162,7 @@ def named(spec, flat):
 def init(spec, rng, dtype):
     """A fresh flat vector: every leaf drawn by its own law, in the order of declaration, on the host, so that a seed means the same
     weights on every device. A leaf is drawn in pieces, which need little memory of their own"""
-    flat, at = numpy.zeros(size(spec), dtype), places(spec)
+    flat, at = numpy.zeros(size(spec), dtype), offsets(spec)
     for path, leaf in leaves(spec):
         first, last = at[path]
         for begin in range(first, last, PIECE):

@@ -1,4 +1,4 @@
-"""What a layer may know besides its weights and its input, and what it may say. Made anew for every call, never stored.
+"""What a layer may know besides its weights and its input, and what it may report. Made anew for every call, never stored.
 
 It is the only door for randomness, position and memory: the same `forward` trains, evaluates and decodes with another context.
 """
@@ -7,7 +7,7 @@ from functools import lru_cache
 from importlib import import_module
 from pkgutil import iter_modules
 
-from ..arrays import dropout, peaks
+from ..arrays import dropout, max_scores
 from ..arrays.backend import xp
 
 
@@ -27,9 +27,9 @@ def residual_std(cfg):
     return 0.02 * (2 * cfg.n_layers) ** -0.5
 
 
-def restraint(said, cfg):
-    """What the scores of each head are to shrink by so that none passes `qk_clip`, (h); None where nobody watched them"""
-    return cfg.qk_clip / xp.maximum(said["score"], cfg.qk_clip) if "score" in said else None
+def qk_clip_scale(stats, cfg):
+    """What the scores of each head are to shrink by so that none passes `qk_clip`, (h); None where they were not recorded"""
+    return cfg.qk_clip / xp.maximum(stats["score"], cfg.qk_clip) if "score" in stats else None
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,13 @@ class Context:
     cache: object = None    # None in training; in decoding a dict of arrays, one room per layer and part
     share: float = 1.0      # this call's part of the step's tokens (shards, accumulated batches)
     scale: float = 1.0      # what gradients are multiplied with, so that half precision can hold the small ones
-    book: dict = field(default_factory=dict)  # what the layers say: {(layer, name): (join, value)}
-    held: object = None     # laws only: the decisions of the first run, repeated in the probes
-    at: int = 0             # the layer's number
+    stats: dict = field(default_factory=dict)  # what the layers report: {(layer, name): (join, value)}
+    decisions: object = None  # laws only: the decisions of the first run, repeated in the probes
+    layer_index: int = 0    # the layer's number
     counted: object = None  # (B, T), which tokens have a target that counts; None: all
 
     def layer(self, i):
-        return replace(self.inside(i), at=i)
+        return replace(self.inside(i), layer_index=i)
 
     def counting(self, targets):
         return replace(self, counted=targets >= 0)
@@ -58,25 +58,25 @@ class Context:
             cache = cache.setdefault(name, {})
         return replace(self, cache=cache)
 
-    # what a layer says
+    # what a layer reports
 
     def aux(self, name, value):
         """A loss of the layer's own. Returns scale * d total / d value, with which its backward multiplies."""
-        self.book[self.at, "aux." + name] = xp.add, self.share * value
+        self.stats[self.layer_index, "aux." + name] = xp.add, self.share * value
         return self.share * self.scale
 
     def note(self, name, value, join=None):
         """A statistic; `join` (xp.add or xp.maximum) says how shards and accumulated batches come together."""
-        self.book[self.at, name] = join or xp.add, value
+        self.stats[self.layer_index, name] = join or xp.add, value
 
-    def watch(self, q, k, scale, window=None):
-        """Note the largest score of each head for muonclip, whose `restraint` it is; for all others this costs nothing"""
+    def record_scores(self, q, k, scale, window=None):
+        """Note the largest score of each head for muonclip, which needs it (`qk_clip_scale`); for all others this costs nothing"""
         if self.cfg.c_optimizer == "muonclip" and self.rng is not None:
-            self.note("score", peaks(q, k, scale, window), xp.maximum)
+            self.note("score", max_scores(q, k, scale, window), xp.maximum)
 
-    def hold(self, name, value):
-        """value; but while the gradient law probes, the value of the first run: a decision that backward treats as a constant."""
-        return value if self.held is None else self.held.setdefault((self.at, name), value)
+    def freeze_decision(self, name, value):
+        """value; but while the gradient law probes, the value of the first run: backward treats it as a constant."""
+        return value if self.decisions is None else self.decisions.setdefault((self.layer_index, name), value)
 
     # what depends on the call
 
@@ -129,10 +129,10 @@ class Context:
             self.cache.update((name, xp.array(state)) for name, state in states.items())
 
 
-def join(books):
-    """What the shards and accumulated batches of one step said, as one book"""
+def merge_stats(all_stats):
+    """The statistics of the shards and accumulated batches of one step, joined"""
     out: dict = {}
-    for book in books:
-        for key, (how, value) in book.items():
+    for stats in all_stats:
+        for key, (how, value) in stats.items():
             out[key] = (how, how(out[key][1], value)) if key in out else (how, value)
     return out

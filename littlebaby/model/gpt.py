@@ -65,7 +65,7 @@ def block(p, x, ctx):
     attention, norm, _ = parts(ctx.cfg)
     step = pre if ctx.cfg.c_sequence == "pre" else post
     x, back_att = step(norm, attention.forward, p.norm1, p.att, x, ctx.inside("att"))
-    x, back_net = step(norm, network(ctx.cfg, ctx.at).forward, p.norm2, p.net, x, ctx.inside("net"))
+    x, back_net = step(norm, network(ctx.cfg, ctx.layer_index).forward, p.norm2, p.net, x, ctx.inside("net"))
 
     def backward(dx, g):
         return back_att(back_net(dx, g.norm2, g.net), g.norm1, g.att)
@@ -122,14 +122,14 @@ def loss_and_grad(p, g, ids, targets, ctx):
     return value
 
 
-def after(p, book, cfg):
+def post_step(p, stats, cfg):
     """Once a step, after the optimizer: what a variant does with its own statistics."""
     attention, _, _ = parts(cfg)
     for i, pb in enumerate(p.blocks):
-        said = {name: value for (at, name), (_, value) in book.items() if at == i}
+        own = {name: value for (at, name), (_, value) in stats.items() if at == i}
         for module, part in ((attention, pb.att), (network(cfg, i), pb.net)):
-            if hasattr(module, "after"):
-                module.after(part, said, cfg)
+            if hasattr(module, "post_step"):
+                module.post_step(part, own, cfg)
 
 
-__all__ = ["Context", "after", "forward", "loss", "loss_and_grad", "params"]
+__all__ = ["Context", "post_step", "forward", "loss", "loss_and_grad", "params"]

@@ -2,16 +2,16 @@
 
 The shell, Python and a notebook call these same functions. `path` is the workspace (None: LITTLEBABY_HOME or the current folder).
 """
-from .babies import device, grown, load
-from .exchange import Export, export, import_
-from .keeping import delete, info, pack, runs
-from .lessons import configured, succeeding
-from .looking import diary, evaluate, kept, microscope, walk
-from .texts import fetch, in_bytes, nursery, prepare
+from .estimates import bench, check, config_and_tokens, panel, preflight
+from .generation import chat, inference
+from .inspection import diary, evaluate, microscope, save_page, walk
+from .interchange import Export, export, import_
+from .manage import delete, info, pack, runs
+from .model_io import grow_vocabulary, load, use_device
+from .prepare_text import fetch, nursery, parse_size, prepare
 from .training import Run, finetune, train
-from .trials import bench, check, panel, preflight, sized
-from .writing import chat, inference
+from .training_data import finetune_config, make_config
 
-__all__ = ["Export", "Run", "bench", "chat", "check", "configured", "delete", "device", "diary", "evaluate", "export", "fetch", "finetune",
-           "grown", "import_", "in_bytes", "inference", "info", "kept", "load", "microscope", "nursery", "pack", "panel", "preflight",
-           "prepare", "runs", "sized", "succeeding", "train", "walk"]
+__all__ = ["Export", "Run", "bench", "chat", "check", "config_and_tokens", "delete", "diary", "evaluate", "export", "fetch", "finetune",
+           "finetune_config", "grow_vocabulary", "import_", "inference", "info", "load", "make_config", "microscope", "nursery", "pack",
+           "panel", "parse_size", "preflight", "prepare", "runs", "save_page", "train", "use_device", "walk"]

@@ -9,27 +9,36 @@ import numpy as np
 
 from .. import text as texts
 from ..arrays import backend, tree
+from ..check.preflight import preflight as predict
+from ..check.preflight import warnings
 from ..errors import BadInput, RunFailed
-from ..learning import lora
-from ..learning.baby import Baby
-from ..learning.checkpoint import freeze, thaw
-from ..learning.parallel import threads
-from ..learning.ranks import together
-from ..learning.sampling import Sampling
-from ..learning.train import Checkpoint, Done, Evaluation, Step, begin
-from ..learning.train import train as events
+from ..inference.baby import Baby
+from ..inference.sampling import Sampling
 from ..runs import records
 from ..runs.store import Workspace
 from ..show import charts
-from ..show.preflight import preflight as predict
-from ..show.preflight import warnings
 from ..show.progress import Began, Watcher
 from ..text import nursery as grammar
 from ..text.overlap import longest, recited
-from .babies import baby_for, device, fits, grown, load, save_weights
-from .company import Task, all_or_none, by_all_ranks, how_to_go_on, interruptible, say
-from .lessons import Dialogue, configured, describe, dialogue, material, prose, succeeding, words
-from .writing import write
+from ..training import lora
+from ..training.checkpoint import state_from_arrays, state_to_arrays
+from ..training.loop import Checkpoint, Done, Evaluation, Step, begin
+from ..training.loop import train as events
+from ..training.mpi import launched_ranks
+from ..training.parallel import threads
+from .generation import generate_completion
+from .model_io import baby_for, check_size, grow_vocabulary, load, save_weights, use_device
+from .process_control import Task, all_or_none, interruptible, on_all_ranks, print_to_stderr, resume_hint
+from .training_data import (
+    Conversations,
+    conversation_data,
+    finetune_config,
+    input_as_json,
+    input_record,
+    load_input,
+    make_config,
+    text_data,
+)
 
 
 @dataclass(frozen=True)
@@ -46,7 +55,7 @@ class Run:
         return Workspace(self.root).path("chart", self.guid)
 
 
-@by_all_ranks
+@on_all_ranks
 def train(input=None, preset=None, config=None, path=None, resume=None, encoding="utf-8", progress=True, stop=None, **settings):
     """Train a baby and keep it: any config key is a setting, `train(input="my.txt", n_layers=6)`; with none, the nursery's preset.
 
@@ -59,21 +68,21 @@ def train(input=None, preset=None, config=None, path=None, resume=None, encoding
     if resume is not None:
         if preset or config or settings:
             raise BadInput("a resumed run keeps its own settings: give --resume alone, or train anew")
-        return go_on(workspace, resume, input, progress, stop)
-    cfg = configured(preset, config, settings)
+        return resume_run(workspace, resume, input, progress, stop)
+    cfg = make_config(preset, config, settings)
     if cfg.lora_rank:
         raise BadInput(f"lora_rank is {cfg.lora_rank}: adapters sit on a trained model, so they are for finetune; train takes lora_rank 0")
-    source, tokenizer = material(workspace, input or "nursery", cfg, None, encoding, progress)
+    source, tokenizer = load_input(workspace, input or "nursery", cfg, None, encoding, progress)
     cfg = cfg.replace(c_tokenizer=tokenizer.kind) if cfg.c_tokenizer in texts.KINDS else cfg
-    device(cfg)
+    use_device(cfg)
     baby = Baby(cfg, seed=cfg.seed, tokenizer=tokenizer)
     name = workspace.new()
-    report = records.Report(guid=name, tokenizer=tokenizer.kind, vocabulary=tokenizer.size, input=describe(source))
-    origin = dict(input=words(input or "nursery"), encoding=encoding)
-    return learn(workspace, workspace.lock(name), baby, source, report, origin, progress, stop)
+    report = records.Report(guid=name, tokenizer=tokenizer.kind, vocabulary=tokenizer.size, input=input_record(source))
+    origin = dict(input=input_as_json(input or "nursery"), encoding=encoding)
+    return run_training(workspace, workspace.lock(name), baby, source, report, origin, progress, stop)
 
 
-@by_all_ranks
+@on_all_ranks
 def finetune(guid, input=None, path=None, encoding="utf-8", progress=True, stop=None, chat=None, **settings):
     """Go on training a run's baby on another text, or on conversations, under a new name GUID_finetuned; the old run stays as it is.
 
@@ -87,7 +96,7 @@ def finetune(guid, input=None, path=None, encoding="utf-8", progress=True, stop=
     base's and half as many steps are made, unless r_learn, n_steps or n_epochs say otherwise.
 
     With lora_rank only adapters learn, at the base's own learning rate; the model is saved with the adapters merged in, and they
-    once more apart. A frozen table cannot learn new symbols, so a text that has some is refused.
+    once more apart. A frozen table cannot learn new tokens, so a text that has some is refused.
     """
     workspace = Workspace(path)
     base = workspace.resolve(guid)
@@ -95,42 +104,42 @@ def finetune(guid, input=None, path=None, encoding="utf-8", progress=True, stop=
     if (input is None) == (chat is None):
         raise BadInput("a finetune needs a text, --input FILE or the name of one in inputs/, or conversations, --chat FILE.jsonl; one of "
                        "the two")
-    cfg = succeeding(old.config, settings)
-    source, tokenizer = material(workspace, input or chat, cfg, old.speech(), encoding, progress, bool(chat))
+    cfg = finetune_config(old.config, settings)
+    source, tokenizer = load_input(workspace, input or chat, cfg, old.require_tokenizer(), encoding, progress, bool(chat))
     new = tokenizer.tokens()[old.tokenizer.size:]
     cfg = cfg.replace(n_vocab=tokenizer.size)
     if new and cfg.c_bias != "out" and "b_bias_head" not in settings:
         cfg = cfg.replace(b_bias_head=True)
     if cfg.lora_rank and new:
-        raise BadInput(f"{len(new)} symbols of {source.name} are new to this baby ({' '.join(map(repr, new[:10]))}), and with lora_rank "
+        raise BadInput(f"{len(new)} tokens of {source.name} are new to this baby ({' '.join(map(repr, new[:10]))}), and with lora_rank "
                        f"its tables stay frozen: finetune without lora_rank")
-    device(cfg)
-    baby = grown(old, cfg, tokenizer)
+    use_device(cfg)
+    baby = grow_vocabulary(old, cfg, tokenizer)
     if cfg.lora_rank:
         baby = lora.with_adapters(baby)
     before = workspace.load_report(base)
     if new and progress is True:
-        say(f"{len(new)} new symbols appended: {' '.join(map(repr, new[:20]))}{' ...' if len(new) > 20 else ''}")
-    report = records.Report(guid=base, base=base, tokenizer=tokenizer.kind, vocabulary=tokenizer.size, input=describe(source),
+        print_to_stderr(f"{len(new)} new tokens appended: {' '.join(map(repr, new[:20]))}{' ...' if len(new) > 20 else ''}")
+    report = records.Report(guid=base, base=base, tokenizer=tokenizer.kind, vocabulary=tokenizer.size, input=input_record(source),
                             base_evaluations=before.evaluations)
-    origin = dict(input=words(input or chat), encoding=encoding, chat=bool(chat))
-    return learn(workspace, workspace.locked_finetune(base), baby, source, report, origin, progress, stop)
+    origin = dict(input=input_as_json(input or chat), encoding=encoding, chat=bool(chat))
+    return run_training(workspace, workspace.locked_finetune(base), baby, source, report, origin, progress, stop)
 
 
-def learn(workspace, lock, baby, source, report, origin, progress, stop, state=None, steps=()):
+def run_training(workspace, lock, baby, source, report, origin, progress, stop, state=None, steps=()):
     """Train a baby from `state` (None: from the start) and write all its files
 
     lock: keeps a run to oneself and says its name      steps: (step, loss, rate, norm) of those that were made before
     Nothing of what a killed run needs goes before all else is written.
     """
-    cfg, tokenizer, ranks = baby.config, baby.tokenizer, together()
+    cfg, tokenizer, ranks = baby.config, baby.tokenizer, launched_ranks()
     if cfg.batch_size < ranks.n:
         raise BadInput(f"batch_size is {cfg.batch_size} and {ranks.n} ranks train together; each needs a row: batch_size {ranks.n} or "
                        f"more, or fewer ranks")
     saved = state and state.step                                 # the step of the checkpoint on the disk
-    lesson = (dialogue if isinstance(source, Dialogue) else prose)(source, cfg, tokenizer)
-    state = state or begin(baby, cfg.n_steps or max(1, lesson.batches.steps(cfg.n_epochs) // cfg.n_accumulate))
-    report = report.model_copy(update=dict(train_tokens=lesson.trained, valid_tokens=lesson.held_out, nursery_floor=lesson.floor,
+    data = (conversation_data if isinstance(source, Conversations) else text_data)(source, cfg, tokenizer)
+    state = state or begin(baby, cfg.n_steps or max(1, data.batches.steps(cfg.n_epochs) // cfg.n_accumulate))
+    report = report.model_copy(update=dict(train_tokens=data.train_tokens, valid_tokens=data.valid_tokens, nursery_floor=data.nats_floor,
                                            environment=environment(cfg)))
     with lock as name, all_or_none(ranks, name), interruptible(stop) as stopped:
         report = report.model_copy(update=dict(guid=name))
@@ -139,36 +148,36 @@ def learn(workspace, lock, baby, source, report, origin, progress, stop, state=N
             workspace.save_tokenizer(name, tokenizer.to_json())
         workspace.save_report(name, report)
         watch = progress if callable(progress) else Watcher() if progress else lambda event: None
-        watch(Began(name, state.step, state.total, lesson.floor, opening(name, baby, report, state, lesson, ranks)))
+        watch(Began(name, state.step, state.total, data.nats_floor, start_message(name, baby, report, state, data, ranks)))
         rows, steps, reason = list(report.evaluations), list(steps), ""
-        hint = lambda: "" if saved is None else f"; {how_to_go_on(name)} step {saved:,}"
+        hint = lambda: "" if saved is None else f"; {resume_hint(name)} step {saved:,}"
         if ranks.n > 1:
-            ranks.from_first(Task(name, cfg, *freeze(baby, state), lesson.batches, lesson.valid))
+            ranks.broadcast(Task(name, cfg, *state_to_arrays(baby, state), data.batches, data.valid))
         try:
-            for event in events(baby, state, lesson.batches, lesson.valid, stopped, lesson.start[None], ranks):
+            for event in events(baby, state, data.batches, data.valid, stopped, data.start[None], ranks):
                 watch(event)
                 if isinstance(event, Step):
                     steps.append((event.step, event.loss, event.rate, event.norm))
                 elif isinstance(event, Evaluation):
-                    rows.append(records.Evaluation(**row(event, lesson.length)))
+                    rows.append(records.Evaluation(**report_row(event, data.characters_per_token)))
                     report = report.model_copy(update=dict(evaluations=rows))
                 elif isinstance(event, Done):
                     reason = event.reason
                 if isinstance(event, Checkpoint) or isinstance(event, Done) and state.step != saved:
                     save_state(workspace, name, baby, state, report, steps, origin)
                     saved = state.step
-            done = finish(workspace, name, baby, state, report, reason, steps, source, lesson)
+            done = finish(workspace, name, baby, state, report, reason, steps, source, data)
         except RunFailed as failure:
             if getattr(failure, "whole", True):
                 save_state(workspace, name, baby, state, report, steps, origin)
                 saved = state.step
-            finish(workspace, name, baby, state, report, failure.reason, steps, source, lesson)
+            finish(workspace, name, baby, state, report, failure.reason, steps, source, data)
             raise type(failure)(f"{failure}; the run {name} is saved up to step {saved or 0:,}") from None
         except BadInput as failure:                              # a disk that is full, or gone
             raise BadInput(f"{failure}{hint()}") from None
         except KeyboardInterrupt:                                # a second Ctrl-C, in the middle of a step or of the last files
             if saved is not None:
-                say(f"stopped at once{hint()}")
+                print_to_stderr(f"stopped at once{hint()}")
             raise
         finally:
             if isinstance(watch, Watcher):
@@ -178,7 +187,7 @@ def learn(workspace, lock, baby, source, report, origin, progress, stop, state=N
         return done
 
 
-def finish(workspace, name, baby, state, report, reason, steps, source, lesson):
+def finish(workspace, name, baby, state, report, reason, steps, source, data):
     """The best weights, the closing text, the report and the picture"""
     cfg, last = baby.config, baby.flat.copy()
     if state.best_flat is not None:
@@ -190,27 +199,28 @@ def finish(workspace, name, baby, state, report, reason, steps, source, lesson):
     save_weights(workspace, name, kept)
     completion = None
     if cfg.n_completion and reason in ("finished", "early stop"):
-        completion = write(kept, name, lesson.prompt, Sampling(temperature=0.8), cfg.n_completion, cfg.seed, lesson.stops,
-                           start=lesson.start)
+        completion = generate_completion(kept, name, data.prompt, Sampling(temperature=0.8), cfg.n_completion, cfg.seed, data.stops,
+                                         start=data.start)
         workspace.save_completion(name, completion, final=True)
     right = grammar.grammatical(completion.text) if completion and report.nursery_floor else None
     report = report.model_copy(update=dict(
         marks=right and records.Marks(**right._asdict()), ended=records.now(), environment=environment(cfg),
         stop_reason=reason, best_step=state.best_step,
-        best_valid_loss=state.best_loss if isfinite(state.best_loss) else None, figures=figures(baby, state, report, completion, source)))
+        best_valid_loss=state.best_loss if isfinite(state.best_loss) else None,
+                                           figures=final_figures(baby, state, report, completion, source)))
     workspace.save_chart(name, charts.chart(report, steps))
     workspace.save_report(name, report)                          # the last of all: it says that the rest is there
     baby.flat[...] = last
     return Run(name, cfg, report, completion, workspace.root)
 
 
-def row(event, length):
+def report_row(event, length):
     """An evaluation as a report keeps it"""
     bits = None if event.valid_loss is None else event.valid_loss / log(2) / length
     return dict(asdict(event), bits_per_character=bits)
 
 
-def figures(baby, state, report, completion, source):
+def final_figures(baby, state, report, completion, source):
     """What a run came to"""
     about = predict(baby.config, report.train_tokens, probe=False)
     best = next((row for row in report.evaluations if row.step == state.best_step), None)
@@ -231,10 +241,10 @@ def figures(baby, state, report, completion, source):
 def environment(cfg):
     libraries = {name: records.version(name) for name in ("numpy", "threadpoolctl", "regex", "pydantic")}
     return records.Environment(device=backend.describe(), python=platform.python_version(), platform=platform.platform(),
-                               libraries=libraries, threads=threads(cfg), ranks=together().n, peak_memory=backend.peak_memory())
+                               libraries=libraries, threads=threads(cfg), ranks=launched_ranks().n, peak_memory=backend.peak_memory())
 
 
-def opening(name, baby, report, state, lesson, ranks):
+def start_message(name, baby, report, state, data, ranks):
     """What a run says of itself before it begins"""
     cfg, n, trained = baby.config, tree.size(baby.spec), tree.size(baby.spec, train=True)
     counts = f"{n:,} parameters" + (f", {trained:,} of them trained" if trained < n else "")
@@ -242,23 +252,23 @@ def opening(name, baby, report, state, lesson, ranks):
             f"{cfg.c_attention} + {cfg.c_network}, {cfg.n_layers} layers of {cfg.n_emb}, {counts}; {report.input.name}, "
             f"{report.train_tokens:,} + {report.valid_tokens:,} {report.tokenizer} tokens of {report.vocabulary}; {state.total:,} steps of "
             f"{cfg.batch_size * cfg.n_ctx * cfg.n_accumulate:,}"
-            + (f"\n{ranks.n} ranks train together, {threads(cfg)} threads in the first; should one die, {how_to_go_on(name)} the last "
+            + (f"\n{ranks.n} ranks train together, {threads(cfg)} threads in the first; should one die, {resume_hint(name)} the last "
                f"checkpoint" if ranks.n > 1 else "")
             + (f"\nthe floor of this text is {report.nursery_floor:.4f} nats per token" if report.nursery_floor else "")
             + "".join(f"\n{line}" for line in warnings(cfg))
-            + (f"\nan evaluation reads {len(lesson.valid):,} windows, far more than a training reads between two: n_eval 200 takes so many"
-               if len(lesson.valid) > 4 * (cfg.s_eval or max(1, state.total // 20)) * cfg.batch_size * cfg.n_accumulate else ""))
+            + (f"\nan evaluation reads {len(data.valid):,} windows, far more than a training reads between two: n_eval 200 takes so many"
+               if len(data.valid) > 4 * (cfg.s_eval or max(1, state.total // 20)) * cfg.batch_size * cfg.n_accumulate else ""))
 
 
 def save_state(workspace, name, baby, state, report, steps, origin):
     """All that a run needs to go on, then the report so far"""
-    arrays, numbers = freeze(baby, state)
+    arrays, numbers = state_to_arrays(baby, state)
     arrays["steps"] = np.array(steps, np.float64).reshape(-1, 4)
     workspace.save_checkpoint(name, state.step, arrays, dict(state=numbers, report=report.model_dump(mode="json"), origin=origin))
     workspace.save_report(name, report)
 
 
-def go_on(workspace, guid, input, progress, stop):
+def resume_run(workspace, guid, input, progress, stop):
     """Resume an interrupted run: the same batches, the same dropout, as if it had never stopped"""
     name = newest_interrupted(workspace) if str(guid) == "last" else workspace.resolve(guid)
     with workspace.lock(name):
@@ -267,25 +277,25 @@ def go_on(workspace, guid, input, progress, stop):
         if saved is None:
             raise BadInput(f"{name} has no checkpoint: it ended, or was interrupted before its first one")
         arrays, meta, wrong = saved
-        if not complete(meta) or arrays.get("steps", np.empty(0)).shape[1:] != (4,):
+        if not is_complete(meta) or arrays.get("steps", np.empty(0)).shape[1:] != (4,):
             raise BadInput(f"the checkpoint of {name} was written by another version of littlebaby, which alone can go on with it")
-        cfg, report = workspace.load_config(name), records.read(records.Report, meta["report"], f"the checkpoint of {name}")
+        cfg, report = workspace.load_config(name), records.parse_record(records.Report, meta["report"], f"the checkpoint of {name}")
         tokenizer, origin = texts.from_json(workspace.load_tokenizer(name)), meta["origin"]
-        source, _ = material(workspace, input or origin["input"], cfg, tokenizer if report.base else None, origin["encoding"], progress,
-                             origin.get("chat", False))
+        source, _ = load_input(workspace, input or origin["input"], cfg, tokenizer if report.base else None, origin["encoding"], progress,
+                               origin.get("chat", False))
         if not report.input or source.sha256 != report.input.sha256:
             raise BadInput(f"{source.name} is not the text that {name} learns from (its sha256 differs); give that one with --input")
-        fits(cfg.replace(lora_rank=0), arrays["flat"].size if "flat" in arrays else 0, f"the checkpoint of {name}", tokenizer)
-        device(cfg)
+        check_size(cfg.replace(lora_rank=0), arrays["flat"].size if "flat" in arrays else 0, f"the checkpoint of {name}", tokenizer)
+        use_device(cfg)
         baby = baby_for(cfg, tokenizer)
-        state = thaw(baby, arrays, meta["state"])
+        state = state_from_arrays(baby, arrays, meta["state"])
         for sentence in wrong:
-            say(f"{sentence}; going on from the one before it, of step {state.step:,}")
+            print_to_stderr(f"{sentence}; going on from the one before it, of step {state.step:,}")
         steps = map(tuple, arrays["steps"].tolist())
-        return learn(workspace, nullcontext(name), baby, source, report, origin, progress, stop, state, steps)
+        return run_training(workspace, nullcontext(name), baby, source, report, origin, progress, stop, state, steps)
 
 
-def complete(meta):
+def is_complete(meta):
     """Whether a checkpoint says all that a run goes on from"""
     origin = meta.get("origin") if isinstance(meta, dict) else None
     inputs = isinstance(origin, dict) and origin.get("input")

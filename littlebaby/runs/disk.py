@@ -37,7 +37,7 @@ class InUse(BadInput):
 
 
 @contextmanager
-def said(verb, path):
+def explain_os_errors(verb, path):
     """An OSError inside becomes one sentence: cannot VERB PATH: the reason"""
     try:
         yield
@@ -56,7 +56,7 @@ def replacing(path):
     """A temporary file beside `path` to write into; it takes the place of `path` when all went well, and is gone when not"""
     temporary = path.with_name(f".{path.name[:180]}.{token_hex(4)}{TEMPORARY}")
     try:
-        with said("write", path):
+        with explain_os_errors("write", path):
             path.parent.mkdir(parents=True, exist_ok=True)
             yield temporary
             with open(temporary, "rb+") as file:
@@ -92,7 +92,7 @@ def sync_folder(folder):
             raise
 
 
-def write(path, pieces):
+def write_file(path, pieces):
     """A file of these pieces of bytes, in the place of the one that may be there"""
     with replacing(path) as temporary, open(temporary, "xb") as file:
         for piece in pieces:
@@ -101,10 +101,10 @@ def write(path, pieces):
 
 def write_json(path, data):
     # a lone surrogate, as a terminal may hand over, becomes the escape that JSON has for it
-    write(path, [page(data).encode("utf-8", "backslashreplace")])
+    write_file(path, [indented_json(data).encode("utf-8", "backslashreplace")])
 
 
-def page(data):
+def indented_json(data):
     """JSON for people too: every key on its own line, and every item of what it holds; deeper things stay on that line"""
     line = lambda value: json.dumps(value, ensure_ascii=False, allow_nan=False)
 
@@ -120,7 +120,7 @@ def page(data):
 
 def remove(path):
     """A file or a whole folder; a link goes, what it points to stays"""
-    with said("delete", path):
+    with explain_os_errors("delete", path):
         if path.is_dir() and not path.is_symlink():
             rmtree(path)
         else:
@@ -128,13 +128,13 @@ def remove(path):
 
 
 def read_bytes(path):
-    with said("read", path):
+    with explain_os_errors("read", path):
         return Path(path).read_bytes()
 
 
 def read_json(path):
     """What a JSON file holds. BadInput: missing, too large, not UTF-8, damaged, or a number in it that is none"""
-    with said("read", path):
+    with explain_os_errors("read", path):
         if path.stat().st_size > MOST_JSON:
             raise BadInput(f"{path} is larger than {MOST_JSON / 2**30:.0f} GiB, more than a JSON file of littlebaby ever is")
     return parse(read_bytes(path), path)
@@ -147,7 +147,7 @@ def parse(data, where):
         raise BadInput(f"{where} holds {error}, which is no number to go on with") from None
     except json.JSONDecodeError as error:
         cut = error.pos >= len(error.doc.rstrip()) or error.msg.startswith("Unterminated")
-        what = "is empty" if not data.strip() else "breaks off: it is truncated" if cut else f"is damaged: {error.msg.lower()}"
+        what = "is empty" if not data.strip() else "is truncated" if cut else f"is damaged: {error.msg.lower()}"
         raise BadInput(f"{where} {what} (line {error.lineno}, column {error.colno})") from None
     except UnicodeDecodeError as error:
         raise BadInput(f"{where} is damaged: the byte at {error.start} is not UTF-8") from None
@@ -170,7 +170,7 @@ def locked(path, sentence, patience=0.5):
 
     InUse(sentence): another process, or another part of this one, holds it. The system frees what the dead held.
     """
-    with said("lock", path):
+    with explain_os_errors("lock", path):
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path)
         try:
@@ -183,7 +183,7 @@ def locked(path, sentence, patience=0.5):
         lock.release()
 
 
-def held(path):
+def is_locked(path):
     """Whether somebody holds the lock file `path`"""
     if not path.exists():
         return False
@@ -198,7 +198,7 @@ def held(path):
 
 def digest(path):
     """sha256 of a file's bytes, in hexadecimal"""
-    with said("read", path), open(path, "rb") as file:
+    with explain_os_errors("read", path), open(path, "rb") as file:
         seen = sha256()
         while piece := file.read(2**20):
             seen.update(piece)

@@ -3,7 +3,7 @@ import codecs
 from io import BytesIO, TextIOWrapper
 
 from ..errors import BadInput
-from .records import shown
+from .records import quoted
 
 PIECE = 2**20            # bytes that are read at a time
 LOOKED_AT = 2**16        # bytes from which the likely encoding is told
@@ -43,7 +43,7 @@ def decoder_of(encoding):
         TextIOWrapper(BytesIO(), encoding)       # refuses codecs that are not of text, such as hex
         return codecs.getincrementaldecoder(encoding)()
     except (LookupError, ValueError):
-        raise BadInput(f"--encoding {shown(encoding)} is no encoding; common ones are {COMMON}") from None
+        raise BadInput(f"--encoding {quoted(encoding)} is not an encoding; common ones are {COMMON}") from None
 
 
 def good(error):
@@ -61,7 +61,7 @@ def likely(start, near, encoding):
         return wide
     fitting = ["utf-8", "cp1252", "latin-1"] if any(0x80 <= byte < 0xa0 for byte in near) else ["utf-8", "latin-1", "cp1252"]
     others = [name for name in fitting if codecs.lookup(name) != codecs.lookup(encoding)]
-    return next(name for name in others if fits(start, name) and fits(near, name))
+    return next(name for name in others if is_decodable(start, name) and is_decodable(near, name))
 
 
 def is_wide(encoding):
@@ -74,7 +74,7 @@ def without_mark(start):
     return None if max(even, odd) <= len(start) // 8 else "utf-16-le" if odd > even else "utf-16-be"
 
 
-def fits(data, encoding):
+def is_decodable(data, encoding):
     """Whether bytes can be read so, but for a character that their end cuts"""
     try:
         codecs.getincrementaldecoder(encoding)().decode(data)
@@ -84,6 +84,6 @@ def fits(data, encoding):
 
 
 def doubt(line, encoding):
-    """What to say of a line that is no JSON where its encoding may be why: "" where there is no sign of that"""
-    better = is_wide(encoding) and fits(line.encode(encoding, "ignore").removeprefix(codecs.BOM_UTF16), "utf-8")
+    """What to say of a line that is not JSON where its encoding may be why: "" where there is no sign of that"""
+    better = is_wide(encoding) and is_decodable(line.encode(encoding, "ignore").removeprefix(codecs.BOM_UTF16), "utf-8")
     return f"; it was read as {encoding.upper()}, and its bytes are UTF-8: try --encoding utf-8" if better else ""

@@ -58,36 +58,36 @@ def fetch(name, workspace, progress=lambda what, n: None):
     if word.startswith(sources.DATASET):
         named = re.sub(r"[^\w.-]+", "_", word.removeprefix(sources.DATASET)).strip("._") or "dataset"
         rows = (f"{json.dumps(dict(text=text), ensure_ascii=False)}\n" for (text,) in sources.documents(word, "utf-8", "text"))
-        return workspace.write_input(f"{named}.jsonl", watched(rows, progress))
+        return workspace.write_input(f"{named}.jsonl", with_progress(rows, progress))
     if "://" in word:
         url, mark = urldefrag(word)
         if urlsplit(url).scheme.lower() not in ("http", "https"):
             raise BadInput(f"{url} is no address to fetch from; those begin with https:// or http://")
-        return keep(workspace, name_of(url), download(url, pin(mark), workspace, progress))
+        return copy_to_inputs(workspace, name_of(url), download(url, pin(mark), workspace, progress))
     if word.replace("-", "_") in KNOWN:
         word = word.replace("-", "_")
         source = KNOWN[word]
         end = Path(urlsplit(source.url).path)
         lies = workspace.root / "inputs" / f"{word}{end.suffix or '.txt'}"
-        if lies.is_file() and is_it(lies, source):
+        if lies.is_file() and matches_source(lies, source):
             return lies
         named = end.name if source.sha256 is None else "*.txt"
-        found = next((path for path in lying(named) if is_it(path, source)), None)
-        return keep(workspace, lies.name, found or download(source.url, source.sha256, workspace, progress))
-    found = {path.name: path for pattern in TEXTS for path in lying(pattern)}
+        found = next((path for path in local_files(named) if matches_source(path, source)), None)
+        return copy_to_inputs(workspace, lies.name, found or download(source.url, source.sha256, workspace, progress))
+    found = {path.name: path for pattern in TEXTS for path in local_files(pattern)}
     path = found.get(word) or found.get(f"{word}.txt")
     if path is None:
         raise BadInput(nearest("name", word, [*KNOWN, *sorted(found)[:20]]) + "; a URL will do, too, and datasets:NAME")
-    return keep(workspace, path.name, path)
+    return copy_to_inputs(workspace, path.name, path)
 
 
-def watched(pieces, progress):
+def with_progress(pieces, progress):
     for piece in pieces:
         yield piece
         progress("fetching", len(piece))
 
 
-def keep(workspace, name, path):
+def copy_to_inputs(workspace, name, path):
     """A copy in inputs/"""
     def pieces():
         with open(path, "rb") as file:
@@ -97,7 +97,7 @@ def keep(workspace, name, path):
     return workspace.write_input(name, pieces())
 
 
-def lying(pattern):
+def local_files(pattern):
     """Files in the places where other tools leave texts"""
     hub = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface") / "hub"
     folders = [Path("/kaggle/input"), *(Path(each) / "corpora" for each in nltk()), *sorted(hub.glob("datasets--*/snapshots"))]
@@ -110,7 +110,7 @@ def nltk():
     return [*named, Path.home() / "nltk_data", "/usr/share/nltk_data", "/usr/local/share/nltk_data", "/usr/lib/nltk_data"]
 
 
-def is_it(path, source):
+def matches_source(path, source):
     """Whether a file is what a source names; where its bytes are not known here, its name has to do"""
     return source.sha256 is None or path.stat().st_size == source.bytes and disk.digest(path) == source.sha256
 

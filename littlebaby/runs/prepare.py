@@ -18,7 +18,7 @@ from .. import text as texts
 from ..errors import RunFailed
 from . import sources, tokens
 
-SAMPLE = 16 * 2**20      # characters that word and bpe learn their symbols from, evenly spread over the text
+SAMPLE = 16 * 2**20      # characters that word and bpe learn their tokens from, evenly spread over the text
 FEW = 8                  # blocks (of a million characters) that are encoded before processes have started
 
 
@@ -49,7 +49,7 @@ def tokenizer_of(kind, blocks, size, unknown="replace", progress=lambda n: None)
 
 def encode(blocks, tokenizer, workers=1, progress=lambda n: None):
     """The ids of blocks of text as bytes, in order, from so many processes (1: this one); progress is told in characters"""
-    dtype = tokens.width(tokenizer.size)
+    dtype = tokens.token_dtype(tokenizer.size)
     first = []
     for block in blocks:
         first.append(block)
@@ -134,7 +134,7 @@ def serve():
     line, out, sys.stdout = sys.stdin.buffer, sys.stdout.buffer, sys.stderr      # what is printed must not stand between the ids
     with suppress(EOFError, BrokenPipeError):
         tokenizer = texts.from_json(json.loads(received(line)))
-        dtype = tokens.width(tokenizer.size)
+        dtype = tokens.token_dtype(tokenizer.size)
         while True:
             send(out, tokenizer.encode(received(line).decode("utf-8", "surrogatepass")).astype(dtype).tobytes())
 
@@ -163,7 +163,7 @@ def prepare(workspace, paths, output, kind, size=4096, unknown="replace", encodi
     """
     learned = isinstance(kind, str)
     end = ends(kind) if learned else kind.begin
-    read = lambda parts: sources.blocks(sources.text(paths, end, encoding, field, most), parts)
+    read = lambda parts: sources.text_blocks(sources.text(paths, end, encoding, field, most), parts)
     tokenizer = tokenizer_of(kind, read(sources.anywhere), size, unknown, lambda n: progress("reading", n)) if learned else kind
     seen = dict(characters=0)
 

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from ..errors import SEEDS, TOKENS, BadInput, nearest, out_of_range, parsed, shown
+from ..errors import SEEDS, TOKENS, BadInput, nearest, out_of_range, parsed, quoted
 
 HERE = Path(__file__).parent
 STRICT = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -25,7 +25,7 @@ GROUPS = ("model", "training", "data", "device", "output")
 
 # where the folder is the registry: a file there is a value here
 FOLDERS = dict(c_attention="model/attentions", c_network="model/networks", c_norm="model/norms", c_position="model/positions",
-               c_optimizer="learning/optimizers")
+               c_optimizer="training/optimizers")
 
 # what older systems and other people call the same thing
 ALIASES = dict(
@@ -59,35 +59,37 @@ class Config(BaseModel):
 
     # model
     c_sequence: Literal["pre", "post"] = model("pre", "Normalise before each sublayer (steady training) or after it, as in 2017.")
-    c_attention: str = model("mha", "How tokens look at earlier tokens: a file in model/attentions.")
-    c_network: str = model("mlp", "What is done with each token alone: a file in model/networks; it holds most of the parameters.")
-    c_norm: str = model("layernorm", "What keeps activations at a steady size: a file in model/norms; rmsnorm is a little faster.")
-    c_position: str = model("learned", "How the model knows the order of tokens: a file in model/positions.")
+    c_attention: str = model("mha", "Attention: a file in model/attentions.")
+    c_network: str = model("mlp", "Feed-forward network of a block: a file in model/networks; it holds most of the parameters.")
+    c_norm: str = model("layernorm", "Normalisation: a file in model/norms; rmsnorm is a little faster.")
+    c_position: str = model("learned", "Position encoding: a file in model/positions.")
     n_vocab: int = model(0, "Size of the vocabulary; 0 takes the tokenizer's.", 0, 2**24, "tokens")
-    n_ctx: int = model(256, "How far the model looks back; attention's cost and memory grow with its square.", 2, 2**20, "tokens")
-    n_emb: int = model(128, "Width of a token inside the model; parameters and time grow with its square.", 1, 2**16)
+    n_ctx: int = model(256, "Context length; the cost and memory of attention grow with its square.", 2, 2**20, "tokens")
+    n_emb: int = model(128, "Embedding width; parameters and time grow with its square.", 1, 2**16)
     head_size: int = model(0, "Width of all attention heads together; 0 means n_emb.", 0, 2**17)
     n_heads: int = model(4, "Attention heads, which share head_size among them; hardly any effect on the number of parameters.", 1, 1024)
     n_kv_heads: int = model(0, "Key and value heads of gqa and swa; 0 means a quarter of n_heads; fewer make a smaller cache.", 0, 1024)
     n_layers: int = model(4, "Blocks on top of each other; parameters and time grow in proportion.", 1, 1024)
     r_hidden: float = model(4.0, "Hidden width of a network as a multiple of n_emb; two thirds of a block at 4.", 0.01, 64)
     s_hidden: int = model(0, "Hidden width of a network in numbers, in place of r_hidden; 0 leaves it to r_hidden.", 0, 2**20)
-    c_activation: Literal["gelu", "gelu_exact", "relu", "relu2", "silu"] = model("gelu", "The bend of an mlp; relu is the fastest.")
+    c_activation: Literal["gelu", "gelu_exact", "relu", "relu2", "silu"] = model("gelu",
+                                                                                 "Activation function of an mlp; relu is the fastest.")
     n_experts: int = model(4, "Experts of moe; parameters grow with them, time with n_active alone.", 1, 4096)
-    n_active: int = model(0, "Experts of moe that a token asks; 0 means all: no choice, and the most time.", 0, 4096)
-    n_shared: int = model(0, "Experts of moe that answer every token besides, as one network of their joint width.", 0, 256)
+    n_active: int = model(0, "Active experts per token in moe (top-k); 0 means all: no routing, and the most time.", 0, 4096)
+    n_shared: int = model(0, "Shared experts of moe, used by every token, as one network of their joint width.", 0, 256)
     c_expert: Literal["mlp", "swi"] = model("mlp", "What an expert of moe is.")
     s_expert: int = model(0, "Hidden width of an expert of moe; 0 means that of a whole network.", 0, 2**20)
     c_router: Literal["softmax_topk", "softmax", "sigmoid", "sigmoid_raw"] = model(
         "softmax_topk", "How moe weighs answers: chances among the experts asked, chances among all, shares of sigmoids, or sigmoids.")
     n_groups: int = model(1, "Groups of moe's experts, divisors of n_experts; a token asks inside its best groups only.", 1, 4096)
-    n_active_groups: int = model(0, "Groups of moe that a token may ask; 0 means all.", 0, 4096)
-    r_route_scale: float = model(1.0, "Multiplies the answers of moe's experts, the shared ones excepted.", 0.001, 1000)
-    r_aux: float = model(0.01, "Weight of moe's loss for unequal loads; 0 leaves the experts to themselves, and few may win all.", 0, 100)
+    n_active_groups: int = model(0, "Groups of moe that a token may be routed to; 0 means all.", 0, 4096)
+    r_route_scale: float = model(1.0, "Multiplies the outputs of moe's routed experts.", 0.001, 1000)
+    r_aux: float = model(0.01, "Weight of moe's load-balancing loss; without it (0) few experts may receive all tokens.", 0, 100)
     c_aux: Literal["share", "topk"] = model("topk", "Equal loads cost r_aux (topk), or r_aux times n_active (share).")
     c_balance: Literal["sequence", "batch"] = model(
         "sequence", "Where moe wants equal loads: in every window, the same on any number of threads, or over each thread's batch.")
-    r_bias_update: float = model(0.0, "Step of a bias by which moe asks idle experts more often, beside or in place of r_aux.", 0, 1)
+    r_bias_update: float = model(0.0, "Step of moe's selection bias, which favours experts with few tokens, beside or in place of r_aux.",
+                                 0, 1)
     n_dense_layers: int = model(0, "First layers that have one expert of a whole network's width in place of moe.", 0, 1023)
     lor_rank: int = model(4, "Width of what lor learns beside its frozen matrix.", 1, 2**16)
     lor_alpha: float = model(0.0, "Strength of what lor learns, in proportion to lor_rank; 0 means twice lor_rank.", 0, 10**6)
@@ -108,9 +110,9 @@ class Config(BaseModel):
     r_rope_gain: float = model(0.0, "Multiplies what rope turns; 0 means 1, for yarn 1 + ln(r_rope_factor) / 10.", 0, 100)
     b_tied: bool = model(False, "Use the token table as the head too; saves n_vocab x n_emb parameters.")
     r_temp: float = model(1.0, "Temperature of attention: above 1 it looks at more tokens, below 1 at fewer.", 0.01, 100)
-    s_window: int = model(64, "How many tokens swa and rfa look back over, the token itself included.", 2, 2**20, "tokens")
+    s_window: int = model(64, "Window of swa and rfa in tokens, the token itself included.", 2, 2**20, "tokens")
     s_kernel: int = model(8, "How many tokens the filters of gla mix.", 1, 1024, "tokens")
-    n_latents: int = model(16, "Learned questions that each head of latent puts to the past; its state grows with them.", 2, 2**12)
+    n_latents: int = model(16, "Learned queries per head of latent; its state grows with them.", 2, 2**12)
     mla_latent: Literal["joint", "split"] = model("joint", "One latent for keys and values of mla, or one for each: twice the cache.")
     mla_rank: int = model(0, "Width of the latents that mla keeps, which are its cache; 0 means a quarter of n_emb.", 0, 2**16)
     mla_q_rank: int = model(0, "Width of a latent for the queries of mla; 0 makes them from the token itself.", 0, 2**16)
@@ -128,26 +130,27 @@ class Config(BaseModel):
                 "keeps weights and sums in fp32.")
 
     # training
-    n_epochs: int = training(1, "Passes over the training tokens; time grows in proportion.", 1, 10**6)
+    n_epochs: int = training(1, "Epochs: passes over the training tokens; time grows in proportion.", 1, 10**6)
     n_steps: int = training(0, "Updates of the weights, in place of n_epochs; 0 leaves it to n_epochs.", 0, 10**9, "steps")
     batch_size: int = training(8, "Windows per step; a larger one steadies the gradient and needs more time and memory.", 1, 2**16)
     n_accumulate: int = training(1, "Batches summed into one step: a larger batch without its memory.", 1, 2**16)
-    r_dropout: float = training(0.0, "Share of activations dropped while training; helps where a text is read many times.", 0, 0.99)
-    c_optimizer: str = training("adamw", "How gradients change weights: a file in learning/optimizers.")
-    r_learn: float = training(3e-3, "Learning rate at its highest; too high diverges, too low is slow.", 1e-9, 100)
-    c_schedule: Literal["constant", "linear", "cosine", "wsd"] = training("cosine", "How the rate falls after the warm-up.")
-    r_learn_min: float = training(0.1, "Where the learning rate ends, as a fraction of r_learn.", 0, 1)
+    r_dropout: float = training(0.0, "Dropout: fraction of activations set to 0 in training; helps where a text is read for many epochs.",
+                                0, 0.99)
+    c_optimizer: str = training("adamw", "Optimizer: a file in training/optimizers.")
+    r_learn: float = training(3e-3, "Peak learning rate; too high diverges, too low is slow.", 1e-9, 100)
+    c_schedule: Literal["constant", "linear", "cosine", "wsd"] = training("cosine", "Learning-rate schedule after the warm-up.")
+    r_learn_min: float = training(0.1, "Final learning rate, as a fraction of r_learn.", 0, 1)
     s_warmup: Literal["none", "auto"] | int | float = training(
         "auto", "Steps in which the rate rises: none, auto (2%, at least 10), a number, or a fraction of all.", unit="steps")
     s_decay: int = training(0, "Steps in which wsd falls at the end; 0 means a fifth of all.", 0, 10**9, "steps")
     c_decay: Literal["linear", "1-sqrt"] = training("linear", "The shape of wsd's fall.")
     r_beta1: float = training(0.9, "Memory of adamw's mean gradient, of lion's direction: 0.9 looks back about 10 steps.", 0, 0.99999)
     r_beta2: float = training(0.99, "Memory of adamw's mean square, of lion's mean gradient: 0.99 looks back about 100 steps.", 0, 0.999999)
-    r_eps: float = training(1e-8, "Keeps adamw from dividing by nothing.", 1e-16, 1)
-    r_decay: float = training(0.1, "Weight decay of matrices and tables: pulls weights to 0, against learning by heart.", 0, 10)
+    r_eps: float = training(1e-8, "Epsilon of adamw, added to the root of the mean square.", 1e-16, 1)
+    r_decay: float = training(0.1, "Weight decay of matrices and tables: shrinks weights towards 0, against overfitting.", 0, 10)
     r_momentum: float = training(0.9, "Memory of sgd's mean gradient.", 0, 0.99999)
-    b_nesterov: bool = training(False, "Let sgd look one step ahead.")
-    r_clip: float = training(1.0, "Longest gradient that is used as it is; longer ones are shortened; 0 never does.", 0, 10**9)
+    b_nesterov: bool = training(False, "Nesterov momentum for sgd.")
+    r_clip: float = training(1.0, "Gradient clipping: largest norm of the gradient; larger ones are scaled down; 0 never clips.", 0, 10**9)
     n_patience: int = training(0, "Evaluations in a row without a better loss after which training stops; 0 never does.", 0, 10**6)
     n_eval: int = training(0, "Windows per evaluation; 0 means the whole validation split, exact and slower.", 0, 10**9, "windows")
     r_overlap: float = training(0.0, "Share of an evaluation window that is only read: at 0.5 no token is judged with less than "
@@ -161,12 +164,12 @@ class Config(BaseModel):
     lora_rank: int = training(0, "Finetune adapters of this rank alone, the base frozen; 0 finetunes all weights.", 0, 2**16)
     lora_alpha: float = training(0.0, "Strength of adapters, in proportion to lora_rank; 0 means twice lora_rank.", 0, 10**6)
     lora_targets: str = training("*.att.*", "Matrices that get adapters: names or wildcards, separated by commas or spaces.")
-    seed: int = training(0, "Where all randomness starts: the same seed gives the same run.", 0, SEEDS)
+    seed: int = training(0, "Random seed: the same seed gives the same run.", 0, SEEDS)
 
     # data
     c_tokenizer: str = data("char", "How text becomes tokens: char, word, bpe, or the path of a tokenizer.json.")
-    s_vocabulary: int = data(4096, "Symbols for word and bpe; more means shorter texts and a slower head.", 2, 2**24, "tokens")
-    c_unknown: Literal["replace", "error"] = data("replace", "Unknown symbols become their nearest known form, or an error.")
+    s_vocabulary: int = data(4096, "Vocabulary size for word and bpe; more means shorter texts and a slower head.", 2, 2**24, "tokens")
+    c_unknown: Literal["replace", "error"] = data("replace", "Unknown characters become their nearest known form, or an error.")
     c_field: str = data("text", "The field of .jsonl lines, and the column of .parquet rows, that holds the text.")
     c_shuffle: Literal["none", "documents", "windows"] = data(
         "none", "What is shuffled before the split: nothing, documents, or stretches of 10 n_ctx.")
@@ -194,7 +197,7 @@ class Config(BaseModel):
         try:
             super().__init__(**renamed(settings))
         except ValidationError as error:
-            raise BadInput("\n".join(dict.fromkeys(complaint(each) for each in error.errors()))) from None
+            raise BadInput("\n".join(dict.fromkeys(error_sentence(each) for each in error.errors()))) from None
 
     @field_validator("*", mode="before")
     @classmethod
@@ -362,11 +365,11 @@ class TokenizerFile(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
     version: str = note(VERSION, "The littlebaby that wrote the file.")
     guid: Name = note(..., "The run.")
-    kind: Literal["char", "word", "bpe"] = note(..., "What a symbol is.")
+    kind: Literal["char", "word", "bpe"] = note(..., "What a token is.")
     begin: str = note(..., "What stands before a document.")
-    vocabulary: list[str] = note(..., "The symbols in the order of their ids.")
-    merges: list[str] = note([], "bpe: pairs that become one symbol, in the order in which they are joined.")
-    special: list[str] = note([], "bpe: symbols that are never spelled out.")
+    vocabulary: list[str] = note(..., "The tokens in the order of their ids.")
+    merges: list[str] = note([], "bpe: pairs that become one token, in the order in which they are joined.")
+    special: list[str] = note([], "bpe: tokens that are never spelled out.")
 
 
 class Tensor(BaseModel):
@@ -405,11 +408,11 @@ class Evaluation(BaseModel):
     """One row of a report"""
     model_config = STRICT
     step: Count = note(..., "Updates so far.", "steps")
-    tokens: Count = note(..., "Targets learned from so far.", "tokens")
+    tokens: Count = note(..., "Training targets so far.", "tokens")
     train_loss: Number = note(None, "Mean cross-entropy of the batches since the last row, with dropout.", "nats")
     valid_loss: Number = note(None, "Cross-entropy over the validation windows, without dropout.", "nats")
     aux_loss: Number = note(None, "moe: what unequal loads cost besides, the mean since the last row; in neither of the two.", "nats")
-    load: list[list[Count]] = note([], "moe: tokens that each expert answered since the last row, per layer; [] for a dense layer.",
+    load: list[list[Count]] = note([], "moe: tokens routed to each expert since the last row, per layer; [] for a dense layer.",
                                    "tokens")
     bits_per_character: Number = note(None, "The validation loss in bits, divided among characters.", "bits")
     rate: Number = note(None, "Learning rate.")
@@ -450,7 +453,7 @@ class Figures(BaseModel):
     flops_per_token: Number = note(None, "Arithmetic of one token, forward and backward.", "FLOPs")
     flops: Number = note(None, "Arithmetic of the whole run.", "FLOPs")
     memory: Count | None = note(None, "Estimated memory of a step.", "bytes")
-    tokens: Count = note(0, "Targets learned from.", "tokens")
+    tokens: Count = note(0, "Training targets.", "tokens")
     tokens_per_parameter: Number = note(None, "About 20 is a good use of arithmetic.")
     train_loss: Number = note(None, "At the end.", "nats")
     valid_loss: Number = note(None, "Of the weights that were kept.", "nats")
@@ -495,15 +498,16 @@ class Report(BaseModel):
 
 
 class Settings(BaseModel):
-    """How a text was sampled, in the order in which the settings act"""
+    """How a text was sampled"""
     model_config = STRICT
-    max_tokens: Count = note(200, "Most tokens to write.", "tokens")
-    repetition_penalty: float = note(1.0, "Divides the chance of tokens that were there already; 1 leaves it.")
-    temperature: float = note(1.0, "Below 1 surer, above 1 wilder, 0 always the likeliest.")
-    top_k: Count = note(0, "Choose among that many; 0 among all.")
-    top_p: float = note(1.0, "Choose among the likeliest that together have this chance.")
-    min_p: float = note(0.0, "Choose among those at least this likely, measured by the likeliest.")
-    stop: list[str] = note([], "Texts that end the writing.")
+    max_tokens: Count = note(200, "Maximum number of tokens to generate.", "tokens")
+    repetition_penalty: float = note(1.0, "Repetition penalty: lowers the logits of tokens that occurred before; 1 changes nothing.")
+    temperature: float = note(1.0, "Temperature: logits are divided by it; below 1 favours likely tokens, above 1 unlikely ones; 0 always "
+                                   "takes the likeliest.")
+    top_k: Count = note(0, "Top-k sampling: keep only the k likeliest tokens; 0 keeps all.")
+    top_p: float = note(1.0, "Nucleus sampling: keep the smallest set of tokens whose probabilities sum to at least p.")
+    min_p: float = note(0.0, "Min-p sampling: keep tokens with at least this fraction of the likeliest token's probability.")
+    stop: list[str] = note([], "Strings that end generation.")
 
 
 class Completion(BaseModel):
@@ -512,9 +516,9 @@ class Completion(BaseModel):
     version: str = note(VERSION, "The littlebaby that wrote the file.")
     guid: Name = note(..., "The run whose model wrote it.")
     time: AwareDatetime = Field(default_factory=now, description="When.")
-    prompt: str = note("", "What was asked to go on from, as it was typed.")
-    replaced: dict[str, str] = note({}, "Symbols of the prompt that the tokenizer does not know, and what stood for them.")
-    text: str = note(..., "What was written, without the prompt.")
+    prompt: str = note("", "The prompt, as it was typed.")
+    replaced: dict[str, str] = note({}, "Characters of the prompt that the tokenizer does not know, and their replacements.")
+    text: str = note(..., "The generated text, without the prompt.")
     samples: list[str] = note([], "All texts, where more than one was asked for.")
     prompt_tokens: Count = note(0, "Length of the prompt.", "tokens")
     tokens: Count = note(0, "Length of the text.", "tokens")
@@ -551,23 +555,23 @@ def schemas():
     return made
 
 
-def read(record, data, where):
+def parse_record(record, data, where):
     """A record from what a JSON file held; BadInput names the file and every wrong place in it"""
     if not isinstance(data, dict):
-        raise BadInput(f"{where} holds {'a list' if isinstance(data, list) else shown(data)} where an object belongs")
+        raise BadInput(f"{where} holds {'a list' if isinstance(data, list) else quoted(data)} where an object belongs")
     try:
         return record(**data)
     except BadInput as error:
         raise BadInput("\n".join(f"{where}: {line}" for line in str(error).splitlines())) from None
     except ValidationError as error:
-        raise BadInput("\n".join(f"{where}: {spot(each['loc'])} is {shown(each['input'])}: {each['msg'].lower()}"
+        raise BadInput("\n".join(f"{where}: {field_path(each['loc'])} is {quoted(each['input'])}: {each['msg'].lower()}"
                                  for each in error.errors()[:5])) from None
 
 
-def spot(keys):
+def field_path(keys):
     """Where in a record something stands, as it is written where that can be shown"""
     word = ".".join(map(str, keys))
-    return word if word.isprintable() and len(word) < 100 else shown(word)
+    return word if word.isprintable() and len(word) < 100 else quoted(word)
 
 
 # what is told about settings, right or wrong
@@ -585,7 +589,7 @@ def keys():
     """Every setting, for tables, help texts and panels"""
     fields = Config.model_fields
     extra = lambda name: fields[name].json_schema_extra
-    return [Key(name, extra(name)["group"], fields[name].default, in_words(name), extra(name)["unit"], fields[name].description)
+    return [Key(name, extra(name)["group"], fields[name].default, allowed_in_words(name), extra(name)["unit"], fields[name].description)
             for name in fields]
 
 
@@ -605,7 +609,7 @@ def limits(name):
     return found.get("ge"), found.get("le")
 
 
-def in_words(name):
+def allowed_in_words(name):
     """What a setting may be, said in words"""
     if name == "s_warmup":
         return "none, auto, a number of steps or a fraction between 0 and 1"
@@ -624,7 +628,7 @@ def in_words(name):
     return f"{'a whole number' if kind is int else 'a number'} from {least:,} to {most:,}"
 
 
-def complaint(error):
+def error_sentence(error):
     """One line for one of pydantic's errors: the key, the value, what is allowed, the nearest right one"""
     if not error["loc"]:
         return str(error.get("ctx", {}).get("error", error["msg"]))
@@ -632,20 +636,20 @@ def complaint(error):
     if error["type"] == "extra_forbidden":
         return unknown(name)
     if name not in Config.model_fields:
-        return f"{name} is {shown(value)}: {error['msg'].lower()}"
+        return f"{name} is {quoted(value)}: {error['msg'].lower()}"
     if allowed(name) and name != "c_tokenizer":
         return nearest(name, value, allowed(name))
     least, most = limits(name)
     if least is not None:
         return out_of_range(name, value, least, most, Config.model_fields[name].annotation is int)
     near = get_close_matches(value, allowed(name) or ["none", "auto"], 1, 0.5) if isinstance(value, str) else []
-    return f"{name} is {shown(value)}; allowed is {in_words(name)}" + (f"; did you mean {near[0]}?" if near else "")
+    return f"{name} is {quoted(value)}; allowed is {allowed_in_words(name)}" + (f"; did you mean {near[0]}?" if near else "")
 
 
 def unknown(name):
     near = get_close_matches(name, [*Config.model_fields, *ALIASES], 1, 0.5)
-    return f"{shown(name)} is no setting" + (f"; did you mean {ALIASES.get(near[0], near[0])}?" if near
-                                             else "; `littlebaby catalog` lists them all")
+    return f"{quoted(name)} is no setting" + (f"; did you mean {ALIASES.get(near[0], near[0])}?" if near
+                                              else "; `littlebaby catalog` lists them all")
 
 
 def renamed(settings):

@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 from ..errors import BadInput, number
 from . import disk, encodings, tokens
-from .records import shown
+from .records import quoted
 
 TEXTS = (".txt", ".md", ".jsonl", ".parquet", ".txt.gz", ".md.gz", ".jsonl.gz")
 KNOWN = (*TEXTS, *tokens.SUFFIXES)
@@ -50,24 +50,25 @@ def find(workspace, where):
     BadInput: nothing there, nothing in it that can be read, weights for some only.
     """
     words = [str(where)] if isinstance(where, str | Path) else [str(word) for word in where]
-    words = [part for word in words for part in ([word] if lies(workspace, word) else filter(None, map(str.strip, word.split(","))))]
+    words = [part for word in words for part
+             in ([word] if exists_exactly(workspace, word) else filter(None, map(str.strip, word.split(","))))]
     if not words:
         raise BadInput("input is empty; allowed are a file, a folder, a pattern such as books/*.txt, or several with commas")
     named = [weighted(workspace, word) for word in words]
     with_weight = [weight for _, weight in named if weight is not None]
     if 0 < len(with_weight) < len(named):
         bare = next(word for word, weight in named if weight is None)
-        raise BadInput(f"{shown(bare)} has no weight and others have: give every source one, as in a.tok:0.7,b.tok:0.3, or none")
+        raise BadInput(f"{quoted(bare)} has no weight and others have: give every source one, as in a.tok:0.7,b.tok:0.3, or none")
     for word, weight in named:
         if weight is not None and not (weight > 0 and weight >= sum(with_weight) / 1000):
             raise BadInput(f"the weight of {word} is {weight:g}, less than a thousandth of all together, {sum(with_weight):g}")
     found, following = [], []
     for word, weight in named:
-        paths = files(workspace, word)
+        paths = matching_files(workspace, word)
         texts = [path for path in paths if kind_of(path) == "text"]
         maps = [path for path in paths if kind_of(path) == "tokens"]
         if weight is not None and maps and len(paths) > 1:
-            raise BadInput(f"{shown(word)} is {len(paths)} files, token files among them, and has one weight; give each file its own")
+            raise BadInput(f"{quoted(word)} is {len(paths)} files, token files among them, and has one weight; give each file its own")
         if texts and weight is not None:
             found.append(Source(named_after(texts), tuple(texts), weight, "text"))
         following += texts if weight is None else []
@@ -80,12 +81,12 @@ def find(workspace, where):
 def weighted(workspace, word):
     """("a.tok", 0.7) of a.tok:0.7, (word, None) where it has no weight"""
     name, colon, weight = word.rpartition(":")
-    if not colon or not re.fullmatch(r"[+-]?(\d*\.?\d+([eE][+-]?\d+)?|nan|inf)", weight) or lies(workspace, word):
+    if not colon or not re.fullmatch(r"[+-]?(\d*\.?\d+([eE][+-]?\d+)?|nan|inf)", weight) or exists_exactly(workspace, word):
         return word, None
     return name, number(f"the weight of {name}", weight, 1e-9, 10**9)
 
 
-def lies(workspace, word):
+def exists_exactly(workspace, word):
     """Whether there is a file or a folder of exactly this name"""
     try:
         return Path(word).expanduser().exists() or (workspace.root / "inputs" / word).exists()
@@ -93,24 +94,24 @@ def lies(workspace, word):
         return False
 
 
-def files(workspace, word):
+def matching_files(workspace, word):
     """The files that a word means, sorted"""
     if word.startswith(DATASET):
         return [word]
-    if has_magic(word) and not lies(workspace, word):
+    if has_magic(word) and not exists_exactly(workspace, word):
         pattern = Path(word).expanduser()
         near = sorted(pattern.parent.glob(pattern.name)) if not has_magic(str(pattern.parent)) else []
         inside = sorted((workspace.root / "inputs").glob(word)) if not near and not pattern.is_absolute() else []
         found = [path for path in near or inside if path.is_file() and path.name[0] != "."]
         if not found:
-            raise BadInput(f"nothing fits {shown(word)}, neither as a path nor in {workspace.root / 'inputs'}")
+            raise BadInput(f"nothing matches {quoted(word)}, neither as a path nor in {workspace.root / 'inputs'}")
         return found
     path = workspace.locate(word)
     if path.is_dir():
-        with disk.said("read", path):
+        with disk.explain_os_errors("read", path):
             found = [p for p in sorted(path.rglob("*")) if p.is_file() and p.name[0] != "." and p.name.lower().endswith(KNOWN)]
         if not found:
-            raise BadInput(f"{path} is a folder with nothing to read in it; readable are files that end in {', '.join(KNOWN)}")
+            raise BadInput(f"{path} is a folder without readable files; readable are files that end in {', '.join(KNOWN)}")
         return found
     return [path]
 
@@ -144,7 +145,7 @@ def text(paths, end, encoding="utf-8", field="text", size=None):
                 return
 
 
-def blocks(pieces, parts, size=PIECE):
+def text_blocks(pieces, parts, size=PIECE):
     """The same text in blocks of at most about `size` characters.
 
     A block ends at the last place up to `size`, or else at the first one behind it, where `parts(left, right)` says of the two
@@ -192,7 +193,7 @@ def documents(path, encoding, field) -> Iterator[Iterator[str]]:
         if name.endswith(".parquet"):
             yield from parquet(path, field)
         elif name.endswith(".jsonl"):
-            yield from lines(path, field, encoding)
+            yield from jsonl_fields(path, field, encoding)
         else:
             yield plain(path, encoding)
 
@@ -201,10 +202,10 @@ def documents(path, encoding, field) -> Iterator[Iterator[str]]:
 def reading(path):
     """What can go wrong with a file that is read bit by bit, in one sentence"""
     try:
-        with disk.said("read", path):
+        with disk.explain_os_errors("read", path):
             yield
     except (EOFError, zlib.error) as error:
-        raise BadInput(f"{path} breaks off or is damaged: {error}") from None
+        raise BadInput(f"{path} is truncated or damaged: {error}") from None
 
 
 def opened(path):
@@ -224,7 +225,7 @@ def plain(path, encoding):
             yield piece
 
 
-def lines(path, field, encoding):
+def jsonl_fields(path, field, encoding):
     """The field of every line of a .jsonl; empty lines do not count"""
     with opened(path) as file:
         for number, line in enumerate(cut_at_line_ends(encodings.decoded(file, path, encoding), path), 1):
@@ -232,9 +233,9 @@ def lines(path, field, encoding):
                 try:
                     record = json.loads(line)
                 except (ValueError, RecursionError):
-                    raise BadInput(f"{path}, line {number}, is no JSON: a .jsonl file holds one object on every line"
+                    raise BadInput(f"{path}, line {number}, is not JSON: a .jsonl file holds one object on every line"
                                    + encodings.doubt(line, encoding)) from None
-                yield [told(record, field, f"{path}, line {number},")]
+                yield [field_text(record, field, f"{path}, line {number},")]
 
 
 def cut_at_line_ends(pieces, path):
@@ -268,9 +269,9 @@ def parquet(path, field):
             for batch in file.iter_batches(1024, columns=[field]):
                 for value in batch.column(0).to_pylist():
                     row += 1
-                    yield [told({field: value}, field, f"{path}, row {row},")]
+                    yield [field_text({field: value}, field, f"{path}, row {row},")]
     except (arrow.ArrowException, OSError) as error:
-        raise BadInput(f"{path} is no .parquet that can be read: {str(error).splitlines()[0]}") from None
+        raise BadInput(f"{path} is not a readable .parquet file: {str(error).splitlines()[0]}") from None
 
 
 def dataset(word, field):
@@ -283,7 +284,7 @@ def dataset(word, field):
     try:
         found = datasets.load_dataset(name, config or None, split="train", streaming=True)
         for number, row in enumerate(found, 1):
-            yield [told(row, field, f"{DATASET}{word}, row {number},")]
+            yield [field_text(row, field, f"{DATASET}{word}, row {number},")]
     except BadInput:
         raise
     except Exception as error:                   # whatever a network, a hub and a dozen formats can raise
@@ -291,11 +292,11 @@ def dataset(word, field):
                        f"files that lie here, .parquet or .jsonl, or datasets: and the path of a folder with them") from None
 
 
-def told(record, field, where):
+def field_text(record, field, where):
     """The text in a record's field"""
     if not isinstance(record, dict) or field not in record:
         names = ", ".join(map(str, list(record)[:10])) if isinstance(record, dict) else f"it holds {type(record).__name__}"
         raise BadInput(f"{where} has no field {field!r}; {f'there are {names}' if isinstance(record, dict) else names}: give --field")
     if not isinstance(record[field], str):
-        raise BadInput(f"{where} has {shown(record[field])} in {field!r} where a text belongs")
+        raise BadInput(f"{where} has {quoted(record[field])} in {field!r} where a text belongs")
     return record[field].replace("\r\n", "\n").replace("\r", "\n")

@@ -39,9 +39,9 @@ from .records import (
     Report,
     TokenizerFile,
     now,
-    read,
+    parse_record,
+    quoted,
     schemas,
-    shown,
 )
 
 PLACES = dict(
@@ -99,7 +99,7 @@ class Workspace:
     def __init__(self, path=None):
         chosen = path or os.environ.get("LITTLEBABY_HOME") or "same"
         self.root = Path.cwd() if str(chosen) == "same" else Path(chosen).expanduser()
-        with disk.said("use", self.root):
+        with disk.explain_os_errors("use", self.root):
             if self.root.exists() and not self.root.is_dir():
                 raise BadInput(f"{self.root} is a file; a workspace is a folder")
 
@@ -144,12 +144,12 @@ class Workspace:
                 raise BadInput(f"there is no run in {self.root} yet; `littlebaby train` makes one")
             return runs[-1].name
         if re.search(r"[/\\\0]|\.\.", word):
-            raise BadInput(f"{shown(word)} has a path in it; a GUID is a name such as {uuid4()}")
+            raise BadInput(f"{quoted(word)} has a path in it; a GUID is a name such as {uuid4()}")
         head, _, tail = word.lower().partition("_")
         if not re.fullmatch(f"{NAME}|[0-9a-f-]{{1,35}}(_finetuned(_[0-9]{{1,4}})?)?", word.lower()):
-            raise BadInput(f"{shown(word)} is no GUID: that is a uuid, the first 4 or more of its characters, or last")
+            raise BadInput(f"{quoted(word)} is no GUID: that is a uuid, the first 4 or more of its characters, or last")
         if len(head) < 4:
-            raise BadInput(f"{shown(word)} is too short: give 4 or more characters of the GUID")
+            raise BadInput(f"{quoted(word)} is too short: give 4 or more characters of the GUID")
         names = sorted(self.names())
         found = [name for name in names if name.startswith(head) and name[37:] == tail]
         if len(found) > 1:
@@ -179,7 +179,7 @@ class Workspace:
         """{run: paths of all that it left}"""
         found = {}
         for folder in FOLDERS:
-            with disk.said("read", self.root / folder):
+            with disk.explain_os_errors("read", self.root / folder):
                 paths = sorted((self.root / folder).iterdir()) if (self.root / folder).is_dir() else []
             for path in paths:
                 if match := OF_A_RUN.fullmatch(path.name):
@@ -209,7 +209,7 @@ class Workspace:
         begun = min((about.st_mtime for p in paths if (about := looked_at(p))), default=0.0)
         time = head.time if head and head.time else datetime.fromtimestamp(begun, timezone.utc)
         saved = checkpoints(self.path("checkpoint", name))
-        in_use = not (report and report.ended) and disk.held(self.path("lock", name))
+        in_use = not (report and report.ended) and disk.is_locked(self.path("lock", name))
         return Run(name, time, sum(sized(p).bytes for p in paths), head and head.config, report, damaged,
                    step_of(saved[-1]) if saved else None, in_use)
 
@@ -267,7 +267,7 @@ class Workspace:
         data = disk.read_json(path)
         if isinstance(data, dict) and "vocabilary" in data:
             data["vocabulary"] = data.pop("vocabilary")
-        return read(TokenizerFile, data, path).model_dump() if isinstance(data, dict) and "kind" in data else data
+        return parse_record(TokenizerFile, data, path).model_dump() if isinstance(data, dict) and "kind" in data else data
 
     def save_model(self, name, tensors, kinds, trainable, snapshot="auto"):
         """The weights {name: array}, with {name: kind} and {name: trainable or not}; `snapshot` as c_snapshot"""
@@ -276,12 +276,12 @@ class Workspace:
         if snapshot == "auto":
             snapshot = "json" if about["parameters"].total < SAFETENSORS_FROM else "safetensors"
         if snapshot == "json":
-            about["blocks"] = weights.blocks(arrays)
+            about["blocks"] = weights.base64_blocks(arrays)
         elif snapshot == "lists":
             about["lists"] = {n: a.tolist() for n, a in arrays.items()}
         else:
             path = self.path("weights", name)
-            disk.write(path, weights.safetensors(arrays, dict(guid=name)))
+            disk.write_file(path, weights.safetensors(arrays, dict(guid=name)))
             about["file"] = path.name
         self.write("model", name, ModelFile(guid=name, **about))
 
@@ -292,24 +292,24 @@ class Workspace:
         if isinstance(data, dict) and "format" not in data:
             old = "a model of The Little Baby v0" if "wte_weight" in data else "no model that littlebaby wrote"
             raise BadInput(f"{path} is {old}: it has no manifest, and this version cannot read it")
-        manifest = read(ModelFile, data, path)
+        manifest = parse_record(ModelFile, data, path)
         if not manifest.file:
             load = weights.from_lists if manifest.lists else weights.from_blocks
             return load(manifest, path), manifest
         if not re.fullmatch(r"[\w-][\w.-]*\.safetensors", manifest.file):
-            raise BadInput(f"{path} names its weights {shown(manifest.file)}; only a file beside it is read, never a path")
+            raise BadInput(f"{path} names its weights {quoted(manifest.file)}; only a file beside it is read, never a path")
         beside = path.with_name(manifest.file)
-        with disk.said("read", beside):
+        with disk.explain_os_errors("read", beside):
             return weights.from_safetensors(manifest, beside), manifest
 
     def save_adapters(self, name, arrays, meta):
         """{name: array} and a JSON-able meta: what was merged into the run's model, for those who have the base"""
-        disk.write(self.path("adapters", name), weights.safetensors({n: weights.plain(a) for n, a in arrays.items()}, meta))
+        disk.write_file(self.path("adapters", name), weights.safetensors({n: weights.plain(a) for n, a in arrays.items()}, meta))
 
     def load_adapters(self, name):
         """(arrays, meta)"""
         path = self.path("adapters", name)
-        with disk.said("read", path):
+        with disk.explain_os_errors("read", path):
             return weights.load_safetensors(path)
 
     def save_report(self, name, report):
@@ -343,7 +343,7 @@ class Workspace:
         for file in self.files(name):
             if file.path.name.startswith(("completion_", "complation_")):
                 try:
-                    found.append(read(Completion, disk.read_json(file.path), file.path))
+                    found.append(parse_record(Completion, disk.read_json(file.path), file.path))
                 except BadInput:
                     continue
         return sorted(found, key=lambda completion: completion.time)
@@ -352,12 +352,12 @@ class Workspace:
         """A conversation in one line, in a file named by its time; returns its path"""
         with self.alone_writing(chat.guid):
             path = timed(self.path("chat", chat.guid), chat.time)
-            disk.write(path, [chat.model_dump_json().encode("utf-8", "backslashreplace"), b"\n"])
+            disk.write_file(path, [chat.model_dump_json().encode("utf-8", "backslashreplace"), b"\n"])
         return path
 
     def save_chart(self, name, png):
         """`png`: the bytes of a picture"""
-        disk.write(self.path("chart", name), [png])
+        disk.write_file(self.path("chart", name), [png])
 
     def pack(self, name):
         """All files of a run in one zip, under their places in a workspace: unpacked in another one the run is there; returns its path"""
@@ -375,7 +375,7 @@ class Workspace:
 
     def load(self, kind, name):
         path = self.existing(kind, name)
-        return read(FILES[kind], disk.read_json(path), path)
+        return parse_record(FILES[kind], disk.read_json(path), path)
 
     # checkpoints: what an interrupted run goes on from
 
@@ -386,7 +386,7 @@ class Workspace:
         """
         folder = self.path("checkpoint", name)
         path = folder / f"state_{step:09d}.safetensors"
-        disk.write(path, weights.safetensors({n: weights.plain(a) for n, a in arrays.items()}, meta))
+        disk.write_file(path, weights.safetensors({n: weights.plain(a) for n, a in arrays.items()}, meta))
         kept = [each for each in checkpoints(folder) if step_of(each) <= step][-KEPT_CHECKPOINTS:]
         for each in checkpoints(folder):
             if each not in kept:
@@ -400,7 +400,7 @@ class Workspace:
         wrong = []
         for path in reversed(checkpoints(self.path("checkpoint", name))):
             try:
-                with disk.said("read", path):
+                with disk.explain_os_errors("read", path):
                     return *weights.load_safetensors(path), wrong
             except BadInput as error:
                 wrong.append(str(error))
@@ -425,7 +425,7 @@ class Workspace:
             with disk.replacing(folder / name) as temporary:
                 pieces(temporary)
         else:
-            disk.write(folder / name, pieces)
+            disk.write_file(folder / name, pieces)
 
     # texts
 
@@ -440,12 +440,12 @@ class Workspace:
         candidates = [here, inside / here, inside / f"{here}.txt"]
         if str(where) in (NURSERY, Path(NURSERY).stem):
             candidates += [HERE.parent / "text" / NURSERY, HERE.parents[1] / "inputs" / NURSERY]
-        with disk.said("read", where):
+        with disk.explain_os_errors("read", where):
             found = sorted((p for p in candidates if p.exists()), key=lambda p: p.is_dir())
         if not found:
             names = self.inputs()
             near = get_close_matches(str(where), names, 1, 0.5)
-            raise BadInput(f"there is no file {shown(str(where))}, neither as a path nor in {inside}"
+            raise BadInput(f"there is no file {quoted(str(where))}, neither as a path nor in {inside}"
                            + (f"; there are {', '.join(names[:10])}" if names else "")
                            + (f"; did you mean {near[0]}?" if near else ""))
         return found[0]
@@ -469,17 +469,17 @@ class Workspace:
     def write_input(self, name, pieces):
         """inputs/NAME from pieces of text or bytes as they come; an input that is there already is never overwritten"""
         if not re.fullmatch(r"[^/\\:*?\"<>|\0-\x1f.][^/\\:*?\"<>|\0-\x1f]{0,199}", name):
-            raise BadInput(f"{shown(name)} is no name for a file in inputs/")
+            raise BadInput(f"{quoted(name)} is no name for a file in inputs/")
         path = self.root / "inputs" / name
         if path.exists():
             raise BadInput(f"{path} exists already; choose another name or delete it first")
-        disk.write(path, (piece.encode() if isinstance(piece, str) else piece for piece in pieces))
+        disk.write_file(path, (piece.encode() if isinstance(piece, str) else piece for piece in pieces))
         return path
 
     def save_tokens(self, path, blocks, tokenizer, size, text):
         """A token file of the ids' bytes as they come, see tokens.write; returns the number of tokens"""
         with disk.replacing(path) as temporary, open(temporary, "xb") as file:
-            return tokens.write(file, blocks, tokenizer, size, text)
+            return tokens.write_token_file(file, blocks, tokenizer, size, text)
 
 
 def timed(path, time):

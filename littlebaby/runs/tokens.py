@@ -47,19 +47,19 @@ def fingerprint(tokenizer):
     return sha256(json.dumps(tokenizer, sort_keys=True, separators=(",", ":")).encode("utf-8", "backslashreplace")).digest()
 
 
-def width(vocabulary):
+def token_dtype(vocabulary):
     """The type of a token that can be any of so many"""
     return np.dtype("<u2") if vocabulary <= 2**16 else np.dtype("<u4")
 
 
-def write(file, blocks, tokenizer, size, text):
+def write_token_file(file, blocks, tokenizer, size, text):
     """Write a token file into an open, empty one, as the blocks come; returns the number of tokens.
 
     blocks     the ids as bytes of the right width
     tokenizer  its record      size  of its vocabulary
     text       what the record says of the text, asked for at the end
     """
-    dtype, written, digest = width(size), 0, sha256()
+    dtype, written, digest = token_dtype(size), 0, sha256()
     file.write(bytes(HEAD.size))
     for block in blocks:
         file.write(block)
@@ -73,35 +73,35 @@ def write(file, blocks, tokenizer, size, text):
     return count
 
 
-def read(path):
+def read_token_file(path):
     """Map a token file into memory. BadInput: damaged, cut off, longer than it says, or another tokenizer than it says."""
-    with disk.said("read", path):
+    with disk.explain_os_errors("read", path):
         if not path.stat().st_size:
             raise BadInput(f"{path} is empty: there is nothing to learn from")
         if path.suffix == ".npy":
-            return npy(path)
+            return read_npy(path)
         with open(path, "rb") as file:
             head = file.read(HEAD.size)
     if path.suffix == ".bin" and head[:8] != MAGIC:
-        return bare(path)
-    return headed(path, head)
+        return read_headerless(path)
+    return read_with_header(path, head)
 
 
-def headed(path, head):
+def read_with_header(path, head):
     length = path.stat().st_size
     if head[:8] != MAGIC[:len(head)]:
-        raise BadInput(f"{path} is no token file: it does not begin with {MAGIC.decode()}; `littlebaby prepare` makes one from a text")
+        raise BadInput(f"{path} is not a token file: it does not begin with {MAGIC.decode()}; `littlebaby prepare` makes one from a text")
     if len(head) < HEAD.size:
-        raise BadInput(f"{path} breaks off in its header: it has {length} bytes and a header {HEAD.size}")
+        raise BadInput(f"{path} is truncated in its header: it has {length} bytes and a header {HEAD.size}")
     _, version, wide, count, size, tail, digest = HEAD.unpack(head)
     if version != FORMAT:
         raise BadInput(f"{path} is a token file of version {version}; this littlebaby reads version {FORMAT}: prepare it anew")
     if wide not in (2, 4) or not 0 < size <= 2**24 or tail > MOST_RECORD:
         raise BadInput(f"{path} is damaged: its header says {wide} bytes a token, a vocabulary of {size}, a record of {tail} bytes")
     if length != (due := HEAD.size + count * wide + tail):
-        what = "breaks off: it is truncated" if length < due else "is longer than its header says"
+        what = "is truncated" if length < due else "is longer than its header says"
         raise BadInput(f"{path} {what}: {count:,} tokens make {due:,} bytes and it has {length:,}")
-    with disk.said("read", path), open(path, "rb") as file:
+    with disk.explain_os_errors("read", path), open(path, "rb") as file:
         file.seek(HEAD.size + count * wide)
         data = file.read()
     record = disk.parse(data, path)
@@ -111,19 +111,19 @@ def headed(path, head):
         raise BadInput(f"{path} is damaged: its tokenizer is not the one that its header's sha256 names")
     characters = record.get("characters")
     known = characters if type(characters) is int and 0 <= characters < 2**63 else 0
-    ids = mapped(path, f"<u{wide}", HEAD.size, count)
+    ids = memory_map(path, f"<u{wide}", HEAD.size, count)
     return Tokens(path, ids, record["tokenizer"], size, known, length, sha256(head + data).hexdigest())
 
 
-def bare(path):
+def read_headerless(path):
     """Tokens without a header, as nanoGPT and others write them"""
     length = path.stat().st_size
     if length % 2:
         raise BadInput(f"{path} has {length:,} bytes, an odd number: a .bin file holds tokens of two bytes each")
-    return Tokens(path, mapped(path, "<u2", 0, length // 2), None, 0, 0, length, disk.digest(path))
+    return Tokens(path, memory_map(path, "<u2", 0, length // 2), None, 0, 0, length, disk.digest(path))
 
 
-def npy(path):
+def read_npy(path):
     """Tokens as np.save writes them"""
     try:
         with open(path, "rb") as file:
@@ -133,26 +133,26 @@ def npy(path):
     except OSError:
         raise
     except Exception:                                            # its header is read as Python source, which can fail in any way
-        raise BadInput(f"{path} is no .npy file that can be read: its header is damaged, or of a version that is not known") from None
+        raise BadInput(f"{path} is not a readable .npy file: its header is damaged, or of a version that is not known") from None
     if len(shape) != 1 or dtype.kind not in "iu" or dtype.itemsize > 4:
         raise BadInput(f"{path} holds numbers of shape {shape} and type {dtype}; tokens are a row of whole numbers, int32 or smaller")
     length, due = path.stat().st_size, offset + shape[0] * dtype.itemsize
     if length != due:
-        raise BadInput(f"{path} {'breaks off: it is truncated' if length < due else 'is longer than its header says'}: "
+        raise BadInput(f"{path} {'is truncated' if length < due else 'is longer than its header says'}: "
                        f"{shape[0]:,} tokens make {due:,} bytes and it has {length:,}")
-    return Tokens(path, mapped(path, dtype, offset, shape[0]), None, 0, 0, length, disk.digest(path))
+    return Tokens(path, memory_map(path, dtype, offset, shape[0]), None, 0, 0, length, disk.digest(path))
 
 
-def mapped(path, dtype, offset, count):
+def memory_map(path, dtype, offset, count):
     if not count:
         raise BadInput(f"{path} holds no tokens: there is nothing to learn from")
-    with disk.said("read", path):
+    with disk.explain_os_errors("read", path):
         return np.memmap(path, dtype, "r", offset, (count,))
 
 
-def checked(tokens, size, progress=lambda done: None):
+def check_ids(tokens, size, progress=lambda done: None):
     """The tokens, each of which must be in a vocabulary of this size: one pass over the file, progress told in bytes"""
-    with disk.said("read", tokens.path), open(tokens.path, "rb") as file:
+    with disk.explain_os_errors("read", tokens.path), open(tokens.path, "rb") as file:
         file.seek(tokens.ids.offset)
         for first in range(0, len(tokens.ids), CHUNK):
             stretch = np.fromfile(file, tokens.ids.dtype, min(CHUNK, len(tokens.ids) - first))

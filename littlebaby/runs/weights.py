@@ -57,7 +57,7 @@ def describe(arrays, kinds, trainable):
     return dict(parameters=parameters, sha256=digest(arrays), tensors=tensors)
 
 
-def blocks(arrays):
+def base64_blocks(arrays):
     """The stream in base64, in pieces"""
     stream = b"".join(a.tobytes() for a in arrays.values())
     return [b64encode(stream[i:i + BLOCK]).decode() for i in range(0, len(stream), BLOCK)]

@@ -1,8 +1,8 @@
-"""What people look at: numbers as pictures, tables and cards.
+"""What people look at: numbers as pictures, tables, pages and widgets. Prediction and proof live in check/.
 
-catalog: what there is, as tables made from the files themselves. card: a run in words. charts: a run in a picture. preflight: what a run
-will cost. laws: the proofs as numbers. progress: a run as it goes by. words: how all of them write numbers.
-
-paper: pages that show themselves. microscope: what happens inside a baby that reads a sentence. walk: a layer line by line, forth and back;
-mistakes: what can be planted in it. diary: what became of runs.
+catalog card charts modelcard progress    tables made from the files, a run in words and pictures, a run as it goes by
+estimate_tables laws_report pages         preflight and bench as text; docs/laws.md; docs/variants
+microscope walk diary                     pages about a baby, a layer, several runs; html and formatting are what they are written with
+panel panel_fields panel_html panel_live  the panel of a notebook and its parts
+variant_pictures tour                     pictures of variants; helpers of the tour's notebooks
 """

@@ -10,14 +10,14 @@ import numpy as np
 
 from .. import text
 from ..arrays import tree
+from ..check.laws import KEYS
+from ..check.preflight import memory_of, mixing_flops, products
 from ..errors import BadInput, nearest
-from ..learning.schedules import multiplier
 from ..model import gpt
 from ..model.context import variant
 from ..runs import records
-from .laws import KEYS
-from .preflight import memory_of, mixing_flops, products
-from .words import short
+from ..training.schedules import multiplier
+from .formatting import format_number
 
 MARK = re.compile(r"(<!-- catalog: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 CITED = re.compile(r"((?:[A-Z][\w'-]+(?: et al\.| & [A-Z][\w'-]+)? (?:19|20)\d\d))(?: \([^)]*\))?(?:,? arXiv[: ](\d{4}\.\d{4,5}))?")
@@ -28,7 +28,7 @@ NOTES = dict(attentions=LAYER, networks=LAYER, schedules="The share of r_learn i
 
 def tables():
     """{name: a markdown table}"""
-    return {name: table(name, rows) for name, rows in catalog().items()}
+    return {name: markdown_table(name, rows) for name, rows in catalog().items()}
 
 
 def catalog():
@@ -52,7 +52,7 @@ def fill(page):
     return MARK.sub(renew, page)
 
 
-def table(name, rows):
+def markdown_table(name, rows):
     """Rows of the same keys as markdown, and what they mean; a column in which nothing stands is left out"""
     heads = [head for head in rows[0] if any(row[head] for row in rows)]
     line = lambda cells: f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
@@ -72,21 +72,21 @@ def layer(folder, name):
         return row | {"idea": idea, "cost": cost, "paper": papers}
     spec = module.params(cfg)
     spent = sum(products(spec, cfg))
-    row |= {"cost": cost, "parameters": short(tree.size(spec))}
+    row |= {"cost": cost, "parameters": format_number(tree.size(spec))}
     if folder == "attentions":
         _, growth, state = memory_of(cfg)
         spent += 3 * mixing_flops(cfg)
-        found = [f"here {growth}"] * bool(growth) + [f"a state of {short(state)}"] * bool(state)
+        found = [f"here {growth}"] * bool(growth) + [f"a state of {format_number(state)}"] * bool(state)
         row["cache per token"] = ", ".join([cache, *found])
-    return row | {"FLOPs per token": short(spent), "paper": papers}
+    return row | {"FLOPs per token": format_number(spent), "paper": papers}
 
 
 def optimizer(name):
-    module = import_module(f"littlebaby.learning.optimizers.{name}")
+    module = import_module(f"littlebaby.training.optimizers.{name}")
     title, idea, _, _, papers = reading(module)
     state = module.state(dict(w=tree.matrix(10, 10)), np.dtype("float32"))
     return {"name": f"`{name}`", "full name": title, "idea": idea,
-            "numbers per weight": short(sum(getattr(a, "size", 0) for a in state.values()) / 100), "paper": papers}
+            "numbers per weight": format_number(sum(getattr(a, "size", 0) for a in state.values()) / 100), "paper": papers}
 
 
 def shapes():
@@ -109,7 +109,7 @@ def tokenizer(kind):
 def preset(name):
     """Its size with the vocabulary it names, or the alphabet of the standard"""
     cfg = records.Config(**{**STANDARD, **records.preset(name)})
-    return {"name": f"`{name}`", "what it is": records.presets()[name], "parameters": short(tree.size(gpt.params(cfg)))}
+    return {"name": f"`{name}`", "what it is": records.presets()[name], "parameters": format_number(tree.size(gpt.params(cfg)))}
 
 
 def setting(key):

@@ -3,7 +3,7 @@ from io import BytesIO
 
 import numpy as np
 
-from .words import short
+from .formatting import format_number
 
 INK, GRAY, PALE = "#1b2a3a", "#66727f", "#c9d1d9"
 TRAIN, VALID, FLOOR = "#3f7fb5", "#c8442b", "#2f7a3d"
@@ -58,7 +58,7 @@ def draw(report, steps=()):
         axes.set_ylim(bottom=0)
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     norms.set_xlabel("tokens learned from", color=GRAY, fontsize=9)
-    norms.xaxis.set_major_formatter(lambda value, _: short(value))
+    norms.xaxis.set_major_formatter(lambda value, _: format_number(value))
     norms.set_xlim(0, max([*tokens, 1]))
     for axes, heading in ((losses, "loss, nats per token"), (rates, "learning rate"), (norms, "length of the gradient")):
         plainly(axes, heading)
@@ -110,6 +110,6 @@ def scale(axes, values):
 def title(report):
     """Who it is, what it learned, how large it is"""
     learned = f" learns {report.input.name}" if report.input else ""
-    size = f", {short(report.figures.parameters.total)} parameters" if report.figures else ""
+    size = f", {format_number(report.figures.parameters.total)} parameters" if report.figures else ""
     return f"{report.guid[:8]}{learned}{size}"
 

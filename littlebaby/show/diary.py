@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 
 from ..errors import BadInput
-from ..learning.data import split, windows
-from ..learning.evaluate import evaluate
-from ..learning.parallel import Workers
 from ..text.overlap import SPAN, longest
-from . import charts, paper
+from ..training.data import split, windows
+from ..training.evaluate import evaluate
+from ..training.parallel import Workers
+from . import charts, html
 from .card import SAMPLES, shape, state, story
 from .charts import FLOOR, GRAY, TRAIN, VALID
+from .formatting import align_columns, align_pairs
+from .html import html_table, picture, section, shaded
 from .microscope import heat, rms
-from .paper import picture, section, shaded, table
-from .words import columns, page
 
 LINES = (TRAIN, VALID, FLOOR, "#7a5cc0", "#b58900", "#1b2a3a", "#cc79a7", "#56b4e9")
 WINDOWS = 32         # of a text, on which an old and a new baby are compared
@@ -49,11 +49,11 @@ class Diary:
     entries: list
 
     def _repr_html_(self):
-        return paper.inline(body(self))
+        return html.html_fragment(body(self))
 
     def save(self, path):
         """Write the page; returns its path"""
-        return paper.save(path, f"diary {self.entries[0].name[:8]}", body(self))
+        return html.save(path, f"diary {self.entries[0].name[:8]}", body(self))
 
     def __str__(self):
         return summary(self)
@@ -84,12 +84,12 @@ def loss_on(baby, text):
 
 
 def share(pair):
-    """How far a weight has moved, as a share of its own length"""
+    """The norm of a weight's change, relative to the norm of the weight"""
     old, moved = pair
     return float(np.linalg.norm(moved) / max(np.linalg.norm(old), 1e-12))
 
 
-def known(written, source):
+def recited_mask(written, source):
     """(n) which characters of a text lie in a stretch of SPAN or more that stands word for word in its source"""
     mark = np.zeros(len(written), bool)
     for i in range(len(written) - SPAN + 1):
@@ -105,22 +105,22 @@ def summary(d):
     for entry in d.entries:
         info = entry.info
         head = f"{entry.name}  {state(info['report'] or {}, info['in_use'], info['resumable'])}\n{shape(info['config'])}"
-        out.append(f"{head}\n\n{page(told(entry))}")
+        out.append(f"{head}\n\n{align_pairs(entry_text(entry))}")
         if entry.tuned:
             number = lambda value: "-" if value is None else f"{value:.4f}"
             rows = [("text", "before", "after"), *((name, number(before), number(after)) for name, before, after in entry.tuned.losses)]
-            moved = page([(leaf, f"{100 * value:.2g}% of its length") for leaf, value in farthest(entry.tuned)])
-            out.append(f"what the finetune changed\n\n{columns(rows)}\n\n{moved}")
+            moved = align_pairs([(leaf, f"{100 * value:.2g}% of its length") for leaf, value in largest_changes(entry.tuned)])
+            out.append(f"what the finetune changed\n\n{align_columns(rows)}\n\n{moved}")
     return "\n\n".join(out)
 
 
-def told(entry):
+def entry_text(entry):
     report = entry.info["report"]
     return story(report, report["figures"]) if report else []
 
 
-def farthest(tuned, n=5):
-    """The weights that moved farthest"""
+def largest_changes(tuned, n=5):
+    """The weights that changed most"""
     return sorted(((name, share(pair)) for name, pair in tuned.weights.items()), key=lambda each: -each[1])[:n]
 
 
@@ -129,8 +129,8 @@ def farthest(tuned, n=5):
 def body(d):
     names = [short(entry) for entry in d.entries]
     one = len(d.entries) == 1
-    head = paper.head(f"The diary of {names[0]}" if one else "Diaries side by side",
-                      "; ".join(f"{entry.name}: {shape(entry.info['config'])}" for entry in d.entries[:1]) if one else ", ".join(names))
+    head = html.head(f"The diary of {names[0]}" if one else "Diaries side by side",
+                     "; ".join(f"{entry.name}: {shape(entry.info['config'])}" for entry in d.entries[:1]) if one else ", ".join(names))
     parts = [head, curves(d), cards(d), samples(d), written(d), *(finetuned(entry) for entry in d.entries if entry.tuned)]
     return "".join(parts)
 
@@ -172,7 +172,7 @@ def together(d):
     for i, (_, text, colour) in enumerate(sorted(ends, key=lambda end: -end[0][1])):
         axes.annotate(f"— {text}", (0.99, 0.97 - 0.075 * i), xycoords="axes fraction", ha="right", va="top", color=colour, fontsize=9)
     axes.set_xlim(left=0)
-    axes.xaxis.set_major_formatter(lambda value, _: charts.short(value))
+    axes.xaxis.set_major_formatter(lambda value, _: charts.format_number(value))
     axes.set_xlabel("tokens learned from", color=GRAY, fontsize=9)
     charts.plainly(axes, "loss, nats per token")
     return figure
@@ -185,21 +185,21 @@ def cycle(values):
 
 def cards(d):
     """What each run came to; between several, the settings in which they differ"""
-    lines = [dict(told(entry)) for entry in d.entries]
+    lines = [dict(entry_text(entry)) for entry in d.entries]
     keys = dict.fromkeys(key for each in lines for key in each)
     names = [f"<b>{escape(short(entry))}</b>" for entry in d.entries]
     long = tuple(range(1, len(names) + 1))
-    parts = [table([["", *names], *([key, *(escape(each.get(key, "-")) for each in lines)] for key in keys)], long=long)]
+    parts = [html_table([["", *names], *([key, *(escape(each.get(key, "-")) for each in lines)] for key in keys)], long=long)]
     configs = [entry.info["config"] for entry in d.entries]
     rows = [[f"<code>{key}</code>", *(escape(str(each.get(key))) for each in configs)] for key in configs[0]
             if len({str(each.get(key)) for each in configs}) > 1]
     if rows:
-        parts.append('<p class="pale">The settings in which they differ:</p>' + table([["setting", *names], *rows], long=long))
+        parts.append('<p class="pale">The settings in which they differ:</p>' + html_table([["setting", *names], *rows], long=long))
     return section("The card", "", *parts)
 
 
 def samples(d):
-    """What they said on the way"""
+    """The samples of each run during training"""
     parts = []
     for entry in d.entries:
         rows = entry.report.evaluations if entry.report else []
@@ -209,13 +209,13 @@ def samples(d):
         number = lambda value: "-" if value is None else f"{value:.3f}"
         lines = [[f"{row.step:,}", number(row.valid_loss if row.valid_loss is not None else row.train_loss),
                   escape(clean(row.sample))] for row in shown]
-        grown = table([["step", "loss", "what it wrote"], *lines], long=(2,))
+        grown = html_table([["step", "loss", "what it wrote"], *lines], long=(2,))
         parts.append(f'<section><p class="pale">{escape(short(entry))}</p>{grown}</section>')
-    return section("Growing up", "What each wrote from nothing, as its training went on.", f'<div class="columns">{"".join(parts)}</div>')
+    return section("Growing up", "Samples from an empty prompt, by training step.", f'<div class="columns">{"".join(parts)}</div>')
 
 
 def clean(text):
-    return "".join(c if c.isprintable() or c == "\n" else paper.visible(c) for c in text).strip()
+    return "".join(c if c.isprintable() or c == "\n" else html.visible(c) for c in text).strip()
 
 
 def written(d):
@@ -230,7 +230,7 @@ def written(d):
             says += f"{figures['longest_overlap']} characters in one piece by heart." if figures.get("longest_overlap") is not None else "-"
             mark = np.zeros(len(text))
         else:
-            mark, piece = known(text, entry.source), longest(text, entry.source)
+            mark, piece = recited_mask(text, entry.source), longest(text, entry.source)
             says = (f"{mark.mean():.0%} of its characters lie in stretches of {SPAN} or more that stand word for word in its text; the "
                     f"longest piece has {len(piece)} characters: “{' '.join(piece.split())[:120]}”")
         parts.append(f'<section><p class="pale">{escape(short(entry))}. {escape(says)}</p>{runs_of(text, mark)}</section>')
@@ -259,11 +259,11 @@ def finetuned(entry):
     prompts += [[f"<code>{escape(prompt) or '(nothing)'}</code>", *(escape(clean(text)) for text in texts)]
                 for prompt, *texts in tuned.written]
     rest = ", ".join(f"{name} {share(pair):.1%}" for name, pair in tuned.weights.items() if not name.startswith("blocks."))
-    dash = "A dash: it does not know all symbols of that text." if any(None in each for _, *each in tuned.losses) else ""
-    return section(f"What the finetune changed: {short(entry)}", f"Against its base {tuned.base}. {dash}", table(losses),
+    dash = "A dash: it does not know all tokens of that text." if any(None in each for _, *each in tuned.losses) else ""
+    return section(f"What the finetune changed: {short(entry)}", f"Against its base {tuned.base}. {dash}", html_table(losses),
                    '<p class="pale">How far every weight has moved, in percent of its own length, block by block. '
                    f"Outside the blocks: {escape(rest)}.</p>", picture(moved(tuned), "change of the weights by layer"),
-                   '<p class="pale">The same prompts, the same seed, before and after:</p>', table(prompts, long=(1, 2)))
+                   '<p class="pale">The same prompts, the same seed, before and after:</p>', html_table(prompts, long=(1, 2)))
 
 
 def moved(tuned):

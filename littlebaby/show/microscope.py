@@ -19,11 +19,11 @@ from ..arrays.ops import distance
 from ..errors import BadInput
 from ..model import gpt
 from ..model.context import Context
-from . import paper
+from . import html
 from .charts import GRAY, INK, PALE, TRAIN, VALID, plainly
-from .paper import bar, picture, section, shaded, table, tint, visible
-from .portraits import acted, squares
-from .words import columns, page, size
+from .formatting import align_columns, align_pairs, format_bytes
+from .html import bar, html_table, picture, section, shaded, tint, visible
+from .variant_pictures import acted, squares
 
 MOST = 256           # tokens that are looked at: a picture holds no more
 CANDIDATES = 5
@@ -38,11 +38,11 @@ class Lens(Context):
     """A context that keeps what layers show: {(layer, name): array}; "weights" (B, h, T, T) wherever heads have any"""
     seen: dict = field(default_factory=dict)
 
-    def watch(self, q, k, scale, window=None):
-        self.seen[self.at, "weights"] = weights(q, k, scale, window, self.slopes(q))
+    def record_scores(self, q, k, scale, window=None):
+        self.seen[self.layer_index, "weights"] = weights(q, k, scale, window, self.slopes(q))
 
-    def hold(self, name, value):
-        self.seen[self.at, name] = value
+    def freeze_decision(self, name, value):
+        self.seen[self.layer_index, name] = value
         return value
 
 
@@ -82,7 +82,7 @@ def guesses(baby, x, lens):
 def mixed(baby, i, x, rng):
     """(T, T): which token's x moves which token's y in the attention of block i, as shares"""
     attention, norm, _ = gpt.parts(baby.config)
-    block, ctx = baby.p.blocks[i], Context(baby.config, at=i)
+    block, ctx = baby.p.blocks[i], Context(baby.config, layer_index=i)
     if baby.config.c_sequence == "pre":
         x, _ = norm.forward(block.norm1, x, ctx)
     spec = attention.params(baby.config)
@@ -105,7 +105,7 @@ def kept(backward, seen=()):
     return sum(new.values()), set(seen) | set(new)
 
 
-def enclosed(function):
+def closure_values(function):
     """{name: value} of what a closure holds; a name that was never bound is left out"""
     pairs = zip(function.__code__.co_freevars, function.__closure__ or ())
     return {name: cell.cell_contents for name, cell in pairs if cell != EMPTY}
@@ -116,7 +116,7 @@ def walk(node, found, passed):
         return
     passed.add(id(node))
     if isinstance(node, FunctionType):
-        for value in enclosed(node).values():
+        for value in closure_values(node).values():
             walk(value, found, passed)
     elif isinstance(node, list | tuple):
         for value in node:
@@ -136,7 +136,7 @@ def memory(baby, x):
         _, own = kept([x, y], own)
         parts = dict(norms=0, attention=0, network=0)
         for step, name in (("back_att", "attention"), ("back_net", "network")):
-            inside = enclosed(enclosed(backward)[step])
+            inside = closure_values(closure_values(backward)[step])
             for part, back in ((name, inside["back_f"]), ("norms", inside["back_n"])):
                 n, own = kept(back, own)
                 parts[part] += n
@@ -148,15 +148,15 @@ def memory(baby, x):
 
 # all together
 
-def look(baby, text, name=""):
+def examine(baby, text, name=""):
     """A Microscope over the first MOST tokens, or as many as the model sees at once, of what begins a document and `text`"""
-    cfg, tokenizer = baby.config, baby.speech()
+    cfg, tokenizer = baby.config, baby.require_tokenizer()
     ids = np.concatenate([tokenizer.encode(tokenizer.begin), tokenizer.encode(text)])
     whole, ids = len(ids), ids[:min(MOST, cfg.n_ctx)]
     if len(ids) < 2:
         raise BadInput(f"nothing of the text {text!r:.60} is known to this model's tokenizer; give a text of one token or more")
     lens = Lens(cfg, counted=xp.ones((1, len(ids)), bool))
-    at = baby.table(ids)
+    at = baby.checked_ids(ids)
     rng, flow = np.random.default_rng(0), list(streams(baby, at, lens))
 
     chances, layers = None, []
@@ -168,7 +168,7 @@ def look(baby, text, name=""):
 
     loss, grads = baby.loss_and_grads(ids[:-1], ids[1:])
     seen = {key: to_numpy(value) for key, value in lens.seen.items()}
-    loads = {i: to_numpy(value) for (i, name), (_, value) in lens.book.items() if name == "load"}
+    loads = {i: to_numpy(value) for (i, name), (_, value) in lens.stats.items() if name == "load"}
     of = lambda name: {i: value for (i, each), value in seen.items() if each == name}
     return Microscope(
         name, cfg, [tokenizer.decode([i]) for i in ids], whole, ids, loss, -np.log(np.maximum(true[-1], 1e-30)), top, odds, true,
@@ -202,11 +202,11 @@ class Microscope:
     spell: Any               # ids -> visible tokens
 
     def _repr_html_(self):
-        return paper.inline(body(self))
+        return html.html_fragment(body(self))
 
     def save(self, path):
         """Write the page; returns its path"""
-        return paper.save(path, f"microscope {self.name[:8]}", body(self))
+        return html.save(path, f"microscope {self.name[:8]}", body(self))
 
     def __str__(self):
         return summary(self)
@@ -239,17 +239,17 @@ def summary(m):
     seen = [visible(token) for token in m.tokens]
     worst = ", ".join(f"{seen[i + 1]} after {''.join(seen[max(0, i - 7):i + 1])} ({m.losses[i]:.2f})" for i in hard)
     lines = [("sentence", "".join(seen)),
-             ("loss", f"{m.loss:.4f} nats per token over {len(m.losses)}; a guess without knowledge is {np.log(m.config.n_vocab):.2f}"),
+             ("loss", f"{m.loss:.4f} nats per token over {len(m.losses)}; uniform guessing gives {np.log(m.config.n_vocab):.2f}"),
              ("hardest", worst),
              ("next", "  ".join(f"{word} {p:.0%}" for word, p in zip(m.spell(m.top[-1, -1]), m.odds[-1, -1])))]
-    rows = [("layer", "next", "chance", "chance of what came", "tokens back", "kept for backward")]
+    rows = [("layer", "next", "chance", "probability of the next token", "tokens back", "kept for backward")]
     names = ["embedding", *map(str, range(1, L + 1))]
     for i, name in enumerate(names):
         back = "-" if not i else f"{distances(m.attention.get(i - 1, m.mixing[i - 1][None])).mean():.1f}"
         rows.append((name, m.spell(m.top[i, -1, :1])[0], f"{m.odds[i, -1, 0]:.0%}", f"{m.true[i].mean():.0%}", back,
-                     "-" if not i else size(sum(m.memory[i - 1].values()))))
+                     "-" if not i else format_bytes(sum(m.memory[i - 1].values()))))
     what = f"{h} heads with weights" if m.attention else "no weights: measured through the backward"
-    return f"{m.name}\n\n{page(lines)}\n\n{columns(rows)}\n\n{m.config.c_attention}: {what}"
+    return f"{m.name}\n\n{align_pairs(lines)}\n\n{align_columns(rows)}\n\n{m.config.c_attention}: {what}"
 
 
 # as a page
@@ -257,15 +257,15 @@ def summary(m):
 def body(m):
     cfg = m.config
     cut = f", the first {len(m.ids)} of {m.whole} tokens" if m.whole > len(m.ids) else ""
-    parts = [paper.head("Under the microscope", f"{m.name}: {cfg.c_attention} + {cfg.c_network}, {cfg.n_layers} layers of {cfg.n_emb}, "
-                        f"reads {len(m.ids)} tokens{cut}"),
-             told(m), by_layer(m), looks(m)]
+    parts = [html.head("Under the microscope", f"{m.name}: {cfg.c_attention} + {cfg.c_network}, {cfg.n_layers} layers of {cfg.n_emb}, "
+                       f"reads {len(m.ids)} tokens{cut}"),
+             colored_sentence(m), by_layer(m), attention_section(m)]
     if m.chosen:
         parts.append(experts(m))
-    return "".join([*parts, insides(m), holding(m)])
+    return "".join([*parts, weights_section(m), memory_section(m)])
 
 
-def told(m):
+def colored_sentence(m):
     """The sentence, token by token as surprising as it was"""
     blind = np.log(m.config.n_vocab)
     guess = ["", *(m.spell(m.top[-1, :, :1].reshape(-1))[:-1])]
@@ -277,7 +277,7 @@ def told(m):
     return section("How surprising each token is",
                    f"Mean loss {m.loss:.3f} nats per token, as good as choosing among {np.exp(m.loss):.1f} tokens.",
                    shaded(words, [0, *m.losses / blind], VALID, notes),
-                   f'<p class="pale">white: known beforehand &#160; {scale} nats &#160; darkest: as good as no idea, '
+                   f'<p class="pale">white: certain &#160; {scale} nats &#160; darkest: as uniform guessing, '
                    f"ln {m.config.n_vocab}</p>")
 
 
@@ -287,21 +287,22 @@ def shown(token, first=False):
 
 
 def by_layer(m):
-    """The next token as every layer would say it"""
+    """The next token predicted from every layer"""
     L = len(m.mixing)
     names = ["embedding", *(f"block {i + 1}" for i in range(L))]
     cell = lambda word, p: f'<span class="mono" style="background: {tint(p)}; padding: 1px 6px">{escape(word)}</span> {p:.0%}'
-    rows = [["after", *(f"{place}." for place in range(1, m.top.shape[-1] + 1)), "chance of what came, mean"]]
+    rows = [["after", *(f"{place}." for place in range(1, m.top.shape[-1] + 1)), "probability of the next token, mean"]]
     for i in reversed(range(L + 1)):
         rows.append([names[i], *(cell(word, p) for word, p in zip(m.spell(m.top[i, -1]), m.odds[i, -1])),
                      bar(m.true[i].mean(), most=90) + f" {m.true[i].mean():.0%}"])
-    return section("What it would say next, layer by layer",
-                   "The final norm and the head put on what each block hands on: the five likeliest tokens after the sentence's last one.",
-                   table(rows), '<p class="pale">And after every token: the likeliest next one by layer, the darker the surer, bold where '
-                   "it is right; the lowest line is the sentence as it is.</p>", strips(m, names))
+    return section("Next-token predictions, layer by layer",
+                   "The final norm and the head applied to each block's output: the five likeliest tokens after the sentence's last one.",
+                   html_table(rows),
+                   '<p class="pale">And after every token: the likeliest next one by layer, darker for higher probability, bold where '
+                   "it is right; the lowest line is the sentence as it is.</p>", guess_strips(m, names))
 
 
-def strips(m, names):
+def guess_strips(m, names):
     """Each layer's guess above the token that came, in lines of WIDTH characters"""
     T, out, first = len(m.ids), [], 1
     words = [m.spell(m.top[i, :, 0]) for i in range(len(names))]
@@ -324,7 +325,7 @@ def strips(m, names):
     return f'<div class="wide">{"".join(out)}</div>'
 
 
-def looks(m):
+def attention_section(m):
     """Who looks at whom, in pictures, and where the last token looks, in words"""
     h = m.config.n_heads
     if m.attention:
@@ -387,7 +388,7 @@ def speakers(m):
     rows = [["", "the head that answers each token"]]
     for i, head in sorted(m.speaks.items()):
         rows.append([f"block {i + 1}", shaded([f"{n + 1} " for n in head[0]], head[0] / max(m.config.n_heads - 1, 1), small=True)])
-    return table(rows, long=(1,))
+    return html_table(rows, long=(1,))
 
 
 def experts(m):
@@ -397,7 +398,7 @@ def experts(m):
     for i, load in sorted(m.loads.items()):
         share = load / max(load.sum(), 1)
         rows.append([f"block {i + 1}", *(f"{bar(s, most=60)} {s:.0%}" for s in share)])
-    parts.append(table(rows))
+    parts.append(html_table(rows))
     if m.config.n_active < E:
         for i, chosen in sorted(m.chosen.items()):
             lines = []
@@ -406,10 +407,10 @@ def experts(m):
                              + shaded([visible(t) for t in m.tokens], (chosen == e).any(-1).astype(float) * 0.8, small=True) + "</td></tr>")
             parts.append(f'<div class="wide"><table>{"".join(lines)}</table></div>')
     asked = f"{m.config.n_active} of {E}" if m.config.n_active < E else f"all {E}"
-    return section("Whom each token asks", f"Every token asks {asked} experts. Blue: the tokens that asked this one.", *parts)
+    return section("Experts of each token", f"Every token is routed to {asked} experts. Blue: the tokens routed to this one.", *parts)
 
 
-def insides(m):
+def weights_section(m):
     """Weights and gradients of every layer"""
     return section("Weights and gradients", "The size (root mean square) of every matrix, layer by layer, and of the gradient that this "
                    "sentence's loss sends to it; darker for larger. Right: how the weights of each layer are spread.",
@@ -461,17 +462,18 @@ def heat(axes, grid, colour, across, down, heading):
     axes.set_xlabel("block", color=GRAY, fontsize=8)
 
 
-def holding(m):
-    """What backward keeps in memory"""
+def memory_section(m):
+    """Memory kept for backward in memory"""
     totals = [sum(parts.values()) for parts in m.memory]
     colours = dict(norms=PALE, attention=TRAIN, network=VALID)
     rows = [["", "in all", "", *colours]]
     for i, parts in enumerate(m.memory):
         bars = "".join(bar(parts[name] / max(totals), colours[name], 300) for name in ("attention", "network", "norms") if parts[name])
-        rows.append([f"block {i + 1}", size(totals[i]), bars, *(size(parts[name]) for name in colours)])
-    return section("What backward keeps", f"Bytes of the arrays that each block's backward holds on to until it is called, for these "
-                   f"{len(m.ids)} tokens, the weights not counted: {size(sum(totals))} in all, {size(sum(totals) / len(m.ids))} per token. "
-                   f"Blue: attention; red: network; gray: norms.", table(rows))
+        rows.append([f"block {i + 1}", format_bytes(totals[i]), bars, *(format_bytes(parts[name]) for name in colours)])
+    return section("Memory kept for backward", f"Bytes of the arrays that each block's backward holds on to until it is called, for these "
+                   f"{len(m.ids)} tokens, the weights not counted: {format_bytes(sum(totals))} in all, "
+                   f"{format_bytes(sum(totals) / len(m.ids))} per token. "
+                   f"Blue: attention; red: network; gray: norms.", html_table(rows))
 
 
 

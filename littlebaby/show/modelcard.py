@@ -1,6 +1,6 @@
 """The README.md that goes with an exported model: what it is, what it learned, how to load it; all of it from its files."""
 from .card import shape
-from .words import short
+from .formatting import format_number
 
 LOADS = dict(
     huggingface="""```python
@@ -21,13 +21,13 @@ def modelcard(info, to, d_type, notes=()):
     if figures:
         rows.append(("parameters", f"{figures['parameters']['total']:,}"))
     if report.get("tokenizer"):
-        rows.append(("tokenizer", f"{report['tokenizer']}, {report['vocabulary']:,} symbols"))
+        rows.append(("tokenizer", f"{report['tokenizer']}, {report['vocabulary']:,} tokens"))
     if text := report.get("input"):
         rows.append(("learned from", f"{text['name']}, {text['bytes']:,} bytes, sha256 {text['sha256']}"))
     for key, what in (("base", "finetuned from"), ("origin", "imported from")):
         rows += [(what, report[key])] if report.get(key) else []
     if figures.get("tokens"):
-        rows.append(("tokens seen", f"{figures['tokens']:,} in {short(figures['seconds'])} s"))
+        rows.append(("tokens seen", f"{figures['tokens']:,} in {format_number(figures['seconds'])} s"))
     if (loss := report.get("best_valid_loss")) is not None:
         floor = report.get("nursery_floor")
         rows.append(("validation loss", f"{loss:.4f} nats per token" + (f"; the text's floor is {floor:.4f}" if floor else "")))

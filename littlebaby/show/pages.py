@@ -9,11 +9,12 @@ from importlib import import_module
 from inspect import cleandoc, getsource, ismodule
 from math import ceil, log10
 
+from ..check import laws
 from ..errors import BadInput, nearest
 from ..model.context import variant
 from ..runs import records
-from . import catalog, laws
-from .portraits import portrait
+from . import catalog
+from .variant_pictures import variant_picture
 
 FOLDERS = dict(laws.KEYS, optimizers="c_optimizer")
 MARK = re.compile(r"(<!-- pages: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -37,12 +38,12 @@ def variants():
 
 def pages(verdicts=laws.verdicts):
     """{file name: its text}"""
-    return {f"{name}.md": page(folder, name, verdicts) for folder, name in variants()}
+    return {f"{name}.md": variant_page(folder, name, verdicts) for folder, name in variants()}
 
 
 def pictures():
     """{file name: PNG bytes}"""
-    return {f"pictures/{name}.png": portrait(folder, name) for folder, name in variants()}
+    return {f"pictures/{name}.png": variant_picture(folder, name) for folder, name in variants()}
 
 
 def index(text):
@@ -63,12 +64,12 @@ def summary(folder, name):
 
 
 def module(folder, name):
-    return import_module(f"littlebaby.learning.optimizers.{name}") if folder == "optimizers" else variant(folder, name)
+    return import_module(f"littlebaby.training.optimizers.{name}") if folder == "optimizers" else variant(folder, name)
 
 
 # one page
 
-def page(folder, name, verdicts):
+def variant_page(folder, name, verdicts):
     it = module(folder, name)
     path = "/".join(it.__name__.split(".")) + ".py"
     head, _, doc = cleandoc(it.__doc__).partition("\n")
@@ -77,7 +78,7 @@ def page(folder, name, verdicts):
              prose(doc), f"![{name}](pictures/{name}.png)", CAPTIONS[folder]]
     if folder in ("attentions", "networks"):
         row = catalog.layer(folder, name)
-        parts += [grid([SHOWN, [row.get(each) or "0" for each in SHOWN]]), catalog.LAYER]
+        parts += [markdown_grid([SHOWN, [row.get(each) or "0" for each in SHOWN]]), catalog.LAYER]
     parts += ["## Settings it reads", settings(it)] if settings(it) else []
     if folder != "optimizers":
         parts += ["## The laws", checked(verdicts(name)),
@@ -104,7 +105,7 @@ def settings(it):
     named = {key for name in named for key in DERIVED.get(name, [name])}
     rows = [catalog.setting(key) for key in records.keys() if key.name in named]
     heads = ("key", "default", "allowed", "meaning")
-    return grid([heads, *([row[head] for head in heads] for row in rows)]) if rows else ""
+    return markdown_grid([heads, *([row[head] for head in heads] for row in rows)]) if rows else ""
 
 
 def kin(it):
@@ -119,12 +120,12 @@ def kin(it):
 
 def checked(rows):
     """The laws' verdicts as a table"""
-    return grid([("settings", "gradient", "decoding", "causality", "leaves without gradient", "laws"), *(
-        (words(row["settings"]), bound(row["gradient"]), bound(row["decoding"]), bound(row["causality"], 0),
+    return markdown_grid([("settings", "gradient", "decoding", "causality", "leaves without gradient", "laws"), *(
+        (settings_in_words(row["settings"]), bound(row["gradient"]), bound(row["decoding"]), bound(row["causality"], 0),
          ", ".join(row["life"]) or "none", "kept" if row["kept"] else "BROKEN") for row in rows)])
 
 
-def words(settings):
+def settings_in_words(settings):
     """Settings as they are written down"""
     return " ".join(f"`{key}={value}`" for key, value in settings.items()) or "defaults"
 
@@ -140,7 +141,7 @@ def below(code):
     return "\n".join(code.splitlines()[first.end_lineno:]).strip()
 
 
-def grid(rows):
+def markdown_grid(rows):
     """Rows of texts as a markdown table, the first the heading"""
     line = lambda cells: f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
     return "\n".join([line(rows[0]), line(["---"] * len(rows[0])), *map(line, rows[1:])])

@@ -13,14 +13,14 @@ from time import perf_counter, sleep
 import ipywidgets as widgets
 from IPython.display import display
 
+from ..check.preflight import preflight
 from ..errors import BadInput, RunFailed
 from ..runs import records
 from ..runs.store import Workspace
-from . import scenes
+from . import panel_html
 from .card import card, state
-from .fields import Fields
-from .live import Live, show
-from .preflight import preflight
+from .panel_fields import Fields
+from .panel_live import Live, show
 
 PLANS = ("train", "finetune", "inference", "info", "delete")
 MAIN = ("c_attention", "c_network", "n_layers", "n_emb", "n_heads", "n_ctx", "n_steps")      # settings that stand beside the preset too
@@ -119,7 +119,7 @@ class Panel:
         return Workspace(self.folder.value.strip() or None)
 
     def choose_folder(self):
-        with self.said():
+        with self.errors_as_messages():
             self.input.options = ["nursery", *(name for name in self.workspace.inputs() if name != "nursery.txt")]
             self.choose_plan()
 
@@ -138,9 +138,9 @@ class Panel:
 
     def refresh(self, select=None):
         """The runs of the folder, the newest first; for train those that can go on"""
-        with self.said():
+        with self.errors_as_messages():
             self.found = {run.name: run for run in reversed(self.workspace.list()) if self.plan.value != "train" or run.resumable}
-            chosen, found = select or self.guid.value, [(told(run), name) for name, run in self.found.items()]
+            chosen, found = select or self.guid.value, [(run_in_words(run), name) for name, run in self.found.items()]
             self.guid.layout.display = "none" if self.plan.value == "train" and not found else None
             self.guid.options = found or [("nothing to go on with" if self.plan.value == "train" else "none yet", "")]
             self.guid.value = chosen if chosen in self.found else self.guid.options[0][1]
@@ -150,7 +150,7 @@ class Panel:
     def introduce(self):
         """The card of the run that is chosen"""
         run = self.found.get(self.guid.value)
-        self.who.value = scenes.visiting(run) if run else ""
+        self.who.value = panel_html.run_summary(run) if run else ""
 
     def choose_run(self):
         self.confirm.layout.display = "none"
@@ -161,18 +161,18 @@ class Panel:
 
     def fill(self):
         """The settings from which changes are counted: a preset's, or what a finetune makes of its base's"""
-        self.about.value = scenes.hint(records.presets()[self.preset.value])
-        with self.said():
+        self.about.value = panel_html.hint(records.presets()[self.preset.value])
+        with self.errors_as_messages():
             if self.plan.value == "train":
                 self.fields.fill(records.preset(self.preset.value))
             elif self.plan.value == "finetune" and self.guid.value:
-                self.fields.fill(self.plans.succeeding(self.workspace.load_config(self.guid.value)).model_dump())
+                self.fields.fill(self.plans.finetune_config(self.workspace.load_config(self.guid.value)).model_dump())
         self.changed()
 
     def bring(self):
         """A file of one's own into inputs/"""
-        with self.said():
-            for name, content in brought(self.upload.value):
+        with self.errors_as_messages():
+            for name, content in uploaded_file(self.upload.value):
                 self.workspace.write_input(name, [bytes(content)])
                 self.input.options = [*self.input.options, name]
                 self.input.value = name
@@ -180,42 +180,42 @@ class Panel:
     # what it will cost
 
     def changed(self):
-        """Tell the cost anew, unless a run has the machine; the newest wish counts"""
+        """Estimate the cost again, unless a run is training; the newest request counts"""
         self.wish += 1
         wish = self.wish
         if self.plan.value in ("train", "finetune") and not self.busy:
-            self.foreseeing = started(lambda: self.foresee(wish))
+            self.foreseeing = start_thread(lambda: self.update_estimate(wish))
 
-    def foresee(self, wish):
+    def update_estimate(self, wish):
         sleep(PATIENCE / 4)
         with self.machine:
             if wish != self.wish or self.busy:
                 return
             self.answered = wish
             try:
-                cfg, tokens = self.foreseen()
-                show(self.blueprint, scenes.blueprint(cfg))
-                self.forecast.value = scenes.cost(preflight(cfg, tokens, probe=False), "measuring this machine")
+                cfg, tokens = self.estimated()
+                show(self.blueprint, panel_html.blueprint(cfg))
+                self.forecast.value = panel_html.cost_tiles(preflight(cfg, tokens, probe=False), "measuring this machine")
             except BadInput as error:
                 show(self.blueprint, b"")
-                self.forecast.value = scenes.sentence(str(error), wrong=True)
+                self.forecast.value = panel_html.message_html(str(error), wrong=True)
                 return
         sleep(PATIENCE)
         with self.machine:
             if wish == self.wish and not self.busy:
-                self.forecast.value = scenes.cost(preflight(cfg, tokens))
+                self.forecast.value = panel_html.cost_tiles(preflight(cfg, tokens))
 
-    def foreseen(self):
+    def estimated(self):
         """(Config with its vocabulary, tokens to learn from) of what Run would begin"""
         text, path = self.input.value.strip() or None, self.folder.value
         if self.plan.value == "train":
-            return self.plans.sized(text, self.preset.value, path=path, settings=self.fields.changes(), progress=False)
+            return self.plans.config_and_tokens(text, self.preset.value, path=path, settings=self.fields.changes(), progress=False)
         if not self.guid.value:
             raise BadInput(NONE)
-        cfg = self.plans.succeeding(self.workspace.load_config(self.guid.value), self.fields.changes())
-        if talks(text) or cfg.lora_rank:
-            raise BadInput("what conversations and adapters will cost is not foreseen; Run works all the same")
-        return self.plans.sized(text, path=path, settings=cfg.model_dump(), progress=False)
+        cfg = self.plans.finetune_config(self.workspace.load_config(self.guid.value), self.fields.changes())
+        if is_conversations(text) or cfg.lora_rank:
+            raise BadInput("the cost of conversations and adapters is not estimated; Run works all the same")
+        return self.plans.config_and_tokens(text, path=path, settings=cfg.model_dump(), progress=False)
 
     # buttons
 
@@ -227,7 +227,7 @@ class Panel:
         elif not guid:
             self.say(NONE, wrong=True)
         elif plan == "finetune":
-            source = dict(chat=text) if talks(text) else dict(input=text)
+            source = dict(chat=text) if is_conversations(text) else dict(input=text)
             self.begin(lambda: self.learned(self.plans.finetune(guid, **source, **more)))
         elif plan == "inference":
             self.begin(lambda: self.write(guid))
@@ -248,14 +248,14 @@ class Panel:
     def press_delete(self):
         """Show what would go, and ask"""
         asked = []
-        with self.said():
+        with self.errors_as_messages():
             self.plans.delete(self.guid.value, self.folder.value, self.relatives.value, ask=lambda question: asked.append(question) or "no")
             self.clear()
-            self.text.value = scenes.printed(asked[0].removesuffix("[y/N] "))
+            self.text.value = panel_html.text_html(asked[0].removesuffix("[y/N] "))
             self.confirm.layout.display = None
 
     def press_sure(self):
-        with self.said():
+        with self.errors_as_messages():
             gone = self.plans.delete(self.guid.value, self.folder.value, self.relatives.value, yes=True)
             self.press_keep()
             self.refresh()
@@ -266,9 +266,9 @@ class Panel:
         self.confirm.layout.display = "none"
 
     def press_zip(self):
-        with self.said():
+        with self.errors_as_messages():
             packed = self.plans.pack(self.guid.value, self.folder.value)
-            self.text.value = scenes.download(packed, b64encode(packed.read_bytes()).decode())
+            self.text.value = panel_html.download(packed, b64encode(packed.read_bytes()).decode())
 
     def press_look(self):
         guid, path, sentence = self.guid.value, self.folder.value, self.prompt.value.strip() or None
@@ -288,11 +288,11 @@ class Panel:
         self.stopping.clear()
         self.clear()
         self.enable()
-        self.thread = started(lambda: self.job(work))
+        self.thread = start_thread(lambda: self.job(work))
 
     def job(self, work):
         try:
-            with self.machine, self.said():
+            with self.machine, self.errors_as_messages():
                 work()
         finally:
             self.busy = False
@@ -315,8 +315,8 @@ class Panel:
         self.inside.value = ""
 
     @contextmanager
-    def said(self):
-        """What goes wrong inside is said in one sentence"""
+    def errors_as_messages(self):
+        """Errors inside are shown as one sentence"""
         try:
             yield
         except (BadInput, RunFailed) as error:
@@ -325,7 +325,7 @@ class Panel:
             self.say(f"this should not have happened: {type(error).__name__}: {error}", wrong=True)
 
     def say(self, text, wrong=False):
-        self.message.value = scenes.sentence(text, wrong)
+        self.message.value = panel_html.message_html(text, wrong)
 
     def watch(self, event):
         """Every event of a run, in its thread"""
@@ -345,7 +345,7 @@ class Panel:
             self.show_card(run.guid)
 
     def show_card(self, guid):
-        self.text.value = scenes.printed(card(self.plans.info(guid, self.folder.value)))
+        self.text.value = panel_html.text_html(card(self.plans.info(guid, self.folder.value)))
         chart = self.workspace.path("chart", guid)
         show(self.chart, chart.read_bytes() if chart.exists() else b"")
 
@@ -363,7 +363,7 @@ class Panel:
             written.append(piece)
             if perf_counter() - when[0] > 0.1:
                 when[0] = perf_counter()
-                self.text.value = scenes.printed("".join(written))
+                self.text.value = panel_html.text_html("".join(written))
             if self.stopping.is_set():
                 raise Stopped
 
@@ -375,13 +375,13 @@ class Panel:
                 self.say("new to this baby: " + ", ".join(f"{new!r} is read as {old!r}" for new, old in done.replaced.items()))
         except Stopped:
             self.live.say("stopped; not kept")
-        self.text.value = scenes.printed("".join(written))
+        self.text.value = panel_html.text_html("".join(written))
 
 
 NONE = "there is no run in this folder yet; train makes one"
 
 
-def told(run):
+def run_in_words(run):
     """A run in a line, as the picker shows it"""
     cfg, report = run.config, run.report
     words = [run.name[:8] + run.name[36:], f"{cfg.c_attention} + {cfg.c_network}" if cfg else "damaged"]
@@ -391,8 +391,8 @@ def told(run):
     return " · ".join(filter(None, words))
 
 
-def started(work):
-    """Do this in a thread, which is returned; where there are none, now"""
+def start_thread(work):
+    """Start this in a thread, which is returned; where threads do not exist, run it now"""
     thread = threading.Thread(target=work, daemon=True)
     try:
         thread.start()
@@ -401,12 +401,12 @@ def started(work):
     return thread
 
 
-def talks(text):
+def is_conversations(text):
     """Whether a text is a file of conversations"""
     return bool(text) and text.endswith(".jsonl")
 
 
-def brought(value):
+def uploaded_file(value):
     """(name, bytes) of what was uploaded, as ipywidgets 7 says it, {name: {content}}, or as 8 does, ({name, content}, ...)"""
     if isinstance(value, dict):
         return [(name, each["content"]) for name, each in value.items()]

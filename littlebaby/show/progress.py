@@ -1,16 +1,16 @@
-"""A run as one sees it go by: a bar with the loss and the time left, and now and then what the baby says by now."""
+"""Progress of a run: a bar with the loss and the time left, and a line with a sample at each evaluation."""
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from tqdm.auto import tqdm
 
-from ..learning.train import Done, Evaluation, Step
+from ..training.loop import Done, Evaluation, Step
 
 
 @dataclass(frozen=True)
 class Began:
-    """The first event of a run: who it is and how far it will go"""
+    """The first event of a run: its name and its number of steps"""
     guid: str
     step: int                     # steps done, of a run that goes on
     total: int
@@ -35,7 +35,7 @@ class Watcher:
 
     @contextmanager
     def unheard(self):
-        """A terminal that is gone ends the showing, not the run"""
+        """A closed terminal ends the progress display, not the run"""
         try:
             yield
         except OSError:
@@ -48,13 +48,13 @@ class Watcher:
             self.bar.set_postfix_str(f"loss {self.loss:.3f}, {event.tokens_per_second:,.0f} tokens/s", refresh=False)
             self.bar.update(event.step - self.bar.n)
         elif isinstance(event, Evaluation):
-            self.say(line(event, self.floor))
+            self.print_line(line(event, self.floor))
             if event.sample:
-                self.say("    " + " ".join(event.sample.split())[:200] + "\n")
+                self.print_line("    " + " ".join(event.sample.split())[:200] + "\n")
         elif isinstance(event, Done):
             self.close()
 
-    def say(self, text):
+    def print_line(self, text):
         self.bar.write(text, file=self.out)
 
     def close(self):
@@ -69,7 +69,7 @@ def counted(pieces, what, shown=True):
 
 
 class Counter:
-    """How much of something long is done, told in pieces: `counter("reading", 1000)`; quiet where `shown` is False or it takes no time"""
+    """Progress of a long task, in increments: `counter("reading", 1000)`; quiet where `shown` is False or it takes no time"""
 
     def __init__(self, shown=True, out=None):
         self.out, self.shown, self.what, self.bar = out or sys.stderr, shown, None, None

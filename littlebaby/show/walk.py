@@ -17,12 +17,13 @@ import numpy as np
 
 from .. import model
 from ..arrays import backend, tree
+from ..check import laws, mistakes
 from ..errors import BadInput, nearest
 from ..model.context import Context, variant, variants
-from . import laws, mistakes, paper
+from . import html
 from .charts import FLOOR, GRAY, VALID
-from .paper import section, tint
-from .words import columns, page
+from .formatting import align_columns, align_pairs
+from .html import section, tint
 
 FOLDERS = ("attentions", "networks", "norms")
 HOME = Path(model.__file__).parent
@@ -74,7 +75,8 @@ def ways(file, text):
         inner = [each for each in getattr(node, "body", []) if isinstance(each, ast.FunctionDef)]
         if isinstance(node, ast.FunctionDef) and inner:
             back = inner[0]
-            found[node.name, node.lineno] = lines(node, source, set()), (back.name, back.lineno), lines(back, source, bound(node))
+            found[node.name, node.lineno] = source_lines(node, source, set()), (back.name, back.lineno), source_lines(back, source,
+                                                                                                                      bound(node))
     return found
 
 
@@ -84,7 +86,7 @@ def bound(function):
     return {each.id for each in names if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store) and each.id.startswith("back")}
 
 
-def lines(function, source, backs):
+def source_lines(function, source, backs):
     """The lines of a function's own, without its docstring and what is defined inside it"""
     body = function.body[1:] if ast.get_docstring(function) else function.body
     out, at = [], {}
@@ -185,7 +187,7 @@ class Tracer:
             if event in ("line", "return"):
                 for line in before:
                     line.ran = True
-                    keep(line, frame.f_locals)
+                    record_values(line, frame.f_locals)
                 before[:] = [line for line in lines if line.first <= frame.f_lineno <= line.last and not line.comment]
             if event == "return" and part and not (isinstance(arg, tuple) and getattr(arg[-1], "__name__", "") == part.back):
                 self.parts.remove(part)                          # it went another way, without its backward: the next call counts
@@ -211,7 +213,7 @@ def fresh(lines):
     return [replace(line, values=[]) for line in lines]
 
 
-def keep(line, names):
+def record_values(line, names):
     """What the targets of a line mean now; only numbers are of interest"""
     values = []
     for target in line.targets:
@@ -260,27 +262,27 @@ class Walk:
     @property
     def mistakes(self):
         """The names of the mistakes that can be planted here"""
-        return list(mistakes.of(self.name, self.folder))
+        return list(mistakes.mistakes_of(self.name, self.folder))
 
     def break_(self, mistake):
         """The same walk through a copy with this mistake in it, under the settings with which it shows"""
         planted = mistakes.named(self.name, self.folder, mistake)
-        return gone(self.name, self.folder, self.settings, planted)
+        return run_walk(self.name, self.folder, self.settings, planted)
 
     def fix(self):
         """The same walk without any mistake"""
-        return gone(self.name, self.folder, self.settings)
+        return run_walk(self.name, self.folder, self.settings)
 
     def wrong(self):
         """The tensors whose gradient is wrong, and the laws that are broken"""
         return [name for name, (error, allowed) in self.checks.items() if not error <= allowed]
 
     def _repr_html_(self):
-        return paper.inline(body(self))
+        return html.html_fragment(body(self))
 
     def save(self, path):
         """Write the page; returns its path"""
-        return paper.save(path, f"walk {self.name}", body(self))
+        return html.save(path, f"walk {self.name}", body(self))
 
     def __str__(self):
         return summary(self)
@@ -294,36 +296,36 @@ def walk(name, **settings):
     folders = {each: folder for folder in FOLDERS for each in variants(folder)}
     if name not in folders:
         raise BadInput(nearest("variant", name, folders))
-    return gone(name, folders[name], settings)
+    return run_walk(name, folders[name], settings)
 
 
-def gone(name, folder, settings, mistake=None):
+def run_walk(name, folder, settings, mistake=None):
     """The walk itself, on the CPU wherever the babies live"""
     device = backend.use.module
     backend.use("cpu")
     try:
-        return there(name, folder, settings, mistake)
+        return walk_on_cpu(name, folder, settings, mistake)
     finally:
         backend.use(device)
 
 
-def there(name, folder, settings, mistake):
+def walk_on_cpu(name, folder, settings, mistake):
     cfg = laws.config(folder, name, **{**settings, **(mistake.settings if mistake else {})})
     layer, right, home = mistakes.layers(mistake, name, folder) if mistake else (variant(folder, name), None, None)
-    parts, y, dx, gradients = watched(layer, cfg, home)
+    parts, y, dx, gradients = trace_layer(layer, cfg, home)
     checks = {leaf: (float(error), laws.EXACT) for leaf, error in laws.gradients(layer, cfg).items()}
     checks["decoding"] = decoded(layer, cfg), laws.EQUAL
     checks["causality"] = leaked(layer, cfg), laws.leeway(cfg.c_network) if folder == "networks" else 0.0
     if mistake:
-        before, y_right, *_ = watched(right, cfg, home if mistake.where == "kernels" else None)
+        before, y_right, *_ = trace_layer(right, cfg, home if mistake.where == "kernels" else None)
         checks["y as before"] = float(laws.relative(y, y_right, 0)), laws.EXACT
-        parts = [compared(part, old) for part, old in zip(parts, before)]
+        parts = [mark_changes(part, old) for part, old in zip(parts, before)]
     return Walk(name, folder, cfg, parts, y, dx, gradients, checks, settings, mistake)
 
 
-def watched(layer, cfg, home=None):
+def trace_layer(layer, cfg, home=None):
     """(Parts, y, dx, {leaf: gradient}) of one way forth and back over laws.start's batch; `home`: a planted copy of the layer's file"""
-    s = laws.start(layer, cfg)
+    s = laws.random_layer(layer, cfg)
     gradient = np.zeros(tree.size(s.spec, train=True))
     with Tracer({home.__file__: home.text} if home else {}) as traced:
         y, backward = layer.forward(s.p, s.x, Context(cfg, np.random.default_rng(7)))
@@ -331,7 +333,7 @@ def watched(layer, cfg, home=None):
     return traced.parts, y, dx, tree.named(s.spec, gradient)
 
 
-def compared(part, before):
+def mark_changes(part, before):
     """A part whose values are marked where they are others than before the mistake"""
     for lines, old in ((part.forward, before.forward), (part.backward, before.backward)):
         for line, twin in zip(lines, old):
@@ -343,7 +345,7 @@ def compared(part, before):
 
 def decoded(layer, cfg):
     """The largest difference between all tokens at once and three, two and then single ones"""
-    s, cache, cut = laws.start(layer, cfg, T=9), {}, (0, 3, 5, 6, 7, 8, 9)
+    s, cache, cut = laws.random_layer(layer, cfg, T=9), {}, (0, 3, 5, 6, 7, 8, 9)
     full, _ = layer.forward(s.p, s.x, Context(cfg))
     parts = [layer.forward(s.p, s.x[:, a:b], Context(cfg, start=a, cache=cache))[0] for a, b in zip(cut, cut[1:])]
     return float(np.abs(np.concatenate(parts, 1) - full).max())
@@ -353,7 +355,7 @@ def leaked(layer, cfg):
     """The largest change before token 5 when it and later ones change; large numbers too"""
     worst = 0.0
     for large in (1.0, 4.0):
-        s = laws.start(layer, cfg, T=9, x_size=large)
+        s = laws.random_layer(layer, cfg, T=9, x_size=large)
         other = s.x.copy()
         other[:, 5:] *= -2
         a, b = (layer.forward(s.p, x, Context(cfg))[0][:, :5] for x in (s.x, other))
@@ -363,7 +365,7 @@ def leaked(layer, cfg):
 
 # in words
 
-def said(value):
+def value_in_words(value):
     """A tensor in a line: its name, its shape, its length and its first numbers"""
     if not value.array.ndim:
         return f"{value.name} = {value.array.item():.4g}"
@@ -383,13 +385,13 @@ def summary(w):
     out = [f"{w.name}: {w.folder[:-1]}, B 2, T 5, D {w.config.n_emb}{broken}"]
     for part in w.parts:
         for way, lines in (("forward", part.forward), ("backward", part.backward)):
-            told = [(line.code.strip().splitlines()[0][:70], "\n".join(map(said, line.values)) or "-")
-                    for line in lines if not line.comment]
-            out.append(f"{title(part)}, {way}\n{textwrap.indent(page(told), '  ')}")
+            pairs = [(line.code.strip().splitlines()[0][:70], "\n".join(map(value_in_words, line.values)) or "-")
+                     for line in lines if not line.comment]
+            out.append(f"{title(part)}, {way}\n{textwrap.indent(align_pairs(pairs), '  ')}")
     rows = [("check", "error", "allowed", "")]
     rows += [(label(name), f"{error:.1e}", f"{allowed:.0e}", "right" if error <= allowed else "WRONG")
              for name, (error, allowed) in w.checks.items()]
-    out.append(columns(rows))
+    out.append(align_columns(rows))
     if not w.mistake:
         out.append("mistakes that can be planted: " + ", ".join(w.mistakes))
     return "\n\n".join(out)
@@ -407,7 +409,7 @@ def label(name):
 
 def body(w):
     about = f"{w.folder[:-1]} {w.name}, two texts of five tokens, n_emb {w.config.n_emb}, {w.config.n_heads} heads, float64"
-    out = [paper.head(f"A walk through {w.name}, forth and back", about)]
+    out = [html.head(f"A walk through {w.name}, forth and back", about)]
     if w.mistake:
         out.append(f'<p><span class="wrong">✗ broken on purpose: {escape(w.mistake.name)}.</span> {escape(w.mistake.about)}</p>')
         out.append(changed(w.mistake))
@@ -415,12 +417,12 @@ def body(w):
     legend = ("Left the way forth, right the way back. Under each line what it computed: name, shape, |length|, first numbers. A colour "
               "joins the line that binds a back_x to the one that calls it; gray lines were not run."
               + (" Red numbers are others than without the mistake." if w.mistake else ""))
-    out += [section(title(part), "" if i else legend, twins(part, w.mistake)) for i, part in enumerate(w.parts)]
+    out += [section(title(part), "" if i else legend, side_by_side(part, w.mistake)) for i, part in enumerate(w.parts)]
     if not w.mistake:
         out.append(section("Break it", "Each of these is one call away, as walk(…).break_(name); fix() mends it again.",
-                           paper.table([["mistake", "what it is", "noticed by"], *(
+                           html.html_table([["mistake", "what it is", "noticed by"], *(
                                [f"<code>{escape(each.name)}</code>", escape(each.about), each.by.replace(" ", ", ").replace("formula", "y")]
-                               for each in mistakes.of(w.name, w.folder).values())], long=(1,))))
+                               for each in mistakes.mistakes_of(w.name, w.folder).values())], long=(1,))))
     return "".join(out)
 
 
@@ -440,13 +442,13 @@ def checked(w):
         power = np.log10(max(error, 1e-16)) if np.isfinite(error) else 0
         mark = '<span class="right">✓ right</span>' if fine else '<span class="wrong">✗ wrong</span>'
         rows.append([f'<span class="{"" if fine else "wrong"}">{escape(label(name))}</span>', f"{error:.1g}",
-                     paper.bar(min(1, (power + 16) / 16), FLOOR if fine else VALID, 150), mark, f"{allowed:.1g}"])
+                     html.bar(min(1, (power + 16) / 16), FLOOR if fine else VALID, 150), mark, f"{allowed:.1g}"])
     verdict = "every check is green" if not w.wrong() else f"at fault: {', '.join(w.wrong())}"
     return section("The laws", "Every gradient against differences of the forward; decoding, token by token against all at once; "
-                   f"causality, what a later token changes in earlier ones. Here {verdict}.", paper.table(rows))
+                   f"causality, what a later token changes in earlier ones. Here {verdict}.", html.html_table(rows))
 
 
-def twins(part, mistake):
+def side_by_side(part, mistake):
     """Two columns of a known height, and between them a curve from each back to its call"""
     names = list(dict.fromkeys(name for line in part.forward for name in line.binds))
     colours = {name: THREADS[i % len(THREADS)] for i, name in enumerate(names)}
@@ -473,7 +475,7 @@ def column(lines, colours, which, mistake):
     out, y, places = [], 0, {}
     for line in lines:
         rows = wrapped(re.split("[ ]{3,}", line.code.strip())[0] if line.comment else line.code)
-        values = [(said(value)[:CODE + 8], value) for value in line.values]
+        values = [(value_in_words(value)[:CODE + 8], value) for value in line.values]
         height = ROW * len(rows) + SMALL * len(values)
         for name in getattr(line, which):
             row = next((i for i, each in enumerate(rows) if re.search(rf"\b{name}\b", each)), 0)
@@ -487,16 +489,16 @@ def block(line, rows, values, colours, mistake, height):
     """A line with its values, of a known height; a comment of its own, without its shapes, which the values tell"""
     if line.comment:
         return f'<div style="height: {height}px; padding-left: 8px; white-space: pre; color: {GRAY}">{escape(chr(10).join(rows))}</div>'
-    fault = mistake and any(hit(line.code, each) for each in mistake.new.splitlines() if each.strip())
+    fault = mistake and any(mark_mistake(line.code, each) for each in mistake.new.splitlines() if each.strip())
     edge = f"border-left: 3px solid {VALID}; padding-left: 5px; background: {tint(0.13, VALID)}" if fault else "padding-left: 8px"
-    code = "\n".join(painted(row, colours) for row in rows)
+    code = "\n".join(color_row(row, colours) for row in rows)
     small = "\n".join(f'<span class="wrong">{escape(text)}</span>' if value.off else escape(text) for text, value in values)
     return (f'<div style="{edge}; height: {height}px; margin-bottom: {GAP}px; white-space: pre; overflow: hidden">'
             f'<span{"" if line.ran else f""" style="color: {GRAY}" """}>{code}</span>'
             f'<div style="color: {GRAY}; font-size: 10.5px; line-height: {SMALL}px">{small}</div></div>')
 
 
-def hit(code, new):
+def mark_mistake(code, new):
     squeeze = lambda text: "".join(text.split())
     return squeeze(new) in squeeze(code)
 
@@ -510,7 +512,7 @@ def wrapped(code):
     return rows
 
 
-def painted(row, colours):
+def color_row(row, colours):
     """A row of code, its backs on their colours"""
     for_each = lambda match: (f'<span style="background: {tint(0.4, colours[match[0]])}; border-radius: 2px">{match[0]}</span>'
                               if match[0] in colours else match[0])

@@ -1,6 +1,7 @@
 """text: how a text becomes numbers and comes back.
 
-char, word, bpe: the tokenizers, one file each, alike in what they offer. symbols: what the three share. oniguruma: the patterns of others'
+char, word, bpe: the tokenizers, one file each, alike in what they offer. tokenizer_helpers: what the three share. oniguruma: the patterns
+of others'
 tokenizers. nursery: a text to learn
 from whose entropy is known. chat: conversations as text. tasks: questions with a right answer.
 A tokenizer never changes: extend gives a new one in which every old id means what it meant.
@@ -10,7 +11,7 @@ import codecs
 from littlebaby.errors import BadInput, nearest
 from littlebaby.text.bpe import BPE
 from littlebaby.text.char import Char
-from littlebaby.text.symbols import begin_of, field, texts
+from littlebaby.text.tokenizer_helpers import begin_of, field, texts
 from littlebaby.text.word import Word
 
 KINDS = {"char": Char, "word": Word, "bpe": BPE}

@@ -1,14 +1,14 @@
-"""bpe: byte pair encoding. Symbols are learned: whatever stands side by side most often becomes one.
+"""bpe: byte pair encoding. Tokens are learned: whatever stands side by side most often becomes one.
 
-A text is bytes (UTF-8), and the 256 bytes are the first symbols, so any text in any script can be written and none is unknown.
-Learning repeats one step: find the pair of neighbours that occurs most often, give it a symbol of its own, and write that symbol
+A text is bytes (UTF-8), and the 256 bytes are the first tokens, so any text in any script can be written and none is unknown.
+Learning repeats one step: find the pair of neighbours that occurs most often, give it a token of its own, and write that token
 wherever the pair stood. "t h" becomes "th", later "th e" becomes "the", later " the" is one token. Encoding replays these merges
 on a new text in the order in which they were learned.
 
 Pairs never reach over the border of a word: the text is first cut into pieces by the rule of GPT-2 (a word with the space before
 it, a number, a run of punctuation, a run of white space), and only the inside of a piece is merged.
 
-Files spell a symbol with one visible letter a byte ("Ġthe" is " the"), as GPT-2 began it and everyone reads it.
+Files spell a token with one visible letter a byte ("Ġthe" is " the"), as GPT-2 began it and everyone reads it.
 
 Gage 1994, A New Algorithm for Data Compression. Sennrich, Haddow, Birch 2016, arXiv:1508.07909. Radford et al. 2019 (GPT-2).
 """
@@ -25,7 +25,7 @@ import regex
 
 from littlebaby.errors import BadInput, nearest
 from littlebaby.text.oniguruma import translated
-from littlebaby.text.symbols import MOST_SYMBOLS, begin_of, checked_ids, checked_text, field, texts, writable
+from littlebaby.text.tokenizer_helpers import MAX_VOCABULARY, begin_of, checked_ids, checked_text, field, texts, writable
 
 GPT2 = (r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+",)
 FORMS = ("", "NFC", "NFD", "NFKC", "NFKD")
@@ -43,16 +43,16 @@ LONGEST_REMEMBERED = 256    # characters: longer ones hardly come again
 
 # --- the two algorithms ---
 
-def learn(pieces, symbols, size, min_frequency):
-    """Learn merges until there are `size` symbols, or until no pair is left that occurs `min_frequency` times.
+def learn(pieces, tokens, size, min_frequency):
+    """Learn merges until there are `size` tokens, or until no pair is left that occurs `min_frequency` times.
 
     pieces   {piece: how often it occurs in the text}, each of them a tuple of ids
-    symbols  spelling of every id so far; the learned ones are appended
+    tokens  spelling of every id so far; the learned ones are appended
     returns  the merges as pairs of spellings, in the order in which they were learned
 
     The most frequent pair wins; among equals the smaller left id, then the smaller right id.
 
-    Every merge makes the row shorter by one symbol and touches only its neighbours, so all the learning together costs no more
+    Every merge makes the row shorter by one token and touches only its neighbours, so all the learning together costs no more
     steps than the row is long (and a heap's logarithm for finding the winner).
     """
     # all pieces in one row, a wall around each:  | t h e | t h e n |     with how often the text has the piece
@@ -61,7 +61,7 @@ def learn(pieces, symbols, size, min_frequency):
         row += (*piece, WALL)
         weight += [n] * (len(piece) + 1)
 
-    # who stands beside whom: indices of neighbours, which stay true while merged symbols drop out
+    # who stands beside whom: indices of neighbours, which stay true while merged tokens drop out
     before, after = list(range(-1, len(row) - 1)), list(range(1, len(row) + 1))
 
     # every pair: how often it occurs, and where its left part stands
@@ -83,7 +83,7 @@ def learn(pieces, symbols, size, min_frequency):
     heapify(heap)
 
     merges = []
-    while heap and len(symbols) < size:
+    while heap and len(tokens) < size:
         n, left, right = heappop(heap)
         now = often[left, right]
         if now != -n:                                           # outdated: other merges took some of its places
@@ -93,10 +93,10 @@ def learn(pieces, symbols, size, min_frequency):
         if now < min_frequency:
             break
 
-        # the winner gets a symbol: a new one always, since equal bytes are merged in equal order wherever they stand
-        joined = len(symbols)
-        merges.append((symbols[left], symbols[right]))
-        symbols.append(symbols[left] + symbols[right])
+        # the winner gets a token: a new one always, since equal bytes are merged in equal order wherever they stand
+        joined = len(tokens)
+        merges.append((tokens[left], tokens[right]))
+        tokens.append(tokens[left] + tokens[right])
 
         # and is written wherever the pair stands:  h [left] [right] k  ->  h [joined] k
         gained = set()
@@ -121,7 +121,7 @@ def merge(row, ranks, joined):
     row      ids of the piece's bytes; used up on the way
     ranks    {(left, right): place in the order of learning}
     joined   for every rank the id that replaces the pair
-    returns  ids of the piece's symbols
+    returns  ids of the piece's tokens
     """
     before, after = list(range(-1, len(row) - 1)), list(range(1, len(row) + 1))
     heap = [(ranks[pair], i) for i, pair in enumerate(pairwise(row)) if pair in ranks]
@@ -174,8 +174,8 @@ class BPE:
     special_in_text  whether encode gives a special token's id where the text spells it, or takes it as ordinary text
     cuts             Oniguruma's patterns that cut a text into pieces, each cutting what the one before has left; GPT-2's where we learn
     form             the Unicode form that a text is brought into first ("" leaves it as it is)
-    whole            whether a piece that is a symbol is taken as it is, even where no merges lead to it
-    gaps             whether bytes may lack a symbol, as control characters do in some vocabularies of others: they are left out
+    whole            whether a piece that is a token is taken as it is, even where no merges lead to it
+    gaps             whether bytes may lack a token, as control characters do in some vocabularies of others: they are left out
     """
 
     kind = "bpe"
@@ -198,15 +198,15 @@ class BPE:
             self.bytes = [spelling.encode() if spelling in self.special_ids else bytes(BYTE_OF[letter] for letter in spelling)
                           for spelling in self.vocabulary]
         except KeyError as letter:
-            raise BadInput(f"the vocabulary spells a symbol with {letter}, which stands for no byte") from None
+            raise BadInput(f"the vocabulary contains {letter} in a token, which stands for no byte") from None
         if len(ids) < self.size or len(self.ranks) < len(self.merges) or "" in ids:
-            raise BadInput("a symbol of the vocabulary or a merge stands there twice, or is empty")
+            raise BadInput("a token of the vocabulary or a merge occurs twice, or is empty")
         if form not in FORMS:
             raise BadInput(nearest("the Unicode form of the tokenizer", form, FORMS))
         self.patterns = [translated(cut) for cut in self.cuts]
         longest_first = sorted(self.special, key=len, reverse=True) if special_in_text else []
         self.cut = regex.compile("(" + "|".join(map(regex.escape, longest_first)) + ")") if longest_first else None
-        as_they_are = {symbol: [i] for i, symbol in enumerate(self.bytes)} if whole else {}
+        as_they_are = {token: [i] for i, token in enumerate(self.bytes)} if whole else {}
         if special_in_text:
             as_they_are |= {spelling.encode(): ids for spelling, ids in self.special_ids.items()}
         self.parted = {}                                         # {two characters: what `parts` says of them}
@@ -214,7 +214,7 @@ class BPE:
 
     @classmethod
     def train(cls, text, size=4096, special=("<|endoftext|>",), special_in_text=True, min_frequency=2):
-        """Learn from a text until there are `size` symbols: the special ones first, then the 256 bytes, then what is learned."""
+        """Learn from a text until there are `size` tokens: the special ones first, then the 256 bytes, then what is learned."""
         if size < 256 + len(special):
             raise BadInput(f"s_vocabulary is {size}; bpe needs at least {256 + len(special)}: every byte and special token has one")
         symbols = [*special, *LETTER_OF.values()]
@@ -237,7 +237,7 @@ class BPE:
         """A text without special tokens, cut by one pattern after the other; what none of them matches stays, too"""
         pieces = [unicodedata.normalize(self.form, text) if self.form else text]
         for pattern in self.patterns:
-            pieces = [*chain.from_iterable(apart(pattern, piece) for piece in pieces)]
+            pieces = [*chain.from_iterable(split_by_pattern(pattern, piece) for piece in pieces)]
         return pieces
 
     def encode(self, text):
@@ -261,14 +261,14 @@ class BPE:
                 return False
             if pattern.begins(right):
                 return True
-        # a piece may go on here; but bytes that stand side by side in no symbol are never merged
+        # a piece may go on here; but bytes that stand side by side in no token are never merged
         a, b = left.encode()[-1], right.encode()[0]
         return not self.whole and None not in (self.byte_ids[a], self.byte_ids[b]) and (a, b) not in self.neighbours
 
     @cached_property
     def neighbours(self):
-        """The pairs of bytes that stand side by side in some symbol"""
-        return {pair for symbol in self.bytes for pair in pairwise(symbol)}
+        """The pairs of bytes that stand side by side in some token"""
+        return {pair for token in self.bytes for pair in pairwise(token)}
 
     def decode(self, ids):
         """ids (n,) -> text; U+FFFD stands where the ids begin or end inside a character"""
@@ -279,7 +279,7 @@ class BPE:
         return b"".join(map(self.bytes.__getitem__, checked_ids(ids, self.size).tolist()))
 
     def unknown_in(self, text):
-        """{}: bytes spell everything; or, where the vocabulary has gaps, {character without symbols: ""}"""
+        """{}: bytes spell everything; or, where the vocabulary has gaps, {character without tokens: ""}"""
         return {each: "" for each in sorted(set(text)) if None in map(self.byte_ids.__getitem__, each.encode())} if self.gaps else {}
 
     def extend(self, text):
@@ -287,8 +287,8 @@ class BPE:
         return self, []
 
     def tokens(self):
-        r"""The symbols in the order of their ids, for people to look at: " the", and \xe2 for a byte that is no whole character."""
-        return [symbol.decode(errors="backslashreplace") for symbol in self.bytes]
+        r"""The tokens in the order of their ids, for people to look at: " the", and \xe2 for a byte that is no whole character."""
+        return [token.decode(errors="backslashreplace") for token in self.bytes]
 
     def to_json(self):
         unlike_ours = {} if (self.cuts, self.form, self.whole, self.gaps) == (GPT2, "", False, False) else {
@@ -350,7 +350,7 @@ class BPE:
         for token in field(record, "added_tokens", list):
             added[field(token, "content", str)] = field(token, "id", int)
             if any(token.get(flag) for flag in ("single_word", "lstrip", "rstrip")):
-                raise BadInput(f"added token {token['content']!r:.40} has single_word, lstrip or rstrip, which nobody here follows")
+                raise BadInput(f"added token {token['content']!r:.40} has single_word, lstrip or rstrip, which is not supported")
         merges = [" ".join(map(str, pair)) if isinstance(pair, list) else pair for pair in field(model, "merges", list)]
         vocabulary = in_order(field(model, "vocab", dict) | added)
         return cls(vocabulary, pairs(texts({"merges": merges}, "merges")), begin or next(iter(added), "\n"), added, True, cuts,
@@ -370,7 +370,7 @@ class BPE:
         try:
             ids = json.loads(vocab)
         except (ValueError, RecursionError) as error:
-            raise BadInput(f"the vocabulary is no JSON: {error}") from None
+            raise BadInput(f"the vocabulary is not JSON: {error}") from None
         lines = merges.split("\n")
         lines = [line for line in lines[lines[0].startswith("#version"):] if line]
         return cls(in_order(field({"vocab": ids}, "vocab", dict)), pairs(texts({"merges": lines}, "merges")),
@@ -378,7 +378,7 @@ class BPE:
 
 
 def lacks_bytes(vocabulary):
-    """Whether some byte has no symbol, where hardly any does: more than a few missing are a mistake"""
+    """Whether some byte has no token, where hardly any does: more than a few missing are a mistake"""
     return 0 < len(set(LETTER_OF.values()) - set(vocabulary)) < 64
 
 
@@ -389,7 +389,7 @@ def apart_in(form, left, right):
     return right.isascii() and not right.isalpha() and right not in "<=>" and not joins and unicodedata.normalize(form, left) == left
 
 
-def apart(pattern, text):
+def split_by_pattern(pattern, text):
     """The matches of a pattern and what stands between them, in order"""
     at = 0
     for match in pattern.matches(text):
@@ -430,14 +430,14 @@ def pairs(merges):
     found = [tuple(line.split(" ")) for line in merges]
     for pair in found:
         if len(pair) != 2 or not all(pair):
-            raise BadInput(f"{' '.join(pair)!r:.40} is no merge: it must be two symbols with one space between")
+            raise BadInput(f"{' '.join(pair)!r:.40} is no merge: it must be two tokens with one space between")
     return found
 
 
 def in_order(ids):
     """{spelling: id} -> spellings in the order of their ids, which must be 0, 1, 2, …"""
-    if len(ids) > MOST_SYMBOLS:
-        raise BadInput(f"the vocabulary has {len(ids)} symbols; at most {MOST_SYMBOLS} are read")
+    if len(ids) > MAX_VOCABULARY:
+        raise BadInput(f"the vocabulary has {len(ids)} tokens; at most {MAX_VOCABULARY} are read")
     if any(type(i) is not int for i in ids.values()) or sorted(ids.values()) != list(range(len(ids))):
         raise BadInput(f"the ids of the vocabulary must be 0 … {len(ids) - 1}, each once")
     return texts({"vocabulary": sorted(ids, key=ids.__getitem__)}, "vocabulary")

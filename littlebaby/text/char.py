@@ -1,11 +1,11 @@
-"""char: every character is a symbol.
+"""char: every character is a token.
 
 The smallest vocabulary and the longest sequences: nothing to learn, nothing to explain, and the model has to find words by itself.
 """
 import numpy as np
 
 from littlebaby.errors import BadInput
-from littlebaby.text.symbols import begin_of, checked_ids, checked_rule, checked_text, field, settle, stand_ins, texts
+from littlebaby.text.tokenizer_helpers import begin_of, checked_ids, checked_rule, checked_text, field, replace_unknown, replacements, texts
 
 
 class Char:
@@ -17,13 +17,13 @@ class Char:
         self.vocabulary, self.begin, self.unknown = list(vocabulary), begin, checked_rule(unknown)
         self.size = len(self.vocabulary)
         self.known = frozenset(self.vocabulary)
-        if not self.size or any(len(symbol) != 1 for symbol in self.vocabulary):
+        if not self.size or any(len(token) != 1 for token in self.vocabulary):
             raise BadInput("the vocabulary of a char tokenizer must be single characters, at least one")
         if not begin or not self.known.issuperset(begin):
-            raise BadInput(f"'begin' is {begin!r:.40}, which the vocabulary cannot spell")
+            raise BadInput(f"'begin' is {begin!r:.40}, which the vocabulary cannot encode")
 
         # two tables turn a whole text at once: id -> code point, code point -> id
-        self.code_of = np.array([ord(symbol) for symbol in self.vocabulary], dtype="<u4")
+        self.code_of = np.array([ord(token) for token in self.vocabulary], dtype="<u4")
         self.id_of = np.zeros(self.code_of.max() + 1, dtype=np.int32)
         self.id_of[self.code_of] = np.arange(self.size)
 
@@ -34,7 +34,7 @@ class Char:
 
     def encode(self, text):
         """text -> ids (n,) int32; raises BadInput for an unknown character where the rule is "error"."""
-        codes = np.frombuffer(settle(text, self.known, self.unknown).encode("utf-32-le"), dtype="<u4")
+        codes = np.frombuffer(replace_unknown(text, self.known, self.unknown).encode("utf-32-le"), dtype="<u4")
         return self.id_of[codes]
 
     def parts(self, left, right):
@@ -51,7 +51,7 @@ class Char:
 
     def unknown_in(self, text):
         """{unknown character: what takes its place, "" for nothing}, sorted"""
-        return stand_ins(set(text) - self.known, self.known)
+        return replacements(set(text) - self.known, self.known)
 
     def extend(self, text):
         """(a tokenizer that knows the text as well, the characters that are new): they go to the end, so no old id changes."""
@@ -59,7 +59,7 @@ class Char:
         return Char(self.vocabulary + new, self.begin, self.unknown), new
 
     def tokens(self):
-        """The symbols in the order of their ids, for people to look at."""
+        """The tokens in the order of their ids, for people to look at."""
         return list(self.vocabulary)
 
     def to_json(self):

@@ -8,7 +8,7 @@ and to stop, not to ask.
     chatml     <|im_start|>user⏎ Q <|im_end|>⏎ <|im_start|>assistant⏎ A <|im_end|>
     plain      User: Q ⏎⏎ Assistant: A ⏎⏎ User:              nothing but names, for small vocabularies
 
-Every piece is tokenized alone, in learning and in speaking, so no symbol reaches over a mark. Deviation: KodaLite ends a conversation
+Every piece is tokenized alone, in learning and in speaking, so no token reaches over a mark. Deviation: KodaLite ends a conversation
 with <|end|>, we end every answer with it.
 """
 import re
@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from littlebaby.errors import BadInput, nearest
-from littlebaby.text.symbols import rows
+from littlebaby.text.tokenizer_helpers import jsonl_rows
 
 ROLES = ("system", "user", "assistant")
 CALLED = dict(human="user", prompter="user", instruction="user", gpt="assistant", bot="assistant", model="assistant")     # by others
@@ -82,7 +82,7 @@ def exchanges(messages):
     return head, parts
 
 
-def spelled(pieces):
+def as_text(pieces):
     return "".join(text for text, _ in pieces)
 
 
@@ -100,12 +100,12 @@ def conversations(text):
     """
     found = []
     loose = []
-    for number, row in rows(text):
+    for number, row in jsonl_rows(text):
         if "message_id" in row and "text" in row:
             loose.append((number, row))
         else:
             found += of_row(row, number)
-    found += paths(planted(loose))
+    found += tree_paths(trees_by_parent(loose))
     found = [messages for messages in map(up_to_the_last_answer, found) if messages]
     if not found:
         raise BadInput("the file has no conversation in which an assistant answers")
@@ -122,10 +122,11 @@ def of_row(row, number):
     if "instruction" in row:
         answer = row.get("response", row.get("output"))
         context = row.get("context") or row.get("input") or ""
-        asked = said(row["instruction"], "instruction", number) + (f"\n\nContext:\n{said(context, 'context', number)}" if context else "")
-        return [[dict(role="user", content=asked), dict(role="assistant", content=said(answer, "response", number))]]
+        asked = checked_content(row["instruction"], "instruction",
+                                number) + (f"\n\nContext:\n{checked_content(context, 'context', number)}" if context else "")
+        return [[dict(role="user", content=asked), dict(role="assistant", content=checked_content(answer, "response", number))]]
     if isinstance(row.get("prompt"), dict):
-        return paths([growing(row["prompt"], number)])
+        return tree_paths([reply_tree(row["prompt"], number)])
     raise BadInput(f"line {number} has {', '.join(map(repr, [*row][:6])) or 'nothing'}; known are rows with 'messages', with 'instruction' "
                    f"and 'response', and OASST's with 'prompt' or 'message_id'")
 
@@ -136,10 +137,10 @@ def message(turn, number):
     if role not in ROLES:
         raise BadInput(f"line {number}: " + nearest("role", role, ROLES))
     content = next((turn[name] for name in ("content", "value", "text") if name in turn), None)
-    return dict(role=role, content=said(content, "content", number))
+    return dict(role=role, content=checked_content(content, "content", number))
 
 
-def said(content, name, number):
+def checked_content(content, name, number):
     if not isinstance(content, str):
         raise BadInput(f"line {number}: {name!r} must be a text, not {type(content).__name__}")
     return trimmed(content)
@@ -156,15 +157,15 @@ class Branch(NamedTuple):
     replies: list
 
 
-def growing(tree, number):
+def reply_tree(tree, number):
     """A tree of nested replies"""
     replies = tree.get("replies") or []
     if not isinstance(replies, list) or not all(isinstance(reply, dict) for reply in replies):
         raise BadInput(f"line {number}: 'replies' must be a list of objects")
-    return Branch(message(tree, number), [growing(reply, number) for reply in replies])
+    return Branch(message(tree, number), [reply_tree(reply, number) for reply in replies])
 
 
-def planted(loose):
+def trees_by_parent(loose):
     """The trees of messages that name their parents; one whose parent is missing is left out with all that follows from it"""
     known = {row["message_id"]: Branch(message(row, number), []) for number, row in loose}
     roots = []
@@ -175,7 +176,7 @@ def planted(loose):
     return roots
 
 
-def paths(roots):
+def tree_paths(roots):
     """Every way from a root to an answer that none follows"""
     found = []
     open_ways = [[root] for root in reversed(roots)]

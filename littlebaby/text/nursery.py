@@ -299,7 +299,7 @@ class Reading(NamedTuple):
     end: int          # where the story ends, or the first character that no story could have here
 
 
-def read(text: str, start: int = 0) -> Reading:
+def parse_story(text: str, start: int = 0) -> Reading:
     """The story that begins at `start`: every derivation is followed as far as the text agrees
 
     A text that stops inside a story is none either; then `end` is len(text).
@@ -331,11 +331,11 @@ def read(text: str, start: int = 0) -> Reading:
     return Reading(0, inf, max(at + len(commonprefix((piece, text[at:at + len(piece)]))) for at, piece in refused))
 
 
-def surprise(text: str) -> float:
+def story_nats(text: str) -> float:
     """The nats of a text of whole stories; BadInput says where another text leaves the nursery"""
     at, nats = 0, 0.0
     while at < len(text):
-        story = read(text, at)
+        story = parse_story(text, at)
         if not story.ways:
             around = text[max(at, story.end - 30):story.end + 10]
             raise BadInput(f"the text leaves the nursery at character {story.end}: ...{around!r}")
@@ -345,10 +345,10 @@ def surprise(text: str) -> float:
 
 def floor(text: str) -> float | None:
     """Nats per character of the whole stories in a text that may begin and end inside one; None where it is not the nursery's"""
-    begin = 0 if read(text).ways else text.find(END) + len(END)
+    begin = 0 if parse_story(text).ways else text.find(END) + len(END)
     at, nats = begin, 0.0
     while at < len(text):
-        story = read(text, at)
+        story = parse_story(text, at)
         if not story.ways:
             if story.end < len(text):
                 return None
@@ -369,32 +369,32 @@ def grammatical(text: str) -> Marks | None:
     A story is right up to where it departs from every story that the nursery could tell, so a forgotten name counts as a mistake.
     """
     told = [story + END for story in text.split(END)[:-1] if story.strip()]
-    readings = [read(story) for story in told]
+    readings = [parse_story(story) for story in told]
     ends = [[mark.end() for mark in SENTENCE_END.finditer(story)] for story in told]
-    spelled = [word in words() for story in told for word in spell(story)]
+    spelled = [word in known_words() for story in told for word in words_of(story)]
     right = [end <= reading.end for reading, story in zip(readings, ends) for end in story]
     if not spelled or not right:
         return None
     return Marks(sum(spelled) / len(spelled), sum(right) / len(right), sum(reading.ways for reading in readings) / len(told))
 
 
-def spell(text: str) -> list[str]:
+def words_of(text: str) -> list[str]:
     """The words of a text, in lower case"""
     return re.findall("[a-z]+", text.lower())
 
 
 @cache
-def words() -> frozenset[str]:
+def known_words() -> frozenset[str]:
     """Every word that the nursery can write, in lower case"""
     known, waiting = set(), [grammar()[0][0]]
     while waiting:
         piece = waiting.pop()
         if isinstance(piece, str):
-            known.update(spell(piece))
+            known.update(words_of(piece))
         elif isinstance(piece, Choice):
             waiting += [part for option in piece.options for part in option]
         else:
             options, players, _ = grammar()[1][piece.name]
             names = options or [word for player in players for word in grammar()[1][player][0]]
-            known.update(word for name in names for word in spell(form(name, piece.how)))
+            known.update(word for name in names for word in words_of(form(name, piece.how)))
     return frozenset(known)

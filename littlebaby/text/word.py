@@ -1,8 +1,8 @@
-"""word: frequent words are symbols, everything else is spelled.
+"""word: frequent words are tokens, everything else is spelled.
 
 A text is cut into words (each with the space before it), numbers, and single characters for all the rest. The most frequent words
-and numbers become symbols of their own, and so does every single character: a word that is no symbol is spelled by its characters.
-So nothing is lost, spaces and new lines included, and no symbol for "unknown" is needed.
+and numbers become tokens of their own, and so does every single character: a word that is no token is spelled by its characters.
+So nothing is lost, spaces and new lines included, and no token for "unknown" is needed.
 """
 from collections import Counter
 from itertools import chain
@@ -11,7 +11,7 @@ import numpy as np
 import regex
 
 from littlebaby.errors import BadInput
-from littlebaby.text.symbols import begin_of, checked_ids, checked_rule, checked_text, field, settle, stand_ins, texts
+from littlebaby.text.tokenizer_helpers import begin_of, checked_ids, checked_rule, checked_text, field, replace_unknown, replacements, texts
 
 # a word keeps the apostrophes inside it; whatever is neither word nor number is cut into single characters
 PIECES = regex.compile(r" ?[\p{L}\p{M}]+(?:['’][\p{L}\p{M}]+)*| ?\p{N}+|.", regex.DOTALL)
@@ -38,14 +38,14 @@ class Word:
     def __init__(self, vocabulary, begin, unknown="replace", limit=4096):
         self.vocabulary, self.begin, self.unknown, self.limit = list(vocabulary), begin, checked_rule(unknown), limit
         self.size = len(self.vocabulary)
-        self.ids = {symbol: i for i, symbol in enumerate(self.vocabulary)}
-        self.known = frozenset(symbol for symbol in self.vocabulary if len(symbol) == 1)
+        self.ids = {token: i for i, token in enumerate(self.vocabulary)}
+        self.known = frozenset(token for token in self.vocabulary if len(token) == 1)
         if not begin or not self.known.issuperset(begin):
-            raise BadInput(f"'begin' is {begin!r:.40}, which the vocabulary cannot spell")
+            raise BadInput(f"'begin' is {begin!r:.40}, which the vocabulary cannot encode")
 
     @classmethod
     def train(cls, text, size=4096, unknown="replace"):
-        """The characters of the text, sorted, then its most frequent words up to `size` symbols in all."""
+        """The characters of the text, sorted, then its most frequent words up to `size` tokens in all."""
         characters = sorted(set(checked_text(text)))
         if len(characters) > size:
             raise BadInput(f"the text has {len(characters)} different characters, more than s_vocabulary {size} leaves room for")
@@ -62,7 +62,7 @@ class Word:
 
     def encode(self, text):
         """text -> ids (n,) int32; raises BadInput for an unknown character where the rule is "error"."""
-        pieces = PIECES.findall(settle(text, self.known, self.unknown))
+        pieces = PIECES.findall(replace_unknown(text, self.known, self.unknown))
         spelled = {piece: self.spell(piece) for piece in set(pieces)}
         return np.fromiter(chain.from_iterable(map(spelled.__getitem__, pieces)), dtype=np.int32)
 
@@ -81,10 +81,10 @@ class Word:
 
     def unknown_in(self, text):
         """{unknown character: what takes its place, "" for nothing}, sorted; unknown words are not among them: they are spelled."""
-        return stand_ins(set(text) - self.known, self.known)
+        return replacements(set(text) - self.known, self.known)
 
     def extend(self, text):
-        """(a tokenizer that knows the text as well, the symbols that are new): they go to the end, so no old id changes.
+        """(a tokenizer that knows the text as well, the tokens that are new): they go to the end, so no old id changes.
 
         All new characters come in, then the most frequent new words as far as `limit` has room; the others are spelled.
         """
@@ -94,7 +94,7 @@ class Word:
         return Word(self.vocabulary + new, self.begin, self.unknown, self.limit), new
 
     def tokens(self):
-        """The symbols in the order of their ids, for people to look at."""
+        """The tokens in the order of their ids, for people to look at."""
         return list(self.vocabulary)
 
     def to_json(self):

@@ -10,13 +10,13 @@ Zhai et al. 2021, arXiv:2105.14103.  Deviations: no gate sigmoid(q), as in The L
 """
 from ...arrays import linear, running_mean
 from ...arrays.backend import xp
-from ...arrays.tree import columns, matrix, vector
+from ...arrays.tree import fused_matrices, matrix, vector
 from ..context import residual_std
 
 
 def params(cfg):
     D, H = cfg.n_emb, cfg.head_size
-    p = dict(wkv=columns(D, wk=H, wv=H), wo=matrix(H, D, std=residual_std(cfg)))
+    p = dict(wkv=fused_matrices(D, wk=H, wv=H), wo=matrix(H, D, std=residual_std(cfg)))
     if cfg.c_bias != "none" or cfg.b_bias_attention_out:
         p["bo"] = vector(D)
     return p

@@ -10,13 +10,13 @@ The Little Baby; one filter per channel: Wu et al. 2019, arXiv:1901.10430.  `c_b
 """
 from ...arrays import causal_filter, layernorm, linear, relu
 from ...arrays.backend import xp
-from ...arrays.tree import columns, matrix, vector
+from ...arrays.tree import fused_matrices, matrix, vector
 from ..context import residual_std
 
 
 def params(cfg):
     D, H, K = cfg.n_emb, cfg.head_size, cfg.s_kernel
-    p = dict(wkv=columns(D, wk=H, wv=H), w=vector(H, 1.0), b=vector(H), f=matrix(K, H, std=K ** -0.5, kind="taps"),
+    p = dict(wkv=fused_matrices(D, wk=H, wv=H), w=vector(H, 1.0), b=vector(H), f=matrix(K, H, std=K ** -0.5, kind="taps"),
              wo=matrix(H, D, std=residual_std(cfg)))
     if cfg.c_bias != "none" or cfg.b_bias_attention_out:
         p["bo"] = vector(D)

@@ -8,9 +8,9 @@ Only the widths of wk and wv differ, so forward and backward are mha's: its `att
 Cost O(B T^2 H + B T D (H + n d)).  Cache per token 2 n d numbers.
 Ainslie et al. 2023, arXiv:2305.13245.
 """
-from .mha import after, forward, weights
+from .mha import forward, post_step, weights
 
-__all__ = ["after", "forward", "params"]
+__all__ = ["post_step", "forward", "params"]
 
 
 def params(cfg):

@@ -19,14 +19,14 @@ from . import decay, mla
 def params(cfg):
     D, H = cfg.n_emb, cfg.head_size
     gates = H if cfg.c_gate == "channel" else cfg.n_heads
-    p = {name: kind.heads(cfg, h) for name, kind, h in parts(cfg)}
+    p = {name: kind.heads(cfg, h) for name, kind, h in head_kinds(cfg)}
     p |= dict(w1=matrix(D + H, D), b1=vector(D), w2=matrix(D, gates), b2=vector(gates), wo=matrix(H, D, std=residual_std(cfg)))
     if cfg.c_bias != "none" or cfg.b_bias_attention_out:
         p["bo"] = vector(D)
     return p
 
 
-def parts(cfg):
+def head_kinds(cfg):
     """(name, file, number of heads) of the kinds that have any"""
     recalling = int(cfg.n_heads * cfg.r_recall)
     both = ("decay", decay, cfg.n_heads - recalling), ("mla", mla, recalling)
@@ -35,14 +35,14 @@ def parts(cfg):
 
 def breadth(cfg):
     """Numbers that meet every row that is looked at: those of the recalling heads"""
-    return sum(mla.breadth(cfg) * h // cfg.n_heads for _, kind, h in parts(cfg) if kind is mla)
+    return sum(mla.breadth(cfg) * h // cfg.n_heads for _, kind, h in head_kinds(cfg) if kind is mla)
 
 
 def forward(p, x, ctx):
     D, d = x.shape[-1], ctx.cfg.head_width
 
     # what the token is and what the heads found, side by side   (B, T, D) -> (B, T, D + H)
-    kinds = parts(ctx.cfg)
+    kinds = head_kinds(ctx.cfg)
     found, backs = zip(*(kind.mix(p[name], x, ctx, h) for name, kind, h in kinds))
     xo = xp.concatenate([x, *found], -1)
     o = xo[..., D:]
@@ -79,6 +79,6 @@ def forward(p, x, ctx):
     return y, backward
 
 
-def after(p, said, cfg):
+def post_step(p, stats, cfg):
     if "mla" in p:
-        mla.after(p.mla, said, cfg)
+        mla.post_step(p.mla, stats, cfg)

@@ -12,13 +12,13 @@ After nanoKimi; Jaegle et al. 2021, arXiv:2103.03206.  Deviations: theirs sees t
 `c_bias` all is out, for a bias on k cancels and one on v is one on the output.
 """
 from ...arrays import exp_clip, linear, linear_attention, matmul, merge_heads, running_sum, softmax, split_heads
-from ...arrays.tree import Leaf, columns, matrix, vector
+from ...arrays.tree import Leaf, fused_matrices, matrix, vector
 from ..context import residual_std
 
 
 def params(cfg):
     D, H, M = cfg.n_emb, cfg.head_size, cfg.n_latents
-    p = dict(wqkv=columns(D, wq=H, wk=H, wv=H), z=Leaf((M, H), "table", std=1.0), r=Leaf((M, H), "table", std=1.0),
+    p = dict(wqkv=fused_matrices(D, wq=H, wk=H, wv=H), z=Leaf((M, H), "table", std=1.0), r=Leaf((M, H), "table", std=1.0),
              wo=matrix(H, D, std=residual_std(cfg)))
     if cfg.c_bias != "none" or cfg.b_bias_attention_out:
         p["bo"] = vector(D)
@@ -34,9 +34,9 @@ def forward(p, x, ctx):
     q, k, v = (split_heads(qkv[..., i * H:(i + 1) * H], h) for i in range(3))
 
     # what each question makes of each token, what each token reads of each answer       (B, h, T, M)
-    s, back_s = matmul(k * scale, questions(p.z, h))
+    s, back_s = matmul(k * scale, latent_queries(p.z, h))
     e, back_e = exp_clip(s)
-    t, back_t = matmul(q * scale, questions(p.r, h))
+    t, back_t = matmul(q * scale, latent_queries(p.r, h))
     b, back_b = softmax(t)
 
     # the answers, running means, and their mixture              (B, h, T, d) -> (B, T, H) -> (B, T, D)
@@ -62,7 +62,7 @@ def forward(p, x, ctx):
     return y, backward
 
 
-def questions(z, h):
+def latent_queries(z, h):
     """(M, h d) -> (1, h, d, M); its gradient is rows_of"""
     return split_heads(z[None], h).swapaxes(-1, -2)
 

@@ -9,8 +9,8 @@ Vaswani et al. 2017, arXiv:1706.03762.  Deviation: a temperature tau (`r_temp`),
 """
 from ...arrays import attention, linear, merge_heads, split_heads
 from ...arrays.backend import xp
-from ...arrays.tree import Lora, columns, entries, matrix, vector
-from ..context import residual_std, restraint
+from ...arrays.tree import Lora, fused_matrices, fused_vectors, matrix, vector
+from ..context import qk_clip_scale, residual_std
 
 
 def params(cfg):
@@ -20,9 +20,9 @@ def params(cfg):
 def weights(cfg, K):
     """K: the width of all keys together, H unless query heads share them"""
     D, H = cfg.n_emb, cfg.head_size
-    p = dict(wqkv=columns(D, wq=H, wk=K, wv=K), wo=matrix(H, D, std=residual_std(cfg)))
+    p = dict(wqkv=fused_matrices(D, wq=H, wk=K, wv=K), wo=matrix(H, D, std=residual_std(cfg)))
     if cfg.c_bias == "all" or cfg.b_bias_attention_in:
-        p["bqkv"] = entries(bq=H, bk=K, bv=K)
+        p["bqkv"] = fused_vectors(bq=H, bk=K, bv=K)
     if cfg.c_bias != "none" or cfg.b_bias_attention_out:
         p["bo"] = vector(D)
     return p
@@ -42,7 +42,7 @@ def heads(p, x, ctx):
     """The output of each head, before they are joined; moh and swh weigh them first"""
     scale = ctx.cfg.head_width ** -0.5 / ctx.cfg.r_temp
     q, k, v, back_qkv = queries_keys_values(p, x, ctx)           # (B, T, D) -> (B, h, T, d), two (B, n, S, d)
-    ctx.watch(q, k, scale)
+    ctx.record_scores(q, k, scale)
 
     # scores, softmax, mixture of the values; how softmax goes backward stands in arrays/ops.py           (B, h, T, d)
     o, back_o = attention(q, k, v, scale, *ctx.drop, ctx.slopes(q))
@@ -88,9 +88,9 @@ def output_projection(p, o, ctx):
     return y, backward
 
 
-def after(p, said, cfg):
-    """muonclip: a head's queries and its key share the restraint; a key that others use too is left alone"""
-    gamma = restraint(said, cfg)
+def post_step(p, stats, cfg):
+    """muonclip: a head's queries and its key share the scale; a key that others use too is left alone"""
+    gamma = qk_clip_scale(stats, cfg)
     if gamma is None or isinstance(p.wqkv, Lora):                # a frozen matrix stays as it is
         return
     H = cfg.head_size

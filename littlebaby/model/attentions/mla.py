@@ -16,10 +16,10 @@ rmsnorm and 1e-5 for layernorm; `c_bias` all is out.
 from itertools import accumulate
 
 from ... import arrays
-from ...arrays import attention, linear, merge_heads, split_heads, whole
+from ...arrays import attention, full_matrix, linear, merge_heads, split_heads
 from ...arrays.backend import xp
-from ...arrays.tree import Lora, columns, matrix, vector
-from ..context import residual_std, restraint
+from ...arrays.tree import Lora, fused_matrices, matrix, vector
+from ..context import qk_clip_scale, residual_std
 
 
 def params(cfg):
@@ -52,8 +52,8 @@ def breadth(cfg):
 
 def heads(cfg, h):
     """The weights of h heads"""
-    widths = {name: n for name, n in leaves(cfg, h).items() if n}
-    p = dict(down=columns(cfg.n_emb, **widths), wuk=matrix(cfg.mla_rank, h * cfg.mla_nope), wuv=matrix(cfg.mla_rank, h * cfg.mla_v))
+    widths = {name: n for name, n in latent_widths(cfg, h).items() if n}
+    p = dict(down=fused_matrices(cfg.n_emb, **widths), wuk=matrix(cfg.mla_rank, h * cfg.mla_nope), wuv=matrix(cfg.mla_rank, h * cfg.mla_v))
     if cfg.mla_q_rank:
         p["wuq"] = matrix(cfg.mla_q_rank, h * (cfg.mla_nope + cfg.mla_rope))
     norm = dict(none=(), rmsnorm=("w",), layernorm=("w", "b"))[cfg.mla_norm]
@@ -63,13 +63,13 @@ def heads(cfg, h):
     return p
 
 
-def leaves(cfg, h):
+def latent_widths(cfg, h):
     """What a token leaves, in one product: queries or their latent, the keys' latent, the values' if it is another, the turned key"""
     queries = dict(wdq=cfg.mla_q_rank) if cfg.mla_q_rank else dict(wq=h * (cfg.mla_nope + cfg.mla_rope))
     return dict(queries, wdk=cfg.mla_rank, wdv=cfg.mla_rank if cfg.mla_latent == "split" else 0, wkr=cfg.mla_rope)
 
 
-def settled(p, latent, z, ctx):
+def normalized(p, latent, z, ctx):
     """A latent, normalised as `mla_norm` says"""
     norm = p.get("norm_" + latent)
     if not norm:
@@ -85,7 +85,7 @@ def settled(p, latent, z, ctx):
     return y, backward
 
 
-def turned(x, n, ctx):
+def rotate_tail(x, n, ctx):
     """x (B, h, T, n + r), its last r numbers turned to their positions"""
     part, back_part = ctx.rotate(x[..., n:])
     if not part.size:
@@ -101,20 +101,20 @@ def mix(p, x, ctx, h):
 
     # what a token leaves                                        (B, T, D) -> (B, T, sum of leaves)
     z, back_z = linear(x, p.down)
-    ends = list(accumulate(leaves(cfg, h).values(), initial=0))
+    ends = list(accumulate(latent_widths(cfg, h).values(), initial=0))
     zq, zk, zv, kr = (z[..., a:b] for a, b in zip(ends, ends[1:]))
 
     # what it asks                                               (B, h, T, n + r)
-    zq, back_nq = settled(p, "wdq", zq, ctx)
+    zq, back_nq = normalized(p, "wdq", zq, ctx)
     q, back_q = linear(zq, p.wuq) if "wuq" in p else (zq, None)
-    q, back_rq = turned(split_heads(q, h), n, ctx)
+    q, back_rq = rotate_tail(split_heads(q, h), n, ctx)
 
     # what is remembered: the latent beside the turned key       (B, 1, T, c + r), and where split (B, 1, T, c)
-    zk, back_nk = settled(p, "wdk", zk, ctx)
+    zk, back_nk = normalized(p, "wdk", zk, ctx)
     kr, back_rk = ctx.rotate(kr[:, None])
     row = xp.concatenate([zk[:, None], kr], -1)
     if split:
-        zv, back_nv = settled(p, "wdv", zv, ctx)
+        zv, back_nv = normalized(p, "wdv", zv, ctx)
         row, cv = ctx.extend(row=row, cv=zv[:, None])
     else:
         row, = ctx.extend(row=row)
@@ -128,7 +128,7 @@ def mix(p, x, ctx, h):
     k, v = split_heads(k, h), split_heads(v, h)
     if r:
         k = xp.concatenate([k, xp.broadcast_to(row[..., c:], (*k.shape[:3], r))], -1)
-    ctx.watch(q, k, scale)
+    ctx.record_scores(q, k, scale)
     o, back_o = attention(q, k, v, scale, *ctx.drop, ctx.slopes(q))
 
     def backward(do, g):
@@ -162,15 +162,15 @@ def absorbing_pays(cfg, T):
 def absorbed(p, q, row, cv, scale, ctx):
     """The same without unfolding the past: wuk goes to the queries, wuv to the mixture of latents   (B, h, T, n + r) -> (B, T, h v)"""
     h, n, c = q.shape[1], ctx.cfg.mla_nope, ctx.cfg.mla_rank
-    unfold = lambda w: whole(w)[0].reshape(c, h, -1).transpose(1, 0, 2)      # (c, h d) -> (h, c, d)
+    unfold = lambda w: full_matrix(w)[0].reshape(c, h, -1).transpose(1, 0, 2)  # (c, h d) -> (h, c, d)
     asks = xp.concatenate([q[..., :n] @ unfold(p.wuk).swapaxes(-1, -2), q[..., n:]], -1)     # (B, h, T, c + r)
     o, _ = attention(asks, row, cv, scale, slopes=ctx.slopes(q))             # (B, h, T, c)
     return merge_heads(o @ unfold(p.wuv))
 
 
-def after(p, said, cfg):
-    """muonclip: queries and unfolded keys share the restraint; the turned key is everybody's, so there the queries bear it alone"""
-    gamma = restraint(said, cfg)
+def post_step(p, stats, cfg):
+    """muonclip: queries and unfolded keys share the scale; the turned key is everybody's, so there the queries bear it alone"""
+    gamma = qk_clip_scale(stats, cfg)
     if gamma is None or isinstance(p.wuk, Lora):                 # a frozen matrix stays as it is
         return
     root, n, r = xp.sqrt(gamma)[:, None], cfg.mla_nope, cfg.mla_rope

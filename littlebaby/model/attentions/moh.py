@@ -8,12 +8,12 @@ Cost O(B T^2 H + B T D (H + h)).  Cache per token 2 H numbers.
 Peng et al. 2020, arXiv:2005.06537; Jin et al. 2024, arXiv:2410.11842.  Deviations: the weights are soft, no head is left out; the heads
 stay side by side, where The Little Baby added them up in one head's d dimensions.
 """
-from ...arrays import linear, softmax, weigh
+from ...arrays import linear, softmax, weight_heads
 from ...arrays.tree import matrix
 from . import mha
-from .mha import after
+from .mha import post_step
 
-__all__ = ["after", "forward", "params"]
+__all__ = ["post_step", "forward", "params"]
 
 
 def params(cfg):
@@ -27,7 +27,7 @@ def forward(p, x, ctx):
     # what each head's answer is worth                           (B, T, D) -> (B, T, h)
     z, back_z = linear(x, p.wg)
     w, back_w = softmax(z)
-    y, back_weigh = weigh(o, h * w)                              # (B, h, T, d)
+    y, back_weigh = weight_heads(o, h * w)                       # (B, h, T, d)
     y, back_y = mha.output_projection(p, y, ctx)                              # (B, h, T, d) -> (B, T, D)
 
     def backward(dy, g):

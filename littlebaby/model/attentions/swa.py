@@ -9,16 +9,16 @@ Cost O(B T (W + 64) H + B T D H).  Cache per token 2 n d, of the last W - 1 toke
 Beltagy et al. 2020, arXiv:2004.05150; Jiang et al. 2023, arXiv:2310.06825.
 """
 from ...arrays import window_attention
-from .gqa import after, params
+from .gqa import params, post_step
 from .mha import output_projection, queries_keys_values
 
-__all__ = ["after", "forward", "params"]
+__all__ = ["post_step", "forward", "params"]
 
 
 def forward(p, x, ctx):
     W, scale = ctx.cfg.s_window, ctx.cfg.head_width ** -0.5 / ctx.cfg.r_temp
     q, k, v, back_qkv = queries_keys_values(p, x, ctx, last=W - 1)           # (B, T, D) -> (B, h, T, d), two (B, n, S, d)
-    ctx.watch(q, k, scale, W)
+    ctx.record_scores(q, k, scale, W)
 
     # as mha, but no further back than the window                (B, h, T, d) -> (B, T, D)
     o, _, back_o = window_attention(q, k, v, scale, W, *ctx.drop, ctx.slopes(q))

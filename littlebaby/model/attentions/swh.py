@@ -8,12 +8,12 @@ with m + w - stop(w): its value is m, its gradient that of w. So a head that sta
 Cost O(B T^2 H + B T D (H + h)).  Cache per token 2 H numbers.
 Fedus et al. 2021, arXiv:2101.03961, for heads; Bengio et al. 2013, arXiv:1308.3432.
 """
-from ...arrays import linear, softmax, weigh
+from ...arrays import linear, softmax, weight_heads
 from ...arrays.backend import xp
 from . import mha, moh
-from .mha import after
+from .mha import post_step
 
-__all__ = ["after", "forward", "params"]
+__all__ = ["post_step", "forward", "params"]
 
 
 def params(cfg):
@@ -27,9 +27,9 @@ def forward(p, x, ctx):
     # one head speaks                                            (B, T, D) -> (B, T, h)
     z, back_z = linear(x, p.wg)
     w, back_w = softmax(z)
-    best = ctx.hold("head", w.argmax(-1))                        # (B, T); of equals the first
-    m = (best[..., None] == xp.arange(h)) + (w - ctx.hold("trust", w))
-    y, back_weigh = weigh(o, m)                                  # (B, h, T, d)
+    best = ctx.freeze_decision("head", w.argmax(-1))             # (B, T); of equals the first
+    m = (best[..., None] == xp.arange(h)) + (w - ctx.freeze_decision("trust", w))
+    y, back_weigh = weight_heads(o, m)                           # (B, h, T, d)
     y, back_y = mha.output_projection(p, y, ctx)                              # (B, h, T, d) -> (B, T, D)
 
     def backward(dy, g):

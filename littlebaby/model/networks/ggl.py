@@ -7,15 +7,16 @@ The shuffle deals every group's results out to all others, so that in the next l
 Cost O(B T D 2D / G).  Cache per token 0.
 Zhang et al. 2017 (ShuffleNet), arXiv:1707.01083; gates: Dauphin et al. 2016, arXiv:1612.08083.
 """
-from ...arrays import glu, matmul, whole
-from ...arrays.tree import columns
+from ...arrays import full_matrix, glu, matmul
+from ...arrays.tree import fused_matrices
 from ..context import residual_std
 
 
 def params(cfg):
     G = cfg.n_groups_ggl
     n = cfg.n_emb // G
-    return dict(a=columns(n, std=residual_std(cfg), **{f"a{i}": n for i in range(G)}), u=columns(n, **{f"u{i}": n for i in range(G)}))
+    return dict(a=fused_matrices(n, std=residual_std(cfg), **{f"a{i}": n for i in range(G)}),
+                u=fused_matrices(n, **{f"u{i}": n for i in range(G)}))
 
 
 def forward(p, x, ctx):
@@ -26,7 +27,7 @@ def forward(p, x, ctx):
     # every group its own map and gate                           (B, T, D) -> (G, B T, n), with (G, n, n)
     group = lambda w: w.reshape(n, G, n).swapaxes(0, 1)
     xs = x.reshape(B * T, G, n).swapaxes(0, 1)
-    (wa, back_wa), (wu, back_wu) = whole(p.a), whole(p.u)
+    (wa, back_wa), (wu, back_wu) = full_matrix(p.a), full_matrix(p.u)
     a, back_a = matmul(xs, group(wa))
     z, back_z = matmul(xs, group(wu))
     y, back_y = glu(a, z)

@@ -1,10 +1,10 @@
 """mlp: multilayer perceptron.
 
-Up to F dimensions, a bend, and down again:
+Up to F dimensions, an activation, and down again:
     y = f(x up + b1) down + b2        f = `c_activation`: gelu, gelu_exact, relu, relu2 or silu
 
 Cost O(B T D F), F = `s_hidden` or `r_hidden` D.  Cache per token 0.
-Vaswani et al. 2017, arXiv:1706.03762, with the bend of Radford et al. 2018 (gelu).
+Vaswani et al. 2017, arXiv:1706.03762, with the activation of Radford et al. 2018 (gelu).
 """
 from ... import arrays
 from ...arrays import linear

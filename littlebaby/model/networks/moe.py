@@ -20,7 +20,7 @@ from ...arrays.tree import matrix, vector
 from ..context import variant
 
 TINY = 1e-20     # what sigmoids far below 0 sum up to in place of nothing
-RAW = ("softmax", "sigmoid_raw")         # routers whose scores are the weights, whatever they sum up to
+UNNORMALIZED = ("softmax", "sigmoid_raw")  # routers whose scores are the weights, whatever they sum up to
 
 
 def params(cfg):
@@ -39,38 +39,38 @@ def forward(p, x, ctx):
     t = x.reshape(-1, D)                                         # (B, T, D) -> (N, D)
     N = len(t)
 
-    # who is asked, and how much each answer counts              (N, D) -> (N, E) -> (N, k)
+    # which experts, and the weight of each output                 (N, D) -> (N, E) -> (N, k)
     z, back_z = linear(t, p.router)
     s, back_s = (sigmoid if "sigmoid" in cfg.c_router else softmax)(z)
-    chosen = ctx.hold("chosen", choose(s, p.get("bias"), cfg))
-    w, back_w = weigh(s, chosen, cfg)
-    back_balance = balance(s, chosen, x.shape, ctx)
+    chosen = ctx.freeze_decision("chosen", select_experts(s, p.get("bias"), cfg))
+    w, back_w = gate_weights(s, chosen, cfg)
+    back_balance = balance_loss(s, chosen, x.shape, ctx)
 
-    # N k errands, sorted by expert; sending out and leading home are each other's gradient
+    # N k assignments, sorted by expert; permute and unpermute are each other's gradient
     order = xp.argsort(chosen.reshape(-1), kind="stable")
-    home = xp.empty_like(order)
-    home[order] = xp.arange(N * k)
-    send = lambda each: each[order // k]                         # (N, D) -> (N k, D)
-    lead = lambda each: each[home].reshape(N, k, D).sum(1)       # (N k, D) -> (N, D)
+    inverse = xp.empty_like(order)
+    inverse[order] = xp.arange(N * k)
+    permute = lambda each: each[order // k]                      # (N, D) -> (N k, D)
+    unpermute = lambda each: each[inverse].reshape(N, k, D).sum(1)  # (N k, D) -> (N, D)
     load = xp.bincount(chosen.reshape(-1), minlength=E)          # (E)
     ctx.note("load", load)
     ends = to_numpy(load.cumsum()).tolist()                      # all that the host needs to know
     blocks = [slice(first, last) for first, last in zip([0, *ends], ends)]
 
-    # every expert answers its own block
-    sent, weight = send(t), w.reshape(-1, 1)[order]              # (N k, D), (N k, 1)
-    answers, backs = zip(*(net.forward(pe, sent[block], ctx) for pe, block in zip(p.experts, blocks)))
+    # every expert computes its own block
+    permuted, gates = permute(t), w.reshape(-1, 1)[order]        # (N k, D), (N k, 1)
+    answers, backs = zip(*(net.forward(pe, permuted[block], ctx) for pe, block in zip(p.experts, blocks)))
     answers = xp.concatenate(answers)
-    y = lead(answers * weight)
+    y = unpermute(answers * gates)
     common, back_common = net.forward(p.shared, t, ctx) if "shared" in p else (0, lambda dy, g: 0)
     y += common
 
     def backward(dy, g):
         dy = dy.reshape(N, D)
-        dsent = send(dy)
-        dw = (dsent * answers).sum(-1)[home].reshape(N, k)
-        dsent *= weight
-        dt = lead(xp.concatenate([back(dsent[block], ge) for back, block, ge in zip(backs, blocks, g.experts)]))
+        dpermuted = permute(dy)
+        dw = (dpermuted * answers).sum(-1)[inverse].reshape(N, k)
+        dpermuted *= gates
+        dt = unpermute(xp.concatenate([back(dpermuted[block], ge) for back, block, ge in zip(backs, blocks, g.experts)]))
         dt += back_common(dy, g.get("shared"))
         dt_z, drouter, _ = back_z(back_s(back_w(dw) + back_balance()))
 
@@ -80,18 +80,18 @@ def forward(p, x, ctx):
     return y.reshape(x.shape), backward
 
 
-def choose(s, bias, cfg):
-    """Whom each token asks, (N, E) -> (N, k); between equals the smaller number"""
+def select_experts(s, bias, cfg):
+    """Experts of each token, (N, E) -> (N, k); between equals the smaller number"""
     (N, E), k = s.shape, cfg.n_active
     if k == E:
         return xp.broadcast_to(xp.arange(E), (N, E))
     s = s.copy() if bias is None else s + bias
     if cfg.n_active_groups < cfg.n_groups:
-        inside = s.reshape(N, cfg.n_groups, -1)
-        worth = inside.max(-1) if bias is None else xp.sort(inside, -1)[..., -2:].sum(-1)
-        best = xp.argsort(-worth, -1, kind="stable")[:, :cfg.n_active_groups]
-        open_ = (best[..., None] == xp.arange(cfg.n_groups)).any(1)
-        s = xp.where(open_[..., None], inside, -xp.inf).reshape(N, E)
+        grouped = s.reshape(N, cfg.n_groups, -1)
+        group_scores = grouped.max(-1) if bias is None else xp.sort(grouped, -1)[..., -2:].sum(-1)
+        best = xp.argsort(-group_scores, -1, kind="stable")[:, :cfg.n_active_groups]
+        allowed = (best[..., None] == xp.arange(cfg.n_groups)).any(1)
+        s = xp.where(allowed[..., None], grouped, -xp.inf).reshape(N, E)
     rows, out = xp.arange(N), []
     for _ in range(k):                                           # the best of the rest, k times: cheaper than sorting E
         out.append(s.argmax(1))
@@ -99,15 +99,15 @@ def choose(s, bias, cfg):
     return xp.stack(out, 1)
 
 
-def weigh(s, chosen, cfg):
-    """How much each answer counts: (N, E) -> w (N, k), back(dw) -> ds"""
+def gate_weights(s, chosen, cfg):
+    """The weight of each expert's output: (N, E) -> w (N, k), back(dw) -> ds"""
     at = xp.arange(len(s))[:, None], chosen
-    total = 1 if cfg.c_router in RAW else s[at].sum(1, keepdims=True) + TINY
+    total = 1 if cfg.c_router in UNNORMALIZED else s[at].sum(1, keepdims=True) + TINY
     share = s[at] / total
 
     def back(dw):
         dw = dw * cfg.r_route_scale
-        if cfg.c_router not in RAW:
+        if cfg.c_router not in UNNORMALIZED:
             dw = (dw - (dw * share).sum(1, keepdims=True)) / total
         ds = xp.zeros_like(s)
         ds[at] = dw
@@ -116,7 +116,7 @@ def weigh(s, chosen, cfg):
     return cfg.r_route_scale * share, back
 
 
-def balance(s, chosen, shape, ctx):
+def balance_loss(s, chosen, shape, ctx):
     """Reports the loss of unequal loads, of every sequence or the whole batch, in training; back() -> ds
 
     f is counted, so it is a constant; P carries the gradient. Tokens without a target are in neither.
@@ -125,30 +125,30 @@ def balance(s, chosen, shape, ctx):
     if ctx.rng is None or not cfg.r_aux or cfg.n_active == E:
         return lambda: 0
     # c: the part of each token in the mean                      (N, .) -> (B, T, .), or (1, N, .) for the whole batch
-    apart = lambda each: each.reshape(shape[0] if cfg.c_balance == "sequence" else 1, -1, each.shape[-1])
+    per_sequence = lambda each: each.reshape(shape[0] if cfg.c_balance == "sequence" else 1, -1, each.shape[-1])
     c = xp.ones((N, 1), s.dtype) if ctx.counted is None else ctx.counted.reshape(N, 1).astype(s.dtype)
-    c = apart(c / xp.maximum(c.sum(), 1))
-    f = choices(apart(chosen), c, cfg)                           # (B, 1, E)
+    c = per_sequence(c / xp.maximum(c.sum(), 1))
+    f = expert_fractions(per_sequence(chosen), c, cfg)           # (B, 1, E)
     total = s.sum(1, keepdims=True) + TINY if "sigmoid" in cfg.c_router else 1       # a softmax is a share already
     P = s / total
-    price = cfg.r_aux * E * (c * f).reshape(N, E)                # (N, E)
-    worth = ctx.aux("balance", (price * P).sum())
+    penalty = cfg.r_aux * E * (c * f).reshape(N, E)              # (N, E)
+    aux_weight = ctx.aux("balance", (penalty * P).sum())
 
     def back():
-        dP = worth * price
+        dP = aux_weight * penalty
         return (dP - (dP * P).sum(1, keepdims=True)) / total if "sigmoid" in cfg.c_router else dP
 
     return back
 
 
-def choices(chosen, c, cfg):
+def expert_fractions(chosen, c, cfg):
     """f: how many choices fell on each expert, as a share of the tokens that count; of all choices where `c_aux` is topk"""
     asked = (chosen[..., None] == xp.arange(cfg.n_experts)).astype(c.dtype).sum(2)   # (B, T, k) -> (B, T, E)
     f = (c * asked).sum(1, keepdims=True) / xp.maximum(c.sum(1, keepdims=True), TINY)
     return f / cfg.n_active if cfg.c_aux == "topk" else f
 
 
-def after(p, said, cfg):
+def post_step(p, stats, cfg):
     """An adapted model keeps its bias, as all of its base"""
     if cfg.r_bias_update and not cfg.lora_rank:
-        p.bias += cfg.r_bias_update * xp.sign(said["load"].mean() - said["load"])
+        p.bias += cfg.r_bias_update * xp.sign(stats["load"].mean() - stats["load"])

@@ -9,13 +9,13 @@ The Little Baby; Zhai et al. 2021, arXiv:2105.14103.  `c_bias` all is out.
 """
 from ...arrays import glu, linear, running_mean
 from ...arrays.backend import xp
-from ...arrays.tree import columns, matrix, vector
+from ...arrays.tree import fused_matrices, matrix, vector
 from ..context import residual_std
 
 
 def params(cfg):
     D = cfg.n_emb
-    wide = columns(D, wk=D, wv=D, wq=D) if cfg.b_gate else columns(D, wk=D, wv=D)
+    wide = fused_matrices(D, wk=D, wv=D, wq=D) if cfg.b_gate else fused_matrices(D, wk=D, wv=D)
     p = dict(wide=wide, wo=matrix(D, D, std=residual_std(cfg)))
     return dict(p, bo=vector(D)) if cfg.network_bias else p
 

@@ -8,7 +8,7 @@ Shazeer 2020, arXiv:2002.05202.
 """
 from ...arrays import linear, swiglu
 from ...arrays.backend import xp
-from ...arrays.tree import columns, entries, matrix, vector
+from ...arrays.tree import fused_matrices, fused_vectors, matrix, vector
 from ..context import residual_std
 
 
@@ -18,8 +18,8 @@ def params(cfg):
 
 def weights(cfg, F):
     D = cfg.n_emb
-    p = dict(wide=columns(D, gate=F, up=F), down=matrix(F, D, std=residual_std(cfg)))
-    return dict(p, bwide=entries(bgate=F, bup=F), bdown=vector(D)) if cfg.network_bias else p
+    p = dict(wide=fused_matrices(D, gate=F, up=F), down=matrix(F, D, std=residual_std(cfg)))
+    return dict(p, bwide=fused_vectors(bgate=F, bup=F), bdown=vector(D)) if cfg.network_bias else p
 
 
 def forward(p, x, ctx):

@@ -23,17 +23,17 @@ def forward(p, x, ctx):
 
 def slopes(q):
     """What each head of q (B, h, T, d) pays per token of distance, (h)"""
-    return table(q.shape[1], q.dtype.name, on_cpu())
+    return slope_table(q.shape[1], q.dtype.name, on_cpu())
 
 
 @lru_cache(32)
-def table(h, dtype, here):
+def slope_table(h, dtype, here):
     """`here` keeps the tables of two devices apart"""
-    return xp.array(prices(h), dtype)
+    return xp.array(head_slopes(h), dtype)
 
 
-def prices(h):
+def head_slopes(h):
     """m_1 ... m_h"""
     whole = 2 ** (h.bit_length() - 1)                            # the largest power of two up to h
     evenly = [2 ** (-8 * i / whole) for i in range(1, whole + 1)]
-    return evenly + prices(2 * whole)[::2][:h - whole] if h > whole else evenly
+    return evenly + head_slopes(2 * whole)[::2][:h - whole] if h > whole else evenly

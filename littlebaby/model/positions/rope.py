@@ -41,7 +41,7 @@ def forward(p, x, ctx):
 
 def rotate(x, ctx):
     T, d = x.shape[-2:]                                          # (B, h, T, d)
-    cos, sin = tables(d, ctx.cfg.n_ctx, rule(ctx.cfg), x.dtype.name, on_cpu())
+    cos, sin = cos_sin_tables(d, ctx.cfg.n_ctx, rule(ctx.cfg), x.dtype.name, on_cpu())
     here = slice(ctx.start, ctx.start + T)
     return turn(x, cos[here], sin[here], ctx.cfg.rope_layout)
 
@@ -51,15 +51,15 @@ def rule(cfg):
 
 
 @lru_cache(32)
-def tables(d, n_ctx, rule, dtype, here):
+def cos_sin_tables(d, n_ctx, rule, dtype, here):
     """cos and sin of every angle, (n_ctx, d/2) each; `here` keeps the tables of two devices apart"""
     speed = rule.base ** (-xp.arange(0, d, 2, dtype="float64") / d)               # (d/2)
-    s = kept(d, speed, rule)
+    s = speed_factors(d, speed, rule)
     angle = xp.outer(xp.arange(n_ctx, dtype="float64"), speed * (s + (1 - s) / rule.factor))
     return (rule.gain * xp.cos(angle)).astype(dtype), (rule.gain * xp.sin(angle)).astype(dtype)
 
 
-def kept(d, speed, rule):
+def speed_factors(d, speed, rule):
     """The share of its speed that each pair keeps, (d/2); or of all of them"""
     if rule.scale == "llama3":
         return xp.clip((rule.n * speed / (2 * pi) - rule.slow) / (rule.fast - rule.slow), 0, 1)

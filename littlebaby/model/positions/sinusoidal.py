@@ -19,12 +19,12 @@ def params(cfg):
 
 def forward(p, x, ctx):
     T, D = x.shape[1:]
-    here = waves(D, ctx.cfg.n_ctx, x.dtype.name, on_cpu())[ctx.start:ctx.start + T]
+    here = position_table(D, ctx.cfg.n_ctx, x.dtype.name, on_cpu())[ctx.start:ctx.start + T]
     return x * D ** 0.5 + here, lambda dy, g: dy * D ** 0.5
 
 
 @lru_cache(32)
-def waves(D, n_ctx, dtype, here):
+def position_table(D, n_ctx, dtype, here):
     """(n_ctx, D); `here` keeps the tables of two devices apart"""
     angle = xp.outer(xp.arange(n_ctx, dtype="float64"), 10000.0 ** (-xp.arange(0, D, 2, dtype="float64") / D))
     table = xp.empty((n_ctx, D))

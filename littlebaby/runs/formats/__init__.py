@@ -34,37 +34,37 @@ def is_foreign(where):
     return Path(text).suffix in (".gguf", ".safetensors", ".json", ".npz") or "/" in text or "\\" in text or Path(text).is_dir()
 
 
-def read(where, d_type=None):
+def read_model(where, d_type=None):
     """A Model from a folder or a file of any format that is known; `d_type` in place of the file's own fp32 or fp64
 
     BadInput where it cannot be used, in one sentence.
     """
     path = Path(where).expanduser()
-    with disk.said("read", path):
+    with disk.explain_os_errors("read", path):
         if not path.exists():
             raise BadInput(f"there is no file or folder {path}")
         if path.is_dir() and not (path / "config.json").exists():
             tensors.no_adapters(path)
             path = only_model(path)
     if path.suffix == ".gguf":
-        return Model(*gguf.read(path, d_type))
+        return Model(*gguf.read_gguf(path, d_type))
     if path.suffix == ".json" and path.name != "config.json" and not path.name.endswith(".safetensors.index.json"):
-        theirs, config, said = little_baby.load(path)
+        theirs, config, config_path = little_baby.load(path)
     else:
         folder = path if path.is_dir() else path.parent
         tensors.no_adapters(folder)
-        said = folder / "config.json"
-        config = tensors.json_object(said)
+        config_path = folder / "config.json"
+        config = tensors.json_object(config_path)
         if path.suffix == ".npz" or path.is_dir() and (path / "model.npz").exists():
             theirs = tensors.npz(path if path.suffix == ".npz" else path / "model.npz")
         elif path.suffix == ".safetensors":
             theirs = tensors.safetensors(path)
         else:
             theirs, path = tensors.in_folder(folder)
-    kind = next((each for each in FORMATS if each.fits(config)), None)
+    kind = next((each for each in FORMATS if each.recognizes(config)), None)
     if kind is None:
-        raise BadInput(f"{said} is of no kind that is known: model_type or the names of its settings must tell")
-    cfg, weights = kind.read(config, theirs, path)
+        raise BadInput(f"{config_path} is of no kind that is known: model_type or the names of its settings must tell")
+    cfg, weights = kind.read_weights(config, theirs, path)
     unread = huggingface.notes(config) if kind is huggingface else ""
     if d_type:
         cfg = cfg.replace(d_type=d_type)
@@ -85,7 +85,7 @@ class Written(NamedTuple):
     notes: tuple
 
 
-def written_as(to, d_type):
+def checked_type(to, d_type):
     """`d_type`, checked against what a format can hold"""
     if to not in TYPES:
         raise BadInput(nearest("--to", to, TYPES))
@@ -94,17 +94,17 @@ def written_as(to, d_type):
     return d_type
 
 
-def write(cfg, weights, tokenizer, to, d_type):
+def write_model(cfg, weights, tokenizer, to, d_type):
     """A Written of a model; where huggingface has no architecture for it, plain safetensors and a sentence"""
     if to == "huggingface":
         try:
-            return Written(to, huggingface.files(cfg, weights, tokenizer, d_type), ())
+            return Written(to, huggingface.huggingface_files(cfg, weights, tokenizer, d_type), ())
         except BadInput as misfit:
-            return Written("safetensors", plain.files(cfg, weights, tokenizer, d_type, "safetensors"),
+            return Written("safetensors", plain.plain_files(cfg, weights, tokenizer, d_type, "safetensors"),
                            (f"For transformers {misfit}. These are plain safetensors.",))
     if to == "gguf":
-        return Written(to, *gguf.files(cfg, weights, tokenizer, d_type))
-    return Written(to, plain.files(cfg, weights, tokenizer, d_type, to), ())
+        return Written(to, *gguf.gguf_files(cfg, weights, tokenizer, d_type))
+    return Written(to, plain.plain_files(cfg, weights, tokenizer, d_type, to), ())
 
 
 def only_model(folder):

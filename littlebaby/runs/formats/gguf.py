@@ -2,7 +2,7 @@
 
 llama's rope turns neighbours there, the others' halves. Quantised weights are unpacked by the package gguf, which also writes the file;
 its reader trusts every count in a header, so the header is read here. A tokenizer of characters or words is spelled in bytes, with the
-merges that make characters of bytes; llama.cpp wants an end, so a model that has none gets a symbol that it never says.
+merges that make characters of bytes; llama.cpp wants an end, so a model that has none gets a token that it never says.
 """
 import json
 import struct
@@ -14,11 +14,11 @@ import numpy as np
 from ... import text
 from ...errors import BadInput, nearest
 from ...text.bpe import BPE, GPT2, LETTER_OF, lacks_bytes
-from ...text.symbols import MOST_SYMBOLS
+from ...text.tokenizer_helpers import MAX_VOCABULARY
 from .. import disk
 from . import huggingface, plain, rewrite, tensors, tokenizers
-from .huggingface import Said, rows_of
-from .table import count, inward, outward, table
+from .huggingface import ConfigReader, rows_of
+from .weight_table import count, export_weights, import_weights, parse_weight_table
 
 FRAME = """
 token                               token_embd.weight
@@ -46,7 +46,7 @@ blocks.{i}.net.down                 blk.{i}.ffn_down.weight            turned
 blocks.{i}.net.b2                   blk.{i}.ffn_down.bias
 norm.b                              output_norm.bias
 """
-LLAMA = table(ATTENTION + """
+LLAMA = parse_weight_table(ATTENTION + """
 blocks.{i}.net.gate                 blk.{i}.ffn_gate.weight            turned
 blocks.{i}.net.up                   blk.{i}.ffn_up.weight              turned
 blocks.{i}.net.down                 blk.{i}.ffn_down.weight            turned
@@ -58,8 +58,8 @@ blocks.{i}.net.experts.{*}.gate     blk.{i}.ffn_gate_exps.weight       turned,ex
 blocks.{i}.net.experts.{*}.up       blk.{i}.ffn_up_exps.weight         turned,experts
 blocks.{i}.net.experts.{*}.down     blk.{i}.ffn_down_exps.weight       turned,experts
 """)
-STARCODER2 = table(ATTENTION + BIASED)
-QKV = table(FRAME + BIASED + """
+STARCODER2 = parse_weight_table(ATTENTION + BIASED)
+QKV = parse_weight_table(FRAME + BIASED + """
 position.table                      position_embd.weight
 blocks.{i}.att.wq+wk+wv             blk.{i}.attn_qkv.weight            turned,beside
 blocks.{i}.att.bq+bk+bv             blk.{i}.attn_qkv.bias              beside
@@ -86,7 +86,7 @@ class Header:
 
     def __init__(self, path):
         self.path, self.values, self.tensors = path, {}, {}
-        with disk.said("read", path):
+        with disk.explain_os_errors("read", path):
             if path.stat().st_size < 24:
                 raise BadInput(f"{path} is truncated: a GGUF has 24 bytes at least")
             self.data = np.memmap(path, np.uint8, "r")
@@ -132,8 +132,8 @@ class Header:
         if kind != ARRAY or inside:
             raise BadInput(f"{self.path} is damaged: there is no value of type {kind}")
         kind, n = self.scalar("<I"), self.scalar("<Q")
-        if n > 4 * MOST_SYMBOLS:
-            raise BadInput(f"{self.path} claims a list of {n:,} values; at most {4 * MOST_SYMBOLS:,} are read")
+        if n > 4 * MAX_VOCABULARY:
+            raise BadInput(f"{self.path} claims a list of {n:,} values; at most {4 * MAX_VOCABULARY:,} are read")
         if kind in SCALARS:
             form = np.dtype(SCALARS[kind])
             return self.take(n * form.itemsize).view(form).tolist()
@@ -184,16 +184,16 @@ def unpacked(values, kind):
 
 # inward
 
-def read(path, d_type=None):
+def read_gguf(path, d_type=None):
     """(Config, weights one after the other, tokenizer or None, what was left behind)"""
     header = Header(path)
     values, theirs = header.values, header.tensors
     kind = values.get("general.architecture")
     if not isinstance(kind, str) or kind not in TABLES:
         raise BadInput(f"{path}: " + nearest("general.architecture", kind, TABLES))
-    c = Said({name.removeprefix(f"{kind}."): value for name, value in values.items()}, path)
+    c = ConfigReader({name.removeprefix(f"{kind}."): value for name, value in values.items()}, path)
     chosen = settings(c, theirs, kind) | (dict(d_type=d_type) if d_type else {})
-    cfg, weights = inward(TABLES[kind], chosen, theirs, path)
+    cfg, weights = import_weights(TABLES[kind], chosen, theirs, path)
     tokenizer, note = tokenizer_of(c, cfg.n_vocab)
     if tokenizer and tokenizer.size == cfg.n_vocab - 1:
         cfg, weights = cfg.replace(n_vocab=tokenizer.size), without_end(weights)
@@ -204,18 +204,18 @@ def read(path, d_type=None):
 
 def settings(c, theirs, kind):
     """Our settings of a header's"""
-    n_emb, heads = c.whole("embedding_length"), c.whole("attention.head_count")
-    width = c.whole("attention.key_length", n_emb // max(heads, 1))
+    n_emb, heads = c.integer("embedding_length"), c.integer("attention.head_count")
+    width = c.integer("attention.key_length", n_emb // max(heads, 1))
     if (rule := c.get("rope.scaling.type", "none")) != "none":
         raise BadInput(f"{c.where}: rope is stretched by the rule {rule!r:.40}; what littlebaby has is rope_base alone")
-    found = dict(n_ctx=min(c.whole("context_length"), huggingface.MOST_CONTEXT), n_vocab=rows_of(theirs, "token_embd.weight", c),
+    found = dict(n_ctx=min(c.integer("context_length"), huggingface.MOST_CONTEXT), n_vocab=rows_of(theirs, "token_embd.weight", c),
                  n_emb=n_emb, n_heads=heads, n_layers=count(theirs, "blk.#."), b_tied="output.weight" not in theirs,
                  head_size=heads * width)
     if kind in ("gpt2", "starcoder2"):
         found |= dict(norm_eps=c.number("attention.layer_norm_epsilon"), s_hidden=rows_of(theirs, "blk.0.ffn_up.weight", c), c_bias="all")
     if kind == "gpt2":
         return found | dict(n_ctx=rows_of(theirs, "position_embd.weight", c))
-    found |= dict(c_attention="gqa", n_kv_heads=c.whole("attention.head_count_kv", heads), c_position="rope",
+    found |= dict(c_attention="gqa", n_kv_heads=c.integer("attention.head_count_kv", heads), c_position="rope",
                   rope_layout="interleaved" if kind == "llama" else "half", rope_base=float(c.number("rope.freq_base", 10000.0)))
     if kind == "starcoder2":
         return found
@@ -226,11 +226,11 @@ def settings(c, theirs, kind):
         return found | dict(s_hidden=rows_of(theirs, "blk.0.ffn_gate.weight", c))
     shape = theirs["blk.0.ffn_gate_exps.weight"].shape           # (experts, hidden, width)
     return found | dict(c_network="moe", c_expert="swi", n_experts=shape[0], s_expert=shape[-2] if len(shape) > 1 else 0,
-                        n_active=c.whole("expert_used_count"), r_aux=0.01, c_aux="share", c_balance="batch")
+                        n_active=c.integer("expert_used_count"), r_aux=0.01, c_aux="share", c_balance="batch")
 
 
 def without_end(weights):
-    """Without the symbol that `with_end` has added"""
+    """Without the token that `with_end` has added"""
     for name, w in weights:
         yield name, w[:-1] if name == "token" else w[..., :-1] if name == "head.w" else w
 
@@ -242,15 +242,15 @@ def tokenizer_of(c, size):
             return text.from_json(disk.parse(own.encode(), c.where)), ""
         if (kind := c.get("tokenizer.ggml.model", "none")) != "gpt2":
             return None, "" if kind == "none" else f"the tokenizer was left behind: it is {kind!r:.40}, and byte-level BPE (gpt2) is read"
-        symbols, merges, kinds = (c.get(f"tokenizer.ggml.{name}", []) for name in ("tokens", "merges", "token_type"))
+        tokens, merges, kinds = (c.get(f"tokenizer.ggml.{name}", []) for name in ("tokens", "merges", "token_type"))
         cut = c.get("tokenizer.ggml.pre", "gpt-2")
         if cut not in CUTS:
             return None, "the tokenizer was left behind: " + nearest("how it cuts texts", cut, CUTS)
-        special = [symbol for symbol, kind in zip(symbols, kinds) if kind in (CONTROL, USER)]
-        mark = c.whole("tokenizer.ggml.bos_token_id", c.whole("tokenizer.ggml.eos_token_id", -1))
-        begin = symbols[mark] if 0 <= mark < len(symbols) and symbols[mark] in special else next(iter(special), "\n")
-        record = dict(kind="bpe", begin=begin, special=special, special_in_text=True, vocabulary=symbols, merges=merges,
-                      cuts=list(CUTS[cut]), form="", whole=cut == "llama-bpe", gaps=lacks_bytes(symbols))
+        special = [token for token, kind in zip(tokens, kinds) if kind in (CONTROL, USER)]
+        mark = c.integer("tokenizer.ggml.bos_token_id", c.integer("tokenizer.ggml.eos_token_id", -1))
+        begin = tokens[mark] if 0 <= mark < len(tokens) and tokens[mark] in special else next(iter(special), "\n")
+        record = dict(kind="bpe", begin=begin, special=special, special_in_text=True, vocabulary=tokens, merges=merges,
+                      cuts=list(CUTS[cut]), form="", whole=cut == "llama-bpe", gaps=lacks_bytes(tokens))
         return tokenizers.fitted(BPE.from_json(record), size), ""
     except BadInput as error:
         return None, f"the tokenizer was left behind: {error}"
@@ -258,13 +258,13 @@ def tokenizer_of(c, size):
 
 # outward
 
-def files(cfg, weights, tokenizer, d_type):
+def gguf_files(cfg, weights, tokenizer, d_type):
     """({file name: a function that writes to a path}, notes); BadInput where llama.cpp has no architecture for it"""
     package("writing a GGUF")
     if tokenizer is None:
         raise BadInput("this model has no tokenizer, and llama.cpp reads none without; export it for huggingface or as safetensors")
     try:
-        name = huggingface.suited(cfg, ("llama", "qwen2", "mixtral", "gpt2", "starcoder2"))
+        name = huggingface.pick_architecture(cfg, ("llama", "qwen2", "mixtral", "gpt2", "starcoder2"))
     except BadInput as misfit:
         raise BadInput(f"For llama.cpp {misfit}") from None
     bent = name in ("gpt2", "starcoder2") and cfg.c_activation != "gelu"
@@ -276,17 +276,17 @@ def files(cfg, weights, tokenizer, d_type):
     end, notes = tokenizers.end_of(tokenizer), []
     if not end:
         cfg, weights = rewrite.with_end(cfg, weights)
-        notes.append("llama.cpp needs a symbol that ends a text: <|endoftext|> was added, which this model never says.")
-    cfg, weights = huggingface.dressed(cfg, weights, name)
+        notes.append("llama.cpp needs a token that ends a text: <|endoftext|> was added, which this model never says.")
+    cfg, weights = huggingface.renamed(cfg, weights, name)
     name = "llama" if name == "mixtral" else name
     if name == "llama":
         cfg, weights = rewrite.pairs(cfg, weights, "interleaved")
     spelled, more = spelling(tokenizer, end)
-    theirs = outward(TABLES[name], cfg, weights)
-    return {"model.gguf": lambda path: write(path, name, cfg, theirs, tokenizer, spelled, d_type)}, (*notes, *more)
+    theirs = export_weights(TABLES[name], cfg, weights)
+    return {"model.gguf": lambda path: write_gguf(path, name, cfg, theirs, tokenizer, spelled, d_type)}, (*notes, *more)
 
 
-def write(path, name, cfg, theirs, tokenizer, spelled, d_type):
+def write_gguf(path, name, cfg, theirs, tokenizer, spelled, d_type):
     gguf = package("writing a GGUF")
     w = gguf.GGUFWriter(path, name)
     kinds = dict(fp32=gguf.LlamaFileType.ALL_F32, fp16=gguf.LlamaFileType.MOSTLY_F16, q8_0=gguf.LlamaFileType.MOSTLY_Q8_0)
@@ -339,7 +339,7 @@ def spelling(tokenizer, end):
         pre = next((name for name, cuts in CUTS.items() if cuts == tokenizer.cuts), None)
         notes = [] if pre else ["llama.cpp has no name for how this tokenizer cuts texts: there it cuts as GPT-2."]
     else:
-        tokens, special, notes = [in_letters(symbol) for symbol in tokenizer.tokens()], set(), []
+        tokens, special, notes = [as_visible_letters(token) for token in tokenizer.tokens()], set(), []
         characters = [token for token, symbol in zip(tokens, tokenizer.tokens()) if len(symbol) == 1]
         merges = list(dict.fromkeys(f"{token[:i]} {token[i]}" for token in characters for i in range(1, len(token))))
         pre = "gpt-2" if tokenizer.kind == "char" else "llama-bpe"
@@ -351,6 +351,6 @@ def spelling(tokenizer, end):
                 merges=merges or [f"{tokens[0]} {tokens[0]}"], end=tokens.index(end)), notes      # an empty list is refused there
 
 
-def in_letters(symbol):
-    """A symbol with one visible letter a byte"""
-    return "".join(LETTER_OF[byte] for byte in symbol.encode())
+def as_visible_letters(token):
+    """A token with one visible letter a byte"""
+    return "".join(LETTER_OF[byte] for byte in token.encode())

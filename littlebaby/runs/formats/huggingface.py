@@ -11,10 +11,10 @@ import numpy as np
 
 from ...errors import BadInput, nearest
 from .. import records
-from ..disk import page
+from ..disk import indented_json
 from . import rewrite, tensors, tokenizers
-from .table import count, inward, outward, table
 from .transformers_configs import ROPE_BASE, completed, passed_over
+from .weight_table import count, export_weights, import_weights, parse_weight_table
 
 # whose weight is whose
 
@@ -34,7 +34,7 @@ norm.w                        model.norm.weight
 head.w                        lm_head.weight                                         turned
 """
 
-LLAMA = table(LLAMA_ATTENTION + """
+LLAMA = parse_weight_table(LLAMA_ATTENTION + """
 blocks.{i}.net.gate           model.layers.{i}.mlp.gate_proj.weight                  turned
 blocks.{i}.net.up             model.layers.{i}.mlp.up_proj.weight                    turned
 blocks.{i}.net.down           model.layers.{i}.mlp.down_proj.weight                  turned
@@ -43,14 +43,14 @@ blocks.{i}.net.bup            model.layers.{i}.mlp.up_proj.bias
 blocks.{i}.net.bdown          model.layers.{i}.mlp.down_proj.bias
 """)
 
-MIXTRAL = table(LLAMA_ATTENTION + """
+MIXTRAL = parse_weight_table(LLAMA_ATTENTION + """
 blocks.{i}.net.router               model.layers.{i}.block_sparse_moe.gate.weight             turned
 blocks.{i}.net.experts.{e}.gate     model.layers.{i}.block_sparse_moe.experts.{e}.w1.weight   turned
 blocks.{i}.net.experts.{e}.up       model.layers.{i}.block_sparse_moe.experts.{e}.w3.weight   turned
 blocks.{i}.net.experts.{e}.down     model.layers.{i}.block_sparse_moe.experts.{e}.w2.weight   turned
 """)
 
-STARCODER2 = table(LLAMA_ATTENTION + """
+STARCODER2 = parse_weight_table(LLAMA_ATTENTION + """
 blocks.{i}.norm1.b            model.layers.{i}.input_layernorm.bias
 blocks.{i}.norm2.b            model.layers.{i}.post_attention_layernorm.bias
 blocks.{i}.net.up             model.layers.{i}.mlp.c_fc.weight                       turned
@@ -60,7 +60,7 @@ blocks.{i}.net.b2             model.layers.{i}.mlp.c_proj.bias
 norm.b                        model.norm.bias
 """)
 
-GPT2 = table("""
+GPT2 = parse_weight_table("""
 token                         transformer.wte.weight
 position.table                transformer.wpe.weight
 blocks.{i}.norm1.w            transformer.h.{i}.ln_1.weight
@@ -80,7 +80,7 @@ norm.b                        transformer.ln_f.bias
 head.w                        lm_head.weight                                         turned
 """)
 
-DEEPSEEK = table("""
+DEEPSEEK = parse_weight_table("""
 token                               model.embed_tokens.weight
 blocks.{i}.norm1.w                  model.layers.{i}.input_layernorm.weight
 blocks.{i}.att.wq                   model.layers.{i}.self_attn.q_proj.weight                       turned
@@ -118,7 +118,7 @@ TORCH = dict(fp64="float64", fp32="float32", fp16="float16", bf16="bfloat16")
 
 # their settings in ours
 
-class Said:
+class ConfigReader:
     """A config.json, asked for one thing at a time: what is missing or of another type is said in a sentence"""
 
     def __init__(self, data, where):
@@ -132,7 +132,7 @@ class Said:
             raise BadInput(f"{self.where} lacks {key!r}")
         return value
 
-    def whole(self, key, default: Any = ...):
+    def integer(self, key, default: Any = ...):
         return self.typed(key, default, int, "a whole number")
 
     def number(self, key, default: Any = ...):
@@ -141,17 +141,17 @@ class Said:
     def typed(self, key, default, kind, words):
         value = self.get(key, default)
         if value is not default and (isinstance(value, bool) or not isinstance(value, kind) or abs(value) > 2**40):
-            raise BadInput(f"{self.where}: {key} is {records.shown(value)} and should be {words}")
+            raise BadInput(f"{self.where}: {key} is {records.quoted(value)} and should be {words}")
         return value
 
-    def must(self, key, right, meaning, default: Any = ...):
+    def require(self, key, right, meaning, default: Any = ...):
         """Refuse another value than those in `right`, a missing one being the first of them"""
         value = self.data.get(key, right[0] if default is ... else default)
         if value not in right:
-            raise BadInput(f"{self.where}: {key} is {records.shown(value)}, {meaning}; what littlebaby has is {key} "
+            raise BadInput(f"{self.where}: {key} is {records.quoted(value)}, {meaning}; what littlebaby has is {key} "
                            f"{' or '.join(str(each).lower() for each in right)}")
 
-    def bend(self, key):
+    def activation(self, key):
         """c_activation"""
         value = self.get(key)
         if not isinstance(value, str) or value not in ACTIVATIONS:
@@ -162,34 +162,35 @@ class Said:
         """Our settings of how rope turns, wherever this version of transformers keeps them"""
         default = ROPE_BASE.get(self.data.get("model_type"), 10000.0)
         for key in ("rope_parameters", "rope_scaling"):
-            said = self.get(key, {})
-            if not isinstance(said, dict):
-                raise BadInput(f"{self.where}: {key} is {records.shown(said)} and should be an object")
-            if said:
-                inside = Said(said, f"{self.where}, {key}")
-                return dict(rope_base=float(inside.number("rope_theta", self.number("rope_theta", default)))) | stretched(inside, self)
+            scaling = self.get(key, {})
+            if not isinstance(scaling, dict):
+                raise BadInput(f"{self.where}: {key} is {records.quoted(scaling)} and should be an object")
+            if scaling:
+                inside = ConfigReader(scaling, f"{self.where}, {key}")
+                return dict(rope_base=float(inside.number("rope_theta",
+                                                          self.number("rope_theta", default)))) | rope_scaling_settings(inside, self)
         return dict(rope_base=float(self.number("rope_theta", default)))
 
 
 STRETCHED = ("linear", "llama3", "yarn")
 
 
-def stretched(c, whole):
+def rope_scaling_settings(c, whole):
     """Our settings of how rope is slowed, from the object that says it; `whole` is all of the config"""
     kind = c.get("rope_type", c.get("type", "default"))
     if kind == "default":
         return {}
     if kind not in STRETCHED:
-        raise BadInput(f"{c.where}: rope is stretched by the rule {records.shown(kind)}; what littlebaby has is default, "
+        raise BadInput(f"{c.where}: rope is stretched by the rule {records.quoted(kind)}; what littlebaby has is default, "
                        f"{', '.join(STRETCHED)}")
-    most = whole.whole("max_position_embeddings")
-    learned = c.whole("original_max_position_embeddings", whole.whole("original_max_position_embeddings", most))
+    most = whole.integer("max_position_embeddings")
+    learned = c.integer("original_max_position_embeddings", whole.integer("original_max_position_embeddings", most))
     factor = float(c.number("factor", most / max(learned, 1)))
     found = dict(c_rope_scale=kind, r_rope_factor=factor, n_rope_ctx=min(learned, MOST_CONTEXT), r_rope_gain=1.0)
     if kind == "llama3":
         return found | dict(r_rope_slow=float(c.number("low_freq_factor")), r_rope_fast=float(c.number("high_freq_factor")))
     if kind == "yarn":
-        c.must("truncate", (True,), "which leaves pairs between two speeds")
+        c.require("truncate", (True,), "which leaves pairs between two speeds")
         # as the paper's, 1 + ln f / 10; DeepSeek puts one weight on that logarithm here and another into the softmax
         gain = lambda weight: 1 + 0.1 * weight * log(max(factor, 1))
         here, all_ = c.number("mscale", 0), c.number("mscale_all_dim", 0)
@@ -202,19 +203,20 @@ def stretched(c, whole):
 def yarn_temperature(c):
     """What DeepSeek's softmax is divided by where rope is slowed by yarn"""
     for key in ("rope_parameters", "rope_scaling"):
-        said = c.get(key, {})
-        if isinstance(said, dict) and said.get("mscale_all_dim") and said.get("rope_type", said.get("type", "default")) != "default":
-            inside = Said(said, f"{c.where}, {key}")
+        scaling = c.get(key, {})
+        if isinstance(scaling, dict) and scaling.get("mscale_all_dim") and scaling.get("rope_type",
+                                                                                       scaling.get("type", "default")) != "default":
+            inside = ConfigReader(scaling, f"{c.where}, {key}")
             return (1 + 0.1 * inside.number("mscale_all_dim") * log(max(inside.number("factor"), 1))) ** -2
     return 1.0
 
 
 def rotary(c, theirs):
     """What all architectures with rope share"""
-    heads, width = c.whole("num_attention_heads"), c.whole("hidden_size")
-    c.must("partial_rotary_factor", (1, 1.0), "which turns a part of each head only")
-    return dict(n_ctx=min(c.whole("max_position_embeddings"), MOST_CONTEXT), n_vocab=rows_of(theirs, "model.embed_tokens.weight", c),
-                n_emb=width, n_heads=heads, n_layers=c.whole("num_hidden_layers", count(theirs, "model.layers.#.")), c_bias="none",
+    heads, width = c.integer("num_attention_heads"), c.integer("hidden_size")
+    c.require("partial_rotary_factor", (1, 1.0), "which turns a part of each head only")
+    return dict(n_ctx=min(c.integer("max_position_embeddings"), MOST_CONTEXT), n_vocab=rows_of(theirs, "model.embed_tokens.weight", c),
+                n_emb=width, n_heads=heads, n_layers=c.integer("num_hidden_layers", count(theirs, "model.layers.#.")), c_bias="none",
                 c_position="rope", rope_layout="half", b_tied="lm_head.weight" not in theirs) | c.rope()
 
 
@@ -222,10 +224,10 @@ def grouped(c, theirs, bias_in=False, bias_out=False):
     """llama and its kin: grouped queries, some of them in a sliding window"""
     found = rotary(c, theirs)
     heads = found["n_heads"]
-    width = c.whole("head_dim", found["n_emb"] // max(heads, 1))
-    found |= dict(c_attention="gqa", head_size=heads * width, n_kv_heads=c.whole("num_key_value_heads", heads), c_norm="rmsnorm",
+    width = c.integer("head_dim", found["n_emb"] // max(heads, 1))
+    found |= dict(c_attention="gqa", head_size=heads * width, n_kv_heads=c.integer("num_key_value_heads", heads), c_norm="rmsnorm",
                   b_bias_attention_in=bias_in, b_bias_attention_out=bias_out)
-    window, kinds = c.whole("sliding_window", None), layer_kinds(c, found["n_layers"])
+    window, kinds = c.integer("sliding_window", None), layer_kinds(c, found["n_layers"])
     if window is not None and window < found["n_ctx"] and "sliding_attention" in kinds:
         if len(kinds) > 1:
             raise BadInput(f"{c.where}: only some layers have a sliding window; what littlebaby has is one for all of them, or for none")
@@ -243,12 +245,12 @@ def layer_kinds(c, n_layers):
         return {"full_attention"}
     if isinstance(named := c.get("layer_types", None), list):
         return set(map(str, named))
-    full = c.whole("max_window_layers")
+    full = c.integer("max_window_layers")
     return {"sliding_attention"} if full <= 0 else {"full_attention"} if full >= n_layers else {"full_attention", "sliding_attention"}
 
 
 def llama(c, theirs):
-    c.must("hidden_act", ("silu", "swish"), "which bends the gate in another way")
+    c.require("hidden_act", ("silu", "swish"), "which bends the gate in another way")
     biased = bool(c.get("attention_bias", False))                # mistral has none, qwen2 always some
     return grouped(c, theirs, biased or c.data["model_type"] == "qwen2", biased) | dict(
         c_network="swi", s_hidden=rows_of(theirs, "model.layers.0.mlp.gate_proj.weight", c), norm_eps=c.number("rms_norm_eps"),
@@ -256,43 +258,44 @@ def llama(c, theirs):
 
 
 def mixtral(c, theirs):
-    c.must("hidden_act", ("silu", "swish"), "which bends the gate in another way")
+    c.require("hidden_act", ("silu", "swish"), "which bends the gate in another way")
     expert = "model.layers.0.block_sparse_moe.experts.#.w1.weight"
-    width, active = rows_of(theirs, expert.replace("#", "0"), c), c.whole("num_experts_per_tok")
+    width, active = rows_of(theirs, expert.replace("#", "0"), c), c.integer("num_experts_per_tok")
     return grouped(c, theirs) | dict(
         norm_eps=c.number("rms_norm_eps"),
         c_network="moe", c_expert="swi", n_experts=count(theirs, expert), s_expert=width, n_active=active, c_aux="share",
-        r_aux=balanced(c.number("router_aux_loss_coef"), active), c_balance="batch")
+        r_aux=aux_loss_setting(c.number("router_aux_loss_coef"), active), c_balance="batch")
 
 
 def starcoder2(c, theirs):
     biased = bool(c.get("use_bias"))
     found = grouped(c, theirs, biased, biased)
-    c.must("mlp_type", ("default",), "which is another network")
+    c.require("mlp_type", ("default",), "which is another network")
     return found | dict(c_norm="layernorm", norm_eps=c.number("norm_epsilon"), c_network="mlp",
-                        s_hidden=rows_of(theirs, "model.layers.0.mlp.c_fc.weight", c), c_activation=c.bend("hidden_act"),
+                        s_hidden=rows_of(theirs, "model.layers.0.mlp.c_fc.weight", c), c_activation=c.activation("hidden_act"),
                         b_bias_network=biased)
 
 
 def gpt2(c, theirs):
-    width, heads = c.whole("n_embd"), c.whole("n_head")
+    width, heads = c.integer("n_embd"), c.integer("n_head")
     for key in ("add_cross_attention", "scale_attn_by_inverse_layer_idx"):
-        c.must(key, (False,), "which is another attention")
+        c.require(key, (False,), "which is another attention")
     scaled = c.get("scale_attn_weights")
     return dict(n_ctx=rows_of(theirs, "transformer.wpe.weight", c), n_vocab=rows_of(theirs, "transformer.wte.weight", c), n_emb=width,
-                n_heads=heads, n_layers=c.whole("n_layer", count(theirs, "transformer.h.#.")), c_bias="all",
-                b_tied="lm_head.weight" not in theirs, norm_eps=c.number("layer_norm_epsilon"), c_activation=c.bend("activation_function"),
+                n_heads=heads, n_layers=c.integer("n_layer", count(theirs, "transformer.h.#.")), c_bias="all",
+                b_tied="lm_head.weight" not in theirs, norm_eps=c.number("layer_norm_epsilon"),
+                c_activation=c.activation("activation_function"),
                 s_hidden=rows_of(theirs, "transformer.h.0.mlp.c_fc.bias", c),
                 r_temp=1.0 if scaled else max(width // max(heads, 1), 1) ** -0.5)
 
 
 def deepseek(c, theirs):
-    c.must("hidden_act", ("silu", "swish"), "which bends the gate in another way")
-    c.must("attention_bias", (False,), "which puts biases beside the latents")
+    c.require("hidden_act", ("silu", "swish"), "which bends the gate in another way")
+    c.require("attention_bias", (False,), "which puts biases beside the latents")
     found = rotary(c, theirs) | dict(
-        c_attention="mla", c_norm="rmsnorm", norm_eps=c.number("rms_norm_eps"), mla_rank=c.whole("kv_lora_rank"),
-        mla_q_rank=c.whole("q_lora_rank", None) or 0, mla_nope=c.whole("qk_nope_head_dim"), mla_rope=c.whole("qk_rope_head_dim"),
-        mla_v=c.whole("v_head_dim"), head_size=c.whole("num_attention_heads") * c.whole("v_head_dim"), r_temp=yarn_temperature(c),
+        c_attention="mla", c_norm="rmsnorm", norm_eps=c.number("rms_norm_eps"), mla_rank=c.integer("kv_lora_rank"),
+        mla_q_rank=c.integer("q_lora_rank", None) or 0, mla_nope=c.integer("qk_nope_head_dim"), mla_rope=c.integer("qk_rope_head_dim"),
+        mla_v=c.integer("v_head_dim"), head_size=c.integer("num_attention_heads") * c.integer("v_head_dim"), r_temp=yarn_temperature(c),
         rope_layout="interleaved" if c.get("rope_interleave") else "half", s_hidden=0)
     layers, mlp = found["n_layers"], "model.layers.#.mlp."
     dense = next((i for i in range(layers) if f"{mlp}gate.weight".replace("#", str(i)) in theirs), layers)
@@ -300,18 +303,18 @@ def deepseek(c, theirs):
         found |= dict(s_hidden=rows_of(theirs, "model.layers.0.mlp.gate_proj.weight", c))
     if dense == layers:
         return found | dict(c_network="swi")
-    first, active = mlp.replace("#", str(dense)), c.whole("num_experts_per_tok")
+    first, active = mlp.replace("#", str(dense)), c.integer("num_experts_per_tok")
     width = rows_of(theirs, f"{first}experts.0.gate_proj.weight", c)
     shared = f"{first}shared_experts.gate_proj.weight"
     return found | dict(
         c_network="moe", c_expert="swi", c_router="sigmoid" if c.get("norm_topk_prob") else "sigmoid_raw",
         n_experts=count(theirs, f"{first}experts.#.gate_proj.weight"), n_active=active, s_expert=width,
-        n_shared=theirs[shared].shape[0] // width if shared in theirs else 0, n_dense_layers=dense, n_groups=c.whole("n_group"),
-        n_active_groups=c.whole("topk_group"), r_route_scale=c.number("routed_scaling_factor"), r_aux=balanced(0.0, active),
+        n_shared=theirs[shared].shape[0] // width if shared in theirs else 0, n_dense_layers=dense, n_groups=c.integer("n_group"),
+        n_active_groups=c.integer("topk_group"), r_route_scale=c.number("routed_scaling_factor"), r_aux=aux_loss_setting(0.0, active),
         r_bias_update=1e-3 if f"{first}gate.e_score_correction_bias" in theirs else 0.0)
 
 
-def balanced(r_aux, n_active):
+def aux_loss_setting(r_aux, n_active):
     """r_aux; where a token asks one expert alone, a router has nothing else to learn from"""
     return r_aux or (0.01 if n_active == 1 else 0.0)
 
@@ -330,22 +333,22 @@ def shared(cfg, **more):
     return dict(vocab_size=cfg.n_vocab, tie_word_embeddings=cfg.b_tied, use_cache=True, initializer_range=0.02) | more
 
 
-def turned_slower(cfg):
+def rope_scaling_json(cfg):
     """What a config.json says of rope"""
     if cfg.c_rope_scale == "none":
         return dict(rope_theta=cfg.rope_base)
-    said = dict(rope_type=cfg.c_rope_scale, factor=cfg.r_rope_factor, original_max_position_embeddings=cfg.n_rope_ctx)
+    scaling = dict(rope_type=cfg.c_rope_scale, factor=cfg.r_rope_factor, original_max_position_embeddings=cfg.n_rope_ctx)
     if cfg.c_rope_scale == "llama3":
-        said |= dict(low_freq_factor=cfg.r_rope_slow, high_freq_factor=cfg.r_rope_fast)
+        scaling |= dict(low_freq_factor=cfg.r_rope_slow, high_freq_factor=cfg.r_rope_fast)
     if cfg.c_rope_scale == "yarn":
-        said |= dict(beta_slow=cfg.r_rope_slow, beta_fast=cfg.r_rope_fast, attention_factor=cfg.r_rope_gain)
-    return dict(rope_theta=cfg.rope_base, rope_scaling=said)
+        scaling |= dict(beta_slow=cfg.r_rope_slow, beta_fast=cfg.r_rope_fast, attention_factor=cfg.r_rope_gain)
+    return dict(rope_theta=cfg.rope_base, rope_scaling=scaling)
 
 
 def as_grouped(cfg, **more):
     return shared(cfg, hidden_size=cfg.n_emb, num_hidden_layers=cfg.n_layers, num_attention_heads=cfg.n_heads,
                   num_key_value_heads=kv_heads(cfg), head_dim=cfg.head_width, max_position_embeddings=cfg.n_ctx,
-                  sliding_window=cfg.s_window if cfg.c_attention == "swa" else None, **turned_slower(cfg), **more)
+                  sliding_window=cfg.s_window if cfg.c_attention == "swa" else None, **rope_scaling_json(cfg), **more)
 
 
 def kv_heads(cfg):
@@ -368,13 +371,14 @@ def as_mixtral(cfg):
 
 
 def as_starcoder2(cfg):
-    return as_grouped(cfg, norm_epsilon=cfg.norm_eps, intermediate_size=cfg.hidden, hidden_act=BENDS[cfg.c_activation], use_bias=True,
+    return as_grouped(cfg, norm_epsilon=cfg.norm_eps, intermediate_size=cfg.hidden, hidden_act=ACTIVATION_NAMES[cfg.c_activation],
+                      use_bias=True,
                       residual_dropout=0.0, embedding_dropout=0.0, attention_dropout=0.0)
 
 
 def as_gpt2(cfg):
     return shared(cfg, n_positions=cfg.n_ctx, n_embd=cfg.n_emb, n_layer=cfg.n_layers, n_head=cfg.n_heads, n_inner=cfg.hidden,
-                  activation_function=BENDS[cfg.c_activation], layer_norm_epsilon=cfg.norm_eps, resid_pdrop=0.0, embd_pdrop=0.0,
+                  activation_function=ACTIVATION_NAMES[cfg.c_activation], layer_norm_epsilon=cfg.norm_eps, resid_pdrop=0.0, embd_pdrop=0.0,
                   attn_pdrop=0.0)
 
 
@@ -387,10 +391,10 @@ def as_deepseek(cfg):
                   moe_intermediate_size=cfg.s_expert, intermediate_size=cfg.hidden, first_k_dense_replace=cfg.n_dense_layers,
                   n_group=cfg.n_groups, topk_group=cfg.n_active_groups, routed_scaling_factor=cfg.r_route_scale,
                   norm_topk_prob=cfg.c_router == "sigmoid",
-                  hidden_act="silu", attention_bias=False, num_nextn_predict_layers=0, **turned_slower(cfg))
+                  hidden_act="silu", attention_bias=False, num_nextn_predict_layers=0, **rope_scaling_json(cfg))
 
 
-BENDS = dict(gelu="gelu_pytorch_tanh", gelu_exact="gelu", relu="relu", silu="silu")
+ACTIVATION_NAMES = dict(gelu="gelu_pytorch_tanh", gelu_exact="gelu", relu="relu", silu="silu")
 
 
 class Architecture(NamedTuple):
@@ -405,7 +409,7 @@ class Architecture(NamedTuple):
 NORMAL = dict(c_sequence=("pre",), r_temp=(1.0,))
 ROPE = NORMAL | dict(c_position=("rope",), c_norm=("rmsnorm",))
 GATED = ROPE | dict(c_network=("swi",), c_bias=("none", "all"))
-BENT = NORMAL | dict(c_norm=("layernorm",), c_network=("mlp",), c_activation=tuple(BENDS))
+BENT = NORMAL | dict(c_norm=("layernorm",), c_network=("mlp",), c_activation=tuple(ACTIVATION_NAMES))
 NO_BIAS = dict(c_bias=("none",), b_bias_attention_in=(False,), b_bias_attention_out=(False,), b_bias_network=(False,))
 
 ARCHITECTURES = dict(
@@ -427,7 +431,7 @@ ARCHITECTURES = dict(
     kimi_k2=Architecture(DEEPSEEK, deepseek))
 
 
-def misfits(cfg, architecture):
+def unsupported_settings(cfg, architecture):
     """A sentence for each setting that an architecture has no room for"""
     about = cfg.model_dump()
     if cfg.c_attention not in ("mha", "gqa", "swa"):
@@ -446,7 +450,7 @@ def misfits(cfg, architecture):
     return wrong
 
 
-def suited(cfg, among=None):
+def pick_architecture(cfg, among=None):
     """The name of an architecture that computes what this config says. BadInput names the nearest one and what does not fit"""
     choices = {name: a for name, a in ARCHITECTURES.items() if a.config and (among is None or name in among)}
     if cfg.c_attention != "swa":                                 # its place is the model with windows
@@ -455,14 +459,14 @@ def suited(cfg, among=None):
         choices.pop("qwen2", None)                               # transformers forces a tokenizer on qwen2: llama says the same
     elif "qwen2" in choices:                                     # among equals the first one is taken
         choices = {"qwen2": choices["qwen2"], **choices}
-    wrong = {name: misfits(cfg, a) for name, a in choices.items()}
+    wrong = {name: unsupported_settings(cfg, a) for name, a in choices.items()}
     best = min(wrong, key=lambda name: len(wrong[name]))
     if wrong[best]:
         raise BadInput(f"no architecture fits; the nearest is {best}: {'; '.join(wrong[best])}")
     return best
 
 
-def dressed(cfg, weights, name):
+def renamed(cfg, weights, name):
     """(Config, {our name: array}) in the form of an architecture"""
     architecture = ARCHITECTURES[name]
     if "head.b" in weights:
@@ -475,20 +479,21 @@ def dressed(cfg, weights, name):
     return rewrite.biased(cfg, weights, **more)
 
 
-def files(cfg, weights, tokenizer, d_type):
+def huggingface_files(cfg, weights, tokenizer, d_type):
     """{file name: pieces of bytes} of a folder that transformers loads; BadInput where no architecture fits"""
-    name = suited(cfg)
-    cfg, weights = dressed(cfg, weights, name)
+    name = pick_architecture(cfg)
+    cfg, weights = renamed(cfg, weights, name)
     end = tokenizers.end_of(tokenizer)
     mark = int(tokenizer.encode(end)[0]) if end else None
     config: dict[str, Any] = dict(architectures=[ARCHITECTURES[name].name], model_type=name, torch_dtype=TORCH[d_type], bos_token_id=mark,
                   eos_token_id=mark, **ARCHITECTURES[name].config(cfg))
-    made = {"config.json": [page(config).encode()],
-            "model.safetensors": tensors.as_safetensors(outward(ARCHITECTURES[name].table, cfg, weights), d_type, (("format", "pt"),))}
-    return made | (tokenizers.files(tokenizer, cfg.n_ctx, end) if tokenizer else {})
+    made = {"config.json": [indented_json(config).encode()],
+            "model.safetensors": tensors.as_safetensors(export_weights(ARCHITECTURES[name].table, cfg, weights), d_type,
+                                                        (("format", "pt"),))}
+    return made | (tokenizers.tokenizer_files(tokenizer, cfg.n_ctx, end) if tokenizer else {})
 
 
-def fits(config):
+def recognizes(config):
     """Whether a config.json is of this kind"""
     return "model_type" in config or "architectures" in config
 
@@ -512,7 +517,7 @@ def notes(config):
     return f"passed over, as transformers does for {kind}: {', '.join(unknown[:8])}{' ...' if len(unknown) > 8 else ''}" if unknown else ""
 
 
-def read(config, theirs, where):
+def read_weights(config, theirs, where):
     """(Config, weights one after the other) of a model of Hugging Face's"""
     kind = config.get("model_type")
     if not isinstance(kind, str) or kind not in ARCHITECTURES:
@@ -522,6 +527,6 @@ def read(config, theirs, where):
     architecture, config = ARCHITECTURES[kind], completed(config, kind, where)
     if config["tie_word_embeddings"] is True and same_as_token_table(theirs, architecture.table):
         theirs = {name: a for name, a in theirs.items() if name != "lm_head.weight"}
-    if later := Said(config, where).whole("num_mtp_layers", 0):
-        theirs = without_later_layers(theirs, Said(config, where).whole("num_hidden_layers"), later)
-    return inward(architecture.table, architecture.settings(Said(config, where), theirs), theirs, where, IGNORED)
+    if later := ConfigReader(config, where).integer("num_mtp_layers", 0):
+        theirs = without_later_layers(theirs, ConfigReader(config, where).integer("num_hidden_layers"), later)
+    return import_weights(architecture.table, architecture.settings(ConfigReader(config, where), theirs), theirs, where, IGNORED)

@@ -2,8 +2,8 @@
 
 How many experts there are is taken from the names of the weights: the config's num_shared_experts never reaches theirs.
 """
-from .huggingface import Said, balanced, rows_of
-from .table import count, inward, table
+from .huggingface import ConfigReader, aux_loss_setting, rows_of
+from .weight_table import count, import_weights, parse_weight_table
 
 KILAT = """
 token                               wte.weight
@@ -35,10 +35,10 @@ blocks.{i}.net.shared.up            layers.{i}.mlp.layer.shared_experts.{*}.up.w
 blocks.{i}.net.shared.down          layers.{i}.mlp.layer.shared_experts.{*}.down.weight   turned,stacked
 norm.w                              ln_f.weight
 """
-PLAIN = table(KILAT + """
+PLAIN = parse_weight_table(KILAT + """
 blocks.{i}.att.mla.wuq              layers.{i}.attn.q_b_proj.weight                       turned
 """)
-ROTARY = table(KILAT + """
+ROTARY = parse_weight_table(KILAT + """
 blocks.{i}.att.mla.wuq              layers.{i}.attn.q_b_proj.weight,layers.{i}.attn.q_rope_proj.weight     turned,heads_joined
 blocks.{i}.att.mla.wkr              layers.{i}.attn.k_rope_proj.weight                    turned
 """)
@@ -46,23 +46,23 @@ IDLE = r".*\.attn\.((q|kv)_[ab]_(proj|norm)|[qk]_rope_proj)\..*"
 N_CTX = 2048                             # theirs knows no limit
 
 
-def fits(config):
+def recognizes(config):
     return str(config.get("model_type", "")).startswith("kilat") or "recall_ratio" in config and "n_embd" in config
 
 
-def read(config, theirs, where):
+def read_weights(config, theirs, where):
     """(Config, weights one after the other)"""
     theirs = {name: a for name, a in theirs.items() if name != "lm_head.weight"}
     rotary = "layers.0.attn.q_rope_proj.weight" in theirs
-    c = Said(config, where)
-    alone = not int(c.whole("n_head") * c.number("recall_ratio", 0.5))        # latents that no head unfolds carry nothing
-    return inward(ROTARY if rotary else PLAIN, settings(c, theirs, rotary), theirs, where, IDLE if alone else None)
+    c = ConfigReader(config, where)
+    alone = not int(c.integer("n_head") * c.number("recall_ratio", 0.5))      # latents that no head unfolds carry nothing
+    return import_weights(ROTARY if rotary else PLAIN, settings(c, theirs, rotary), theirs, where, IDLE if alone else None)
 
 
 def settings(c, theirs, rotary):
-    width, heads, layers = c.whole("n_embd"), c.whole("n_head"), count(theirs, "layers.#.")
+    width, heads, layers = c.integer("n_embd"), c.integer("n_head"), count(theirs, "layers.#.")
     head, ratio, latent = width // max(heads, 1), c.number("recall_ratio", 0.5), "layers.0.attn.kv_a_proj.weight"
-    found = dict(n_ctx=c.whole("max_position_embeddings", N_CTX), n_vocab=rows_of(theirs, "wte.weight", c), n_emb=width, n_heads=heads,
+    found = dict(n_ctx=c.integer("max_position_embeddings", N_CTX), n_vocab=rows_of(theirs, "wte.weight", c), n_emb=width, n_heads=heads,
                  n_layers=layers, c_attention="hybrid", r_recall=ratio, c_norm="rmsnorm", norm_eps=1e-6, c_position="none", c_bias="none",
                  b_tied=True, mla_norm="layernorm", mla_nope=head, mla_v=head)
     if int(heads * ratio):
@@ -73,8 +73,8 @@ def settings(c, theirs, rotary):
     expert = "layers.0.mlp.layer.routed_experts.#.gate.weight"
     if not (experts := count(theirs, expert)):
         return found | dict(c_network="swi", s_hidden=rows_of(theirs, "layers.0.mlp.layer.gate.weight", c))
-    active = c.whole("active_experts", 2)
+    active = c.integer("active_experts", 2)
     return found | dict(c_network="moe", c_expert="swi", n_experts=experts, n_active=active,
                         n_shared=count(theirs, "layers.0.mlp.layer.shared_experts.#.gate.weight"),
                         s_expert=rows_of(theirs, expert.replace("#", "0"), c), c_router="softmax_topk",
-                        r_aux=balanced(c.number("aux_loss_coef", 0.01), active), c_aux="share", c_balance="batch")
+                        r_aux=aux_loss_setting(c.number("aux_loss_coef", 0.01), active), c_aux="share", c_balance="batch")

@@ -11,9 +11,9 @@ import numpy as np
 
 from ...errors import BadInput, nearest
 from .. import disk, records
-from .huggingface import Said
-from .table import count, inward, table
+from .huggingface import ConfigReader
 from .tensors import json_object
+from .weight_table import count, import_weights, parse_weight_table
 
 BABY = """
 token                               wte_weight
@@ -80,7 +80,7 @@ COUNTS = r"block_\d+_(moe_expansion|moe_n_experts|gla_kernel_size|lor_rank|lor_a
 MODEL = ("c_sequence", "c_attention", "c_network", "n_ctx", "n_emb", "head_size", "n_heads", "n_layers", "r_temp")
 
 
-def fits(config):
+def recognizes(config):
     return "version" not in config and ("n_emb" in config or "c_attention" in config)
 
 
@@ -116,7 +116,7 @@ def tokenizer_beside(model):
     return next((f / name for f in (model.parent, model.parent.parent / "tokenizers") if (f / name).exists()), None)
 
 
-def read(config, theirs, where):
+def read_weights(config, theirs, where):
     """(Config, weights one after the other)"""
     chosen = {name: value for name, value in records.renamed(config).items() if name in MODEL}
     for name, allowed, oldest in (("c_attention", ATTENTIONS, "mha"), ("c_network", tuple(NETWORKS), "mlp")):
@@ -131,18 +131,18 @@ def read(config, theirs, where):
         raise BadInput(f"{where} lacks {missing[0]}, which its config asks for")
     chosen |= dict(n_layers=n, n_vocab=theirs["wte_weight"].shape[0], n_ctx=theirs["wpe_weight"].shape[0],
                    b_norm_last=chosen.get("c_sequence") == "post", d_type="fp64" if theirs["wte_weight"].dtype == np.float64 else "fp32")
-    heads = Said(chosen, where).whole("n_heads", 4)
+    heads = ConfigReader(chosen, where).integer("n_heads", 4)
     if not chosen.get("head_size") and len(theirs[first].shape) == 2:
         chosen["head_size"] = theirs[first].shape[1]
     chosen |= inside(theirs, attention, network, heads)
     if attention == "gla":
-        theirs = filtered(theirs, Said(chosen, where).number("r_temp", 1.0), where)
+        theirs = filtered(theirs, ConfigReader(chosen, where).number("r_temp", 1.0), where)
     unused = COUNTS + (r"|block_\d+_aft_q_weight" if attention == "aft" else "")         # aft has queries and never asks them
     theirs = {name: a for name, a in spread(theirs, attention, heads).items() if not re.fullmatch(unused, name)}
     if attention == "aft":                                       # its bias was forgotten when models were saved
         theirs = {f"block_{i}_aft_c_bias": np.zeros(theirs["wte_weight"].shape[-1]) for i in range(n)} | theirs
-    lines = table((BABY + NETWORKS[network]).replace("_ATT_", f"_{attention}_"))
-    return inward(lines, chosen, theirs, where)
+    lines = parse_weight_table((BABY + NETWORKS[network]).replace("_ATT_", f"_{attention}_"))
+    return import_weights(lines, chosen, theirs, where)
 
 
 def inside(theirs, attention, network, h):

@@ -4,10 +4,10 @@ NANO-KIMI-K2: latents for keys and values apart, the shared turned key beside th
 nanoKimi: one narrow head (n_heads is read and never used there), gate above up in one matrix.
 """
 from ...errors import BadInput
-from .huggingface import Said, balanced, rows_of
-from .table import count, inward, table
+from .huggingface import ConfigReader, aux_loss_setting, rows_of
+from .weight_table import count, import_weights, parse_weight_table
 
-K2 = table("""
+K2 = parse_weight_table("""
 token                               embed.table.weight
 blocks.{i}.norm1.w                  layers.{i}.attn_norm.weight
 blocks.{i}.att.wq                   layers.{i}.attn.wq.weight                         turned
@@ -32,7 +32,7 @@ norm.w                              norm.weight
 head.w                              head.weight                                       turned
 """)
 
-NANOKIMI = table("""
+NANOKIMI = parse_weight_table("""
 token                               embed.tok_emb.weight
 position.table                      embed.pos_emb.weight
 blocks.{i}.norm1.w                  blocks.{i}.ln1.weight
@@ -54,31 +54,31 @@ head.w                              lm_head.weight                              
 IGNORED = r".*(freqs_cis|_cache|causal_mask|\.mask)"     # tables that are computed, and memories
 
 
-def fits(config):
+def recognizes(config):
     return "qk_nope_head_dim" in config and "dim" in config or "d_model" in config and ("latent_dim" in config or "moe_experts" in config)
 
 
-def read(config, theirs, where):
+def read_weights(config, theirs, where):
     """(Config, weights one after the other)"""
     theirs = {name.removeprefix("_orig_mod."): a for name, a in theirs.items()}        # the prefix of a compiled module
-    c = Said(config, where)
+    c = ConfigReader(config, where)
     if "d_model" in config:
-        return inward(NANOKIMI, nanokimi(c, theirs), theirs, where, IGNORED)
-    return inward(K2, k2(c, theirs), theirs, where, IGNORED)
+        return import_weights(NANOKIMI, nanokimi(c, theirs), theirs, where, IGNORED)
+    return import_weights(K2, k2(c, theirs), theirs, where, IGNORED)
 
 
 def k2(c, theirs):
     for name in ("qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim", "kv_lora_rank"):
-        if not c.whole(name):
+        if not c.integer(name):
             raise BadInput(f"{c.where}: {name} is 0, and littlebaby's mla has no heads without it")
     layers, router = count(theirs, "layers.#."), "layers.{}.ffn.gate.weight"
     dense = next((i for i in range(layers) if router.format(i) in theirs), layers)
-    found = dict(n_ctx=c.whole("max_seq_length"), n_vocab=rows_of(theirs, "embed.table.weight", c), n_emb=c.whole("dim"),
-                 n_heads=c.whole("n_heads"), n_layers=layers, c_norm="rmsnorm", norm_eps=1e-5, c_position="rope",
+    found = dict(n_ctx=c.integer("max_seq_length"), n_vocab=rows_of(theirs, "embed.table.weight", c), n_emb=c.integer("dim"),
+                 n_heads=c.integer("n_heads"), n_layers=layers, c_norm="rmsnorm", norm_eps=1e-5, c_position="rope",
                  rope_layout="interleaved", c_bias="none", b_bias_attention_out=True, c_attention="mla", mla_latent="split",
-                 mla_norm="none", mla_rank=c.whole("kv_lora_rank"), mla_nope=c.whole("qk_nope_head_dim"),
-                 mla_rope=c.whole("qk_rope_head_dim"), mla_v=c.whole("v_head_dim"),
-                 head_size=c.whole("n_heads") * c.whole("v_head_dim"),
+                 mla_norm="none", mla_rank=c.integer("kv_lora_rank"), mla_nope=c.integer("qk_nope_head_dim"),
+                 mla_rope=c.integer("qk_rope_head_dim"), mla_v=c.integer("v_head_dim"),
+                 head_size=c.integer("n_heads") * c.integer("v_head_dim"),
                  s_hidden=rows_of(theirs, "layers.0.ffn.w1.weight", c) if dense else 0)
     if dense == layers:
         return found | dict(c_network="swi")
@@ -87,18 +87,19 @@ def k2(c, theirs):
     score = c.get("score_func", "softmax")
     if score not in ("softmax", "sigmoid"):
         raise BadInput(f"{c.where}: score_func is {score!r}; allowed are softmax, sigmoid")
-    groups, active = c.whole("n_expert_groups", 1), c.whole("n_activated_experts", 2)
+    groups, active = c.integer("n_expert_groups", 1), c.integer("n_activated_experts", 2)
     open_groups = min(groups, max(1, active // max(groups, 1)))
     return found | dict(c_network="moe", c_expert="swi", n_experts=count(theirs, f"{first}experts.#.w1.weight"), n_active=active,
                         n_shared=theirs[shared].shape[0] // max(width, 1) if shared in theirs else 0, s_expert=width,
                         n_dense_layers=dense, c_router=score, n_groups=groups, n_active_groups=open_groups,
-                        r_route_scale=c.number("route_scale", 1.0), r_aux=balanced(c.number("aux_loss_coeff", 0.01), active), c_aux="topk",
+                        r_route_scale=c.number("route_scale", 1.0), r_aux=aux_loss_setting(c.number("aux_loss_coeff", 0.01), active),
+                        c_aux="topk",
                         c_balance="batch")
 
 
 def nanokimi(c, theirs):
-    c.must("moe_experts", (0, None), "and its mixture has a bias on its router", 0)
+    c.require("moe_experts", (0, None), "and its mixture has a bias on its router", 0)
     return dict(n_ctx=rows_of(theirs, "embed.pos_emb.weight", c), n_vocab=rows_of(theirs, "embed.tok_emb.weight", c),
-                n_emb=c.whole("d_model"), head_size=rows_of(theirs, "blocks.0.attn.to_q.weight", c), n_heads=1,
+                n_emb=c.integer("d_model"), head_size=rows_of(theirs, "blocks.0.attn.to_q.weight", c), n_heads=1,
                 n_layers=count(theirs, "blocks.#."), c_network="swi", s_hidden=rows_of(theirs, "blocks.0.ffn.w2.weight", c) and
                 theirs["blocks.0.ffn.w2.weight"].shape[-1], c_bias="none", b_bias_network=True)

@@ -4,23 +4,23 @@ from io import BytesIO
 import numpy as np
 
 from ...errors import BadInput
-from ..disk import page
+from ..disk import indented_json
 from ..records import VERSION
-from .table import HOWS, Row, checked, matched, shapes
 from .tensors import as_safetensors, as_type
+from .weight_table import CONVERSIONS, Row, checked, matched, shapes
 
 MARK = "littlebaby"
 
 
-def fits(config):
+def recognizes(config):
     return config.get("format") == MARK
 
 
-def read(config, theirs, where):
+def read_weights(config, theirs, where):
     """(Config, weights one after the other)"""
     settings = {name: value for name, value in config.items() if name not in ("format", "version")}
     cfg = checked(settings, theirs, where)
-    return cfg, matched([Row((name,), (name,), HOWS[""]) for name in shapes(cfg)], cfg, theirs, where)
+    return cfg, matched([Row((name,), (name,), CONVERSIONS[""]) for name in shapes(cfg)], cfg, theirs, where)
 
 
 def config(cfg):
@@ -28,10 +28,10 @@ def config(cfg):
     return dict(format=MARK, version=VERSION, **cfg.model_dump(mode="json"))
 
 
-def files(cfg, weights, tokenizer, d_type, kind):
+def plain_files(cfg, weights, tokenizer, d_type, kind):
     """{file name: pieces of bytes} of a folder with model.safetensors or, where `kind` is npz, model.npz"""
-    made = {"config.json": [page(config(cfg)).encode()]}
-    made |= {"tokenizer.json": [page(tokenizer.to_json()).encode()]} if tokenizer else {}
+    made = {"config.json": [indented_json(config(cfg)).encode()]}
+    made |= {"tokenizer.json": [indented_json(tokenizer.to_json()).encode()]} if tokenizer else {}
     if kind == "npz":
         return made | {"model.npz": as_npz(weights, d_type)}
     return made | {"model.safetensors": as_safetensors(weights, d_type)}

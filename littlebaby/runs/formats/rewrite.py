@@ -5,7 +5,7 @@ The functions computed are equal, to rounding; no table of names need know of an
 import numpy as np
 
 from ...errors import BadInput
-from .table import shapes
+from .weight_table import shapes
 
 
 def pairs(cfg, weights, layout):
@@ -50,7 +50,7 @@ def without_head_bias(cfg, weights):
 
 
 def with_end(cfg, weights):
-    """One symbol more, for an end that the model has never seen: its row is the mean of all rows, and so its score the mean of all
+    """One token more, for an end that the model has never seen: its row is the mean of all rows, and so its score the mean of all
     scores, which is never the highest"""
     out = dict(weights)
     token = np.asarray(weights["token"])

@@ -34,7 +34,7 @@ class Lazy:
 
 def json_object(path, most=MOST_JSON):
     """The object that a small JSON file holds"""
-    with disk.said("read", path):
+    with disk.explain_os_errors("read", path):
         if path.stat().st_size > most:
             raise BadInput(f"{path} has {path.stat().st_size:,} bytes; no more than {most:,} are read")
     data = disk.read_json(path)
@@ -53,9 +53,9 @@ def safetensors(path):
 def entries(path):
     """{name: array, None where it holds no number} of one safetensors file, a lone number as a row of one; numbers of a type that no
     model's weights have stay unread"""
-    with disk.said("read", path), damaged(path), safe_open(path, "numpy") as file:               # checks that all lies end to end
+    with disk.explain_os_errors("read", path), damaged(path), safe_open(path, "numpy") as file:  # checks that all lies end to end
         about = {name: (part.get_dtype(), part.get_shape() or [1]) for name in file.keys() for part in [file.get_slice(name)]}
-    with disk.said("read", path), open(path, "rb") as file:
+    with disk.explain_os_errors("read", path), open(path, "rb") as file:
         length = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(length))
     place = lambda name: 8 + length + header[name]["data_offsets"][0]
@@ -116,7 +116,7 @@ def as_safetensors(arrays, d_type, notes=()):
 
 def no_adapters(folder):
     """BadInput where adapters of peft lie beside a model, or alone: the model without them would be another one"""
-    with disk.said("read", folder):
+    with disk.explain_os_errors("read", folder):
         found = sorted(p.name for p in folder.iterdir() if p.name.startswith("adapter_") and p.suffix in (".json", ".safetensors", ".bin"))
     if found:
         raise BadInput(f"{folder} holds {found[0]}, an adapter of peft, without which the model would be another one, and adapters are not "
@@ -125,7 +125,7 @@ def no_adapters(folder):
 
 def in_folder(folder):
     """{name: array} of all the safetensors files that make up a folder's model, and the first of them"""
-    with disk.said("read", folder):
+    with disk.explain_os_errors("read", folder):
         here = sorted(p for p in folder.iterdir() if p.is_file())
     files = [p for p in here if p.suffix == ".safetensors"]
     named = [p for name in ("model", "weights") for p in files if p.stem == name]
@@ -163,7 +163,7 @@ def npz(path):
     """{name: array} of an uncompressed .npz of plain arrays"""
     found = {}
     try:
-        with disk.said("read", path), ZipFile(path) as archive:
+        with disk.explain_os_errors("read", path), ZipFile(path) as archive:
             for each in archive.infolist():
                 if each.compress_type != ZIP_STORED:
                     raise BadInput(f"{path}: {each.filename} is compressed; only plain .npz files are read, as numpy.savez writes them")

@@ -10,16 +10,16 @@ import regex
 from ... import text
 from ...errors import BadInput
 from ...text.bpe import BPE
-from ...text.symbols import MOST_SYMBOLS
+from ...text.tokenizer_helpers import MAX_VOCABULARY
 from ...text.word import PIECES
-from ..records import shown
+from ..records import quoted
 from .tensors import json_object
 
 OWN = "littlebaby"                       # where a file of ours keeps what the others have no place for
 
 
 def in_folder(folder, size, config):
-    """(a tokenizer of `size` symbols or None, a sentence where there is one that nobody here can follow)"""
+    """(a tokenizer of `size` tokens or None, a sentence where there is one that nobody here can follow)"""
     own, about = folder / "tokenizer.json", folder / "tokenizer_config.json"
     try:
         if own.exists():
@@ -43,7 +43,7 @@ def from_two_files(folder):
 
 
 def from_object(record, size, config, kept=None):
-    """The tokenizer of the object of a tokenizer.json; ids without a symbol get one that no text spells"""
+    """The tokenizer of the object of a tokenizer.json; ids without a token get one that no text spells"""
     if "kind" in record or "vocab" in record:
         return fitted(text.from_json(record), size)
     model = record.get("model")
@@ -56,11 +56,11 @@ def from_object(record, size, config, kept=None):
         raise BadInput("the 'added_tokens' of a tokenizer.json are a list of objects with a 'content'; these are not")
     ids = {**model["vocab"], **{token["content"]: token.get("id") for token in added}}
     if (largest := max((i for i in ids.values() if type(i) is int), default=-1)) >= size:
-        raise BadInput(f"the tokenizer has a symbol of id {largest:,} and the model's table {size:,} rows")
-    if all(type(i) is int and i >= 0 for i in ids.values()) and size <= MOST_SYMBOLS:
+        raise BadInput(f"the tokenizer has a token of id {largest:,} and the model's table {size:,} rows")
+    if all(type(i) is int and i >= 0 for i in ids.values()) and size <= MAX_VOCABULARY:
         free = sorted(set(range(size)) - set(ids.values()))
         record = {**record, "added_tokens": [*added, *(dict(content=f"<|unused_{i}|>", id=i) for i in free)]}
-    spelled = {i: symbol for symbol, i in ids.items() if type(i) is int}
+    spelled = {i: token for token, i in ids.items() if type(i) is int}
     if isinstance(kept, dict) and isinstance(kept.get("begin"), str) and kept["begin"]:
         return fitted(BPE.from_tokenizer_json(record, kept["begin"]), size)
     begin = next((spelled[i] for key in ("bos_token_id", "eos_token_id") if type(i := config.get(key)) is int and i in spelled), None)
@@ -68,9 +68,9 @@ def from_object(record, size, config, kept=None):
 
 
 def fitted(tokenizer, size):
-    """The tokenizer, which must have as many symbols as the model's table has rows"""
+    """The tokenizer, which must have as many tokens as the model's table has rows"""
     if tokenizer.size != size:
-        raise BadInput(f"the tokenizer has {tokenizer.size:,} symbols and the model's table {size:,} rows")
+        raise BadInput(f"the tokenizer has {tokenizer.size:,} tokens and the model's table {size:,} rows")
     return tokenizer
 
 
@@ -86,7 +86,7 @@ def to_object(tokenizer):
     return {
         "version": "1.0", "truncation": None, "padding": None, "added_tokens": [], "normalizer": None,
         "pre_tokenizer": {"type": "Sequence", "pretokenizers": splits}, "post_processor": None, "decoder": {"type": "Fuse"},
-        "model": {"type": "WordLevel", "vocab": {symbol: i for i, symbol in enumerate(vocabulary)}, "unk_token": vocabulary[0]},
+        "model": {"type": "WordLevel", "vocab": {token: i for i, token in enumerate(vocabulary)}, "unk_token": vocabulary[0]},
     }
 
 
@@ -104,22 +104,22 @@ def known_words(vocabulary):
 def word_level(vocab, own):
     """char or word, from the vocabulary that to_object wrote and what `files` kept beside it"""
     if not isinstance(own, dict):
-        if any(len(symbol) != 1 for symbol in vocab):
-            raise BadInput("a WordLevel tokenizer.json is read where every symbol is a character, or where littlebaby wrote it")
+        if any(len(token) != 1 for token in vocab):
+            raise BadInput("a WordLevel tokenizer.json is read where every token is a character, or where littlebaby wrote it")
         own = dict(kind="char", begin="\n" if "\n" in vocab else next(iter(vocab), ""), unknown="replace")
     if sorted(map(str, vocab.values())) != sorted(map(str, range(len(vocab)))):
-        raise BadInput(f"the ids of the vocabulary must be 0 to {len(vocab) - 1}, each once; there are {shown([*vocab.values()][:3])} ...")
+        raise BadInput(f"the ids of the vocabulary must be 0 to {len(vocab) - 1}, each once; there are {quoted([*vocab.values()][:3])} ...")
     return text.from_json({**own, "vocabulary": sorted(vocab, key=vocab.__getitem__)})
 
 
 def end_of(tokenizer):
-    """The single symbol that ends a document, "" where the tokenizer has none"""
+    """The single token that ends a document, "" where the tokenizer has none"""
     if tokenizer is None or tokenizer.kind != "bpe" or not tokenizer.special:
         return ""
     return tokenizer.begin if tokenizer.begin in tokenizer.special else tokenizer.special[0]
 
 
-def files(tokenizer, n_ctx, end=""):
+def tokenizer_files(tokenizer, n_ctx, end=""):
     """{file name: pieces of bytes}: what AutoTokenizer reads"""
     about = dict(tokenizer_class="PreTrainedTokenizerFast", model_max_length=n_ctx, clean_up_tokenization_spaces=False,
                  **dict(eos_token=end, bos_token=end) if end else {})

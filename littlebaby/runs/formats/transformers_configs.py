@@ -1,11 +1,11 @@
 """What the config classes of transformers 5 assume where a config.json says nothing, as plain data.
 
 A key that a class knows is read, or changes no number in a forward pass (HARMLESS), or must have the value given here. A key that a class
-does not know is passed over by transformers, so it is here, too: `passed_over` names it. tests/test_peers_formats.py compares every
+does not know is passed over by transformers, so it is here, too: `passed_over` names it. tests/test_pytorch_formats.py compares every
 default with the installed library.
 """
 from ...errors import BadInput
-from ..records import shown
+from ..records import quoted
 
 SHARED = dict(hidden_act="silu", tie_word_embeddings=False, rms_norm_eps=1e-6, rope_parameters=None)
 DEEPSEEK = SHARED | dict(
@@ -62,7 +62,7 @@ def completed(config, kind, where):
     renamed = {ALIASES.get(kind, {}).get(key, key): value for key, value in config.items()}
     for key, allowed in REFUSED.items():
         if renamed.get(key, allowed[0]) not in allowed:
-            raise BadInput(f"{where}: {key} is {shown(renamed[key])}, which changes the model's numbers; littlebaby reads "
+            raise BadInput(f"{where}: {key} is {quoted(renamed[key])}, which changes the model's numbers; littlebaby reads "
                            f"{' or '.join('none' if each is None else str(each) for each in allowed)}")
     return DEFAULTS[kind] | renamed
 

@@ -113,7 +113,7 @@ print(f"τι ακολουθεί τι: {double:.3f} nats ανά χαρακτήρ�
 # Ο πίνακας φαίνεται και με το μάτι. Ένα σκούρο τετράγωνο λέει: μετά το γράμμα αριστερά, το γράμμα κάτω είναι πιθανό.
 
 # %%
-from littlebaby.show.portraits import squares
+from littlebaby.show.variant_pictures import squares
 
 letters = tokenizer.encode("".join(c for c in tokenizer.tokens() if c == " " or c.islower()))
 axes = picture("μετά το γράμμα αριστερά έρχεται το γράμμα κάτω", height=5.2)

@@ -110,7 +110,7 @@ print(f"what follows what: {double:.3f} nats per character, as good as choosing 
 # The table can be looked at. A dark square says: after the letter on the left, the letter at the bottom is likely.
 
 # %%
-from littlebaby.show.portraits import squares
+from littlebaby.show.variant_pictures import squares
 
 letters = tokenizer.encode("".join(c for c in tokenizer.tokens() if c == " " or c.islower()))
 axes = picture("after the letter on the left comes the letter at the bottom", height=5.2)

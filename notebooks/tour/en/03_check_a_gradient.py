@@ -123,7 +123,7 @@ axes.set_ylim(1e-13, 1e3);
 # `differences` does that (Richardson's idea, 1911).
 
 # %%
-from littlebaby.show.laws import differences
+from littlebaby.check.laws import differences
 
 probe = x0.copy()
 better = differences(lambda: (arrays.gelu(probe)[0] * dy).sum(), probe, h=1e-3)
@@ -148,7 +148,7 @@ for name in ("rmsnorm", "decay"):
 from types import SimpleNamespace
 
 from littlebaby.arrays.tree import matrix, vector
-from littlebaby.show import laws
+from littlebaby.check import laws
 
 def layer(mistake=""):
     """y = relu2(rmsnorm(x) up) down, with a mistake in its backward"""

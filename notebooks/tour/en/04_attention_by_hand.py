@@ -27,8 +27,8 @@ import numpy as np
 
 from littlebaby import arrays
 from littlebaby.show.charts import FLOOR, GRAY, INK, TRAIN, VALID
-from littlebaby.show.laws import differences
-from littlebaby.show.portraits import squares
+from littlebaby.check.laws import differences
+from littlebaby.show.variant_pictures import squares
 from littlebaby.show.tour import exercise, picture
 
 rng = np.random.default_rng(0)

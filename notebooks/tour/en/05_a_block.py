@@ -64,14 +64,14 @@ for part in (attention, network, norm):
 # Two things are measured: how long the gradient still is, and how much it still resembles what set out (the cosine of the angle between them).
 
 # %%
-from littlebaby.show.portraits import drawn
+from littlebaby.show.variant_pictures import random_layer
 
 def depths(norms, stream, layers=24):
     """The length of the gradient and its likeness to the first one, at every depth from the top to the bottom"""
     rng = np.random.default_rng(0)
     x, backs, ctx = rng.standard_normal((2, 16, cfg.n_emb)), [], Context(cfg)
     for i in range(layers):
-        (pn, gn), (p, g) = fresh(norm), drawn(network, cfg, rng)
+        (pn, gn), (p, g) = fresh(norm), random_layer(network, cfg, rng)
         n, back_n = norm.forward(pn, x, ctx) if norms else (x, lambda dy, g: dy)
         y, back_f = network.forward(p, n, ctx)
         backs.append((back_n, gn, back_f, g))
@@ -243,7 +243,7 @@ check(count)
 #@title check
 from types import SimpleNamespace
 
-from littlebaby.show import laws
+from littlebaby.check import laws
 
 @exercise
 def check(post):
@@ -253,7 +253,7 @@ def check(post):
 
     layer = SimpleNamespace(params=lambda cfg: dict(norm=norm.params(cfg), net=network.params(cfg)), forward=forward)
     small = laws.config()
-    s = laws.start(layer, small)
+    s = laws.random_layer(layer, small)
     _, back = forward(s.p, s.x, Context(small))
     assert back(s.dy, tree.views(s.spec, np.zeros_like(s.flat))) is not None, "backward returns None: first back_n, then both paths of the sum."
     error = laws.gradient(layer, small)

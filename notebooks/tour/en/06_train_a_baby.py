@@ -25,7 +25,7 @@ except ImportError:                     # Colab, Kaggle
 import numpy as np
 
 from littlebaby import text as texts
-from littlebaby.learning.data import Batches
+from littlebaby.training.data import Batches
 from littlebaby.show.charts import FLOOR, GRAY, INK, TRAIN, VALID, running
 from littlebaby.show.tour import exercise, picture
 from littlebaby.text import nursery
@@ -62,7 +62,7 @@ from littlebaby.model.context import Context
 def learn(optimizer, rate, steps=100):
     """The loss of every step"""
     settings = cfg.replace(c_optimizer=optimizer, r_momentum=0 if optimizer == "sgd" else 0.95)
-    rule = import_module(f"littlebaby.learning.optimizers.{optimizer}")
+    rule = import_module(f"littlebaby.training.optimizers.{optimizer}")
     baby, losses = lb.Baby(settings, tokenizer=tokenizer, seed=0), []
     state = rule.state(baby.spec, baby.flat.dtype)
     for step in range(steps):
@@ -97,9 +97,9 @@ axes.set_xlim(0, len(losses));
 settings = dict(n_ctx=256, n_emb=96, n_heads=6, n_steps=300, s_eval=50, n_completion=400)
 
 # %%
-from littlebaby.show.preflight import table
+from littlebaby.show.estimate_tables import preflight_table
 
-print(table(lb.preflight("nursery", **settings)))
+print(preflight_table(lb.preflight("nursery", **settings)))
 
 # %%
 run = lb.train("nursery", progress=False, **settings)
@@ -140,7 +140,7 @@ print("Zoe hid a" + lb.inference(run.guid, prompt="Zoe hid a", max_tokens=250, t
 
 # %%
 from littlebaby.show.microscope import distances
-from littlebaby.show.portraits import squares
+from littlebaby.show.variant_pictures import squares
 
 seen = lb.microscope(run.guid, "Zoe hid a yellow mask. At night Z")
 back = {(layer + 1, head + 1): n for layer, heads in seen.attention.items() for head, n in enumerate(distances(heads))}
@@ -168,7 +168,7 @@ print("after the last Z it expects:", ", ".join(f"{word} {chance:.0%}" for word,
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title check
 from littlebaby.arrays.tree import vector
-from littlebaby.learning.optimizers import sgd
+from littlebaby.training.optimizers import sgd
 
 @exercise
 def check(step):
@@ -214,7 +214,7 @@ check(step)
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title check
-from littlebaby.learning.schedules import multiplier
+from littlebaby.training.schedules import multiplier
 
 @exercise
 def check(share):

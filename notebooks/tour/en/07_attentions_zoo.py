@@ -49,7 +49,7 @@ for name in zoo:
 # token: *who is to blame for your output?* Each row is a token that reads, each column one that is read.
 
 # %%
-from littlebaby.show.portraits import influence, squares
+from littlebaby.show.variant_pictures import influence, squares
 
 names = ["mha", "swa", "decay", "rfa", "gla", "hybrid"]
 for three in (names[:3], names[3:]):
@@ -69,7 +69,7 @@ for three in (names[:3], names[3:]):
 
 # %%
 from littlebaby.arrays import tree
-from littlebaby.show.preflight import numbers
+from littlebaby.check.preflight import numbers
 
 def cache(name, tokens):
     """How many numbers one layer keeps after so many tokens: let it read them, and count"""
@@ -102,8 +102,8 @@ print(f"after 1,024 tokens mha keeps {lines['mha'][-1]:,} numbers, gqa {lines['g
 steps, who = 120, zoo
 
 # %%
-from littlebaby.learning.data import Batches, held_out
-from littlebaby.learning.train import Step, begin, train
+from littlebaby.training.data import Batches, validation_windows
+from littlebaby.training.loop import Step, begin, train
 from littlebaby.text import nursery
 
 story, _ = nursery.corpus(120_000, seed=1)
@@ -115,7 +115,7 @@ def losses(**settings):
     cfg = lb.Config(n_ctx=64, n_emb=32, n_heads=4, n_layers=2, batch_size=8, c_position="rope", s_window=16, n_sample=0,
                     r_learn=0.01, n_steps=steps).replace(**settings)
     baby = lb.Baby(cfg, tokenizer=tokenizer, seed=0)
-    return [event.loss for event in train(baby, begin(baby, steps), Batches(ids, cfg, 0), held_out([ids[:0]], cfg)) if isinstance(event, Step)]
+    return [event.loss for event in train(baby, begin(baby, steps), Batches(ids, cfg, 0), validation_windows([ids[:0]], cfg)) if isinstance(event, Step)]
 
 ends = {name: np.mean(losses(c_attention=name)[-20:]) for name in who}
 order = sorted(ends, key=ends.get)
@@ -141,9 +141,9 @@ axes.margins(y=0.25)
 def measured(L, W, T=40):
     """How far back the last token of L layers hears a change"""
     rng, swa, far = np.random.default_rng(0), variant("attentions", "swa"), 0
-    from littlebaby.show.portraits import drawn
+    from littlebaby.show.variant_pictures import random_layer
     cfg = lb.Config(c_attention="swa", n_ctx=64, n_emb=16, n_heads=2, n_vocab=9, s_window=W, d_type="fp64", c_position="none")
-    layers, x = [drawn(swa, cfg, rng) for _ in range(L)], rng.standard_normal((1, T, 16))
+    layers, x = [random_layer(swa, cfg, rng) for _ in range(L)], rng.standard_normal((1, T, 16))
     backs = []
     for p, g in layers:
         y, back = swa.forward(p, x, Context(cfg))
@@ -227,13 +227,13 @@ check(mha, gqa)
 from types import SimpleNamespace
 
 from littlebaby.arrays.tree import matrix
-from littlebaby.show import laws
+from littlebaby.check import laws
 
 @exercise
 def check(forward):
     layer = SimpleNamespace(params=lambda cfg: dict(wv=matrix(cfg.n_emb, 8), wo=matrix(8, cfg.n_emb)), forward=forward)
     cfg = laws.config()
-    s = laws.start(layer, cfg)
+    s = laws.random_layer(layer, cfg)
     _, back = forward(s.p, s.x, Context(cfg))
     g = tree.views(s.spec, np.zeros_like(s.flat))
     assert back(s.dy, g) is not None, "backward returns None: from do make dv, from dv dx, and add dwo and dwv into g on the way."

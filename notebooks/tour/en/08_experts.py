@@ -30,7 +30,7 @@ from littlebaby import text as texts
 from littlebaby.arrays import tree
 from littlebaby.model.context import Context, variant
 from littlebaby.show.charts import FLOOR, GRAY, INK, TRAIN, VALID, running
-from littlebaby.show.portraits import squares
+from littlebaby.show.variant_pictures import squares
 from littlebaby.show.tour import exercise, picture
 
 rng = np.random.default_rng(0)
@@ -70,7 +70,7 @@ print(f"by hand and library: {abs(by_hand(p, x) - y[0]).max():.0e} apart")
 # answer counts has one, and through it the router learns: if an answer was good, its score rises.
 
 # %%
-from littlebaby.show import laws
+from littlebaby.check import laws
 
 for asked in (1, 2, 4):
     print(f"{asked} of 4 experts asked: gradient off by {laws.gradient(moe, laws.config('networks', 'moe', n_active=asked)):.0e}")
@@ -80,7 +80,7 @@ for asked in (1, 2, 4):
 # More experts: more weights. The same number asked: the same work. So knowledge and cost come apart.
 
 # %%
-from littlebaby.show.preflight import flops
+from littlebaby.check.preflight import flops
 
 def size_and_work(E, k):
     """All weights of a model, and the millions of operations that one token costs, forward and backward"""
@@ -105,8 +105,8 @@ print(f"from 2 to 16 experts: {sizes[-1] / sizes[0]:.1f} times the weights, {wor
 steps = 200
 
 # %%
-from littlebaby.learning.data import Batches, held_out
-from littlebaby.learning.train import Evaluation, Step, begin, train
+from littlebaby.training.data import Batches, validation_windows
+from littlebaby.training.loop import Evaluation, Step, begin, train
 from littlebaby.text import nursery
 
 story, _ = nursery.corpus(120_000, seed=1)
@@ -118,7 +118,7 @@ def raise_one(**settings):
     cfg = lb.Config(c_network="moe", n_experts=8, n_active=1, s_expert=32, c_router="softmax", n_ctx=64, n_emb=32, n_heads=4, n_layers=2,
                     batch_size=8, c_position="rope", n_sample=0, r_learn=0.01, n_steps=steps, s_eval=10, **settings)
     baby = lb.Baby(cfg, tokenizer=tokenizer, seed=0)
-    events = list(train(baby, begin(baby, steps), Batches(ids, cfg, 0), held_out([ids[:0]], cfg)))
+    events = list(train(baby, begin(baby, steps), Batches(ids, cfg, 0), validation_windows([ids[:0]], cfg)))
     loads = np.array([event.load for event in events if isinstance(event, Evaluation)], float)
     return baby, [event.loss for event in events if isinstance(event, Step)], loads / loads.sum(-1, keepdims=True)
 
@@ -146,7 +146,7 @@ baby = babies["equal loads rewarded"][0]
 from littlebaby.model import gpt
 
 read, held = ids[:12_800].reshape(200, 64), {}
-gpt.forward(baby.p, read, Context(baby.config, held=held))                 # what is decided on the way is noted in `held`
+gpt.forward(baby.p, read, Context(baby.config, decisions=held))            # what is decided on the way is noted in `held`
 chosen = held[0, "chosen"][:, 0]                                           # whom every token asked in the first layer
 
 shares = np.zeros((8, tokenizer.size))

@@ -30,8 +30,8 @@ import numpy as np
 
 from littlebaby import arrays
 from littlebaby.show.charts import FLOOR, GRAY, INK, TRAIN, VALID
-from littlebaby.show.laws import differences
-from littlebaby.show.portraits import squares
+from littlebaby.check.laws import differences
+from littlebaby.show.variant_pictures import squares
 from littlebaby.show.tour import exercise, picture
 from littlebaby.text import chat, nursery
 
@@ -314,7 +314,7 @@ check(share)
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title check
-from littlebaby.learning.dialogue import rows
+from littlebaby.training.chat_data import conversation_rows
 
 @exercise
 def check(targets):
@@ -324,7 +324,7 @@ def check(targets):
     assert list(answer[1]) != [-1, -1, 5], "off by one: y[i] counts if the token that comes, i + 1, was said by the assistant."
     form, tokenizer = chat.template("kodalite"), lb.load(talkers[100].guid).tokenizer
     spelled = chat.ids_of(chat.pieces(example, form), tokenizer)
-    (x, y), = rows(example, form, tokenizer, 1000)
+    (x, y), = conversation_rows(example, form, tokenizer, 1000)
     got = targets(*spelled)
     assert np.array_equal(got[0], x) and np.array_equal(got[1], y), f"for the first conversation {(y >= 0).sum()} targets count, yours counts {(np.array(got[1]) >= 0).sum()}."
     return f"as the library does it: of {len(x)} places {(y >= 0).sum()} count, the answer and the mark that ends it."

@@ -1,0 +1,7 @@
+"""Room 6: what proves or predicts. Everything here returns numbers; show/ makes tables and pages of them.
+
+laws         the laws of the house, measured on any attention, network, norm or position
+mistakes     errors that can be planted in copies of our files, so that the laws have to find them
+preflight    what a training will cost: parameters, FLOPs, memory, time
+bench        what this machine makes of models of four sizes
+"""

@@ -1,0 +1,191 @@
+"""decoder: gpt.forward for the next token of one text, without what batches and gradients need.
+
+One row is so little work that a call costs as much as the product it asks for. So weights, widths and tables are looked up once a text,
+arrays have no more axes than they need, and nothing is kept for a way back. The cache is gpt.forward's own, and the two may take turns on
+it. A part without a fast version here is called as it stands, so every variant decodes. Equal to gpt.forward by test; how fast:
+docs/benchmarks.md.
+
+For the CPU. Letters as in ops; x is one token's vector, (D).
+"""
+from math import sqrt
+
+import numpy as np
+
+from .. import arrays
+from ..arrays.tree import Lora
+from ..model.context import Context, variant
+from ..model.gpt import network, parts
+
+
+def decoder(p, cfg):
+    """A function of a token, its place and the cache of all tokens before it -> its logits (V)"""
+    _, norm, position = parts(cfg)
+    pre, head, bias = cfg.c_sequence == "pre", p.head.w if "w" in p.head else p.token.T, p.head.get("b")
+    blocks = [[(normalizer(pb.norm1, cfg), attention(pb.att, cfg, i)), (normalizer(pb.norm2, cfg), mlp(pb.net, cfg, i))]
+              for i, pb in enumerate(p.blocks)]
+    last = normalizer(p.norm, cfg) if "norm" in p else None
+
+    def logits(token, place, cache):
+        x = position.forward(p.position, p.token[token][None, None], Context(cfg, start=place))[0][0, 0]
+        for steps in blocks:
+            for norm, f in steps:
+                x = x + f(norm(x), place, cache) if pre else norm(x + f(x, place, cache))
+        z = np.dot(last(x) if last else x, head)
+        return z if bias is None else z + bias
+
+    return logits
+
+
+def normalizer(p, cfg):
+    """x (D) -> (D)"""
+    w, b, D, eps = p.w, p.get("b"), cfg.n_emb, cfg.norm_eps
+    share = np.full(D, 1 / D, w.dtype)
+
+    def rmsnorm(x):
+        y = x * (1 / sqrt(np.dot(x, x) / D + eps))
+        y *= w
+        return y
+
+    def layernorm(x):
+        y = x - np.dot(x, share)
+        y *= 1 / sqrt(np.dot(y, y) / D + eps)
+        y *= w
+        y += b
+        return y
+
+    return rmsnorm if b is None else layernorm
+
+
+def generic_part(module, p, cfg, i, part):
+    """A part without a twin, called as gpt.forward calls it"""
+    def f(x, place, cache):
+        return module.forward(p, x[None, None], Context(cfg, start=place, cache=cache).layer(i).inside(part))[0][0, 0]
+
+    return f
+
+
+def adapted(p):
+    return any(isinstance(w, Lora) for w in p.values())
+
+
+def product(w, b):
+    """x (I) -> x w + b (O)"""
+    if b is None:
+        return lambda x: np.dot(x, w)
+
+    def f(x):
+        y = np.dot(x, w)
+        y += b
+        return y
+
+    return f
+
+
+def attention(p, cfg, i):
+    """x (D), place, cache -> (D): mha and gqa"""
+    if cfg.c_attention not in ("mha", "gqa") or adapted(p):
+        return generic_part(variant("attentions", cfg.c_attention), p, cfg, i, "att")
+    h, H, n_ctx = cfg.n_heads, cfg.head_size, cfg.n_ctx
+    d, K = H // h, (p.wqkv.shape[1] - H) // 2
+    n, scale = K // d, d ** -0.5 / cfg.r_temp
+    qkv, join = product(p.wqkv, p.get("bqkv")), product(p.wo, p.get("bo"))
+    turn, price = rotation(cfg, d, p.wo.dtype), distance_penalties(cfg, n, p.wo.dtype)
+
+    def f(x, place, cache):
+        y = qkv(x)                                               # (H + 2K)
+        z = y[:H + K].reshape(h + n, d)                          # queries, then keys
+        z = turn(z, place) if turn else z
+        s, v = z[:h].reshape(n, h // n, d), y[H + K:].reshape(n, d)
+        room = cache[i]["att"]
+        keys, values = extend(room, "k", z[h:], n_ctx), extend(room, "v", v, n_ctx)          # (n, S, d)
+
+        s = np.matmul(s, keys.swapaxes(1, 2))                    # (n, h/n, S)
+        s *= scale
+        if price is not None:
+            s -= price[..., -s.shape[-1]:]
+        s -= np.maximum.reduce(s, -1, keepdims=True)
+        np.exp(s, out=s)
+        o = np.matmul(s, values)                                 # (n, h/n, d)
+        o /= np.add.reduce(s, -1, keepdims=True)
+        return join(o.reshape(H))
+
+    return f
+
+
+def extend(room, name, new, n_ctx):
+    """Context.extend for one row, new (n, d) -> all rows so far (n, S, d)"""
+    rows, first, stop = room[name]
+    rows[0, :, stop] = new
+    room[name] = rows, first, stop + 1
+    return rows[0, :, first:stop + 1]
+
+
+def rotation(cfg, d, dtype):
+    """z (heads, d), place -> z turned to its place; None where the positions turn nothing"""
+    position = variant("positions", cfg.c_position)
+    if not hasattr(position, "rotate"):
+        return None
+    cos, sin = position.cos_sin_tables(d, cfg.n_ctx, position.rule(cfg), dtype.name, True)             # (n_ctx, d/2)
+    if cfg.rope_layout == "interleaved":                         # a pair is one complex number, a turn one product
+        angle = cos + 1j * sin
+        return lambda z, place: (z.view(angle.dtype) * angle[place]).view(dtype)
+    cos, sin = np.concatenate([cos, cos], 1), np.concatenate([-sin, sin], 1)                     # (n_ctx, d)
+
+    def turn(z, place):
+        other = z.reshape(-1, 2, d // 2)[:, ::-1].reshape(-1, d)
+        return z * cos[place] + other * sin[place]
+
+    return turn
+
+
+def distance_penalties(cfg, n, dtype):
+    """(n, h/n, n_ctx): what a key costs by its distance, the nearest last; None where distance is free"""
+    position = variant("positions", cfg.c_position)
+    if not hasattr(position, "slopes"):
+        return None
+    slopes = position.slope_table(cfg.n_heads, dtype.name, True).reshape(n, -1, 1)
+    return slopes * np.arange(cfg.n_ctx - 1, -1, -1, dtype=dtype)
+
+
+def mlp(p, cfg, i):
+    """x (D), place, cache -> (D): mlp and swi"""
+    module = network(cfg, i)
+    name = module.__name__.rpartition(".")[2]
+    if name not in ("mlp", "swi") or adapted(p):
+        return generic_part(module, p, cfg, i, "net")
+    if name == "mlp":
+        up, down = product(p.up, p.get("b1")), product(p.down, p.get("b2"))
+        activation = gelu if cfg.c_activation == "gelu" else lambda u: getattr(arrays, cfg.c_activation)(u)[0]
+        return lambda x, place, cache: down(activation(up(x)))
+    wide, down, F = product(p.wide, p.get("bwide")), product(p.down, p.get("bdown")), len(p.down)
+
+    def f(x, place, cache):
+        y = wide(x)                                              # (2F)
+        return down(swiglu(y[:F], y[F:]))
+
+    return f
+
+
+def gelu(x):
+    """arrays.gelu of a short row"""
+    c = sqrt(2 / np.pi)
+    y = x * x
+    y *= c * 0.044715
+    y += c
+    y *= x
+    np.tanh(y, out=y)
+    y += 1
+    y *= x
+    y *= 0.5
+    return y
+
+
+def swiglu(a, b):
+    """arrays.swiglu of short rows"""
+    y = a * 0.5                                                  # sigmoid a = (1 + tanh(a/2)) / 2
+    np.tanh(y, out=y)
+    y += 1
+    y *= a
+    y *= b
+    y *= 0.5
+    return y
