@@ -152,6 +152,6 @@ def describe():
     if not on_cpu():
         name = use.module.cuda.runtime.getDeviceProperties(0)["name"].decode()
         return f"GPU {name}"
-    blas = next((i for i in LIBRARIES.info() if i["user_api"] == "blas"), {})
+    blas: dict = next((i for i in LIBRARIES.info() if i["user_api"] == "blas"), {})
     kernels = f"{blas.get('internal_api', 'no BLAS')} {blas.get('version') or ''}, {blas.get('architecture') or 'unknown'} kernels"
     return f"CPU, {cores()} cores, {kernels}"

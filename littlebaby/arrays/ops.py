@@ -60,7 +60,8 @@ def linear(x, w, b=None):
 
 def adapted(x, w, b=None):
     """y = x w + scale (x a) b + bias, for a Lora; of the frozen matrix no gradient is made     Hu et al. 2021, arXiv:2106.09685"""
-    y, u = matmul_as(rows(x), w.w), None                         # (N, I) (I, O) -> (N, O)
+    y = matmul_as(rows(x), w.w)                                  # (N, I) (I, O) -> (N, O)
+    u = xp.empty(0)
     if b is not None:
         y += b
     if w.columns:
@@ -71,7 +72,8 @@ def adapted(x, w, b=None):
 
     def back(dy):
         dy = rows(dy)
-        dx, dw = matmul_as(dy, w.w.T), ()
+        dx = matmul_as(dy, w.w.T)
+        dw: tuple = ()
         if w.columns:
             du, db = xp.empty_like(u), xp.empty_like(w.b)
             for of_w, of_a, of_b in w.parts():

@@ -134,7 +134,8 @@ def views(spec, flat, half=None):
             return seen[first:last].reshape(node.shape) if last <= flat.size else Sink()
         if isinstance(node, Lora):
             factors = [build(each, f"{path}_lora_{name}") for name, each in (("a", node.a), ("b", node.b)) if node.columns]
-            return Lora(build(node.w, path), *(factors or (None, None)), node.scale, node.columns)
+            a, b = factors or (None, None)
+            return Lora(build(node.w, path), a, b, node.scale, node.columns)
         below = lambda name, child: build(child, f"{path}.{name}" if path else str(name))
         if isinstance(node, dict):
             return Tree((name, below(name, child)) for name, child in node.items())

@@ -20,10 +20,10 @@ SMALL = dict(n_vocab=11, n_ctx=16, n_emb=8, head_size=8, n_heads=4, n_layers=2, 
 EXACT = 1e-6     # what the laws demand of a gradient
 EQUAL = 1e-10    # and of two ways to compute the same
 ROUTED = ("moe",)     # how many rows a product of theirs has depends on later tokens, and with it the last bit of its sums
-OPTION_SETTINGS = {"ordinary": {}, "large": dict(size=3.0, x_size=2.0), "one token": dict(T=1)}
+OPTION_SETTINGS: dict[str, dict] = {"ordinary": {}, "large": dict(size=3.0, x_size=2.0), "one token": dict(T=1)}
 
 # settings with which a variant is tried besides its defaults; a new file needs none
-OPTIONS = dict(
+OPTIONS: dict[str, list[dict]] = dict(
     mha=[dict(c_bias="all"), dict(c_position="rope", rope_layout="half"), dict(c_position="rope", rope_layout="interleaved"),
          dict(c_position="rope", c_rope_scale="yarn", r_rope_factor=4, rope_base=100),
          dict(r_temp=1.7), dict(c_bias="none", b_bias_attention_out=True), dict(head_size=12), dict(c_position="alibi")],

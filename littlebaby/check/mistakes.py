@@ -85,6 +85,7 @@ PLANTED = [
 def mistakes_of(name, folder):
     """The mistakes that can be planted in a variant, by name: those listed for its file, and two that any file invites"""
     home = getmodule(variant(folder, name).forward)
+    assert home is not None
     where = ".".join(home.__name__.split(".")[-2:])
     files = (where, "kernels") if where == "attentions.mha" else (where,)
     spec = variant(folder, name).params(laws.config(folder, name))
@@ -94,7 +95,7 @@ def mistakes_of(name, folder):
 def generic_mistakes(home, where, spec):
     """Two mistakes that are read off a file: the gradient of a leaf forgotten, and what goes further down doubled"""
     source = getsource(home)
-    lines, found = source.splitlines(), {}
+    lines, found = source.splitlines(), dict[str, Mistake]()
     forward = next(node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef) and node.name == "forward")
     backward = next(node for node in forward.body if isinstance(node, ast.FunctionDef))
     learning = {path: " ".join(part for part, _ in leaf.parts) or path for path, leaf in tree.leaves(spec) if leaf.train}
@@ -110,8 +111,7 @@ def generic_mistakes(home, where, spec):
                     rest = ", ".join(ast.unparse(other) for other in node.value.keywords if other is not each)
                     new = text.replace(text.strip(), f"g.add({rest})")
                     found.setdefault("no gradient", forgotten(where, text, new, each.arg, learning))
-        elif isinstance(node, ast.Return):
-            value = ast.get_source_segment(source, node.value)
+        elif isinstance(node, ast.Return) and node.value and (value := ast.get_source_segment(source, node.value)):
             found["twice"] = Mistake("twice", where, text, text.replace(value, f"2 * ({value})"), "gradient",
                                      "What goes on to the layer below is doubled.", "x")
     return found.values()

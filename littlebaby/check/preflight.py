@@ -218,7 +218,7 @@ def steps(baby):
 
 def median_of(measurements, seconds):
     """The median of endless measurements that go on for so many seconds, LEAST of them at least and the first one left out"""
-    end, taken = perf_counter() + seconds, []
+    end, taken = perf_counter() + seconds, list[float]()
     with closing(measurements):
         next(measurements)
         while len(taken) < MIN_MEASUREMENTS or perf_counter() < end:

@@ -16,6 +16,7 @@ tokenized each alone.
 Zellers et al. 2019 (HellaSwag), Clark et al. 2018 (ARC), Mihaylov et al. 2018 (OpenBookQA), Sakaguchi et al. 2020 (WinoGrande),
 Bisk et al. 2020 (PIQA), Clark et al. 2019 (BoolQ), Paperno et al. 2016 (LAMBADA). Scores by other spellings are other scores.
 """
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import sqrt
 from typing import NamedTuple
@@ -82,7 +83,7 @@ def last_word(text):
     return Item(context, [spaced(word)], 0)
 
 
-READERS = {
+READERS: dict[tuple, Callable] = {
     ("context", "choices", "answer"): lambda context, choices, answer: Item(context + "", [c + "" for c in choices], int(answer)),
     ("context", "target"): lambda context, target: Item(context + "", [target + ""], 0),
     ("ctx", "endings", "label"): lambda ctx, endings, label: Item(ctx + " ", [e + "" for e in endings], int(label)),
@@ -142,7 +143,8 @@ def score_items(baby, items, progress=iter):
         chosen.append([values.argmax() == item.answer for values in (raw, raw / tokens, raw / characters)])
         chances.append(1 / len(found))
     choices = Choices(len(chosen), sum(chances) / len(chances), *map(accuracy, zip(*chosen))) if chosen else None
-    nats, tokens, exact = zip(*clozes) if clozes else ((), (), ())
-    cloze = Cloze(len(clozes), accuracy(exact), perplexity(sum(nats) / sum(tokens)),
-                  perplexity(sum(nats) / len(clozes))) if clozes else None
+    cloze = None
+    if clozes:
+        nats, lengths, exact = zip(*clozes)
+        cloze = Cloze(len(clozes), accuracy(exact), perplexity(sum(nats) / sum(lengths)), perplexity(sum(nats) / len(clozes)))
     return choices, cloze

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib import import_module
 from pkgutil import iter_modules
+from typing import Any
 
 from ..arrays import dropout, max_scores
 from ..arrays.backend import xp
@@ -38,7 +39,8 @@ class Rows:
 
     def __init__(self, most, bounded):
         self.most, self.length = most, most if bounded else 2 * most + 64
-        self.buffer, self.first, self.stop = None, 0, 0
+        self.buffer: Any = None
+        self.first = self.stop = 0
 
     def append(self, new):
         """new (..., T, d) -> the kept rows, then the new ones (..., S, d), all of them seen this once"""
@@ -115,7 +117,7 @@ class Context:
     # what depends on the call
 
     @property
-    def drop(self):
+    def drop(self) -> tuple[float, Any]:
         """(rate, generator), for primitives that drop inside"""
         return self.cfg.r_dropout, self.rng
 

@@ -5,6 +5,7 @@ from ..check import bench as benches
 from ..check.laws import verdicts
 from ..check.preflight import preflight as predict
 from ..errors import BadInput, nearest
+from ..runs.records import Config
 from ..runs.store import Workspace
 from ..show.progress import counted
 from ..training.data import split
@@ -22,7 +23,7 @@ def preflight(input=None, preset=None, config=None, path=None, encoding="utf-8",
     return predict(*config_and_tokens(input, preset, config, path, encoding, settings), probe, named)
 
 
-def config_and_tokens(input=None, preset=None, config=None, path=None, encoding="utf-8", settings=(), progress=True):
+def config_and_tokens(input=None, preset=None, config=None, path=None, encoding="utf-8", settings=(), progress=True) -> tuple[Config, int]:
     """The Config of a training with the vocabulary that its text has, and the number of tokens to learn from"""
     cfg = make_config(preset, config, settings)
     source, tokenizer = load_input(Workspace(path), input or "nursery", cfg, None, encoding, progress)

@@ -298,7 +298,8 @@ def resume_run(workspace, guid, input, progress, stop):
 def is_complete(meta):
     """Whether a checkpoint says all that a run goes on from"""
     origin = meta.get("origin") if isinstance(meta, dict) else None
-    inputs = isinstance(origin, dict) and origin.get("input")
+    origin = origin if isinstance(origin, dict) else {}
+    inputs = origin.get("input")
     words = inputs if isinstance(inputs, list) else [inputs]
     return bool(inputs) and all(isinstance(word, str) for word in [*words, origin.get("encoding")]) \
         and isinstance(meta.get("state"), dict) and "report" in meta

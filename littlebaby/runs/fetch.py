@@ -142,7 +142,8 @@ def download(url, expected, workspace, progress=lambda what, n: None):
     try:
         return Path(pooch.retrieve(url, expected and f"sha256:{expected}", path=cache, downloader=resuming(cache, expected, progress)))
     except requests.HTTPError as error:
-        raise BadInput(f"cannot fetch {url}: the server answers {error.response.status_code} {error.response.reason}") from None
+        said = error.response is not None and f"{error.response.status_code} {error.response.reason}"
+        raise BadInput(f"cannot fetch {url}: the server answers {said or error}") from None
     except BrokenOff as error:
         raise BadInput(f"cannot fetch {url}: {error}; they are kept, and the next call goes on from there") from None
     except (requests.ConnectionError, requests.Timeout):

@@ -123,9 +123,7 @@ def encoders(tokenizer, n):
         for process in processes:
             process.kill()
             with suppress(OSError):
-                process.stdin.close()
-            process.stdout.close()
-            process.wait()
+                process.communicate()                            # closes both pipes and waits
 
 
 def serve():

@@ -86,7 +86,7 @@ def loss_on(baby, text):
 def share(pair):
     """The norm of a weight's change, relative to the norm of the weight"""
     old, moved = pair
-    return float(np.linalg.norm(moved) / max(np.linalg.norm(old), 1e-12))
+    return float(np.linalg.norm(moved)) / max(float(np.linalg.norm(old)), 1e-12)
 
 
 def recited_mask(written, source):

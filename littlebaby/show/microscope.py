@@ -353,7 +353,7 @@ def maps(m):
 
     L, most = len(m.mixing), max((len(a) for a in m.attention.values()), default=0)
     across = min(most, 8) + 1 if most else min(L, 4)
-    cells = []                                                   # lines of (matrix, what stands beneath it, what stands beside it)
+    cells: list = []                                                   # lines of (matrix, what stands beneath it, what stands beside it)
     for i in range(L):
         heads, whole = m.attention.get(i, m.mixing[:0]), (m.mixing[i], "all" if most else f"block {i + 1}", "")
         named = [(a, f"{m.config.n_heads - len(heads) + j + 1}", "" if j else f"block {i + 1}") for j, a in enumerate(heads)]

@@ -101,8 +101,8 @@ def prose(doc):
 
 def settings(it):
     """The settings that a file names, or those of its folder that it uses, as a table; empty where there are none"""
-    named = re.findall(r"c(?:fg|tx)\.(?!cfg)(\w+)", "".join(getsource(import_module(each)) for each in kin(it)))
-    named = {key for name in named for key in DERIVED.get(name, [name])}
+    words = re.findall(r"c(?:fg|tx)\.(?!cfg)(\w+)", "".join(getsource(import_module(each)) for each in kin(it)))
+    named = {key for word in words for key in DERIVED.get(word, [word])}
     rows = [catalog.setting(key) for key in records.keys() if key.name in named]
     heads = ("key", "default", "allowed", "meaning")
     return markdown_grid([heads, *([row[head] for head in heads] for row in rows)]) if rows else ""

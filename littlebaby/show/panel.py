@@ -248,8 +248,13 @@ class Panel:
     def press_delete(self):
         """Show what would go, and ask"""
         asked = []
+
+        def refuse(question):
+            asked.append(question)
+            return "no"
+
         with self.errors_as_messages():
-            self.plans.delete(self.guid.value, self.folder.value, self.relatives.value, ask=lambda question: asked.append(question) or "no")
+            self.plans.delete(self.guid.value, self.folder.value, self.relatives.value, ask=refuse)
             self.clear()
             self.text.value = panel_html.text_html(asked[0].removesuffix("[y/N] "))
             self.confirm.layout.display = None

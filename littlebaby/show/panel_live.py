@@ -1,5 +1,6 @@
 """Progress of a run in the panel: a bar, the loss curve, the latest sample."""
 from time import perf_counter
+from typing import Any
 
 import ipywidgets as widgets
 
@@ -17,7 +18,9 @@ class Live:
     a run that goes on, so that its line is whole"""
 
     def __init__(self, rows):
-        self.rows, self.course, self.step = rows, None, 0
+        self.rows, self.step = rows, 0
+        self.course: Any = None                                  # from Began on, as the clock's times
+        self.last_shown = self.drawn = self.pause = 0.0
         self.bar = widgets.FloatProgress(min=0, max=1, layout=widgets.Layout(width="180px"))
         self.status = widgets.HTML()
         self.status.add_class("lb-status")

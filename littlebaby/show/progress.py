@@ -2,6 +2,7 @@
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from tqdm.auto import tqdm
 
@@ -22,7 +23,8 @@ class Watcher:
     """Call it with every event of a run, `Began` first; writes to `out`, the terminal's stderr or a notebook's cell"""
 
     def __init__(self, out=None):
-        self.out, self.floor, self.bar, self.loss = out or sys.stderr, None, None, None
+        self.out, self.floor, self.loss = out or sys.stderr, None, None
+        self.bar: Any = None                                     # from Began on
 
     def __call__(self, event):
         if isinstance(event, Began):

@@ -87,7 +87,7 @@ def placed(cfg, rng):
     weights = [random_layer(part, cfg, rng) for part in parts]
 
     def forward(x):
-        backs = []
+        backs: list = []
         for part, (p, g) in zip(parts, weights):
             x, back = part.forward(p, x, Context(cfg))
             backs.insert(0, (back, g))

@@ -89,7 +89,7 @@ def bound(function):
 def source_lines(function, source, backs):
     """The lines of a function's own, without its docstring and what is defined inside it"""
     body = function.body[1:] if ast.get_docstring(function) else function.body
-    out, at = [], {}
+    out, at = [], dict[int, Any]()
     for node in statements(body):
         inner = isinstance(node, ast.FunctionDef)
         last = node.body[0].lineno - 1 if hasattr(node, "body") and not inner else node.end_lineno
@@ -345,7 +345,7 @@ def mark_changes(part, before):
 
 def decoded(layer, cfg):
     """The largest difference between all tokens at once and three, two and then single ones"""
-    s, cache, cut = laws.random_layer(layer, cfg, T=9), {}, (0, 3, 5, 6, 7, 8, 9)
+    s, cache, cut = laws.random_layer(layer, cfg, T=9), dict[str, Any](), (0, 3, 5, 6, 7, 8, 9)
     full, _ = layer.forward(s.p, s.x, Context(cfg))
     parts = [layer.forward(s.p, s.x[:, a:b], Context(cfg, start=a, cache=cache))[0] for a, b in zip(cut, cut[1:])]
     return float(np.abs(np.concatenate(parts, 1) - full).max())
@@ -472,7 +472,7 @@ def side_by_side(part, mistake):
 
 def column(lines, colours, which, mistake):
     """(HTML, its height, {back: [(letters of its row, the row's middle)]})"""
-    out, y, places = [], 0, {}
+    out, y, places = [], 0, dict[str, list]()
     for line in lines:
         rows = wrapped(re.split("[ ]{3,}", line.code.strip())[0] if line.comment else line.code)
         values = [(value_in_words(value)[:CODE + 8], value) for value in line.values]

@@ -182,7 +182,10 @@ def form(word, how):
 @cache
 def grammar():
     """The book compiled: (the first link of a story, {role: (words, played by, unlike)})"""
-    lists, rules, roles, rule = {}, {}, {}, ""
+    lists: dict = {}
+    rules: dict = {}
+    roles: dict = {}
+    rule = ""
     for line in BOOK.splitlines():
         if line.startswith("    "):
             rules[rule].append(line.strip())
@@ -190,8 +193,8 @@ def grammar():
             name, words = line.split(": ")
             lists[name] = words.split(", ")
         elif " = " in line:
-            name, pool, unlike = re.fullmatch(r"(.+) = (.+?)(?: except (.+))?", line).groups()
-            roles[name] = pool.split(" or "), (unlike or "").split()
+            (name, pool, unlike), = re.findall(r"^(.+) = (.+?)(?: except (.+))?$", line)
+            roles[name] = pool.split(" or "), unlike.split()
         elif line:
             rule = line
             rules[rule] = []
@@ -211,7 +214,7 @@ def grammar():
 
     def options(tokens):
         """What stands before the closing bracket: one tuple of pieces for every side of the bars"""
-        sides = [[]]
+        sides: list = [[]]
         for token in tokens:
             how, _, name = token[1:-1].rpartition(" ")
             if token == ")":
@@ -252,7 +255,7 @@ def candidates(role, cast):
 
 def tell(rng):
     """One story with its blank line, and its nats; `rng` is a random.Random"""
-    text, cast, nats = [], {}, 0.0
+    text, cast, nats = [], dict[str, str](), 0.0
     rest = grammar()[0]
     while rest:
         piece, rest = rest

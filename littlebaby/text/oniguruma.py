@@ -148,7 +148,7 @@ class Parser:
 
     # --- alternatives, sequences, repetitions ---
 
-    def alternatives(self, fold, dotall):
+    def alternatives(self, fold, dotall) -> tuple:
         """(one node for all, [a node for each]) up to a closing parenthesis or the end"""
         self.depth += 1
         if self.depth > 100:
@@ -421,7 +421,7 @@ def literal(character):
 @lru_cache(1)
 def forms():
     """{letter as it is compared where case is ignored: all its forms}"""
-    found = {}
+    found: dict = {}
     for character in map(chr, range(0x20000)):                   # no letter beyond has a case
         if character.casefold() != character:
             found.setdefault(character.casefold(), []).append(character)

@@ -33,7 +33,7 @@ def replacements(strange, known):
     Nearest is, in this order: the other case; the plain form, in its own case and the other; a known character with the same plain
     form (so that ' finds ’ where a text has only that, and α finds ά).
     """
-    kin = {}
+    kin: dict = {}
     for character in sorted(known):
         kin.setdefault(plain_character(character).casefold(), []).append(character)
 

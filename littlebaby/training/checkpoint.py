@@ -9,7 +9,7 @@ from ..errors import BadInput
 from .loop import State, begin
 
 
-def state_to_arrays(baby, state):
+def state_to_arrays(baby, state) -> tuple[dict, dict]:
     """({name: NumPy array}, what JSON can hold): the weights under "flat", arrays of the state under their path, "optimizer.m" """
     arrays = {"flat": to_numpy(baby.flat)}
 

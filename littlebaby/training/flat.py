@@ -36,7 +36,7 @@ def for_each_chunk(runs, dtype, update, workers=None):
 
 def weight_decay(spec, factor):
     """The function shrink(flat, first, last) that multiplies by factor what of flat[first:last] belongs to a DECAYED leaf"""
-    at, runs = offsets(spec), []
+    at, runs = offsets(spec), list[tuple]()
     for path, leaf in leaves(spec):
         if leaf.train and leaf.kind in DECAYED_KINDS:
             first, last = at[path]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from math import isfinite
 from time import monotonic, perf_counter
+from typing import Any
 
 import numpy as np
 
@@ -116,7 +117,7 @@ def train(baby, state, batches, valid, stop=lambda: False, begins_with=None, ran
     workers = Workers(state.shards if on_cpu() else ranks.n, ranks)
     trained = tree.size(spec, train=True)
     grads = [xp.zeros(trained, baby.flat.dtype) for _ in range(workers.n)]
-    half = xp.zeros(baby.flat.size, xp.float16) if halved else None
+    half: Any = xp.zeros(baby.flat.size, xp.float16) if halved else None
     p = tree.views(spec, baby.flat, half)
     shard, listen = shard_gradient(workers, grads, spec, p, cfg), loss_sums(workers, baby.p, cfg, valid)
     every = cfg.s_eval or max(1, state.total // 20)

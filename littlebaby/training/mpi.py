@@ -25,7 +25,8 @@ class Ranks:
 
     def __init__(self, comm=None, cores=None):
         self.comm, self.cores = comm, cores
-        self.n, self.number = (comm.Get_size(), comm.Get_rank()) if comm else (1, 0)
+        self.n: int = comm.Get_size() if comm else 1
+        self.number: int = comm.Get_rank() if comm else 0
 
     @property
     def first(self):

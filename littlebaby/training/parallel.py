@@ -31,13 +31,14 @@ class Workers:
     def __init__(self, shards, ranks=SINGLE_PROCESS):
         mine = split_rows(shards, ranks.n)[ranks.number]
         self.ranks, self.shards, self.first, self.n = ranks, shards, mine.start, mine.stop - mine.start
-        self.tasks = [SimpleQueue() for _ in range(self.n - 1)]
+        self.tasks: list[SimpleQueue] = [SimpleQueue() for _ in range(self.n - 1)]
         for tasks in self.tasks:                                 # daemons: one that never returns must not keep the interpreter from ending
             Thread(target=serve, args=(tasks,), name="littlebaby worker", daemon=True).start()
 
     def run(self, fn):
         """WorkerLost where one takes far longer than the first one did, for their shares of the work are even"""
-        begun, futures = perf_counter(), [Future() for _ in self.tasks]
+        begun = perf_counter()
+        futures: list[Future] = [Future() for _ in self.tasks]
         for i, (tasks, future) in enumerate(zip(self.tasks, futures), 1):
             tasks.put((fn, i, future))
         try:

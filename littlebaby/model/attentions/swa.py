@@ -21,7 +21,8 @@ def forward(p, x, ctx):
     ctx.record_scores(q, k, scale, W)
 
     # as mha, but no further back than the window                (B, h, T, d) -> (B, T, D)
-    o, _, back_o = window_attention(q, k, v, scale, W, *ctx.drop, ctx.slopes(q))
+    rate, rng = ctx.drop
+    o, _, back_o = window_attention(q, k, v, scale, W, rate, rng, ctx.slopes(q))
     y, back_y = output_projection(p, o, ctx)
 
     def backward(dy, g):

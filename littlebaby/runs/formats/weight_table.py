@@ -186,7 +186,7 @@ def arrays(chosen, cfg, mine, theirs, where):
 
 def export_weights(lines, cfg, weights):
     """{their name: array} from a table and {our name: array}"""
-    out, mine = {}, shapes(cfg)
+    out, mine = dict[str, np.ndarray](), shapes(cfg)
     for row in rows(lines, cfg, mine):
         out |= zip(row.theirs, row.how.outward([weights[name] for name in row.ours], cfg))
     return out
