@@ -4,6 +4,7 @@ from functools import wraps
 from pathlib import Path
 from tempfile import mkdtemp
 
+from ..runs.disk import check_writable
 from .charts import plainly
 
 
@@ -21,7 +22,7 @@ def picture(*headings, widths=None, height=3.2):
 def own_workspace():
     """A workspace in a folder for temporary files, with inputs/, in which this process's runs lie from here on; returns its path"""
     home = Path(mkdtemp(prefix="littlebaby-tour-"))
-    (home / "inputs").mkdir()
+    check_writable(home / "inputs")                              # it makes the folder
     os.environ["LITTLEBABY_HOME"] = str(home)
     return home
 
