@@ -1,10 +1,13 @@
 """The house keeps its walls: imports only go down the stairs, `xp` comes only from backend, only the store writes, nothing is too long."""
 import ast
+import re
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
 
 import littlebaby
+from littlebaby.runs import store
 
 HOUSE = Path(__file__).parents[1] / "littlebaby"
 FILES = sorted(HOUSE.rglob("*.py"))
@@ -100,3 +103,17 @@ def test_no_file_is_empty_or_undocumented(path):
 def test_functions_hide_rooms_of_their_name():
     """`lb.inference` and `lb.check` are plans, though rooms have the same names: a room that is first imported later would hide them"""
     assert callable(littlebaby.check) and callable(littlebaby.inference)
+
+
+def test_the_map_in_the_readme_shows_every_file_and_folder():
+    """A line for each file of the first four rooms, and every folder that git keeps or that a run writes"""
+    plan = (HOUSE.parent / "README.md").read_text("utf-8").partition("## The map")[2]
+    for room in ("arrays", "model", "inference", "training"):
+        lines = plan.partition(f"  {room}/ ")[2].splitlines()[1:]
+        listed = [line.split()[0] for line in takewhile(lambda line: line.startswith("    "), lines)]
+        files = {path.name for path in (HOUSE / room).glob("*.py")} - {"__init__.py"}
+        assert {each for each in listed if each.endswith(".py")} == files and len(listed) == len(set(listed)), room
+    kept = {path.name for path in HOUSE.iterdir() if (path / "__init__.py").exists()}
+    written = {place.partition("/")[0] for place in store.PLACES.values()} | {"tokens"}
+    top = {"tests", "benchmarks", "docs", "notebooks", "inputs", ".ci"}
+    assert all(re.search(rf"^ *{re.escape(folder)}/ ", plan, re.MULTILINE) for folder in kept | written | top)
