@@ -6,6 +6,7 @@ from ..arrays.backend import dtype, to_numpy, xp
 from ..errors import TOKENS, BadInput, number, seeded
 from ..model import gpt
 from ..model.context import Context
+from ..text.special_tokens import bare, surrounded
 from .generate import generate, generate_each
 from .sampling import Sampling
 from .speculative import speculate
@@ -51,10 +52,12 @@ class Baby:
         return tree.named(self.spec, self.flat)
 
     def encode(self, text):
-        return self.require_tokenizer().encode(text)
+        """text -> ids (n,), between what its tokenizer puts around every text: bos, if a model from elsewhere begins with it"""
+        return surrounded(self.require_tokenizer(), self.require_tokenizer().encode(text))
 
     def decode(self, ids):
-        return self.require_tokenizer().decode(ids)
+        """ids (n,) -> text, without what `encode` puts around it"""
+        return self.require_tokenizer().decode(bare(self.require_tokenizer(), ids))
 
     def require_tokenizer(self):
         if self.tokenizer is None:

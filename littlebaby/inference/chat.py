@@ -10,7 +10,7 @@ import numpy as np
 from ..errors import TOKENS, BadInput, number, seeded
 from ..text import stream
 from ..text.chat import exchanges, ids_of, question, template, trimmed
-from .generate import generate, until_stop
+from .generate import generate, until_eos, until_stop
 
 
 class Conversation:
@@ -49,10 +49,12 @@ class Conversation:
     def stream(self, text):
         """The answer piece by piece, no half characters or stop strings; what was generated before iteration stops is kept"""
         tokenizer, answer = self.baby.tokenizer, []
+        eos = tokenizer.special_tokens.stops
         self.messages.append(dict(role="user", content=text))
         columns = generate(self.baby.p, self.baby.config, self.visible_ids()[None], self.max_tokens, self.sampling, self.rng)
         try:
-            for piece in until_stop(stream(tokenizer, (int(column[0]) for column in columns)), self.stops):
+            ids = (int(column[0]) for column in until_eos(columns, eos) if column[0] not in eos)
+            for piece in until_stop(stream(tokenizer, ids), self.stops):
                 answer.append(piece)
                 yield piece
         finally:

@@ -3,6 +3,8 @@
 The window rule: when `n_ctx` tokens are in view and one more is wanted, the view shrinks to its newest half and grows again. It is the
 same with and without a cache, so the two write the same text, always; and the cache is refilled once in n_ctx / 2 tokens.
 """
+from typing import Any
+
 import numpy as np
 
 from ..arrays.backend import on_cpu, to_numpy, xp
@@ -63,6 +65,22 @@ def generate(p, cfg, ids, max_tokens, sampling, rng, cached=True):
         chosen = draw(probabilities(reader.read(ids)[:, 0], ids, sampling), rng)
         ids = append(ids, chosen)
         yield chosen
+
+
+def until_eos(columns, eos):
+    """The columns of new ids (B,) up to the one with which every row has had an id of `eos`"""
+    ended: Any = False
+    for column in columns:
+        yield column
+        ended = ended | np.isin(column, eos)
+        if np.all(ended):
+            return
+
+
+def before_eos(row, eos):
+    """ids (n,) before the first one of `eos`"""
+    found = np.flatnonzero(np.isin(row, eos))
+    return row[:found[0]] if len(found) else row
 
 
 class RowGenerators:

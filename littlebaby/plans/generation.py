@@ -8,11 +8,12 @@ from .. import text as texts
 from ..arrays import backend
 from ..errors import TOKENS, BadInput, number, seeded
 from ..inference.chat import Conversation
-from ..inference.generate import generate, until_stop
+from ..inference.generate import before_eos, generate, until_eos, until_stop
 from ..inference.sampling import Sampling
 from ..inference.speculative import speculate
 from ..runs import records
 from ..runs.store import Workspace
+from ..text.special_tokens import prompt_ids
 from ..training.parallel import generation_threads
 from .model_io import load
 from .process_control import kept_if_possible
@@ -37,7 +38,7 @@ def inference(guid="last", prompt="", max_tokens=200, temperature=0.8, top_k=0, 
     name = workspace.resolve(guid)
     stops = [stop] if isinstance(stop, str) else [s for s in stop if s]
     baby, quick = load(name, workspace.root), draft and load(draft, workspace.root)
-    if quick and quick.tokenizer.to_json() != baby.tokenizer.to_json():
+    if quick and spelling(quick.tokenizer) != spelling(baby.tokenizer):
         raise BadInput(f"the draft {draft} has another tokenizer than {name}; both must have the same")
     completion = generate_completion(baby, name, prompt, sampling, max_tokens, seed, stops, samples, stream, draft=quick)
     with kept_if_possible("the text was not kept"):
@@ -45,13 +46,16 @@ def inference(guid="last", prompt="", max_tokens=200, temperature=0.8, top_k=0, 
     return completion
 
 
+def spelling(tokenizer):
+    """What a tokenizer's ids mean, whatever roles they have"""
+    return {name: value for name, value in tokenizer.to_json().items() if name != "special_tokens"}
+
+
 def generate_completion(baby, name, prompt, sampling, max_tokens, seed, stops=(), samples=1, stream=None, start=None, draft=None):
-    """A Completion: the prompt read (or its ids `start`), `samples` rows written side by side, each cut at its first stop string"""
+    """A Completion: the prompt read (or its ids `start`), `samples` rows written side by side, each cut at its first stop string or eos"""
     tokenizer, rng = baby.require_tokenizer(), np.random.default_rng(seed)
     replaced = tokenizer.unknown_in(prompt)
-    start = tokenizer.encode(prompt or tokenizer.begin) if start is None else start
-    if not len(start):
-        raise BadInput(f"nothing of the prompt {prompt!r} is known to this model's tokenizer")
+    start, eos = prompt_ids(tokenizer, prompt) if start is None else start, tokenizer.special_tokens.stops
     if draft:
         columns = ([x] for x in speculate((baby.p, baby.config), (draft.p, draft.config), start[None], max_tokens, sampling, rng))
     else:
@@ -61,9 +65,10 @@ def generate_completion(baby, name, prompt, sampling, max_tokens, seed, stops=()
             written = []
 
             def ids():
-                for column in columns:
+                for column in until_eos(columns, eos):
                     written.append(int(column[0]))
-                    yield written[-1]
+                    if written[-1] not in eos:
+                        yield written[-1]
 
             pieces = []
             for piece in until_stop(texts.stream(tokenizer, ids()), stops):
@@ -72,8 +77,8 @@ def generate_completion(baby, name, prompt, sampling, max_tokens, seed, stops=()
                     stream(piece)
             done, count = ["".join(pieces)], len(written)
         else:
-            rows = np.stack(list(columns), 1)
-            done, count = ["".join(until_stop([tokenizer.decode(row)], stops)) for row in rows], rows.shape[1]
+            rows = np.stack(list(until_eos(columns, eos)), 1)
+            done, count = ["".join(until_stop([tokenizer.decode(before_eos(row, eos))], stops)) for row in rows], rows.shape[1]
     settings = records.Settings(**asdict(sampling), max_tokens=max_tokens, stop=list(stops))
     return records.Completion(guid=name, prompt=prompt, replaced=replaced, text=done[0], samples=done if samples > 1 else [],
                               prompt_tokens=len(start), tokens=count, seed=seed, settings=settings)

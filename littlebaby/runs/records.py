@@ -370,6 +370,8 @@ class TokenizerFile(BaseModel):
     vocabulary: list[str] = note(..., "The tokens in the order of their ids.")
     merges: list[str] = note([], "bpe: pairs that become one token, in the order in which they are joined.")
     special: list[str] = note([], "bpe: tokens that are never spelled out.")
+    special_tokens: dict[str, Any] = note({}, "A model from elsewhere: the ids of bos, eos (all of them), pad and unk, those that its "
+                                              "tokenizer puts around a prompt, and its chat template.")
 
 
 class Tensor(BaseModel):

@@ -1,9 +1,8 @@
 """text: how a text becomes numbers and comes back.
 
-char, word, bpe: the tokenizers, one file each, alike in what they offer. tokenizer_helpers: what the three share. oniguruma: the patterns
-of others'
-tokenizers. nursery: a text to learn
-from whose entropy is known. chat: conversations as text. tasks: questions with a right answer.
+char, word, bpe: the tokenizers, one file each, alike in what they offer. tokenizer_helpers: what the three share. special_tokens: bos, eos
+and the like, of models from elsewhere. oniguruma: the patterns of others' tokenizers. nursery: a text to learn from whose entropy is known.
+chat: conversations as text. tasks: questions with a right answer.
 A tokenizer never changes: extend gives a new one in which every old id means what it meant.
 """
 import codecs
@@ -11,6 +10,7 @@ import codecs
 from littlebaby.errors import BadInput, nearest
 from littlebaby.text.bpe import BPE
 from littlebaby.text.char import Char
+from littlebaby.text.special_tokens import SpecialTokens, with_special_tokens
 from littlebaby.text.tokenizer_helpers import begin_of, field, texts
 from littlebaby.text.word import Word
 
@@ -41,7 +41,8 @@ def from_json(record):
     kind = field(record, "kind", str)
     if kind not in KINDS:
         raise BadInput(nearest("'kind' in the tokenizer file", kind, KINDS))
-    return KINDS[kind].from_json(record)
+    tokenizer = KINDS[kind].from_json(record)
+    return with_special_tokens(tokenizer, SpecialTokens.from_json(record.get("special_tokens") or {}, tokenizer.size))
 
 
 def stream(tokenizer, ids):

@@ -25,6 +25,7 @@ import regex
 
 from littlebaby.errors import BadInput, nearest
 from littlebaby.text.oniguruma import translated
+from littlebaby.text.special_tokens import SpecialTokens, special_record
 from littlebaby.text.tokenizer_helpers import MAX_VOCABULARY, begin_of, checked_ids, checked_text, field, texts, writable
 
 GPT2 = (r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+",)
@@ -179,6 +180,7 @@ class BPE:
     """
 
     kind = "bpe"
+    special_tokens = SpecialTokens()
 
     def __init__(self, vocabulary, merges, begin, special=("<|endoftext|>",), special_in_text=True, cuts=GPT2, form="", whole=False,
                  gaps=False):
@@ -294,7 +296,7 @@ class BPE:
         unlike_ours = {} if (self.cuts, self.form, self.whole, self.gaps) == (GPT2, "", False, False) else {
             "cuts": list(self.cuts), "form": self.form, "whole": self.whole, "gaps": self.gaps}
         return {"kind": self.kind, "begin": self.begin, "special": list(self.special), "special_in_text": self.special_in_text,
-                **unlike_ours, "vocabulary": self.vocabulary, "merges": [" ".join(pair) for pair in self.merges]}
+                **unlike_ours, **special_record(self), "vocabulary": self.vocabulary, "merges": [" ".join(pair) for pair in self.merges]}
 
     @classmethod
     def from_json(cls, record):
@@ -331,8 +333,8 @@ class BPE:
     def from_tokenizer_json(cls, record, begin=None):
         """The tokenizer of a Hugging Face tokenizer.json; raises BadInput unless it is byte-level BPE.
 
-        Its added tokens count as special in a text, as they do there; `begin`, or the first of them, stands before a document. Its
-        post-processor is not followed.
+        Its added tokens count as special in a text, as they do there; `begin`, or the first of them, stands before a document.
+        Its post-processor is read by runs/formats.
         """
         model = field(record, "model", dict)
         cuts, unlike = cuts_of(field(record, "pre_tokenizer", dict))

@@ -5,6 +5,7 @@ The smallest vocabulary and the longest sequences: nothing to learn, nothing to 
 import numpy as np
 
 from littlebaby.errors import BadInput
+from littlebaby.text.special_tokens import SpecialTokens, special_record, with_special_tokens
 from littlebaby.text.tokenizer_helpers import begin_of, checked_ids, checked_rule, checked_text, field, replace_unknown, replacements, texts
 
 
@@ -12,6 +13,7 @@ class Char:
     """Characters as ids 0 … size - 1: `vocabulary[i]` is character i."""
 
     kind = "char"
+    special_tokens = SpecialTokens()
 
     def __init__(self, vocabulary, begin, unknown="replace"):
         self.vocabulary, self.begin, self.unknown = list(vocabulary), begin, checked_rule(unknown)
@@ -56,14 +58,14 @@ class Char:
     def extend(self, text):
         """(a tokenizer that knows the text as well, the characters that are new): they go to the end, so no old id changes."""
         new = sorted(set(checked_text(text)) - self.known)
-        return Char(self.vocabulary + new, self.begin, self.unknown), new
+        return with_special_tokens(Char(self.vocabulary + new, self.begin, self.unknown), self.special_tokens), new
 
     def tokens(self):
         """The tokens in the order of their ids, for people to look at."""
         return list(self.vocabulary)
 
     def to_json(self):
-        return {"kind": self.kind, "begin": self.begin, "unknown": self.unknown, "vocabulary": self.vocabulary}
+        return {"kind": self.kind, "begin": self.begin, "unknown": self.unknown, **special_record(self), "vocabulary": self.vocabulary}
 
     @classmethod
     def from_json(cls, record):

@@ -67,9 +67,9 @@ def question(messages, form):
 
 
 def ids_of(pieces, tokenizer):
-    """ids (n,) and whether each is learned (n,)"""
-    spelled = [tokenizer.encode(text) for text, _ in pieces]
-    return np.concatenate(spelled), np.repeat([learned for _, learned in pieces], [len(ids) for ids in spelled])
+    """ids (n,), after those that the tokenizer puts before every text, and whether each is learned (n,)"""
+    spelled = [np.array(tokenizer.special_tokens.prefix, np.int32), *(tokenizer.encode(text) for text, _ in pieces)]
+    return np.concatenate(spelled), np.repeat([False, *(learned for _, learned in pieces)], [len(ids) for ids in spelled])
 
 
 def exchanges(messages):

@@ -11,6 +11,7 @@ import numpy as np
 import regex
 
 from littlebaby.errors import BadInput
+from littlebaby.text.special_tokens import SpecialTokens, special_record, with_special_tokens
 from littlebaby.text.tokenizer_helpers import begin_of, checked_ids, checked_rule, checked_text, field, replace_unknown, replacements, texts
 
 # a word keeps the apostrophes inside it; whatever is neither word nor number is cut into single characters
@@ -34,6 +35,7 @@ class Word:
     """Characters and words as ids 0 … size - 1. The vocabulary never grows beyond `limit` by words, only by characters."""
 
     kind = "word"
+    special_tokens = SpecialTokens()
 
     def __init__(self, vocabulary, begin, unknown="replace", limit=4096):
         self.vocabulary, self.begin, self.unknown, self.limit = list(vocabulary), begin, checked_rule(unknown), limit
@@ -91,14 +93,15 @@ class Word:
         characters = sorted(set(checked_text(text)) - self.known)
         words = frequent(text, self.ids.keys() | characters, self.limit - self.size - len(characters))
         new = characters + words
-        return Word(self.vocabulary + new, self.begin, self.unknown, self.limit), new
+        return with_special_tokens(Word(self.vocabulary + new, self.begin, self.unknown, self.limit), self.special_tokens), new
 
     def tokens(self):
         """The tokens in the order of their ids, for people to look at."""
         return list(self.vocabulary)
 
     def to_json(self):
-        return {"kind": self.kind, "begin": self.begin, "unknown": self.unknown, "limit": self.limit, "vocabulary": self.vocabulary}
+        return {"kind": self.kind, "begin": self.begin, "unknown": self.unknown, "limit": self.limit, **special_record(self),
+                "vocabulary": self.vocabulary}
 
     @classmethod
     def from_json(cls, record):
