@@ -29,6 +29,8 @@ from littlebaby.text.special_tokens import SpecialTokens, special_record
 from littlebaby.text.tokenizer_helpers import MAX_VOCABULARY, begin_of, checked_ids, checked_text, field, texts, writable
 
 GPT2 = (r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+",)
+LLAMA3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",)
+QWEN2 = (LLAMA3[0].replace("{1,3}", ""),)
 FORMS = ("", "NFC", "NFD", "NFKC", "NFKD")
 
 # byte -> letter: a visible character stands for itself, the others take the letters from U+0100 on

@@ -13,10 +13,12 @@ import numpy as np
 
 from ... import text
 from ...errors import BadInput, nearest
-from ...text.bpe import BPE, GPT2, LETTER_OF, lacks_bytes
+from ...text.bpe import BPE, GPT2, LETTER_OF, LLAMA3, QWEN2, lacks_bytes
+from ...text.special_tokens import SpecialTokens, checked_template, with_special_tokens
 from ...text.tokenizer_helpers import MAX_VOCABULARY
 from .. import disk
 from . import huggingface, plain, rewrite, tensors, tokenizers
+from .gguf_keys import check_keys, rope_settings, temperature, window
 from .huggingface import ConfigReader, rows_of
 from .weight_table import count, export_weights, import_weights, parse_weight_table
 
@@ -67,8 +69,6 @@ blocks.{i}.att.bq+bk+bv             blk.{i}.attn_qkv.bias              beside
 TABLES = dict(llama=LLAMA, qwen2=LLAMA, gpt2=QKV, starcoder2=STARCODER2)
 
 # how texts are cut into pieces, by llama.cpp's names
-LLAMA3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",)
-QWEN2 = (LLAMA3[0].replace("{1,3}", ""),)
 CUTS = {"gpt-2": GPT2, "smollm": (r"\p{N}", *GPT2), "qwen2": QWEN2, "llama-bpe": LLAMA3}
 NORMAL, CONTROL, USER = 1, 3, 4          # kinds of tokens
 
@@ -191,7 +191,8 @@ def read_gguf(path, d_type=None):
     kind = values.get("general.architecture")
     if not isinstance(kind, str) or kind not in TABLES:
         raise BadInput(f"{path}: " + nearest("general.architecture", kind, TABLES))
-    c = ConfigReader({name.removeprefix(f"{kind}."): value for name, value in values.items()}, path)
+    c = GGUFReader(values, kind, path)
+    unread = check_keys(c, kind, head_width(c))
     chosen = settings(c, theirs, kind) | (dict(d_type=d_type) if d_type else {})
     cfg, weights = import_weights(TABLES[kind], chosen, theirs, path)
     tokenizer, note = tokenizer_of(c, cfg.n_vocab)
@@ -199,24 +200,35 @@ def read_gguf(path, d_type=None):
         cfg, weights = cfg.replace(n_vocab=tokenizer.size), without_end(weights)
     if tokenizer:
         cfg = cfg.replace(c_tokenizer=tokenizer.kind)
-    return cfg, weights, tokenizer, note
+    return cfg, weights, tokenizer, "; ".join(filter(None, [note, unread]))
+
+
+class GGUFReader(ConfigReader):
+    """A header's values, those of its architecture without their namespace; `own` names the latter"""
+
+    def __init__(self, values, kind, where):
+        super().__init__({name.removeprefix(f"{kind}."): value for name, value in values.items()}, where)
+        self.own = [name.removeprefix(f"{kind}.") for name in values if name.startswith(f"{kind}.")]
+
+
+def head_width(c):
+    return c.integer("attention.key_length", c.integer("embedding_length") // max(c.integer("attention.head_count"), 1))
 
 
 def settings(c, theirs, kind):
     """Our settings of a header's"""
     n_emb, heads = c.integer("embedding_length"), c.integer("attention.head_count")
-    width = c.integer("attention.key_length", n_emb // max(heads, 1))
-    if (rule := c.get("rope.scaling.type", "none")) != "none":
-        raise BadInput(f"{c.where}: rope is stretched by the rule {rule!r:.40}; what littlebaby has is rope_base alone")
+    width = head_width(c)
     found = dict(n_ctx=min(c.integer("context_length"), huggingface.MOST_CONTEXT), n_vocab=rows_of(theirs, "token_embd.weight", c),
                  n_emb=n_emb, n_heads=heads, n_layers=count(theirs, "blk.#."), b_tied="output.weight" not in theirs,
                  head_size=heads * width)
     if kind in ("gpt2", "starcoder2"):
         found |= dict(norm_eps=c.number("attention.layer_norm_epsilon"), s_hidden=rows_of(theirs, "blk.0.ffn_up.weight", c), c_bias="all")
     if kind == "gpt2":
-        return found | dict(n_ctx=rows_of(theirs, "position_embd.weight", c))
+        return found | dict(n_ctx=rows_of(theirs, "position_embd.weight", c)) | temperature(c, width)
     found |= dict(c_attention="gqa", n_kv_heads=c.integer("attention.head_count_kv", heads), c_position="rope",
                   rope_layout="interleaved" if kind == "llama" else "half", rope_base=float(c.number("rope.freq_base", 10000.0)))
+    found |= rope_settings(c) | window(c, found["n_ctx"]) | temperature(c, width)
     if kind == "starcoder2":
         return found
     found |= dict(c_norm="rmsnorm", norm_eps=c.number("attention.layer_norm_rms_epsilon"), c_bias="none", c_network="swi",
@@ -247,13 +259,36 @@ def tokenizer_of(c, size):
         if cut not in CUTS:
             return None, "the tokenizer was left behind: " + nearest("how it cuts texts", cut, CUTS)
         special = [token for token, kind in zip(tokens, kinds) if kind in (CONTROL, USER)]
-        mark = c.integer("tokenizer.ggml.bos_token_id", c.integer("tokenizer.ggml.eos_token_id", -1))
-        begin = tokens[mark] if 0 <= mark < len(tokens) and tokens[mark] in special else next(iter(special), "\n")
+        roles = special_tokens(c, cut, len(tokens))
+        first = next((tokens[i] for i in (roles.bos, *roles.eos) if i is not None), None)
+        begin = first if first in special else next(iter(special), "\n")
         record = dict(kind="bpe", begin=begin, special=special, special_in_text=True, vocabulary=tokens, merges=merges,
                       cuts=list(CUTS[cut]), form="", whole=cut == "llama-bpe", gaps=lacks_bytes(tokens))
-        return tokenizers.fitted(BPE.from_json(record), size), ""
+        return with_special_tokens(tokenizers.fitted(BPE.from_json(record), size), roles), ""
     except BadInput as error:
         return None, f"the tokenizer was left behind: {error}"
+
+
+ENDS = ("eos", "eot", "eom")             # ids that end what a model writes: of a text, a turn, a message
+BOS_FIRST = ("llama-bpe",)               # cuts with which llama.cpp puts bos before a text unless add_bos_token says otherwise
+
+
+def special_tokens(c, cut, size):
+    """SpecialTokens of a header; an id outside the vocabulary is nobody's, as in llama.cpp"""
+    def ids(*names):
+        said = [c.integer(f"tokenizer.ggml.{name}_token_id", -1) for name in names]
+        return tuple(dict.fromkeys(i for i in said if 0 <= i < size))
+
+    bos, eos = ids("bos"), ids(*ENDS)
+    prefix = bos if c.get("tokenizer.ggml.add_bos_token", cut in BOS_FIRST) is True else ()
+    suffix = ids("eos") if c.get("tokenizer.ggml.add_eos_token", False) is True else ()
+    named = [dict(name=name.removeprefix("tokenizer.chat_template."), template=value) for name, value in c.data.items()
+             if name.startswith("tokenizer.chat_template.")]
+    template = c.get("tokenizer.chat_template", "")
+    if named:
+        template = [*([dict(name="default", template=template)] if template else []), *named]
+    first = lambda found: next(iter(found), None)
+    return SpecialTokens(first(bos), eos, None, first(ids("padding")), first(ids("unknown")), prefix, suffix, checked_template(template))
 
 
 # outward
@@ -269,12 +304,13 @@ def gguf_files(cfg, weights, tokenizer, d_type):
         raise BadInput(f"For llama.cpp {misfit}") from None
     bent = name in ("gpt2", "starcoder2") and cfg.c_activation != "gelu"
     for wrong, setting, right in ((bent, "c_activation", "gelu"), (cfg.c_attention == "swa", "c_attention", "mha or gqa"),
-                                  (cfg.c_position == "rope" and cfg.c_rope_scale != "none", "c_rope_scale", "none")):
+                                  (cfg.c_position == "rope" and cfg.c_rope_scale not in ("none", "linear"), "c_rope_scale",
+                                   "none or linear")):
         if wrong:
             raise BadInput(f"For llama.cpp no architecture fits; the nearest is {name}: {setting} is {getattr(cfg, setting)} and would "
                            f"have to be {right}")
-    end, notes = tokenizers.end_of(tokenizer), []
-    if not end:
+    end, notes = tokenizers.end_id(tokenizer), []
+    if end is None:
         cfg, weights = rewrite.with_end(cfg, weights)
         notes.append("llama.cpp needs a token that ends a text: <|endoftext|> was added, which this model never says.")
     cfg, weights = huggingface.renamed(cfg, weights, name)
@@ -308,6 +344,9 @@ def write_gguf(path, name, cfg, theirs, tokenizer, spelled, d_type):
         w.add_rope_dimension_count(cfg.head_width)
         w.add_key_length(cfg.head_width)
         w.add_value_length(cfg.head_width)
+    if cfg.c_position == "rope" and cfg.c_rope_scale == "linear":
+        w.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
+        w.add_rope_scaling_factor(cfg.r_rope_factor)
     if cfg.c_network == "moe":
         w.add_expert_count(cfg.n_experts)
         w.add_expert_used_count(cfg.n_active)
@@ -316,9 +355,7 @@ def write_gguf(path, name, cfg, theirs, tokenizer, spelled, d_type):
     w.add_token_list(spelled["tokens"])
     w.add_token_types(spelled["types"])
     w.add_token_merges(spelled["merges"])
-    w.add_bos_token_id(spelled["end"])
-    w.add_eos_token_id(spelled["end"])
-    w.add_add_bos_token(False)
+    add_special_tokens(w, tokenizer.special_tokens, spelled["end"])
     w.add_string(f"{plain.MARK}.tokenizer", json.dumps(tokenizer.to_json()))
     for tensor, a in theirs.items():
         a = np.ascontiguousarray(a, np.float32)
@@ -330,6 +367,30 @@ def write_gguf(path, name, cfg, theirs, tokenizer, spelled, d_type):
     w.write_kv_data_to_file()
     w.write_tensors_to_file()
     w.close()
+
+
+def add_special_tokens(w, special, end):
+    """Who begins and ends a text; a model without a bos begins with what ends its texts"""
+    w.add_bos_token_id(end if special.bos is None else special.bos)
+    for name, i in zip(ENDS, (end, *(i for i in special.stops if i != end))):
+        getattr(w, f"add_{name}_token_id")(i)
+    if special.pad is not None:
+        w.add_pad_token_id(special.pad)
+    if special.unk is not None:
+        w.add_unk_token_id(special.unk)
+    w.add_add_bos_token(bool(special.prefix) and special.prefix == (special.bos,))
+    w.add_add_eos_token(bool(special.suffix) and special.suffix == (end,))
+    if special.chat_template:
+        w.add_chat_template(special.chat_template)
+
+
+def inexpressible(special, end):
+    """A sentence for each thing that a GGUF has no key for"""
+    if len(special.stops) > len(ENDS):
+        yield f"llama.cpp has keys for {len(ENDS)} ids that end a text; this model has {len(special.stops)}: {list(special.stops)}."
+    for where, ids, one in (("before", special.prefix, special.bos), ("after", special.suffix, end)):
+        if ids and ids != (one,):
+            yield f"this model's tokenizer puts the ids {list(ids)} {where} every text; llama.cpp has no key for that and leaves them out."
 
 
 def spelling(tokenizer, end):
@@ -345,10 +406,11 @@ def spelling(tokenizer, end):
         pre = "gpt-2" if tokenizer.kind == "char" else "llama-bpe"
         if tokenizer.kind == "word":
             notes = ["llama.cpp finds whole words, and spells a word that the vocabulary knows without the space before it."]
-    if not end:
-        tokens, special, end = [*tokens, "<|endoftext|>"], special | {"<|endoftext|>"}, "<|endoftext|>"
+    notes += inexpressible(tokenizer.special_tokens, end)
+    if end is None:
+        tokens, special, end = [*tokens, "<|endoftext|>"], special | {"<|endoftext|>"}, len(tokens)
     return dict(tokens=tokens, types=[CONTROL if token in special else NORMAL for token in tokens], pre=pre or "gpt-2",
-                merges=merges or [f"{tokens[0]} {tokens[0]}"], end=tokens.index(end)), notes      # an empty list is refused there
+                merges=merges or [f"{tokens[0]} {tokens[0]}"], end=end), notes      # an empty list is refused there
 
 
 def as_visible_letters(token):

@@ -4,12 +4,14 @@ char and word are a WordLevel model after Splits: characters are cut one by one;
 what it has not is cut into characters. The texts they give back are joined by a Fuse decoder.
 """
 import json
+from typing import Any, NamedTuple
 
 import regex
 
 from ... import text
 from ...errors import BadInput
-from ...text.bpe import BPE
+from ...text.bpe import BPE, QWEN2
+from ...text.special_tokens import SpecialTokens, checked_template, with_special_tokens
 from ...text.tokenizer_helpers import MAX_VOCABULARY
 from ...text.word import PIECES
 from ..records import quoted
@@ -18,53 +20,230 @@ from .tensors import json_object
 OWN = "littlebaby"                       # where a file of ours keeps what the others have no place for
 
 
+class Beside(NamedTuple):
+    """What the files beside a tokenizer say of it, {} for a file that is not there"""
+    config: dict             # config.json
+    generation: dict         # generation_config.json
+    about: dict              # tokenizer_config.json and, of older folders, special_tokens_map.json
+    added: list              # [{"content", "id", ...}, ...] of tokens that stand in none of the tokenizer's own files
+    template: Any            # the chat template, in whichever file it stands
+
+
 def in_folder(folder, size, config):
     """(a tokenizer of `size` tokens or None, a sentence where there is one that nobody here can follow)"""
-    own, about = folder / "tokenizer.json", folder / "tokenizer_config.json"
+    own = folder / "tokenizer.json"
     try:
         if own.exists():
-            kept = json_object(about).get(OWN) if about.exists() else None
-            return from_object(json_object(own), size, config, kept), ""
+            return from_object(json_object(own), size, beside(folder, config)), ""
         if (folder / "vocab.json").exists() and (folder / "merges.txt").exists():
-            return from_object(from_two_files(folder), size, config), ""
+            files = beside(folder, config)
+            return from_object(from_two_files(folder, files), size, files), ""
     except BadInput as error:
         return None, f"the tokenizer was left behind: {error}"
     others = [name for name in ("tokenizer.model", "spiece.model") if (folder / name).exists()]
     return None, f"the tokenizer was left behind: {others[0]} is of SentencePiece, and byte-level BPE is read" if others else ""
 
 
-def from_two_files(folder):
-    """The object of a tokenizer.json, of GPT-2's two older files"""
+def beside(folder, config):
+    """Beside of a folder, each key from the file that transformers takes it from"""
+    read = lambda name: json_object(folder / name) if (folder / name).exists() else {}
+    about, old = read("tokenizer_config.json"), read("special_tokens_map.json")
+    listed = about.get("added_tokens_decoder")
+    if isinstance(listed, dict):
+        try:
+            added = [dict(token if isinstance(token, dict) else dict(content=token), id=int(i)) for i, token in listed.items()]
+        except ValueError:
+            raise BadInput("the 'added_tokens_decoder' of tokenizer_config.json has a key that is no id") from None
+        about = old | about
+    else:
+        added = [dict(content=token, id=i) for token, i in read("added_tokens.json").items()]
+        about = about | {key: value for key, value in old.items() if value is not None}
+    if (folder / "chat_template.jinja").exists():
+        template = (folder / "chat_template.jinja").read_bytes().decode(errors="replace")
+    else:
+        template = about.get("chat_template") or read("chat_template.json").get("chat_template") or ""
+    return Beside(config, read("generation_config.json"), about, added, checked_template(template))
+
+
+# what transformers' classes take for granted where tokenizer_config.json names no token
+END = "<|endoftext|>"
+CLASSES = dict(GPT2=dict(bos_token=END, eos_token=END, unk_token=END), Qwen2=dict(eos_token=END, pad_token=END, unk_token=END))
+NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+
+
+def tokenizer_class(files):
+    """GPT2, Qwen2 or another class, without its ending; "" where none is named"""
+    named = files.about.get("tokenizer_class")
+    kind = dict(qwen2="Qwen2", gpt2="GPT2", starcoder2="GPT2").get(str(files.config.get("model_type")), "")
+    return named.removesuffix("Fast").removesuffix("Tokenizer") if isinstance(named, str) else kind
+
+
+def from_two_files(folder, files):
+    """The object of a tokenizer.json, of vocab.json and merges.txt, cut as the class that reads them cuts"""
+    kind = tokenizer_class(files)
+    kind = "GPT2" if kind in ("", "PreTrained", "TokenizersBackend") else kind
+    if kind not in CLASSES:
+        raise BadInput(f"vocab.json and merges.txt are read as {kind}Tokenizer's; littlebaby knows how {' and '.join(CLASSES)} cut a text")
     vocab = json_object(folder / "vocab.json")
     merges = (folder / "merges.txt").read_bytes().decode(errors="replace").split("\n")
     merges = [line for line in merges[merges[0].startswith("#version"):] if line]
-    end = [dict(content="<|endoftext|>", id=vocab["<|endoftext|>"])] if "<|endoftext|>" in vocab else []
-    return dict(added_tokens=end, pre_tokenizer=dict(type="ByteLevel", add_prefix_space=False), model=dict(vocab=vocab, merges=merges))
+    cut = dict(type="ByteLevel", add_prefix_space=bool(files.about.get("add_prefix_space")), use_regex=kind == "GPT2")
+    qwen2 = dict(type="Split", pattern=dict(Regex=QWEN2[0]), behavior="Isolated", invert=False)
+    named = names(files, vocab)
+    put = lambda role: [dict(SpecialToken=dict(id=named[role]))] if files.about.get(f"add_{role}") and role in named else []
+    end = [dict(content=END, id=vocab[END])] if END in vocab else []
+    return dict(added_tokens=end, model=dict(vocab=vocab, merges=merges), normalizer=dict(type="NFC") if kind == "Qwen2" else None,
+                pre_tokenizer=dict(type="Sequence", pretokenizers=[qwen2, cut]) if kind == "Qwen2" else cut,
+                post_processor=dict(type="TemplateProcessing", single=[*put("bos_token"), SEQUENCE, *put("eos_token")]))
 
 
-def from_object(record, size, config, kept=None):
+def spelling(token):
+    """The text of a token that stands there as a text or as an object with a content, or None"""
+    content = token.get("content") if isinstance(token, dict) else token
+    return content if isinstance(content, str) and content else None
+
+
+def names(files, vocab):
+    """{"bos_token": its spelling, ...} as tokenizer_config.json names them, or its class where it names none"""
+    usual = {key: token for key, token in CLASSES.get(tokenizer_class(files), {}).items() if token in vocab}
+    said = {key: spelling(files.about[key]) for key in NAMED if key in files.about}
+    return {key: token for key, token in (usual | said).items() if token}
+
+
+def from_object(record, size, files):
     """The tokenizer of the object of a tokenizer.json; ids without a token get one that no text spells"""
     if "kind" in record or "vocab" in record:
         return fitted(text.from_json(record), size)
-    model = record.get("model")
+    model, kept = record.get("model"), files.about.get(OWN)
     if not isinstance(model, dict) or not isinstance(model.get("vocab"), dict):
         raise BadInput("a tokenizer.json has a 'model' with a 'vocab'; this one has none")
+    named = names(files, model["vocab"])
     if model.get("type") == "WordLevel":
-        return fitted(word_level(model["vocab"], kept), size)
+        ids = {**model["vocab"]}
+        special = special_tokens(record, ids, named, files, size)
+        return with_special_tokens(fitted(word_level(model["vocab"], kept), size), special)
     added = record.get("added_tokens") or []
     if not isinstance(added, list) or not all(isinstance(token, dict) and isinstance(token.get("content"), str) for token in added):
         raise BadInput("the 'added_tokens' of a tokenizer.json are a list of objects with a 'content'; these are not")
+    added = with_other_tokens(added, model["vocab"], named, files, size)
     ids = {**model["vocab"], **{token["content"]: token.get("id") for token in added}}
     if (largest := max((i for i in ids.values() if type(i) is int), default=-1)) >= size:
         raise BadInput(f"the tokenizer has a token of id {largest:,} and the model's table {size:,} rows")
+    special = special_tokens(record, ids, named, files, size)
     if all(type(i) is int and i >= 0 for i in ids.values()) and size <= MAX_VOCABULARY:
         free = sorted(set(range(size)) - set(ids.values()))
         record = {**record, "added_tokens": [*added, *(dict(content=f"<|unused_{i}|>", id=i) for i in free)]}
     spelled = {i: token for token, i in ids.items() if type(i) is int}
     if isinstance(kept, dict) and isinstance(kept.get("begin"), str) and kept["begin"]:
-        return fitted(BPE.from_tokenizer_json(record, kept["begin"]), size)
-    begin = next((spelled[i] for key in ("bos_token_id", "eos_token_id") if type(i := config.get(key)) is int and i in spelled), None)
-    return fitted(BPE.from_tokenizer_json(record, begin if begin in {token["content"] for token in added} else None), size)
+        begin = kept["begin"]
+    else:
+        first = next((spelled[i] for i in (special.bos, *special.eos, special.eos_token) if i in spelled), None)
+        begin = first if first in {token["content"] for token in added} else None
+    tokenizer = fitted(BPE.from_tokenizer_json(record, begin), size)
+    end = end_id(tokenizer)
+    if isinstance(kept, dict) and kept.get("special_tokens") == {} and special == SpecialTokens(bos=end, eos=(end,)):
+        return tokenizer                                         # written for others, who need an end: the model here has none
+    return with_special_tokens(tokenizer, special)
+
+
+def with_other_tokens(added, vocab, named, files, size):
+    """The added tokens of a tokenizer.json and those of the files beside it. One of a known spelling keeps its id; a named token that
+    has none gets the next one, as in transformers"""
+    added = list(added)
+    ids = vocab | {token["content"]: token.get("id") for token in added}
+    more = files.about.get("additional_special_tokens") or files.about.get("extra_special_tokens") or []
+    more = [spelling(token) for token in (more.values() if isinstance(more, dict) else more if isinstance(more, list) else [])]
+    by_name = [dict(content=token, id=None) for token in (*named.values(), *more) if token]
+    known = {token["content"] for token in added}
+    for token in (*files.added, *by_name):
+        content = spelling(token)
+        if content is None:
+            raise BadInput("an added token in tokenizer_config.json has no 'content'")
+        if content in known:
+            continue
+        following = max((i for i in ids.values() if type(i) is int), default=-1) + 1
+        if content not in ids and token["id"] is None and following >= size:
+            continue                                             # the model has no row for it: no text may spell it
+        ids.setdefault(content, following if token["id"] is None else token["id"])
+        added.append({**token, "content": content, "id": ids[content]})
+        known.add(content)
+    return added
+
+
+# what begins and ends a text
+
+def special_tokens(record, ids, named, files, size):
+    """SpecialTokens out of all the files that speak of them. What ends a text stands in generation_config.json, or else in config.json;
+    bos and pad are the tokenizer's where it names them. Ids that the model's table lacks are nobody's."""
+    def numbers(key):
+        for file in (files.generation, files.config):
+            said = file.get(key)
+            found = [i for i in (said if isinstance(said, list) else [said]) if type(i) is int and 0 <= i < size]
+            if found:
+                return tuple(dict.fromkeys(found))
+        return ()
+
+    def role(name):
+        own = ids.get(named.get(f"{name}_token"))
+        return own if type(own) is int and 0 <= own < size else None
+
+    first = lambda name: role(name) if role(name) is not None else next(iter(numbers(f"{name}_token_id")), None)
+    eos, own = numbers("eos_token_id"), role("eos")
+    prefix, suffix = around(record.get("post_processor"), ids, size)
+    return SpecialTokens(first("bos"), eos or (() if own is None else (own,)), own if eos and own != eos[0] else None, first("pad"),
+                         role("unk"), prefix, suffix, files.template)
+
+
+SEQUENCE = dict(Sequence=dict(id="A"))
+
+
+def around(processor, ids, size):
+    """(ids before, ids after) every text, of a tokenizer.json's post_processor"""
+    before, after = around_by_name(processor, ids)
+    if any(type(i) is not int or not 0 <= i < size for i in (*before, *after)):
+        raise BadInput("its post_processor puts a token around every text that the vocabulary lacks")
+    return tuple(before), tuple(after)
+
+
+def around_by_name(processor, ids):
+    if not processor:
+        return [], []
+    kind = processor.get("type") if isinstance(processor, dict) else None
+    if kind == "ByteLevel":                                      # of places in the text, not of ids
+        return [], []
+    if kind == "Sequence" and isinstance(processor.get("processors"), list):
+        before, after = [], []
+        for each in processor["processors"]:
+            outer, end = around_by_name(each, ids)
+            before, after = [*outer, *before], [*after, *end]
+        return before, after
+    if kind in ("BertProcessing", "RobertaProcessing"):
+        ends = [processor.get(name) for name in ("cls", "sep")]
+        if all(isinstance(end, list) and len(end) == 2 for end in ends):
+            return [ends[0][1]], [ends[1][1]]
+    if kind == "TemplateProcessing" and isinstance(processor.get("single"), list):
+        return around_template(processor, ids)
+    raise BadInput(f"its post_processor is {quoted(kind)}; littlebaby follows ByteLevel, TemplateProcessing, BertProcessing, "
+                   f"RobertaProcessing and a Sequence of them")
+
+
+def around_template(processor, ids):
+    """(ids before, ids after) of a TemplateProcessing, which must hold the text once"""
+    sides: list = [[]]
+    table = processor.get("special_tokens") or {}
+    for part in processor["single"]:
+        name = part.get("SpecialToken", {}).get("id") if isinstance(part, dict) and isinstance(part.get("SpecialToken", {}), dict) else None
+        if isinstance(part, dict) and "Sequence" in part:
+            sides.append([])
+        elif not isinstance(name, str):
+            raise BadInput("its post_processor has a template with a part that is neither a token nor the text")
+        elif isinstance(table, dict) and isinstance(said := table.get(name), dict) and isinstance(said.get("ids"), list):
+            sides[-1] += said["ids"]
+        else:
+            sides[-1].append(ids.get(name))
+    if len(sides) != 2:
+        raise BadInput(f"its post_processor has a template with the text {len(sides) - 1} times; littlebaby reads it once")
+    return sides[0], sides[1]
 
 
 def fitted(tokenizer, size):
@@ -112,17 +291,55 @@ def word_level(vocab, own):
     return text.from_json({**own, "vocabulary": sorted(vocab, key=vocab.__getitem__)})
 
 
-def end_of(tokenizer):
-    """The single token that ends a document, "" where the tokenizer has none"""
-    if tokenizer is None or tokenizer.kind != "bpe" or not tokenizer.special:
-        return ""
-    return tokenizer.begin if tokenizer.begin in tokenizer.special else tokenizer.special[0]
+# outward
+
+def end_id(tokenizer):
+    """The id that ends a document, None where the tokenizer has none"""
+    if tokenizer is None or tokenizer.special_tokens.main_eos is not None:
+        return tokenizer and tokenizer.special_tokens.main_eos
+    if tokenizer.kind != "bpe" or not tokenizer.special:
+        return None
+    return tokenizer.special_ids[tokenizer.begin if tokenizer.begin in tokenizer.special else tokenizer.special[0]][0]
 
 
-def tokenizer_files(tokenizer, n_ctx, end=""):
+def ids_for_others(tokenizer):
+    """{"bos_token_id": ..., "eos_token_id": an id or a list, "pad_token_id": ...} for config.json and generation_config.json"""
+    special = tokenizer.special_tokens if tokenizer else SpecialTokens()
+    end = end_id(tokenizer)
+    eos: Any = list(special.eos) if len(special.eos) > 1 else end if not special.eos else special.eos[0]
+    bos = end if special.bos is None and not special.eos else special.bos
+    return dict(bos_token_id=bos, eos_token_id=eos, pad_token_id=special.pad)
+
+
+def post_processor(tokenizer):
+    """What puts the prefix and the suffix around every text, None where there are none"""
+    special = tokenizer.special_tokens
+    if not special.prefix and not special.suffix:
+        return None
+    token = lambda i, side: dict(SpecialToken=dict(id=f"<{i}>", type_id=side))
+    one = lambda name, side: [*(token(i, side) for i in special.prefix), dict(Sequence=dict(id=name, type_id=side)),
+                              *(token(i, side) for i in special.suffix)]
+    spelled = {f"<{i}>": dict(id=f"<{i}>", ids=[i], tokens=[spelling_of(tokenizer, i)]) for i in (*special.prefix, *special.suffix)}
+    return dict(type="TemplateProcessing", single=one("A", 0), pair=[*one("A", 0), *one("B", 1)], special_tokens=spelled)
+
+
+def spelling_of(tokenizer, i):
+    """A token as a tokenizer.json spells it"""
+    return tokenizer.vocabulary[i]
+
+
+def tokenizer_files(tokenizer, n_ctx):
     """{file name: pieces of bytes}: what AutoTokenizer reads"""
+    special, end = tokenizer.special_tokens, end_id(tokenizer)
+    roles = dict(bos_token=end if special.bos is None and not special.eos else special.bos, eos_token=end, pad_token=special.pad,
+                 unk_token=special.unk)
+    # a name makes a token one that texts may spell: only those that are special here get it, the others keep their ids in config.json
+    named = {key: spelling_of(tokenizer, i) for key, i in roles.items() if i is not None}
     about = dict(tokenizer_class="PreTrainedTokenizerFast", model_max_length=n_ctx, clean_up_tokenization_spaces=False,
-                 **dict(eos_token=end, bos_token=end) if end else {})
+                 **{key: token for key, token in named.items() if token in getattr(tokenizer, "special", ())})
+    if special.chat_template:
+        about["chat_template"] = special.chat_template
     about[OWN] = {key: value for key, value in tokenizer.to_json().items() if key in ("kind", "begin", "unknown", "limit")}
-    made = {"tokenizer.json": to_object(tokenizer), "tokenizer_config.json": about}
+    about[OWN] |= {} if special.to_json() else dict(special_tokens={})
+    made = {"tokenizer.json": to_object(tokenizer) | dict(post_processor=post_processor(tokenizer)), "tokenizer_config.json": about}
     return {name: [json.dumps(record, ensure_ascii=False).encode()] for name, record in made.items()}
