@@ -212,11 +212,10 @@ def around_by_name(processor, ids):
     if kind == "ByteLevel":                                      # of places in the text, not of ids
         return [], []
     if kind == "Sequence" and isinstance(processor.get("processors"), list):
-        before, after = [], []
-        for each in processor["processors"]:
-            outer, end = around_by_name(each, ids)
-            before, after = [*outer, *before], [*after, *end]
-        return before, after
+        adding = [found for each in processor["processors"] if any(found := around_by_name(each, ids))]
+        if len(adding) > 1:                                      # the library then gives ids that follow no rule
+            raise BadInput(f"its post_processor puts tokens around every text {len(adding)} times; littlebaby follows one")
+        return adding[0] if adding else ([], [])
     if kind in ("BertProcessing", "RobertaProcessing"):
         ends = [processor.get(name) for name in ("cls", "sep")]
         if all(isinstance(end, list) and len(end) == 2 for end in ends):
