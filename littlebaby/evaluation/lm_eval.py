@@ -29,10 +29,10 @@ class LMEvalModel(TemplateLM):
 
     @property
     def eot_token_id(self):
-        return int(self.baby.encode(self.baby.tokenizer.begin)[-1])
+        return int(self.baby.tokenizer.encode(self.baby.tokenizer.begin)[-1])
 
     def tok_encode(self, string, add_special_tokens=None):
-        return self.baby.encode(string).tolist()
+        return self.baby.tokenizer.encode(string).tolist()
 
     def _loglikelihood_tokens(self, requests, disable_tqdm=False):
         """[(log p of the continuation, whether it is the greedy one), ...]; requests that follow each other with one context share it"""
@@ -55,7 +55,7 @@ class LMEvalModel(TemplateLM):
         stops = settings.get("until") or []
         stops = [stops] if isinstance(stops, str) else stops
         hot = settings.get("temperature", 0) if settings.get("do_sample") else 0
-        ids = self.baby.encode(context or self.baby.tokenizer.begin)
+        ids = self.baby.tokenizer.encode(context or self.baby.tokenizer.begin)
         columns = generate(self.baby.p, self.baby.config, ids[None], settings.get("max_gen_toks", self.max_tokens), Sampling(hot),
                            np.random.default_rng(0))
         return "".join(until_stop(stream(self.baby.tokenizer, (int(column[0]) for column in columns)), stops))

@@ -6,6 +6,7 @@ from ..arrays.backend import dtype, to_numpy, xp
 from ..errors import TOKENS, BadInput, number, seeded
 from ..model import gpt
 from ..model.context import Context
+from ..text.marks import prompt_ids
 from .generate import generate, generate_each
 from .sampling import Sampling
 from .speculative import speculate
@@ -51,7 +52,8 @@ class Baby:
         return tree.named(self.spec, self.flat)
 
     def encode(self, text):
-        return self.require_tokenizer().encode(text)
+        """The ids of a text (n,), with the marks that the model's own tokenizer puts before and behind it"""
+        return prompt_ids(self.require_tokenizer(), text)
 
     def decode(self, ids):
         return self.require_tokenizer().decode(ids)

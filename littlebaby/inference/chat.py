@@ -4,12 +4,14 @@ The window rule of a conversation: at least half of what the model sees, or max_
 Where what was said does not fit into the rest, the oldest exchanges are out of view, each as a whole; the system's message stays.
 """
 from dataclasses import asdict, replace
+from itertools import takewhile
 
 import numpy as np
 
 from ..errors import TOKENS, BadInput, number, seeded
 from ..text import stream
 from ..text.chat import exchanges, ids_of, question, template, trimmed
+from ..text.marks import begun, stop_ids
 from .generate import generate, until_stop
 
 
@@ -51,8 +53,10 @@ class Conversation:
         tokenizer, answer = self.baby.tokenizer, []
         self.messages.append(dict(role="user", content=text))
         columns = generate(self.baby.p, self.baby.config, self.visible_ids()[None], self.max_tokens, self.sampling, self.rng)
+        ends = stop_ids(tokenizer)
+        ids = takewhile(lambda i: i not in ends, (int(column[0]) for column in columns))
         try:
-            for piece in until_stop(stream(tokenizer, (int(column[0]) for column in columns)), self.stops):
+            for piece in until_stop(stream(tokenizer, ids), self.stops):
                 answer.append(piece)
                 yield piece
         finally:
@@ -64,7 +68,7 @@ class Conversation:
         room = self.baby.config.n_ctx - min(self.max_tokens, self.baby.config.n_ctx // 2)
         while True:
             seen = head + [message for part in parts for message in part]
-            ids = ids_of(question(seen, self.form), self.baby.tokenizer)[0]
+            ids = begun(self.baby.tokenizer, ids_of(question(seen, self.form), self.baby.tokenizer)[0])
             if len(ids) <= room or len(parts) == 1:
                 self.forgotten = len(self.messages) - len(seen)
                 return ids

@@ -13,6 +13,7 @@ from ..inference.sampling import Sampling
 from ..inference.speculative import speculate
 from ..runs import records
 from ..runs.store import Workspace
+from ..text.marks import marks_of, prompt_ids, stop_ids
 from ..training.parallel import generation_threads
 from .model_io import load
 from .process_control import kept_if_possible
@@ -48,8 +49,10 @@ def inference(guid="last", prompt="", max_tokens=200, temperature=0.8, top_k=0, 
 def generate_completion(baby, name, prompt, sampling, max_tokens, seed, stops=(), samples=1, stream=None, start=None, draft=None):
     """A Completion: the prompt read (or its ids `start`), `samples` rows written side by side, each cut at its first stop string"""
     tokenizer, rng = baby.require_tokenizer(), np.random.default_rng(seed)
+    ends = stop_ids(tokenizer)
     replaced = tokenizer.unknown_in(prompt)
-    start = tokenizer.encode(prompt or tokenizer.begin) if start is None else start
+    if start is None:
+        start = prompt_ids(tokenizer, prompt) if prompt or marks_of(tokenizer).before else tokenizer.encode(tokenizer.begin)
     if not len(start):
         raise BadInput(f"nothing of the prompt {prompt!r} is known to this model's tokenizer")
     if draft:
@@ -62,6 +65,8 @@ def generate_completion(baby, name, prompt, sampling, max_tokens, seed, stops=()
 
             def ids():
                 for column in columns:
+                    if int(column[0]) in ends:
+                        return
                     written.append(int(column[0]))
                     yield written[-1]
 
@@ -73,10 +78,17 @@ def generate_completion(baby, name, prompt, sampling, max_tokens, seed, stops=()
             done, count = ["".join(pieces)], len(written)
         else:
             rows = np.stack(list(columns), 1)
-            done, count = ["".join(until_stop([tokenizer.decode(row)], stops)) for row in rows], rows.shape[1]
+            texts_of_rows = (tokenizer.decode(until_end(row, ends)) for row in rows)
+            done, count = ["".join(until_stop([text], stops)) for text in texts_of_rows], rows.shape[1]
     settings = records.Settings(**asdict(sampling), max_tokens=max_tokens, stop=list(stops))
     return records.Completion(guid=name, prompt=prompt, replaced=replaced, text=done[0], samples=done if samples > 1 else [],
                               prompt_tokens=len(start), tokens=count, seed=seed, settings=settings)
+
+
+def until_end(row, ends):
+    """The ids before the first of those that end a text"""
+    stop = np.flatnonzero(np.isin(row, list(ends)))
+    return row[:stop[0]] if len(stop) else row
 
 
 def chat(guid="last", system="", template=None, max_tokens=200, temperature=0.8, top_k=0, top_p=1.0, min_p=0.0, repetition_penalty=1.0,

@@ -16,6 +16,7 @@ import json
 import unicodedata
 from array import array
 from collections import Counter, defaultdict
+from copy import copy
 from functools import cached_property
 from heapq import heapify, heappop, heappush
 from itertools import chain, pairwise
@@ -24,9 +25,11 @@ import numpy as np
 import regex
 
 from littlebaby.errors import BadInput, nearest
+from littlebaby.text.marks import Marks, marks_from_json
 from littlebaby.text.oniguruma import translated
 from littlebaby.text.tokenizer_helpers import MAX_VOCABULARY, begin_of, checked_ids, checked_text, field, texts, writable
 
+NO_MARKS = Marks()
 GPT2 = (r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+",)
 FORMS = ("", "NFC", "NFD", "NFKC", "NFKD")
 
@@ -176,12 +179,14 @@ class BPE:
     form             the Unicode form that a text is brought into first ("" leaves it as it is)
     whole            whether a piece that is a token is taken as it is, even where no merges lead to it
     gaps             whether bytes may lack a token, as control characters do in some vocabularies of others: they are left out
+    marks            the tokens that begin and end a text, of a tokenizer that came with a model
     """
 
     kind = "bpe"
 
     def __init__(self, vocabulary, merges, begin, special=("<|endoftext|>",), special_in_text=True, cuts=GPT2, form="", whole=False,
-                 gaps=False):
+                 gaps=False, marks=NO_MARKS):
+        self.marks = marks
         self.vocabulary, self.merges, self.begin = list(vocabulary), [tuple(pair) for pair in merges], begin
         self.special, self.special_in_text = tuple(special), special_in_text
         self.cuts, self.form, self.whole, self.gaps = tuple(cuts), form, whole, gaps
@@ -291,10 +296,11 @@ class BPE:
         return [token.decode(errors="backslashreplace") for token in self.bytes]
 
     def to_json(self):
+        kept_marks = {} if self.marks == NO_MARKS else {"marks": self.marks._asdict()}
         unlike_ours = {} if (self.cuts, self.form, self.whole, self.gaps) == (GPT2, "", False, False) else {
             "cuts": list(self.cuts), "form": self.form, "whole": self.whole, "gaps": self.gaps}
         return {"kind": self.kind, "begin": self.begin, "special": list(self.special), "special_in_text": self.special_in_text,
-                **unlike_ours, "vocabulary": self.vocabulary, "merges": [" ".join(pair) for pair in self.merges]}
+                **unlike_ours, **kept_marks, "vocabulary": self.vocabulary, "merges": [" ".join(pair) for pair in self.merges]}
 
     @classmethod
     def from_json(cls, record):
@@ -303,11 +309,28 @@ class BPE:
         if not begin:
             raise BadInput("'begin' in the tokenizer file must be a text of one character or more")
         record = {"cuts": list(GPT2), "form": "", "whole": False, "gaps": False} | record
-        return cls(texts(record, "vocabulary"), pairs(texts(record, "merges")), begin,
+        vocabulary = texts(record, "vocabulary")
+        return cls(vocabulary, pairs(texts(record, "merges")), begin,
                    texts(record, "special"), field(record, "special_in_text", bool), texts(record, "cuts"), field(record, "form", str),
-                   field(record, "whole", bool), field(record, "gaps", bool))
+                   field(record, "whole", bool), field(record, "gaps", bool), marks_from_json(record.get("marks", {}), vocabulary))
+
+    def with_marks(self, marks):
+        """The same tokenizer with these marks"""
+        other = copy(self)
+        other.marks = marks_from_json(marks._asdict(), self.vocabulary)
+        return other
 
     # --- the files of others ---
+
+    def post_processor(self):
+        """The part of a tokenizer.json that puts marks before and behind a text; None where there are none"""
+        marks = self.marks
+        if not marks.before and not marks.after:
+            return None
+        mark = lambda token: {"SpecialToken": {"id": token, "type_id": 0}}
+        one, other = ([*map(mark, marks.before), {"Sequence": {"id": which, "type_id": 0}}, *map(mark, marks.after)] for which in "AB")
+        tokens = {each: {"id": each, "ids": [self.vocabulary.index(each)], "tokens": [each]} for each in (*marks.before, *marks.after)}
+        return {"type": "TemplateProcessing", "single": one, "pair": [*one, *other], "special_tokens": tokens}
 
     def to_tokenizer_json(self):
         """The object of a Hugging Face tokenizer.json, which gives the same ids there."""
@@ -320,7 +343,7 @@ class BPE:
                               "normalized": False, "special": True} for text, (i,) in specials],
             "normalizer": {"type": self.form} if self.form else None,
             "pre_tokenizer": bytes_ if self.cuts == GPT2 else {"type": "Sequence", "pretokenizers": [*splits, bytes_]},
-            "post_processor": None,
+            "post_processor": self.post_processor(),
             "decoder": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True},
             "model": {"type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None,
                       "end_of_word_suffix": None, "fuse_unk": False, "byte_fallback": False, "ignore_merges": self.whole,

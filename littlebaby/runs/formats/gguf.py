@@ -14,8 +14,10 @@ import numpy as np
 from ... import text
 from ...errors import BadInput, nearest
 from ...text.bpe import BPE, GPT2, LETTER_OF, lacks_bytes
+from ...text.marks import Marks
 from ...text.tokenizer_helpers import MAX_VOCABULARY
 from .. import disk
+from ..records import quoted
 from . import huggingface, plain, rewrite, tensors, tokenizers
 from .huggingface import ConfigReader, rows_of
 from .weight_table import count, export_weights, import_weights, parse_weight_table
@@ -191,6 +193,7 @@ def read_gguf(path, d_type=None):
     kind = values.get("general.architecture")
     if not isinstance(kind, str) or kind not in TABLES:
         raise BadInput(f"{path}: " + nearest("general.architecture", kind, TABLES))
+    check_keys(values, kind, path)
     c = ConfigReader({name.removeprefix(f"{kind}."): value for name, value in values.items()}, path)
     chosen = settings(c, theirs, kind) | (dict(d_type=d_type) if d_type else {})
     cfg, weights = import_weights(TABLES[kind], chosen, theirs, path)
@@ -202,15 +205,48 @@ def read_gguf(path, d_type=None):
     return cfg, weights, tokenizer, note
 
 
+# what an architecture's own part of a header may say: read by `settings`, or without effect on the numbers
+READ = frozenset("""
+    context_length embedding_length block_count feed_forward_length attention.head_count attention.head_count_kv attention.key_length
+    attention.value_length attention.layer_norm_rms_epsilon attention.layer_norm_epsilon attention.scale attention.sliding_window
+    attention.causal rope.freq_base rope.dimension_count expert_count expert_used_count vocab_size""".split())
+HARMLESS = frozenset({"tensor_data_layout", "expert_feed_forward_length", "rope.scaling.original_context_length",
+                      "rope.scaling.finetuned", "rope.scaling.yarn_log_multiplier"})
+# what changes the numbers, and the values with which it does not
+NEUTRAL = {"rope.scaling.type": ("none",), "rope.scaling.factor": (1, 0), "rope.scale_linear": (1, 0),
+           "rope.scaling.attn_factor": (1, 0), "attention.max_alibi_bias": (0,), "attention.clamp_kqv": (0,), "logit_scale": (0, 1),
+           "residual_scale": (0, 1), "embedding_scale": (0, 1), "expert_weights_scale": (0, 1), "expert_shared_count": (0,),
+           "use_parallel_residual": (False,), "attn_logit_softcapping": (0,), "final_logit_softcapping": (0,)}
+
+
+def check_keys(values, kind, where):
+    """BadInput names a key of an architecture's part of the header that is not obeyed here and may change the model's numbers"""
+    for name, value in values.items():
+        key = name.removeprefix(f"{kind}.")
+        if key == name or key in READ or key in HARMLESS or key in NEUTRAL and value in NEUTRAL[key]:
+            continue
+        allowed = f"; allowed is {' or '.join(map(str, NEUTRAL[key]))}" if key in NEUTRAL else ", which is not known here"
+        raise BadInput(f"{where}: {name} is {quoted(value)}{allowed}; it may change the model's numbers")
+
+
 def settings(c, theirs, kind):
     """Our settings of a header's"""
     n_emb, heads = c.integer("embedding_length"), c.integer("attention.head_count")
     width = c.integer("attention.key_length", n_emb // max(heads, 1))
-    if (rule := c.get("rope.scaling.type", "none")) != "none":
-        raise BadInput(f"{c.where}: rope is stretched by the rule {rule!r:.40}; what littlebaby has is rope_base alone")
+    turned, value_width = c.integer("rope.dimension_count", width), c.integer("attention.value_length", width)
+    if turned != width or value_width != width:
+        raise BadInput(f"{c.where}: rope.dimension_count is {turned} and attention.value_length {value_width}; what littlebaby has is the "
+                       f"width of a head, {width}")
+    window = c.integer("attention.sliding_window", 0)
+    if 0 < window < c.integer("context_length"):
+        raise BadInput(f"{c.where}: attention.sliding_window is {window}; allowed here is 0, or the context_length and more")
+    if c.get("attention.causal", True) is not True:
+        raise BadInput(f"{c.where}: attention.causal is false, and a littlebaby never sees later tokens")
     found = dict(n_ctx=min(c.integer("context_length"), huggingface.MOST_CONTEXT), n_vocab=rows_of(theirs, "token_embd.weight", c),
                  n_emb=n_emb, n_heads=heads, n_layers=count(theirs, "blk.#."), b_tied="output.weight" not in theirs,
                  head_size=heads * width)
+    if scale := c.number("attention.scale", 0):
+        found |= dict(r_temp=width ** -0.5 / scale)
     if kind in ("gpt2", "starcoder2"):
         found |= dict(norm_eps=c.number("attention.layer_norm_epsilon"), s_hidden=rows_of(theirs, "blk.0.ffn_up.weight", c), c_bias="all")
     if kind == "gpt2":
@@ -251,9 +287,19 @@ def tokenizer_of(c, size):
         begin = tokens[mark] if 0 <= mark < len(tokens) and tokens[mark] in special else next(iter(special), "\n")
         record = dict(kind="bpe", begin=begin, special=special, special_in_text=True, vocabulary=tokens, merges=merges,
                       cuts=list(CUTS[cut]), form="", whole=cut == "llama-bpe", gaps=lacks_bytes(tokens))
-        return tokenizers.fitted(BPE.from_json(record), size), ""
+        return tokenizers.fitted(BPE.from_json(record), size).with_marks(marks_in(c, tokens, cut)), ""
     except BadInput as error:
         return None, f"the tokenizer was left behind: {error}"
+
+
+def marks_in(c, tokens, cut):
+    """The Marks of a header; where it does not say whether bos is put before a text, llama.cpp does so for Llama 3's kind of cutting"""
+    token = lambda name: tokens[i] if 0 <= (i := c.integer(f"tokenizer.ggml.{name}_token_id", -1)) < len(tokens) else ""
+    ends = tuple(dict.fromkeys(filter(None, map(token, ("eos", "eot", "eom")))))
+    before = (token("bos"),) if c.get("tokenizer.ggml.add_bos_token", cut == "llama-bpe") and token("bos") else ()
+    after = (token("eos"),) if c.get("tokenizer.ggml.add_eos_token", False) and token("eos") else ()
+    template = c.get("tokenizer.chat_template", "")
+    return Marks(token("bos"), ends, token("padding"), token("unknown"), before, after, template if isinstance(template, str) else "")
 
 
 # outward
@@ -316,9 +362,20 @@ def write_gguf(path, name, cfg, theirs, tokenizer, spelled, d_type):
     w.add_token_list(spelled["tokens"])
     w.add_token_types(spelled["types"])
     w.add_token_merges(spelled["merges"])
-    w.add_bos_token_id(spelled["end"])
-    w.add_eos_token_id(spelled["end"])
-    w.add_add_bos_token(False)
+    marks, place = tokenizers.marks_out(tokenizer), spelled["tokens"].index
+    w.add_bos_token_id(place(marks.bos) if marks.bos else spelled["end"])
+    w.add_eos_token_id(place(marks.eos[0]) if marks.eos else spelled["end"])
+    for add, token in ((w.add_eot_token_id, marks.eos[1:2]), (w.add_eom_token_id, marks.eos[2:3])):
+        if token:
+            add(place(*token))
+    if marks.pad:
+        w.add_pad_token_id(place(marks.pad))
+    if marks.unk:
+        w.add_unk_token_id(place(marks.unk))
+    w.add_add_bos_token(bool(marks.before))
+    w.add_add_eos_token(bool(marks.after))
+    if marks.chat_template:
+        w.add_chat_template(marks.chat_template)
     w.add_string(f"{plain.MARK}.tokenizer", json.dumps(tokenizer.to_json()))
     for tensor, a in theirs.items():
         a = np.ascontiguousarray(a, np.float32)

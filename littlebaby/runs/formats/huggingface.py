@@ -483,14 +483,15 @@ def huggingface_files(cfg, weights, tokenizer, d_type):
     """{file name: pieces of bytes} of a folder that transformers loads; BadInput where no architecture fits"""
     name = pick_architecture(cfg)
     cfg, weights = renamed(cfg, weights, name)
-    end = tokenizers.end_of(tokenizer)
-    mark = int(tokenizer.encode(end)[0]) if end else None
-    config: dict[str, Any] = dict(architectures=[ARCHITECTURES[name].name], model_type=name, torch_dtype=TORCH[d_type], bos_token_id=mark,
-                  eos_token_id=mark, **ARCHITECTURES[name].config(cfg))
+    marks = tokenizers.mark_ids(tokenizer) if tokenizer else dict(bos_token_id=None, eos_token_id=None, pad_token_id=None)
+    config: dict[str, Any] = dict(architectures=[ARCHITECTURES[name].name], model_type=name, torch_dtype=TORCH[d_type], **marks,
+                                  **ARCHITECTURES[name].config(cfg))
     made = {"config.json": [indented_json(config).encode()],
             "model.safetensors": tensors.as_safetensors(export_weights(ARCHITECTURES[name].table, cfg, weights), d_type,
                                                         (("format", "pt"),))}
-    return made | (tokenizers.tokenizer_files(tokenizer, cfg.n_ctx, end) if tokenizer else {})
+    if marks["eos_token_id"] is not None:
+        made["generation_config.json"] = [indented_json({key: value for key, value in marks.items() if value is not None}).encode()]
+    return made | (tokenizers.tokenizer_files(tokenizer, cfg.n_ctx) if tokenizer else {})
 
 
 def recognizes(config):

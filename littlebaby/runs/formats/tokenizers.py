@@ -10,8 +10,10 @@ import regex
 from ... import text
 from ...errors import BadInput
 from ...text.bpe import BPE
+from ...text.marks import Marks, marks_from_json, marks_of
 from ...text.tokenizer_helpers import MAX_VOCABULARY
 from ...text.word import PIECES
+from ..disk import read_bytes
 from ..records import quoted
 from .tensors import json_object
 
@@ -23,10 +25,11 @@ def in_folder(folder, size, config):
     own, about = folder / "tokenizer.json", folder / "tokenizer_config.json"
     try:
         if own.exists():
-            kept = json_object(about).get(OWN) if about.exists() else None
-            return from_object(json_object(own), size, config, kept), ""
+            said, record = json_object(about) if about.exists() else {}, json_object(own)
+            return with_marks(from_object(record, size, config, said.get(OWN)), folder, config, said, record), ""
         if (folder / "vocab.json").exists() and (folder / "merges.txt").exists():
-            return from_object(from_two_files(folder), size, config), ""
+            said, record = json_object(about) if about.exists() else {}, from_two_files(folder)
+            return with_marks(from_object(record, size, config), folder, config, said, record), ""
     except BadInput as error:
         return None, f"the tokenizer was left behind: {error}"
     others = [name for name in ("tokenizer.model", "spiece.model") if (folder / name).exists()]
@@ -38,8 +41,82 @@ def from_two_files(folder):
     vocab = json_object(folder / "vocab.json")
     merges = (folder / "merges.txt").read_bytes().decode(errors="replace").split("\n")
     merges = [line for line in merges[merges[0].startswith("#version"):] if line]
-    end = [dict(content="<|endoftext|>", id=vocab["<|endoftext|>"])] if "<|endoftext|>" in vocab else []
+    added = {"<|endoftext|>": vocab["<|endoftext|>"]} if "<|endoftext|>" in vocab else {}
+    if (file := folder / "added_tokens.json").exists():
+        added |= json_object(file)
+    if (file := folder / "tokenizer_config.json").exists():
+        for i, token in (json_object(file).get("added_tokens_decoder") or {}).items():
+            if not isinstance(token, dict) or not str(i).isdecimal():
+                raise BadInput("the added_tokens_decoder of tokenizer_config.json holds something else than tokens by id")
+            added[token.get("content")] = int(i)
+    if (file := folder / "special_tokens_map.json").exists():
+        special = json_object(file)
+        words = [spelled(special.get(key)) for key in special if key.endswith("_token")]
+        words += map(spelled, special.get("additional_special_tokens") or [])
+        added |= {word: vocab[word] for word in words if word in vocab}
+    end = [dict(content=content, id=i) for content, i in added.items()]
     return dict(added_tokens=end, pre_tokenizer=dict(type="ByteLevel", add_prefix_space=False), model=dict(vocab=vocab, merges=merges))
+
+
+def spelled(token):
+    """How a special token is spelled that stands as a text or as an object with a `content`; "" for none"""
+    content = token.get("content") if isinstance(token, dict) else token
+    return content if isinstance(content, str) else ""
+
+
+def with_marks(tokenizer, folder, config, about, record):
+    """The tokenizer with the marks of its model: tokenizer_config.json, config.json, generation_config.json, the post-processor"""
+    if tokenizer.kind != "bpe":
+        return tokenizer
+    if isinstance(kept := about.get(OWN), dict):                 # a file of ours: the marks that it had here
+        return tokenizer.with_marks(marks_from_json(kept.get("marks", {}), tokenizer.vocabulary))
+    generation = json_object(folder / "generation_config.json") if (folder / "generation_config.json").exists() else {}
+    token_of = lambda i: tokenizer.vocabulary[i] if type(i) is int and 0 <= i < tokenizer.size else ""
+    vocabulary = set(tokenizer.vocabulary)
+    known = lambda *words: next((word for word in words if word in vocabulary), "")
+    several = lambda ids: [token_of(i) for i in (ids if isinstance(ids, list) else [ids])]
+    one = lambda name: known(spelled(about.get(f"{name}_token")), token_of(config.get(f"{name}_token_id")))
+    ends = [spelled(about.get("eos_token")), *several(config.get("eos_token_id")), *several(generation.get("eos_token_id"))]
+    before, after = frame(record.get("post_processor"))
+    if "post_processor" not in record:                           # the two older files: settings say it
+        before = [one("bos")] if about.get("add_bos_token") is True and one("bos") else []
+        after = [one("eos")] if about.get("add_eos_token") is True and one("eos") else []
+    return tokenizer.with_marks(Marks(one("bos"), tuple(dict.fromkeys(filter(known, ends))), one("pad"), one("unk"), tuple(before),
+                                      tuple(after), chat_template(folder, about)))
+
+
+def chat_template(folder, about):
+    """The Jinja template of a model's conversations, the one named default where there are several; "" for none"""
+    if (file := folder / "chat_template.jinja").exists():
+        return read_bytes(file).decode("utf-8", "replace")
+    said = about.get("chat_template")
+    if isinstance(said, list):
+        named = {each.get("name"): each.get("template") for each in said if isinstance(each, dict)}
+        said = named.get("default", next(iter(named.values()), ""))
+    return said if isinstance(said, str) else ""
+
+
+def frame(processor):
+    """(the tokens that a post-processor puts before a text, those behind it). BadInput where it does something else, too"""
+    kind = processor.get("type") if isinstance(processor, dict) else None
+    if processor is None or kind == "ByteLevel":
+        return [], []
+    if kind == "Sequence":
+        before: list[str] = []
+        after: list[str] = []
+        for each in processor.get("processors") or []:
+            first, last = frame(each)
+            before, after = first + before, after + last
+        return before, after
+    if kind in ("BertProcessing", "RobertaProcessing"):
+        return [processor["cls"][0]], [processor["sep"][0]]
+    if kind != "TemplateProcessing" or not isinstance(processor.get("single"), list):
+        raise BadInput(f"the post-processor of this tokenizer.json is {quoted(kind)}; TemplateProcessing, ByteLevel and Sequences are read")
+    at = next((i for i, each in enumerate(processor["single"]) if "Sequence" in each), len(processor["single"]))
+    tokens = {name: about.get("tokens", [name]) for name, about in (processor.get("special_tokens") or {}).items()}
+    names = [each["SpecialToken"]["id"] if "SpecialToken" in each else None for each in processor["single"]]
+    spell = lambda part: [token for name in part if name is not None for token in tokens.get(name, [name])]
+    return spell(names[:at]), spell(names[at + 1:])
 
 
 def from_object(record, size, config, kept=None):
@@ -119,10 +196,30 @@ def end_of(tokenizer):
     return tokenizer.begin if tokenizer.begin in tokenizer.special else tokenizer.special[0]
 
 
-def tokenizer_files(tokenizer, n_ctx, end=""):
+def marks_out(tokenizer):
+    """The Marks that others are told; for a tokenizer of ours, the one token that ends a document"""
+    marks, end = marks_of(tokenizer), end_of(tokenizer)
+    if marks.bos or marks.eos or not end:
+        return marks
+    return marks._replace(bos=end, eos=(end,))
+
+
+def mark_ids(tokenizer):
+    """{"bos_token_id", "eos_token_id", "pad_token_id"} as config.json and generation_config.json have them; None for none"""
+    marks = marks_out(tokenizer)
+    place = lambda token: tokenizer.vocabulary.index(token) if token else None
+    ends = [place(token) for token in marks.eos]
+    eos = ends if len(ends) > 1 else ends[0] if ends else None
+    return dict(bos_token_id=place(marks.bos), eos_token_id=eos, pad_token_id=place(marks.pad))
+
+
+def tokenizer_files(tokenizer, n_ctx):
     """{file name: pieces of bytes}: what AutoTokenizer reads"""
+    marks = marks_out(tokenizer)
+    words = dict(bos_token=marks.bos, eos_token=next(iter(marks.eos), ""), pad_token=marks.pad, unk_token=marks.unk,
+                 chat_template=marks.chat_template)
     about = dict(tokenizer_class="PreTrainedTokenizerFast", model_max_length=n_ctx, clean_up_tokenization_spaces=False,
-                 **dict(eos_token=end, bos_token=end) if end else {})
-    about[OWN] = {key: value for key, value in tokenizer.to_json().items() if key in ("kind", "begin", "unknown", "limit")}
+                 **{key: word for key, word in words.items() if word})
+    about[OWN] = {key: value for key, value in tokenizer.to_json().items() if key in ("kind", "begin", "unknown", "limit", "marks")}
     made = {"tokenizer.json": to_object(tokenizer), "tokenizer_config.json": about}
     return {name: [json.dumps(record, ensure_ascii=False).encode()] for name, record in made.items()}
