@@ -105,8 +105,6 @@ def remembered(workspace, where):
 
 def remembered_word(workspace, word):
     word, weight = weighted(workspace, word)
-    if workspace.bundled_nursery(word):                          # it is found everywhere
-        return word if weight is None else f"{word}:{weight:g}"
     path = Path(word).expanduser().absolute()
     if not path.exists() and not (has_magic(word) and any(path.parent.glob(path.name))):
         path = workspace.root / "inputs" / word                  # a name of inputs/, or a pattern for it

@@ -113,7 +113,7 @@ HOMES: dict[str, Path] = {}              # what LITTLEBABY_HOME meant when it wa
 def is_workspace(folder):
     """Whether a folder is a clone of littlebaby, or has been a workspace: there is a config or a report of a run in it"""
     try:
-        if any(OF_A_RUN.fullmatch(path.name) for place in ("configs/config_*.json", "outputs/report_*.json") for path in folder.glob(place)):
+        if any(folder.glob("configs/config_*.json")) or any(folder.glob("outputs/report_*.json")):
             return True
         project = folder / "pyproject.toml"
         return (folder / "littlebaby" / "__init__.py").exists() and project.exists() and 'name = "littlebaby"' in project.read_text("utf-8")
