@@ -1,8 +1,6 @@
 """Where the numbers of others lie, and a workspace of one's own for every test."""
 import os
-import shutil
 import signal
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -27,23 +25,6 @@ def reference():
 def data():
     """name -> a real text"""
     return lambda name: lying("data", name)
-
-
-@pytest.fixture
-def clone(tmp_path, monkeypatch):
-    """A fresh clone without the package's code, in which notebooks run where they lie; nobody names a workspace"""
-    monkeypatch.delenv("LITTLEBABY_HOME", raising=False)
-    root, project = tmp_path / "clone", Path(__file__).parents[1]
-    for folder in ("notebooks", "inputs"):
-        shutil.copytree(project / folder, root / folder)
-    (root / "littlebaby").mkdir()
-    for file in ("pyproject.toml", ".gitignore", "littlebaby/__init__.py"):
-        shutil.copy(project / file, root / file)
-    git = lambda *words: subprocess.run(["git", "-C", root, *words], check=True, capture_output=True, text=True).stdout
-    git("init", "--quiet")
-    git("add", "--all")
-    yield root
-    assert [line for line in git("status", "--porcelain").splitlines() if line[:2] != "A "] == []
 
 
 @pytest.fixture(autouse=True)

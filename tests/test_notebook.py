@@ -12,38 +12,31 @@ nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed: pi
 nbclient = pytest.importorskip("nbclient", reason="nbclient is not installed: pip install -e '.[test]'")
 
 BOOK = Path(__file__).parents[1] / "notebooks" / "littlebaby.ipynb"
-SOURCE = BOOK.with_name("littlebaby_source.py")
 
 
 def test_the_notebook_is_its_source_without_outputs():
-    cells, source = nbformat.read(BOOK, 4).cells, jupytext.read(SOURCE).cells
+    cells, source = nbformat.read(BOOK, 4).cells, jupytext.read(BOOK.with_suffix(".py")).cells
     assert [(cell.cell_type, cell.source) for cell in cells] == [(cell.cell_type, cell.source) for cell in source]
     assert not any(cell.get("outputs") or cell.get("execution_count") for cell in cells)
 
 
 def test_the_form_offers_what_there_is():
-    form = next(cell.source for cell in jupytext.read(SOURCE).cells if "parameters" in cell.metadata.get("tags", []))
+    form = next(cell.source for cell in jupytext.read(BOOK.with_suffix(".py")).cells if "parameters" in cell.metadata.get("tags", []))
     offered = {name: json.loads(words) for name, words in re.findall(r"^(\w+) = .*# @param (\[.*\])$", form, re.MULTILINE)}
     assert offered == dict(preset=list(records.presets()), attention=["", *records.allowed("c_attention")],
                            network=["", *records.allowed("c_network")])
 
 
-@pytest.mark.parametrize("source", [SOURCE, *BOOK.parent.glob("tour/*/*.py")], ids=lambda path: path.stem)
-def test_no_source_bears_the_name_of_a_package_that_it_imports(source):
-    """Python looks for a module in a notebook's own folder first"""
-    imported = set(re.findall(r"^\s*(?:from|import) (\w+)", source.read_text("utf-8"), re.MULTILINE))
-    assert "littlebaby" in imported and not imported & {path.stem for path in source.parent.iterdir() if path.suffix != ".ipynb"}
-
-
-def test_it_runs_where_it_lies_from_top_to_bottom(clone):
-    book = nbformat.read(clone / "notebooks" / BOOK.name, 4)
+def test_it_runs_from_top_to_bottom(tmp_path, monkeypatch):
+    monkeypatch.setenv("LITTLEBABY_HOME", str(tmp_path))
+    book = nbformat.read(BOOK, 4)
     choice = next(cell for cell in book.cells if "parameters" in cell.metadata.get("tags", []))
     choice.source += "\nsettings = dict(n_layers=1, n_emb=32, n_ctx=64, n_steps=60, s_eval=20, n_completion=100)"
-    nbclient.NotebookClient(book, timeout=300, resources=dict(metadata=dict(path=str(clone / "notebooks")))).execute()
+    nbclient.NotebookClient(book, timeout=300, resources=dict(metadata=dict(path=str(tmp_path)))).execute()
     said = "\n".join(out.get("text", "") for cell in book.cells for out in cell.get("outputs", []))
     backward, difference = map(float, re.search(r"backward (-?[\d.]+), difference (-?[\d.]+)", said).groups())
     assert abs(backward) > 1e-3 and difference == pytest.approx(backward, rel=0.02)
     assert any("application/vnd.jupyter.widget-view+json" in out.get("data", {}) for cell in book.cells for out in cell.get("outputs", []))
-    assert len(list(clone.glob("outputs/archive_*.zip"))) == 1
-    assert len(list(clone.glob("models/model_*.json"))) == 1 and "files deleted; left: ['" in said
+    assert len(list(tmp_path.glob("outputs/archive_*.zip"))) == 1
+    assert len(list(tmp_path.glob("models/model_*.json"))) == 1 and "files deleted; left: ['" in said
     assert any("image/png" in out.get("data", {}) for cell in book.cells for out in cell.get("outputs", []))

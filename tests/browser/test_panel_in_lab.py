@@ -3,7 +3,6 @@
 LITTLEBABY_PICTURES=docs/pictures pytest tests/browser -n0      renews the pictures of the panel
 """
 import os
-import shutil
 import zipfile
 from pathlib import Path
 
@@ -28,9 +27,8 @@ def looked(tmp_path, monkeypatch):
     book = nbformat.read(BOOK, 4)
     next(cell for cell in book.cells if "parameters" in cell.metadata.get("tags", [])).source += TINY
     book.cells.append(nbformat.v4.new_code_cell("count = globals().get('count', 0) + 1; print('usable', count)"))
-    for name in ("home", "server"):
+    for name in ("files", "home", "server"):
         (tmp_path / name).mkdir()
-    shutil.copytree(BOOK.parent, tmp_path / "files")             # where it lies, beside its source
     nbformat.write(book, tmp_path / "files" / BOOK.name)
     monkeypatch.setenv("LITTLEBABY_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("PYTHONPATH", str(BOOK.parents[1]))

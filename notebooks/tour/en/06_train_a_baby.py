@@ -27,10 +27,8 @@ import numpy as np
 from littlebaby import text as texts
 from littlebaby.training.data import Batches
 from littlebaby.show.charts import FLOOR, GRAY, INK, TRAIN, VALID, running
-from littlebaby.show.tour import exercise, own_workspace, picture
+from littlebaby.show.tour import exercise, picture
 from littlebaby.text import nursery
-
-home = own_workspace()                  # what this lesson trains lies in a temporary folder
 
 # %% [markdown]
 # ## What a batch is

@@ -24,6 +24,7 @@ except ImportError:                     # Colab, Kaggle
     # %pip install -q littlebaby
     import littlebaby as lb
 import json
+from pathlib import Path
 
 import numpy as np
 
@@ -31,12 +32,10 @@ from littlebaby import arrays
 from littlebaby.show.charts import FLOOR, GRAY, INK, TRAIN, VALID
 from littlebaby.check.laws import differences
 from littlebaby.show.variant_pictures import squares
-from littlebaby.show.tour import exercise, own_workspace, picture
+from littlebaby.show.tour import exercise, picture
 from littlebaby.text import chat, nursery
 
 rng = np.random.default_rng(0)
-
-home = own_workspace()                  # what this lesson trains lies in a temporary folder
 
 # %% [markdown]
 # ## Somebody to begin with
@@ -88,9 +87,9 @@ He chortled in his joy.
 """
 letters = set(lb.load(base.guid).tokenizer.tokens())
 mine = "".join(c if c in letters else c.lower() for c in text)
-(home / "inputs" / "mine.txt").write_text("".join(c for c in mine if c in letters), encoding="utf-8")
-(home / "inputs" / "stories.txt").write_text(nursery.corpus(60_000, seed=3)[0], encoding="utf-8")      # what it grew up with
-(home / "inputs" / "new_stories.txt").write_text(nursery.corpus(6_000, seed=7)[0], encoding="utf-8")   # of the same kind, never seen
+Path("mine.txt").write_text("".join(c for c in mine if c in letters), encoding="utf-8")
+Path("stories.txt").write_text(nursery.corpus(60_000, seed=3)[0], encoding="utf-8")      # what it grew up with
+Path("new_stories.txt").write_text(nursery.corpus(6_000, seed=7)[0], encoding="utf-8")   # of the same kind, never seen
 
 def loss(guid, file):
     """Nats per character on a text"""
@@ -165,7 +164,7 @@ messages = lambda asked, said: [dict(role="user", content=asked), dict(role="ass
 def taught(different):
     """A baby that has heard a hundred conversations about so many different toys, and a few about itself"""
     pairs = [(question(*thing), answer(*thing)) for thing in things[:different]] * (100 // different) + 20 * [("Who are you?", "I am a little baby.")]
-    (home / "inputs" / "talks.jsonl").write_text("\n".join(json.dumps(dict(messages=messages(*pair))) for pair in pairs), encoding="utf-8")
+    Path("talks.jsonl").write_text("\n".join(json.dumps(dict(messages=messages(*pair))) for pair in pairs), encoding="utf-8")
     return lb.finetune(base.guid, chat="talks.jsonl", n_steps=talks, r_learn=0.02, n_completion=40, **quiet)
 
 example = messages(question(*things[0]), answer(*things[0]))

@@ -1,5 +1,7 @@
 # ---
 # jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -143,8 +145,9 @@ print(card(lb.info(run.guid)))
 # New characters are appended; no learned row moves, and the old run stays as it is.
 
 # %%
-(run.root / "inputs").mkdir(exist_ok=True)
-(run.root / "inputs" / "more.txt").write_text("Zoë the bear said: naïve café! " * 200, encoding="utf-8")
+from pathlib import Path
+
+Path("more.txt").write_text("Zoë the bear said: naïve café! " * 200, encoding="utf-8")
 tuned = lb.finetune(run.guid, "more.txt", n_steps=40)
 print(lb.inference(tuned.guid, prompt="Zoë", max_tokens=60, seed=1).text)
 
