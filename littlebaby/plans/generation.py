@@ -16,7 +16,6 @@ from ..runs.store import Workspace
 from ..text.marks import marks_of, prompt_ids, stop_ids
 from ..training.parallel import generation_threads
 from .model_io import load
-from .process_control import kept_if_possible
 
 
 def inference(guid="last", prompt="", max_tokens=200, temperature=0.8, top_k=0, top_p=1.0, min_p=0.0, repetition_penalty=1.0, stop=(),
@@ -37,12 +36,11 @@ def inference(guid="last", prompt="", max_tokens=200, temperature=0.8, top_k=0, 
     workspace = Workspace(path)
     name = workspace.resolve(guid)
     stops = [stop] if isinstance(stop, str) else [s for s in stop if s]
-    baby, quick = load(name, workspace.root), draft and load(draft, workspace.root)
+    baby, quick = load(name, path), draft and load(draft, path)
     if quick and quick.tokenizer.to_json() != baby.tokenizer.to_json():
         raise BadInput(f"the draft {draft} has another tokenizer than {name}; both must have the same")
     completion = generate_completion(baby, name, prompt, sampling, max_tokens, seed, stops, samples, stream, draft=quick)
-    with kept_if_possible("the text was not kept"):
-        workspace.save_completion(name, completion)
+    workspace.save_completion(name, completion)
     return completion
 
 
@@ -104,6 +102,6 @@ def chat(guid="last", system="", template=None, max_tokens=200, temperature=0.8,
     seed = secrets.randbelow(2 ** 31) if seed is None else seeded(seed)
     workspace = Workspace(path)
     name = workspace.resolve(guid)
-    baby = load(name, workspace.root)
+    baby = load(name, path)
     keep = lambda record: workspace.save_chat(records.Chat(guid=name, **record))
     return Conversation(baby, template or baby.config.c_template, sampling, max_tokens, seed, system, keep)

@@ -1,15 +1,11 @@
 """Inspection: measured on texts and tasks, under the microscope, line by line, side by side. Pages show themselves in a notebook, and
 `save(path)` writes them."""
-from pathlib import Path
-from tempfile import mkdtemp
-
 from ..arrays import backend
 from ..errors import BadInput, number
 from ..evaluation import tasks
 from ..evaluation.tasks import score_items
 from ..evaluation.text_scores import score_text
 from ..inference.sampling import Sampling
-from ..runs import disk
 from ..runs.fetch import HUB_TASKS, questions
 from ..runs.records import quoted
 from ..runs.store import Workspace
@@ -22,7 +18,6 @@ from ..training.parallel import generation_threads, worker_count
 from .generation import generate_completion
 from .manage import info
 from .model_io import load
-from .process_control import print_to_stderr
 
 SAMPLE_LENGTH = 160  # tokens, or characters, that a baby is shown of its own writing
 
@@ -40,7 +35,7 @@ def evaluate(guid="last", input=None, task=None, path=None, encoding="utf-8", li
     overlap = overlap if overlap is None else number("overlap", overlap, 0, 0.95)
     workspace = Workspace(path)
     questions, source = task_items(workspace, task, encoding, limit), input and workspace.read_text(input, encoding)
-    baby = load(guid, workspace.root)
+    baby = load(guid, path)
     items = answerable(baby, questions, task)
     counter = lambda parts: counted(parts, "evaluating", progress)
     with backend.blas_threads(1 if worker_count(baby.config) > 1 else None):
@@ -77,7 +72,7 @@ def microscope(guid="last", text=None, path=None):
     """A run's baby while it reads a text of yours: losses, attention, guesses by layer, gradients, memory. None: what it wrote itself"""
     workspace = Workspace(path)
     name = workspace.resolve(guid)
-    baby = load(name, workspace.root)
+    baby = load(name, path)
     if text is None:
         final = workspace.existing("completion", name).exists()
         written = workspace.load_completion(name).text if final else generate_completion(baby, name, "", Sampling(0.8), SAMPLE_LENGTH,
@@ -112,10 +107,10 @@ def diary_entry(workspace, name, prompts):
 def training_text(workspace, report):
     """The text that a run learned from, None where it is gone or has changed"""
     try:
-        found = workspace.input_with(report.input.sha256, report.input.name) if report and report.input else None
-        return found and workspace.read_text(found).text
+        source = workspace.read_text(report.input.name) if report and report.input else None
     except BadInput:
         return None
+    return source.text if source and source.sha256 == report.input.sha256 else None
 
 
 def finetune_change(workspace, base, name, after, source, prompts):
@@ -137,10 +132,5 @@ def text_title(report, age):
 
 
 def save_page(page, kind, name, path=None):
-    """Write a page into outputs/, or where that cannot be written into a folder for temporary files; returns its path"""
-    place = Workspace(path).path(kind, name)
-    try:
-        return page.save(place)
-    except disk.CannotWrite as error:
-        print_to_stderr(f"the page was not kept in its workspace: {error}; it lies in a temporary folder")
-        return page.save(Path(mkdtemp(prefix="littlebaby-")) / place.name)
+    """Write a page into outputs/; returns its path"""
+    return page.save(Workspace(path).path(kind, name))

@@ -4,8 +4,7 @@ from pathlib import Path
 
 from ..arrays import backend, tree
 from ..check.preflight import preflight as predict
-from ..errors import BadInput
-from ..runs import disk, formats, records
+from ..runs import formats, records
 from ..runs.store import Workspace
 from ..show.modelcard import modelcard
 from ..show.progress import counted
@@ -50,18 +49,15 @@ def export(guid="last", to="huggingface", d_type=None, out=None, path=None):
     """
     workspace = Workspace(path)
     name = workspace.resolve(guid)
-    baby = load(name, workspace.root)
+    baby = load(name, path)
     chosen = formats.checked_type(to, d_type or baby.config.d_type)
     weights = {n: backend.to_numpy(w) for n, w in baby.weights().items()}
     made = formats.write_model(baby.config, weights, baby.tokenizer, to, chosen)
     folder = Path(out).expanduser() if out else workspace.path("export", name).with_name(f"{name}_{made.to}")
-    card = modelcard(info(name, workspace.root), made.to, chosen, made.notes)
+    card = modelcard(info(name, path), made.to, chosen, made.notes)
     files = {**made.files, "README.md": [card.encode()]}
     for file, pieces in files.items():
-        try:
-            workspace.write_export(folder, file, pieces)
-        except disk.CannotWrite as error:
-            raise BadInput(f"{error}; --out FOLDER writes the export elsewhere") from None
+        workspace.write_export(folder, file, pieces)
     return Export(name, made.to, chosen, folder, tuple(folder / file for file in files), made.notes)
 
 

@@ -10,7 +10,7 @@ from inspect import signature
 from typing import Any, NamedTuple
 
 from ..errors import BadInput, RunFailed
-from ..runs import disk, records
+from ..runs import records
 from ..runs.store import brief
 from ..training.checkpoint import state_from_arrays
 from ..training.loop import train as events
@@ -21,20 +21,6 @@ from .model_io import baby_for, use_device
 def print_to_stderr(line):
     with suppress(OSError):                                      # a terminal that is gone must not end a run
         print(line, file=sys.stderr)
-
-
-@contextmanager
-def kept_if_possible(what):
-    """What is shown in any case is written inside; where the disk does not take it, one sentence says so. In a process it says so once"""
-    try:
-        yield
-    except disk.CannotWrite as error:
-        if what not in kept_if_possible.said:
-            kept_if_possible.said.add(what)
-            print_to_stderr(f"{what}: {error}; a workspace that can be written, such as --path ., keeps it")
-
-
-kept_if_possible.said = set()
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from ..check.preflight import warnings
 from ..errors import BadInput, RunFailed
 from ..inference.baby import Baby
 from ..inference.sampling import Sampling
-from ..runs import disk, records, sources
+from ..runs import records
 from ..runs.store import Workspace
 from ..show import charts
 from ..show.progress import Began, Watcher
@@ -33,6 +33,7 @@ from .training_data import (
     Conversations,
     conversation_data,
     finetune_config,
+    input_as_json,
     input_record,
     load_input,
     make_config,
@@ -68,7 +69,6 @@ def train(input=None, preset=None, config=None, path=None, resume=None, encoding
         if preset or config or settings:
             raise BadInput("a resumed run keeps its own settings: give --resume alone, or train anew")
         return resume_run(workspace, resume, input, progress, stop)
-    disk.check_writable(workspace.root)
     cfg = make_config(preset, config, settings)
     if cfg.lora_rank:
         raise BadInput(f"lora_rank is {cfg.lora_rank}: adapters sit on a trained model, so they are for finetune; train takes lora_rank 0")
@@ -78,7 +78,7 @@ def train(input=None, preset=None, config=None, path=None, resume=None, encoding
     baby = Baby(cfg, seed=cfg.seed, tokenizer=tokenizer)
     name = workspace.new()
     report = records.Report(guid=name, tokenizer=tokenizer.kind, vocabulary=tokenizer.size, input=input_record(source))
-    origin = dict(input=sources.remembered(workspace, input or "nursery"), encoding=encoding)
+    origin = dict(input=input_as_json(input or "nursery"), encoding=encoding)
     return run_training(workspace, workspace.lock(name), baby, source, report, origin, progress, stop)
 
 
@@ -100,8 +100,7 @@ def finetune(guid, input=None, path=None, encoding="utf-8", progress=True, stop=
     """
     workspace = Workspace(path)
     base = workspace.resolve(guid)
-    disk.check_writable(workspace.root)
-    old = load(base, workspace.root)
+    old = load(base, path)
     if (input is None) == (chat is None):
         raise BadInput("a finetune needs a text, --input FILE or the name of one in inputs/, or conversations, --chat FILE.jsonl; one of "
                        "the two")
@@ -123,7 +122,7 @@ def finetune(guid, input=None, path=None, encoding="utf-8", progress=True, stop=
         print_to_stderr(f"{len(new)} new tokens appended: {' '.join(map(repr, new[:20]))}{' ...' if len(new) > 20 else ''}")
     report = records.Report(guid=base, base=base, tokenizer=tokenizer.kind, vocabulary=tokenizer.size, input=input_record(source),
                             base_evaluations=before.evaluations)
-    origin = dict(input=sources.remembered(workspace, input or chat), encoding=encoding, chat=bool(chat))
+    origin = dict(input=input_as_json(input or chat), encoding=encoding, chat=bool(chat))
     return run_training(workspace, workspace.locked_finetune(base), baby, source, report, origin, progress, stop)
 
 
@@ -149,7 +148,7 @@ def run_training(workspace, lock, baby, source, report, origin, progress, stop, 
             workspace.save_tokenizer(name, tokenizer.to_json())
         workspace.save_report(name, report)
         watch = progress if callable(progress) else Watcher() if progress else lambda event: None
-        watch(Began(name, state.step, state.total, data.nats_floor, start_message(workspace, name, baby, report, state, data, ranks)))
+        watch(Began(name, state.step, state.total, data.nats_floor, start_message(name, baby, report, state, data, ranks)))
         rows, steps, reason = list(report.evaluations), list(steps), ""
         hint = lambda: "" if saved is None else f"; {resume_hint(name)} step {saved:,}"
         if ranks.n > 1:
@@ -245,11 +244,11 @@ def environment(cfg):
                                libraries=libraries, threads=threads(cfg), ranks=launched_ranks().n, peak_memory=backend.peak_memory())
 
 
-def start_message(workspace, name, baby, report, state, data, ranks):
+def start_message(name, baby, report, state, data, ranks):
     """What a run says of itself before it begins"""
     cfg, n, trained = baby.config, tree.size(baby.spec), tree.size(baby.spec, train=True)
     counts = f"{n:,} parameters" + (f", {trained:,} of them trained" if trained < n else "")
-    return (f"{name} in {workspace.root}\n{backend.describe()}\n"
+    return (f"{name}\n{backend.describe()}\n"
             f"{cfg.c_attention} + {cfg.c_network}, {cfg.n_layers} layers of {cfg.n_emb}, {counts}; {report.input.name}, "
             f"{report.train_tokens:,} + {report.valid_tokens:,} {report.tokenizer} tokens of {report.vocabulary}; {state.total:,} steps of "
             f"{cfg.batch_size * cfg.n_ctx * cfg.n_accumulate:,}"
@@ -282,8 +281,7 @@ def resume_run(workspace, guid, input, progress, stop):
             raise BadInput(f"the checkpoint of {name} was written by another version of littlebaby, which alone can go on with it")
         cfg, report = workspace.load_config(name), records.parse_record(records.Report, meta["report"], f"the checkpoint of {name}")
         tokenizer, origin = texts.from_json(workspace.load_tokenizer(name)), meta["origin"]
-        where = input or sources.recalled(workspace, origin["input"], report.input.sha256 if report.input else "")
-        source, _ = load_input(workspace, where, cfg, tokenizer if report.base else None, origin["encoding"], progress,
+        source, _ = load_input(workspace, input or origin["input"], cfg, tokenizer if report.base else None, origin["encoding"], progress,
                                origin.get("chat", False))
         if not report.input or source.sha256 != report.input.sha256:
             raise BadInput(f"{source.name} is not the text that {name} learns from (its sha256 differs); give that one with --input")

@@ -68,6 +68,11 @@ class Conversations(NamedTuple):
     conversations: list
 
 
+def input_as_json(input):
+    """An input as a checkpoint can remember it"""
+    return [str(each) for each in input] if isinstance(input, list | tuple) else str(input)
+
+
 def input_record(source):
     return records.Input(name=source.name, bytes=source.bytes, characters=source.characters, sha256=source.sha256)
 

@@ -36,10 +36,6 @@ class InUse(BadInput):
     """Somebody else holds the lock"""
 
 
-class CannotWrite(BadInput):
-    """The disk does not take what is to be written: it is read-only, full, or not ours"""
-
-
 @contextmanager
 def explain_os_errors(verb, path):
     """An OSError inside becomes one sentence: cannot VERB PATH: the reason"""
@@ -47,8 +43,7 @@ def explain_os_errors(verb, path):
         yield
     except OSError as error:
         reason = REASONS.get(error.errno or 0) or error.strerror or str(error)
-        kind = CannotWrite if verb in ("write", "lock") else BadInput
-        raise kind(f"cannot {verb} {shortened(path)}: {reason}") from None
+        raise BadInput(f"cannot {verb} {shortened(path)}: {reason}") from None
 
 
 def shortened(path):
@@ -72,15 +67,6 @@ def replacing(path):
     finally:
         with suppress(OSError):                  # a disk that refuses this, too, has said so already
             temporary.unlink(missing_ok=True)
-
-
-def check_writable(folder):
-    """CannotWrite where no file can be made in this folder; it leaves none"""
-    probe = folder / f".littlebaby_{token_hex(4)}{TEMPORARY}"
-    with explain_os_errors("write", folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
 
 
 def rename(temporary, path):

@@ -94,50 +94,6 @@ def exists_exactly(workspace, word):
         return False
 
 
-def remembered(workspace, where):
-    """An input as a run keeps it, for other folders and machines: what lies in the workspace relative to it, all else absolute; names of
-    inputs/, data sets and weights as they were given"""
-    if isinstance(where, list | tuple):
-        return [remembered(workspace, each) for each in where]
-    words = [str(where)] if exists_exactly(workspace, str(where)) else list(filter(None, map(str.strip, str(where).split(","))))
-    return ",".join(remembered_word(workspace, word) for word in words) or str(where)
-
-
-def remembered_word(workspace, word):
-    word, weight = weighted(workspace, word)
-    path = Path(word).expanduser().absolute()
-    if not path.exists() and not (has_magic(word) and any(path.parent.glob(path.name))):
-        path = workspace.root / "inputs" / word                  # a name of inputs/, or a pattern for it
-        path = path if path.exists() or has_magic(word) else path.with_name(f"{path.name}.txt")
-    known = path.exists() or has_magic(word)
-    if known and not word.startswith(DATASET):
-        word = path.relative_to(workspace.root).as_posix() if path.is_relative_to(workspace.root) else str(path)
-    return word if weight is None else f"{word}:{weight:g}"
-
-
-def recalled(workspace, where, sha256):
-    """An input that a run remembers, as it is found now: in its workspace first, and where it has moved by its sha256, in inputs/"""
-    if isinstance(where, list | tuple):
-        return [recalled(workspace, each, sha256) for each in where]
-    words = []
-    for word in [where] if exists_exactly(workspace, where) else filter(None, map(str.strip, where.split(","))):
-        bare, weight = weighted(workspace, word)
-        there, moved = workspace.root / bare, workspace.root / "inputs" / Path(bare).name
-        if there.exists() or has_magic(bare) and any(there.parent.glob(there.name)):
-            bare = str(there)
-        elif not Path(bare).exists() and moved.exists():
-            bare = str(moved)
-        words.append(bare if weight is None else f"{bare}:{weight:g}")
-    found = ",".join(words)
-    try:
-        find(workspace, found)
-    except BadInput:
-        if same := workspace.input_with(sha256):
-            return str(same)
-        raise
-    return found
-
-
 def matching_files(workspace, word):
     """The files that a word means, sorted"""
     if word.startswith(DATASET):

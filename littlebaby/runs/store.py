@@ -93,39 +93,12 @@ class Text(NamedTuple):
     sha256: str
 
 
-def workspace_root(path=None):
-    """The absolute folder that a path means. None: LITTLEBABY_HOME, or else the nearest folder upwards that is a clone of littlebaby or has
-    runs in it, or else the current folder. "same": the current folder."""
-    if str(path or "") == "same":
-        return Path.cwd()
-    if path:
-        return Path(path).expanduser().absolute()
-    if home := os.environ.get("LITTLEBABY_HOME"):
-        return HOMES.setdefault(home, Path.cwd() if home == "same" else Path(home).expanduser().absolute())
-    here = Path.cwd()
-    above = [folder for folder in here.parents if folder not in (Path.home(), Path(here.anchor))]
-    return next((folder for folder in (here, *above) if is_workspace(folder)), here)
-
-
-HOMES: dict[str, Path] = {}              # what LITTLEBABY_HOME meant when it was first used: a later chdir does not move it
-
-
-def is_workspace(folder):
-    """Whether a folder is a clone of littlebaby, or has been a workspace: there is a config or a report of a run in it"""
-    try:
-        if any(folder.glob("configs/config_*.json")) or any(folder.glob("outputs/report_*.json")):
-            return True
-        project = folder / "pyproject.toml"
-        return (folder / "littlebaby" / "__init__.py").exists() and project.exists() and 'name = "littlebaby"' in project.read_text("utf-8")
-    except (OSError, UnicodeDecodeError):                        # a folder that may not be read
-        return False
-
-
 class Workspace:
-    """A root folder and what lies in it; workspace_root says which folder `path` means. It stays that one, wherever the process goes."""
+    """A root folder and what lies in it; `path` None is LITTLEBABY_HOME or the current folder, "same" the current one"""
 
     def __init__(self, path=None):
-        self.root = workspace_root(path)
+        chosen = path or os.environ.get("LITTLEBABY_HOME") or "same"
+        self.root = Path.cwd() if str(chosen) == "same" else Path(chosen).expanduser()
         with disk.explain_os_errors("use", self.root):
             if self.root.exists() and not self.root.is_dir():
                 raise BadInput(f"{self.root} is a file; a workspace is a folder")
@@ -464,8 +437,9 @@ class Workspace:
     def locate(self, where):
         """The file or folder that a path means, or a name in inputs/ with or without .txt; the nursery is found everywhere"""
         here, inside = Path(str(where)).expanduser(), self.root / "inputs"
-        candidates = [here, inside / here, inside / f"{here}.txt", self.root / here]
-        candidates += self.bundled_nursery(where)
+        candidates = [here, inside / here, inside / f"{here}.txt"]
+        if str(where) in (NURSERY, Path(NURSERY).stem):
+            candidates += [HERE.parent / "text" / NURSERY, HERE.parents[1] / "inputs" / NURSERY]
         with disk.explain_os_errors("read", where):
             found = sorted((p for p in candidates if p.exists()), key=lambda p: p.is_dir())
         if not found:
@@ -475,16 +449,6 @@ class Workspace:
                            + (f"; there are {', '.join(names[:10])}" if names else "")
                            + (f"; did you mean {near[0]}?" if near else ""))
         return found[0]
-
-    def input_with(self, sha256, name=""):
-        """The file in inputs/, or the nursery, whose bytes have this sha256, the one of this name first; None where there is none"""
-        names = sorted(self.inputs(), key=lambda each: each != name)
-        paths = [*(self.root / "inputs" / each for each in names), *self.bundled_nursery(name)]
-        return next((path for path in paths if path.exists() and disk.digest(path) == sha256), None)
-
-    def bundled_nursery(self, where):
-        """Where the nursery may lie beside the program"""
-        return [HERE.parent / "text" / NURSERY, HERE.parents[1] / "inputs" / NURSERY] if str(where) in (NURSERY, Path(NURSERY).stem) else []
 
     def input_path(self, where):
         """The same, a file and no folder"""
