@@ -12,12 +12,14 @@
     outputs/archive_GUID.zip                 all of these in one file, to be taken elsewhere
 A finetuned run is GUID_finetuned, the next one GUID_finetuned_2. Older files that misspell a name are found all the same.
 """
+import atexit
 import os
 import re
 import tempfile
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime, timezone
 from difflib import get_close_matches
+from functools import cache
 from hashlib import sha256
 from io import BytesIO
 from itertools import count
@@ -106,6 +108,17 @@ def workspace_from_environment():
 
 with suppress(OSError):                 # there is no current folder; whoever uses the workspace is told
     workspace_from_environment()        # a relative one is named when the program starts
+
+
+@cache
+def temporary_workspace():
+    """A folder that is the workspace of this process from now on and goes with it; the same one when it is asked for again"""
+    folder = tempfile.TemporaryDirectory(prefix="littlebaby_")
+    atexit.register(folder.cleanup)
+    root = Path(folder.name).resolve()
+    (root / "inputs").mkdir()
+    os.environ["LITTLEBABY_HOME"] = str(root)
+    return root
 
 
 def enclosing_workspace(folder):
