@@ -6,11 +6,11 @@ from math import exp, inf, log, log1p, sqrt
 import numpy as np
 import pytest
 
-from littlebaby.arrays import kernels, ops, scans, tree
+from littlebaby.arrays import ops, scans, tree
 from littlebaby.check import laws
 from littlebaby.check.mistakes import broken_copy as broken
 from littlebaby.model import context
-from littlebaby.model.context import Context, variant
+from littlebaby.model.context import Context, Rows, variant
 from littlebaby.runs.records import Config
 from littlebaby.training import flat as flat_vector
 
@@ -239,10 +239,8 @@ def test_a_stream_equals_one_call_and_never_grows(name, cuts, monkeypatch):
         y = [layer.forward(s.p, s.x[:, a:b], Context(cfg, start=a, cache=cache))[0] for a, b in zip(ends, ends[1:])]
         assert np.abs(np.concatenate(y, 1) - whole).max() < 1e-11 * np.abs(whole).max()
 
-        kept = [each if isinstance(each, tuple) else (each, 0, None) for each in cache.values()]
-        live = sum(room[..., first:stop, :].size for room, first, stop in kept)
-        assert live == 2 * NUMBERS[name](cfg)                    # two texts
-        assert all(room.shape[-2] <= 2 * cfg.s_window + 64 for room, _, _ in kept)
+        assert sum(each.size for each in cache.values()) == 2 * NUMBERS[name](cfg)                   # two texts
+        assert all(each.buffer.shape[-2] <= 2 * cfg.s_window + 64 for each in cache.values() if isinstance(each, Rows))
 
 
 # kin
@@ -329,14 +327,6 @@ def test_first_weights():
         spec = variant("attentions", name).params(laws.config())
         p = tree.views(spec, tree.init(spec, np.random.default_rng(0), np.float64))
         assert np.abs(1 / (1 + np.exp(-p.l)) - 0.9).max() < 1e-12 and p.l.shape == (4,)
-
-
-def test_merged_heads_are_told_from_arrays_that_only_look_like_them():
-    """A view of five axes whose third is 1 need not be what attention's back wrote side by side"""
-    x = np.random.default_rng(0).standard_normal((2, 3, 1, 4, 5)).reshape(2, 3, 4, 5)
-    deep = np.random.default_rng(0).standard_normal((2, 3, 1, 4, 5))
-    for each in (x, deep.reshape(2, 3, 4, 5), deep[:, :, 0]):
-        assert np.array_equal(kernels.merge_heads(each), ops.merge_heads(each))
 
 
 # planted mistakes

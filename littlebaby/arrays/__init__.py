@@ -7,8 +7,8 @@ ops       the primitives, plain: y, back = op(x, ...)
 kernels   faster twins of some of them for the CPU, equal by test; importing from this door gives the twin where there is one
 scans     primitives that walk along the tokens: running sums and means, filters, windows
 """
-from .kernels import attention, cross_entropy, embedding, gelu, layernorm, linear, merge_heads, rmsnorm, rotate, swiglu
-from .ops import dropout, full_matrix, gelu_exact, glu, matmul, relu, relu2, sigmoid, silu, softmax, split_heads, weight_heads
+from .kernels import attention, cross_entropy, embedding, gelu, layernorm, linear, rmsnorm, rotate, swiglu
+from .ops import dropout, full_matrix, gelu_exact, glu, matmul, merge_heads, relu, relu2, sigmoid, silu, softmax, split_heads, weight_heads
 from .scans import (
     causal_filter,
     discounted_mean,

@@ -63,21 +63,6 @@ def column_sum(x):
 
 
 @cpu_twin
-def merge_heads(*xs):
-    first, parts = xs[0], len(xs)
-    whole = first.base
-    if whole is not None and whole.ndim == 5 and whole.shape[2] == parts and all(x.base is whole for x in xs):
-        if [memory_layout(x) for x in xs] == [memory_layout(whole[:, :, j].swapaxes(1, 2)) for j in range(parts)]:
-            return whole.reshape(*whole.shape[:2], -1)           # attention's back wrote them side by side already
-    flat = [x.transpose(0, 2, 1, 3).reshape(x.shape[0], x.shape[2], -1) for x in xs]
-    return flat[0] if parts == 1 else np.concatenate(flat, -1)
-
-
-def memory_layout(x):
-    return x.__array_interface__["data"][0], x.shape, x.strides
-
-
-@cpu_twin
 def linear(x, w, b=None):
     if isinstance(w, Lora) or w.dtype != x.dtype:
         return ops.linear(x, w, b)
@@ -341,7 +326,7 @@ def attention(q, k, v, scale, rate=0.0, rng=None, slopes=None):
     o5 *= inverse
 
     def back(do):
-        dq, dk, dv_ = gradients(B, h, n, T, S, d, dv, q.dtype)
+        dq, dk, dv_ = (heads_last(B, *shape, q.dtype) for shape in ((h, T, d), (n, S, d), (n, S, dv)))
         dq5, dk5, dv5 = deep(dq), dk[:, :, None], dv_[:, :, None]
         dn = heads_last(B, h, T, dv, q.dtype)
         dn5 = deep(dn)
@@ -384,14 +369,6 @@ def add_group(out, a, b, stop, fresh):
 def heads_last(B, h, T, d, dtype):
     """An empty (B, h, T, d) that lies in memory as (B, T, h, d): merging its heads costs nothing"""
     return np.empty((B, T, h, d), dtype).transpose(0, 2, 1, 3)
-
-
-def gradients(B, h, n, T, S, d, dv, dtype):
-    """Empty dq, dk, dv: side by side in one array where their shapes allow, so that merge_heads need not copy them"""
-    if h == n and T == S and d == dv:
-        whole = np.empty((B, T, 3, h, d), dtype)
-        return tuple(whole[:, :, j].transpose(0, 2, 1, 3) for j in range(3))
-    return heads_last(B, h, T, d, dtype), heads_last(B, n, S, d, dtype), heads_last(B, n, S, dv, dtype)
 
 
 def needs_shift(q5, k5, past):

@@ -168,13 +168,8 @@ def memory_of(cfg):
 
 
 def numbers(cache):
-    """How many numbers a cache holds: rows stand in a room from `first` to `stop`, states are arrays"""
-    if isinstance(cache, dict):
-        return sum(map(numbers, cache.values()))
-    if isinstance(cache, tuple) and len(cache) == 3 and isinstance(cache[1], int):
-        room, first, stop = cache
-        return room[..., first:stop, :].size
-    return sum(map(numbers, cache)) if isinstance(cache, tuple | list) else getattr(cache, "size", 0)
+    """How many numbers a cache holds: it has rows and states"""
+    return sum(map(numbers, cache.values())) if isinstance(cache, dict) else cache.size
 
 
 # memory

@@ -85,7 +85,7 @@ def attention(p, cfg, i):
     """x (D), place, cache -> (D): mha and gqa"""
     if cfg.c_attention not in ("mha", "gqa") or adapted(p):
         return generic_part(variant("attentions", cfg.c_attention), p, cfg, i, "att")
-    h, H, n_ctx = cfg.n_heads, cfg.head_size, cfg.n_ctx
+    h, H = cfg.n_heads, cfg.head_size
     d, K = H // h, (p.wqkv.shape[1] - H) // 2
     n, scale = K // d, d ** -0.5 / cfg.r_temp
     qkv, join = product(p.wqkv, p.get("bqkv")), product(p.wo, p.get("bo"))
@@ -97,7 +97,7 @@ def attention(p, cfg, i):
         z = turn(z, place) if turn else z
         s, v = z[:h].reshape(n, h // n, d), y[H + K:].reshape(n, d)
         room = cache[i]["att"]
-        keys, values = extend(room, "k", z[h:], n_ctx), extend(room, "v", v, n_ctx)          # (n, S, d)
+        keys, values = room["k"].append(z[None, h:, None])[0], room["v"].append(v[None, :, None])[0]             # (n, S, d)
 
         s = np.matmul(s, keys.swapaxes(1, 2))                    # (n, h/n, S)
         s *= scale
@@ -110,14 +110,6 @@ def attention(p, cfg, i):
         return join(o.reshape(H))
 
     return f
-
-
-def extend(room, name, new, n_ctx):
-    """Context.extend for one row, new (n, d) -> all rows so far (n, S, d)"""
-    rows, first, stop = room[name]
-    rows[0, :, stop] = new
-    room[name] = rows, first, stop + 1
-    return rows[0, :, first:stop + 1]
 
 
 def rotation(cfg, d, dtype):

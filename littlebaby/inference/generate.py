@@ -7,7 +7,7 @@ import numpy as np
 
 from ..arrays.backend import on_cpu, to_numpy, xp
 from ..model import gpt
-from ..model.context import Context
+from ..model.context import Context, Rows
 from .decoder import decoder
 from .sampling import draw, probabilities
 
@@ -51,8 +51,9 @@ class Reader:
 
 
 def copy_cache(cache):
-    """The rooms of a cache; what lies in them is never changed, only replaced or added to"""
-    return {name: copy_cache(room) if isinstance(room, dict) else room for name, room in cache.items()}
+    """A cache that can go on by itself: states are never changed, only replaced; rows are added to"""
+    copies = {dict: copy_cache, Rows: Rows.fork}
+    return {name: copies.get(type(kept), lambda state: state)(kept) for name, kept in cache.items()}
 
 
 def generate(p, cfg, ids, max_tokens, sampling, rng, cached=True):

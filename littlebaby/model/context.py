@@ -32,6 +32,40 @@ def qk_clip_scale(stats, cfg):
     return cfg.qk_clip / xp.maximum(stats["score"], cfg.qk_clip) if "score" in stats else None
 
 
+class Rows:
+    """The newest rows of a growing array (..., S, d), at most `most`, in a buffer with spare room behind them: a row is added without
+    moving those before it. bounded: no more than `most` rows will ever come, so the buffer need be no longer."""
+
+    def __init__(self, most, bounded):
+        self.most, self.length = most, most if bounded else 2 * most + 64
+        self.buffer, self.first, self.stop = None, 0, 0
+
+    def append(self, new):
+        """new (..., T, d) -> the kept rows, then the new ones (..., S, d), all of them seen this once"""
+        T = new.shape[-2]
+        if self.buffer is None or self.stop + T > self.buffer.shape[-2]:         # first call, or no room left: moved once in many tokens
+            kept = new[..., :0, :] if self.buffer is None else self.buffer[..., self.first:self.stop, :]
+            n = kept.shape[-2]
+            self.buffer = xp.empty((*new.shape[:-2], max(self.length, n + T), new.shape[-1]), new.dtype)
+            self.buffer[..., :n, :] = kept
+            self.first, self.stop = 0, n
+        self.buffer[..., self.stop:self.stop + T, :] = new
+        first, self.stop = self.first, self.stop + T
+        self.first = max(first, self.stop - self.most)
+        return self.buffer[..., first:self.stop, :]
+
+    @property
+    def size(self):
+        """How many numbers are kept"""
+        return self.buffer[..., self.first:self.stop, :].size
+
+    def fork(self):
+        """Other rows that begin with these; they share the buffer, so only one of the two may go on"""
+        other = Rows.__new__(Rows)
+        other.__dict__.update(self.__dict__)
+        return other
+
+
 @dataclass(frozen=True)
 class Context:
     cfg: object
@@ -104,20 +138,8 @@ class Context:
         """The rows kept so far, then the new ones (axis -2). Keeps all of them, or the `last` ones."""
         if self.cache is None:
             return tuple(new.values())
-        return tuple(self.append(name, x, last) for name, x in new.items())
-
-    def append(self, name, x, last):
-        T, most = x.shape[-2], self.cfg.n_ctx if last is None else last
-        room, first, stop = self.cache.get(name, (None, 0, 0))
-        if room is None or stop + T > room.shape[-2]:            # first call, or the room is full: moved once in many tokens
-            old = x[..., :0, :] if room is None else room[..., first:stop, :]
-            size = most if last is None else 2 * most + 64
-            room = xp.empty((*x.shape[:-2], max(size, stop - first + T), x.shape[-1]), x.dtype)
-            room[..., :stop - first, :] = old
-            first, stop = 0, stop - first
-        room[..., stop:stop + T, :] = x
-        self.cache[name] = room, max(first, stop + T - most), stop + T
-        return room[..., first:stop + T, :]
+        most = self.cfg.n_ctx if last is None else last
+        return tuple(self.cache.setdefault(name, Rows(most, last is None)).append(x) for name, x in new.items())
 
     def recall(self, name):
         """What `keep` stored at the end of the last call; None in training and at the first token."""

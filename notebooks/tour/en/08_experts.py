@@ -179,7 +179,7 @@ def check(weigh):
     right = np.exp(picked) / np.exp(picked).sum(1, keepdims=True)
     assert np.allclose(w, right), f"the first token should get {right[0].round(3).tolist()}; yours gets {np.round(w[0], 3).tolist()}."
     s, _ = arrays.softmax(scores)
-    theirs, _ = moe.weigh(s, chosen, lb.Config(c_network="moe", n_experts=4, n_active=2))
+    theirs, _ = moe.gate_weights(s, chosen, lb.Config(c_network="moe", n_experts=4, n_active=2))
     return f"the library is {abs(theirs - w).max():.0e} apart: chances among all, shared out anew, are chances among the chosen."
 
 # %% tags=["exercise"]

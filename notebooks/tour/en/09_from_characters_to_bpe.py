@@ -42,7 +42,7 @@ print("workspace:", workspace)
 
 # %%
 story, _ = nursery.corpus(120_000, seed=1)
-words = Counter(bpe.PIECES.findall(story))               # a word with the space before it, a number, punctuation: merges stay inside these
+words = Counter(bpe.translated(*bpe.GPT2).compiled.findall(story))    # a word with the space before it, a number, punctuation: merges stay inside these
 print(len(words), "different pieces; the most frequent:", words.most_common(6))
 
 # %%
