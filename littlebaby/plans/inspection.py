@@ -106,11 +106,14 @@ def diary_entry(workspace, name, prompts):
 
 def training_text(workspace, report):
     """The text that a run learned from, None where it is gone or has changed"""
+    if not report or not report.input:
+        return None
+    about = report.input
     try:
-        source = workspace.read_text(report.input.name) if report and report.input else None
+        source = workspace.read_text(workspace.recall(about.path or about.name, about.bytes, about.sha256))
     except BadInput:
         return None
-    return source.text if source and source.sha256 == report.input.sha256 else None
+    return source.text if source.sha256 == about.sha256 else None
 
 
 def finetune_change(workspace, base, name, after, source, prompts):

@@ -50,7 +50,10 @@ def export(guid="last", to="huggingface", d_type=None, out=None, path=None):
     workspace = open_workspace(path)
     name = workspace.resolve(guid)
     chosen_folder = Path(out).expanduser().absolute() if out else None
-    disk.require_writable(chosen_folder or workspace.path("export", name))
+    try:
+        disk.require_writable(chosen_folder or workspace.path("export", name))
+    except disk.CannotWrite as error:
+        raise disk.CannotWrite(f"{error}; --out names another folder") from None
     baby = load(name, workspace.root)
     chosen = formats.checked_type(to, d_type or baby.config.d_type)
     weights = {n: backend.to_numpy(w) for n, w in baby.weights().items()}

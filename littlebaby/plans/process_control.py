@@ -41,8 +41,8 @@ def keep_result(save):
     try:
         return save()
     except (disk.CannotWrite, disk.InUse, OSError) as error:
-        print_to_stderr(f"the result could not be kept: {error}; to keep results, copy the workspace to where it can be written and give "
-                        f"that folder with --path")
+        print_to_stderr(f"the result could not be kept: {error}; to keep results, give --path with a folder that can "
+                        f"be written and that holds a copy of the run")
         return None
 
 

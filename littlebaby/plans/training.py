@@ -79,8 +79,8 @@ def train(input=None, preset=None, config=None, path=None, resume=None, encoding
     use_device(cfg)
     baby = Baby(cfg, seed=cfg.seed, tokenizer=tokenizer)
     name = workspace.new()
-    report = records.Report(guid=name, tokenizer=tokenizer.kind, vocabulary=tokenizer.size, input=input_record(source))
     origin = remember_input(workspace, input or "nursery", encoding)
+    report = records.Report(guid=name, tokenizer=tokenizer.kind, vocabulary=tokenizer.size, input=input_record(source, origin))
     return run_training(workspace, workspace.lock(name), baby, source, report, origin, progress, stop)
 
 
@@ -123,9 +123,9 @@ def finetune(guid, input=None, path=None, encoding="utf-8", progress=True, stop=
     before = workspace.load_report(base)
     if new and progress is True:
         print_to_stderr(f"{len(new)} new tokens appended: {' '.join(map(repr, new[:20]))}{' ...' if len(new) > 20 else ''}")
-    report = records.Report(guid=base, base=base, tokenizer=tokenizer.kind, vocabulary=tokenizer.size, input=input_record(source),
-                            base_evaluations=before.evaluations)
     origin = remember_input(workspace, input or chat, encoding, bool(chat))
+    report = records.Report(guid=base, base=base, tokenizer=tokenizer.kind, vocabulary=tokenizer.size, input=input_record(source, origin),
+                            base_evaluations=before.evaluations)
     return run_training(workspace, workspace.locked_finetune(base), baby, source, report, origin, progress, stop)
 
 

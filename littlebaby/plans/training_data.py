@@ -87,8 +87,12 @@ def recall_input(workspace, origin, record):
     return str(found[0].paths[0]) if origin.get("chat") else found
 
 
-def input_record(source):
-    return records.Input(name=source.name, bytes=source.bytes, characters=source.characters, sha256=source.sha256)
+def input_record(source, origin):
+    """What the report says of an input. origin: see `remember_input`"""
+    paths = [file["path"] for each in origin["sources"] for file in each["files"]]
+    inside = len(paths) == 1 and not Path(paths[0]).is_absolute() and not paths[0].startswith(sources.DATASET)
+    return records.Input(name=source.name, bytes=source.bytes, characters=source.characters, sha256=source.sha256,
+                         path=paths[0] if inside else "")
 
 
 class TrainingData(NamedTuple):

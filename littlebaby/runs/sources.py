@@ -113,9 +113,8 @@ def matching_files(workspace, word):
     if word.startswith(DATASET):
         return [local_dataset(workspace, word)]
     if has_magic(word) and not exists_exactly(workspace, word):
-        for place in places(workspace, word):
-            found = [path for path in map(Path, sorted(glob(str(place)))) if path.is_file()]
-            if found:
+        for folder in (Path.cwd(), workspace.root, workspace.root / "inputs"):
+            if found := [path for name in sorted(glob(os.path.expanduser(word), root_dir=folder)) if (path := folder / name).is_file()]:
                 return found
         raise BadInput(f"nothing matches {quoted(word)}, neither as a path nor in {workspace.root / 'inputs'}")
     path = workspace.locate(word).absolute()
@@ -152,7 +151,7 @@ def recall(workspace, remembered):
     try:
         return [Source(each["name"], tuple(recall_file(workspace, **file) for file in each["files"]), each["weight"], each["kind"])
                 for each in remembered]
-    except (KeyError, TypeError):
+    except (KeyError, TypeError, AttributeError):
         raise BadInput("the checkpoint does not say what its run learns from; give it with --input") from None
 
 
