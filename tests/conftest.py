@@ -1,6 +1,8 @@
 """Where the numbers of others lie, and a workspace of one's own for every test."""
 import os
+import shutil
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,45 @@ def reference():
 def data():
     """name -> a real text"""
     return lambda name: lying("data", name)
+
+
+def git(root, *words):
+    author = [part for key in ("user.name=test", "user.email=test@localhost", "commit.gpgsign=false") for part in ("-c", key)]
+    return subprocess.run(["git", "-C", str(root), *author, *words], check=True, capture_output=True, text=True).stdout
+
+
+def copied_clone(root):
+    """What a notebook needs of the repository, committed in a repository of its own at `root`"""
+    project = Path(__file__).parents[1]
+    for name in ("littlebaby", "notebooks"):
+        shutil.copytree(project / name, root / name, ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
+    for name in ("pyproject.toml", ".gitignore", "inputs/nursery.txt"):
+        (root / name).parent.mkdir(exist_ok=True)
+        shutil.copy2(project / name, root / name)
+    if shutil.which("git"):
+        git(root, "init", "-q")
+        git(root, "add", "-A")
+        git(root, "commit", "-qm", "a clone")
+    return root
+
+
+def changed_files(root):
+    """What `git status` tells of in a clone, nothing where there is no git"""
+    return git(root, "status", "--porcelain").splitlines() if shutil.which("git") else []
+
+
+@pytest.fixture(scope="session")
+def clone(tmp_path_factory):
+    """A fresh clone, in which all notebooks of the session run one after the other"""
+    return copied_clone(tmp_path_factory.mktemp("clone"))
+
+
+@pytest.fixture
+def in_clone(clone, monkeypatch):
+    """The same, with its package the one that is imported, and no workspace named"""
+    monkeypatch.setenv("PYTHONPATH", str(clone))
+    monkeypatch.delenv("LITTLEBABY_HOME", raising=False)
+    return clone
 
 
 @pytest.fixture(autouse=True)

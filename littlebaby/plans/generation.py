@@ -12,10 +12,10 @@ from ..inference.generate import generate, until_stop
 from ..inference.sampling import Sampling
 from ..inference.speculative import speculate
 from ..runs import records
-from ..runs.store import Workspace
 from ..text.marks import marks_of, prompt_ids, stop_ids
 from ..training.parallel import generation_threads
 from .model_io import load
+from .process_control import keep_result, open_workspace
 
 
 def inference(guid="last", prompt="", max_tokens=200, temperature=0.8, top_k=0, top_p=1.0, min_p=0.0, repetition_penalty=1.0, stop=(),
@@ -33,14 +33,14 @@ def inference(guid="last", prompt="", max_tokens=200, temperature=0.8, top_k=0, 
     if (stream or draft) and samples > 1:
         raise BadInput(f"samples is {samples}; only a single one can be streamed or guessed by a draft")
     sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty)
-    workspace = Workspace(path)
+    workspace = open_workspace(path)
     name = workspace.resolve(guid)
     stops = [stop] if isinstance(stop, str) else [s for s in stop if s]
-    baby, quick = load(name, path), draft and load(draft, path)
+    baby, quick = load(name, workspace.root), draft and load(draft, workspace.root)
     if quick and quick.tokenizer.to_json() != baby.tokenizer.to_json():
         raise BadInput(f"the draft {draft} has another tokenizer than {name}; both must have the same")
     completion = generate_completion(baby, name, prompt, sampling, max_tokens, seed, stops, samples, stream, draft=quick)
-    workspace.save_completion(name, completion)
+    keep_result(lambda: workspace.save_completion(name, completion))
     return completion
 
 
@@ -100,8 +100,8 @@ def chat(guid="last", system="", template=None, max_tokens=200, temperature=0.8,
     sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty)
     max_tokens = number("max_tokens", max_tokens, 1, TOKENS, whole=True)
     seed = secrets.randbelow(2 ** 31) if seed is None else seeded(seed)
-    workspace = Workspace(path)
+    workspace = open_workspace(path)
     name = workspace.resolve(guid)
-    baby = load(name, path)
+    baby = load(name, workspace.root)
     keep = lambda record: workspace.save_chat(records.Chat(guid=name, **record))
     return Conversation(baby, template or baby.config.c_template, sampling, max_tokens, seed, system, keep)

@@ -8,7 +8,6 @@ from ..evaluation.text_scores import score_text
 from ..inference.sampling import Sampling
 from ..runs.fetch import HUB_TASKS, questions
 from ..runs.records import quoted
-from ..runs.store import Workspace
 from ..show import diary as diaries
 from ..show import microscope as scope
 from ..show import walk as walks
@@ -18,6 +17,7 @@ from ..training.parallel import generation_threads, worker_count
 from .generation import generate_completion
 from .manage import info
 from .model_io import load
+from .process_control import keep_result, open_workspace
 
 SAMPLE_LENGTH = 160  # tokens, or characters, that a baby is shown of its own writing
 
@@ -33,9 +33,9 @@ def evaluate(guid="last", input=None, task=None, path=None, encoding="utf-8", li
         raise BadInput("an evaluation needs a text, --input FILE, or questions, --task FILE.jsonl, or both")
     limit = number("limit", limit, 0, 10**9, whole=True)
     overlap = overlap if overlap is None else number("overlap", overlap, 0, 0.95)
-    workspace = Workspace(path)
+    workspace = open_workspace(path)
     questions, source = task_items(workspace, task, encoding, limit), input and workspace.read_text(input, encoding)
-    baby = load(guid, path)
+    baby = load(guid, workspace.root)
     items = answerable(baby, questions, task)
     counter = lambda parts: counted(parts, "evaluating", progress)
     with backend.blas_threads(1 if worker_count(baby.config) > 1 else None):
@@ -70,9 +70,9 @@ def answerable(baby, questions, task):
 
 def microscope(guid="last", text=None, path=None):
     """A run's baby while it reads a text of yours: losses, attention, guesses by layer, gradients, memory. None: what it wrote itself"""
-    workspace = Workspace(path)
+    workspace = open_workspace(path)
     name = workspace.resolve(guid)
-    baby = load(name, path)
+    baby = load(name, workspace.root)
     if text is None:
         final = workspace.existing("completion", name).exists()
         written = workspace.load_completion(name).text if final else generate_completion(baby, name, "", Sampling(0.8), SAMPLE_LENGTH,
@@ -89,7 +89,7 @@ def walk(variant, **settings):
 def diary(*guids, prompts=(), path=None):
     """Runs side by side: losses, samples, cards, what they know by heart; what a finetune changed, with the texts that both write
     after `prompts` (none: nothing, and how its old and its new text begin). None given: the newest run"""
-    workspace = Workspace(path)
+    workspace = open_workspace(path)
     return diaries.Diary([diary_entry(workspace, workspace.resolve(guid), prompts) for guid in guids or ["last"]])
 
 
@@ -106,11 +106,14 @@ def diary_entry(workspace, name, prompts):
 
 def training_text(workspace, report):
     """The text that a run learned from, None where it is gone or has changed"""
+    if not report or not report.input:
+        return None
+    about = report.input
     try:
-        source = workspace.read_text(report.input.name) if report and report.input else None
+        source = workspace.read_text(workspace.recall(about.path or about.name, about.bytes, about.sha256))
     except BadInput:
         return None
-    return source.text if source and source.sha256 == report.input.sha256 else None
+    return source.text if source.sha256 == about.sha256 else None
 
 
 def finetune_change(workspace, base, name, after, source, prompts):
@@ -132,5 +135,6 @@ def text_title(report, age):
 
 
 def save_page(page, kind, name, path=None):
-    """Write a page into outputs/; returns its path"""
-    return page.save(Workspace(path).path(kind, name))
+    """Write a page into outputs/; returns its path, None where it cannot be written, which is said"""
+    workspace = open_workspace(path)
+    return keep_result(lambda: page.save(workspace.path(kind, name)))

@@ -13,6 +13,7 @@ from math import isfinite
 from pathlib import Path
 from secrets import token_hex
 from shutil import rmtree
+from tempfile import TemporaryFile
 
 from filelock import FileLock, Timeout
 
@@ -36,6 +37,10 @@ class InUse(BadInput):
     """Somebody else holds the lock"""
 
 
+class CannotWrite(BadInput):
+    """The disk refuses to write or to lock"""
+
+
 @contextmanager
 def explain_os_errors(verb, path):
     """An OSError inside becomes one sentence: cannot VERB PATH: the reason"""
@@ -43,7 +48,8 @@ def explain_os_errors(verb, path):
         yield
     except OSError as error:
         reason = REASONS.get(error.errno or 0) or error.strerror or str(error)
-        raise BadInput(f"cannot {verb} {shortened(path)}: {reason}") from None
+        kind = CannotWrite if verb in ("write", "lock") else BadInput
+        raise kind(f"cannot {verb} {shortened(path)}: {reason}") from None
 
 
 def shortened(path):
@@ -97,6 +103,13 @@ def write_file(path, pieces):
     with replacing(path) as temporary, open(temporary, "xb") as file:
         for piece in pieces:
             file.write(piece)
+
+
+def require_writable(folder):
+    """CannotWrite where no file can be made in a folder, or in the nearest that exists above it; leaves nothing"""
+    nearest = next(each for each in (folder, *folder.parents) if each.exists())
+    with explain_os_errors("write", folder), TemporaryFile(dir=nearest):
+        pass
 
 
 def write_json(path, data):
