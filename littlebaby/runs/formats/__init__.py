@@ -98,7 +98,7 @@ def write_model(cfg, weights, tokenizer, to, d_type):
     """A Written of a model; where huggingface has no architecture for it, plain safetensors and a sentence"""
     if to == "huggingface":
         try:
-            return Written(to, huggingface.huggingface_files(cfg, weights, tokenizer, d_type), ())
+            return Written(to, huggingface.huggingface_files(cfg, weights, tokenizer, d_type), huggingface.export_notes(cfg, tokenizer))
         except BadInput as misfit:
             return Written("safetensors", plain.plain_files(cfg, weights, tokenizer, d_type, "safetensors"),
                            (f"For transformers {misfit}. These are plain safetensors.",))

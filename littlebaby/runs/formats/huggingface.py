@@ -494,6 +494,14 @@ def huggingface_files(cfg, weights, tokenizer, d_type):
     return made | (tokenizers.tokenizer_files(tokenizer, cfg.n_ctx) if tokenizer else {})
 
 
+def export_notes(cfg, tokenizer):
+    """What a user of the files that huggingface_files makes must know"""
+    if tokenizer is None or pick_architecture(cfg) != "qwen2":
+        return ()
+    return ("AutoTokenizer of transformers 5 gives a qwen2 model a tokenizer of its own, with other ids; load this one with "
+            "PreTrainedTokenizerFast.from_pretrained.",)
+
+
 def recognizes(config):
     """Whether a config.json is of this kind"""
     return "model_type" in config or "architectures" in config
