@@ -82,7 +82,8 @@ Settings = make_dataclass("Settings", [(key.name, option(key), None) for key in 
 
 @dataclass(kw_only=True)
 class Common:
-    path: Annotated[str | None, Parameter(help="The workspace [LITTLEBABY_HOME, or the current folder].")] = None
+    path: Annotated[str | None, Parameter(help="The workspace; same: the current folder [LITTLEBABY_HOME, else the nearest folder from the "
+                                                    "current one up that is a clone or has runs, else the current one].")] = None
     json: Annotated[bool, Parameter(help="Print one JSON object and nothing else.")] = False
 
 
@@ -547,10 +548,15 @@ def microscope(guid: str = "last", *, text: Text | None = None, common: Everywhe
     print_line("reading, a few seconds")
     seen = plans.microscope(guid, text, common.path)
     path = plans.save_page(seen, "microscope", seen.name, common.path)
-    data = dict(guid=seen.name, path=str(path), tokens=seen.tokens, loss=seen.loss, losses=seen.losses.tolist(),
+    data = dict(guid=seen.name, path=path and str(path), tokens=seen.tokens, loss=seen.loss, losses=seen.losses.tolist(),
                 next=[dict(token=token, chance=float(p)) for token, p in zip(seen.spell(seen.top[-1, -1]), seen.odds[-1, -1])],
                 memory=seen.memory)
-    return Answer(data, f"{seen}\n\n{path}")
+    return Answer(data, with_path(seen, path))
+
+
+def with_path(page, path):
+    """A page in words and where it was kept, if it was"""
+    return f"{page}\n\n{path}" if path else str(page)
 
 
 @app.command
@@ -566,8 +572,8 @@ def walk(variant: str, *, break_: Annotated[str | None, Parameter(name="--break"
     gone = gone if break_ is None else gone.break_(break_)
     path = plans.save_page(gone, "walk", variant if break_ is None else f"{variant}_{break_.replace(' ', '_')}", common.path)
     checks = {name: dict(error=error, allowed=allowed) for name, (error, allowed) in gone.checks.items()}
-    data = dict(variant=variant, path=str(path), mistake=break_, mistakes=gone.mistakes, wrong=gone.wrong(), checks=checks)
-    return Answer(data, f"{gone}\n\n{path}")
+    data = dict(variant=variant, path=path and str(path), mistake=break_, mistakes=gone.mistakes, wrong=gone.wrong(), checks=checks)
+    return Answer(data, with_path(gone, path))
 
 
 @app.command
@@ -581,7 +587,7 @@ def diary(*guids: str, prompt: list[Text] | None = None, common: Everywhere = Co
     print_line("looking through the runs, some seconds for each finetune")
     told = plans.diary(*guids, prompts=prompt or (), path=common.path)
     path = plans.save_page(told, "diary", told.entries[0].name, common.path)
-    return Answer(dict(path=str(path), runs=[entry.info for entry in told.entries]), f"{told}\n\n{path}")
+    return Answer(dict(path=path and str(path), runs=[entry.info for entry in told.entries]), with_path(told, path))
 
 
 @app.command

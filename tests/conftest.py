@@ -29,21 +29,43 @@ def data():
     return lambda name: lying("data", name)
 
 
+def git(root, *words):
+    author = [part for key in ("user.name=test", "user.email=test@localhost", "commit.gpgsign=false") for part in ("-c", key)]
+    return subprocess.run(["git", "-C", str(root), *author, *words], check=True, capture_output=True, text=True).stdout
+
+
+def copied_clone(root):
+    """What a notebook needs of the repository, committed in a repository of its own at `root`"""
+    project = Path(__file__).parents[1]
+    for name in ("littlebaby", "notebooks"):
+        shutil.copytree(project / name, root / name, ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
+    for name in ("pyproject.toml", ".gitignore", "inputs/nursery.txt"):
+        (root / name).parent.mkdir(exist_ok=True)
+        shutil.copy2(project / name, root / name)
+    if shutil.which("git"):
+        git(root, "init", "-q")
+        git(root, "add", "-A")
+        git(root, "commit", "-qm", "a clone")
+    return root
+
+
+def changed_files(root):
+    """What `git status` tells of in a clone, nothing where there is no git"""
+    return git(root, "status", "--porcelain").splitlines() if shutil.which("git") else []
+
+
+@pytest.fixture(scope="session")
+def clone(tmp_path_factory):
+    """A fresh clone, in which all notebooks of the session run one after the other"""
+    return copied_clone(tmp_path_factory.mktemp("clone"))
+
+
 @pytest.fixture
-def clone(tmp_path, monkeypatch):
-    """A fresh clone without the package's code, in which notebooks run where they lie; nobody names a workspace"""
+def in_clone(clone, monkeypatch):
+    """The same, with its package the one that is imported, and no workspace named"""
+    monkeypatch.setenv("PYTHONPATH", str(clone))
     monkeypatch.delenv("LITTLEBABY_HOME", raising=False)
-    root, project = tmp_path / "clone", Path(__file__).parents[1]
-    for folder in ("notebooks", "inputs"):
-        shutil.copytree(project / folder, root / folder)
-    (root / "littlebaby").mkdir()
-    for file in ("pyproject.toml", ".gitignore", "littlebaby/__init__.py"):
-        shutil.copy(project / file, root / file)
-    git = lambda *words: subprocess.run(["git", "-C", root, *words], check=True, capture_output=True, text=True).stdout
-    git("init", "--quiet")
-    git("add", "--all")
-    yield root
-    assert [line for line in git("status", "--porcelain").splitlines() if line[:2] != "A "] == []
+    return clone
 
 
 @pytest.fixture(autouse=True)

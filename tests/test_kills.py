@@ -131,7 +131,7 @@ def test_a_folder_to_read_only_is_told():
         assert done.stdout.splitlines()[-1] == "[2, 0, 0]" and done.stderr.count("\n") == 2, done.stderr
         first, second = done.stderr.splitlines()
         assert first.endswith(f": permission is denied; `littlebaby train --resume {name[:8]}` goes on from step 2")
-        assert second.startswith("cannot lock ") and second.endswith(": permission is denied")
+        assert second.startswith("cannot write ") and second.endswith(": permission is denied")
         assert lb.train(resume=name, path=home, progress=False).report.stop_reason == "finished"
 
 

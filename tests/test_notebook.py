@@ -1,9 +1,11 @@
 """The notebook runs from top to bottom, and is what its source says."""
+import ast
 import json
 import re
 from pathlib import Path
 
 import pytest
+from conftest import changed_files
 
 from littlebaby.runs import records
 
@@ -11,14 +13,26 @@ jupytext = pytest.importorskip("jupytext", reason="jupytext is not installed: pi
 nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed: pip install -e '.[test]'")
 nbclient = pytest.importorskip("nbclient", reason="nbclient is not installed: pip install -e '.[test]'")
 
-BOOK = Path(__file__).parents[1] / "notebooks" / "littlebaby.ipynb"
-SOURCE = BOOK.with_name("littlebaby_source.py")
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+BOOK, SOURCE = NOTEBOOKS / "littlebaby.ipynb", NOTEBOOKS / "littlebaby_notebook.py"
 
 
 def test_the_notebook_is_its_source_without_outputs():
     cells, source = nbformat.read(BOOK, 4).cells, jupytext.read(SOURCE).cells
     assert [(cell.cell_type, cell.source) for cell in cells] == [(cell.cell_type, cell.source) for cell in source]
     assert not any(cell.get("outputs") or cell.get("execution_count") for cell in cells)
+
+
+def test_no_source_is_imported_in_place_of_a_package():
+    """Python looks for a module beside the notebook first"""
+    for source in sorted(NOTEBOOKS.rglob("*.py")):
+        tree = ast.parse(re.sub(r"(?m)^\s*%.*\n", "", source.read_text(encoding="utf-8")))
+        names = {name for node in ast.walk(tree) for name in
+                 ([alias.name for alias in node.names] if isinstance(node, ast.Import) else
+                  [node.module] if isinstance(node, ast.ImportFrom) and not node.level else [])}
+        imported = {name.split(".")[0] for name in names}
+        beside = {path.name.split(".")[0] for path in source.parent.iterdir() if path.is_dir() or path.suffix == ".py"}
+        assert "littlebaby" in imported and not imported & beside, source
 
 
 def test_the_form_offers_what_there_is():
@@ -28,22 +42,17 @@ def test_the_form_offers_what_there_is():
                            network=["", *records.allowed("c_network")])
 
 
-@pytest.mark.parametrize("source", [SOURCE, *BOOK.parent.glob("tour/*/*.py")], ids=lambda path: path.stem)
-def test_no_source_bears_the_name_of_a_package_that_it_imports(source):
-    """Python looks for a module in a notebook's own folder first"""
-    imported = set(re.findall(r"^\s*(?:from|import) (\w+)", source.read_text("utf-8"), re.MULTILINE))
-    assert "littlebaby" in imported and not imported & {path.stem for path in source.parent.iterdir() if path.suffix != ".ipynb"}
-
-
-def test_it_runs_where_it_lies_from_top_to_bottom(clone):
-    book = nbformat.read(clone / "notebooks" / BOOK.name, 4)
+def test_it_runs_where_it_lies_in_a_clone_and_leaves_the_clone_clean(in_clone):
+    book = nbformat.read(in_clone / "notebooks" / BOOK.name, 4)
     choice = next(cell for cell in book.cells if "parameters" in cell.metadata.get("tags", []))
     choice.source += "\nsettings = dict(n_layers=1, n_emb=32, n_ctx=64, n_steps=60, s_eval=20, n_completion=100)"
-    nbclient.NotebookClient(book, timeout=300, resources=dict(metadata=dict(path=str(clone / "notebooks")))).execute()
+    nbclient.NotebookClient(book, timeout=300, resources=dict(metadata=dict(path=str(in_clone / "notebooks")))).execute()
     said = "\n".join(out.get("text", "") for cell in book.cells for out in cell.get("outputs", []))
     backward, difference = map(float, re.search(r"backward (-?[\d.]+), difference (-?[\d.]+)", said).groups())
     assert abs(backward) > 1e-3 and difference == pytest.approx(backward, rel=0.02)
     assert any("application/vnd.jupyter.widget-view+json" in out.get("data", {}) for cell in book.cells for out in cell.get("outputs", []))
-    assert len(list(clone.glob("outputs/archive_*.zip"))) == 1
-    assert len(list(clone.glob("models/model_*.json"))) == 1 and "files deleted; left: ['" in said
+    first = next(out["text"] for cell in book.cells for out in cell.get("outputs", []) if out.get("text"))
+    assert first.splitlines()[0] == f"workspace: {in_clone}" and not changed_files(in_clone)
+    assert len(list(in_clone.glob("outputs/archive_*.zip"))) == 1
+    assert len(list(in_clone.glob("models/model_*.json"))) == 1 and "files deleted; left: ['" in said
     assert any("image/png" in out.get("data", {}) for cell in book.cells for out in cell.get("outputs", []))

@@ -100,6 +100,18 @@ def test_what_transformers_passes_over_is_passed_over_and_told(kind, more, tmp_p
     assert "passed over" not in formats.read_model(tmp_path).note
 
 
+def test_a_model_type_with_a_tokenizer_of_its_own_is_told(tmp_path):
+    """A sliding window beside biases on queries, keys and values fits qwen2 alone"""
+    (tmp_path / "inputs").mkdir()
+    (tmp_path / "inputs" / "t.txt").write_text(TEXT)
+    run = lb.train("t.txt", path=tmp_path, progress=False, n_layers=1, n_emb=32, n_heads=2, n_ctx=32, n_steps=3, n_completion=0, n_eval=2,
+                   **SHAPES["mistral"], b_bias_attention_in=True)
+    done, baby = lb.export(run.guid, path=tmp_path), lb.load(run.guid, tmp_path)
+    assert len(done.notes) == 1 and "PreTrainedTokenizerFast.from_pretrained" in done.notes[0]
+    theirs = transformers.PreTrainedTokenizerFast.from_pretrained(done.folder)
+    assert theirs.encode(TEXT, add_special_tokens=False) == baby.encode(TEXT).tolist()
+
+
 TEXT = "It's 12 o'clock, 3456 times.\n\nTwo  spaces. Done! " * 40
 SHAPES = dict(
     llama=dict(c_attention="gqa", n_kv_heads=1, c_network="swi", c_norm="rmsnorm", c_position="rope", c_bias="none"),

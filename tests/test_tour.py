@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from conftest import changed_files
 
 jupytext = pytest.importorskip("jupytext", reason="jupytext is not installed: pip install -e '.[test]'")
 nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed: pip install -e '.[test]'")
@@ -65,10 +66,11 @@ def test_a_notebook_is_its_source_without_outputs(source):
 
 
 @lessons
-def test_it_runs_where_it_lies_and_every_exercise_tells_unsolved_from_solved(source, clone):
-    lesson = clone / "notebooks" / source.relative_to(TOUR.parent).with_suffix(".ipynb")
-    book = solved(nbformat.read(lesson, 4))
-    nbclient.NotebookClient(book, timeout=300, resources=dict(metadata=dict(path=str(lesson.parent)))).execute()
+def test_it_runs_and_every_exercise_tells_unsolved_from_solved(source, in_clone):
+    """Where it lies in a clone, which stays clean"""
+    place = in_clone / "notebooks" / "tour" / source.parent.name
+    book = solved(nbformat.read(place / f"{source.stem}.ipynb", 4))
+    nbclient.NotebookClient(book, timeout=300, resources=dict(metadata=dict(path=str(place)))).execute()
     code = [cell for cell in book.cells if cell.cell_type == "code"]
     open_, done = ([said(cell) for cell in code if tag in tags(cell)] for tag in ("exercise", "solved"))
     assert 2 <= len(open_) == len(done) <= 4
@@ -77,6 +79,9 @@ def test_it_runs_where_it_lies_and_every_exercise_tells_unsolved_from_solved(sou
     for text in done:
         assert re.fullmatch(r"✓ [^\n]{10,}\n", text), text
     assert any("image/png" in out.get("data", {}) for cell in code for out in cell.get("outputs", []))
+    assert not changed_files(in_clone)
+    trains = [line for cell in code for line in said(cell).splitlines() if line.startswith("workspace: ")]
+    assert bool(trains) == ("lb.train(" in source.read_text(encoding="utf-8")) and str(in_clone) not in "".join(trains)
 
 
 @pytest.mark.parametrize("source", [path for path in LESSONS if path.parent.name != "en"], ids=named)

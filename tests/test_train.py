@@ -12,6 +12,7 @@ from littlebaby.inference.baby import Baby
 from littlebaby.model import gpt
 from littlebaby.model.context import Context
 from littlebaby.runs.records import Config, allowed
+from littlebaby.text.special_tokens import SpecialTokens
 from littlebaby.training import loop, parallel
 from littlebaby.training.data import Batches, windows
 from littlebaby.training.loop import FIRST_SCALE, GROW_AFTER, Done, Evaluation, Step, begin, train
@@ -151,7 +152,7 @@ def test_ten_bad_steps_in_a_row_end_the_run_by_name():
 
 def test_samples_grow_up():
     class Digits:
-        size, decode = 5, staticmethod(lambda ids: "".join(map(str, ids)))
+        size, decode, special_tokens = 5, staticmethod(lambda ids: "".join(map(str, ids))), SpecialTokens()
 
     cfg = config(n_sample=12)
     baby = Baby(cfg, tokenizer=Digits)

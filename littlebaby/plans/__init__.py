@@ -1,6 +1,6 @@
 """The plans: train, finetune, inference, delete, info and their companions. Each reads, acts and writes; only here the rooms meet.
 
-The shell, Python and a notebook call these same functions. `path` is the workspace (None: LITTLEBABY_HOME or the current folder).
+The shell, Python and a notebook call these same functions. `path` is the workspace (None: see `runs.store.Workspace`).
 """
 from .estimates import bench, check, config_and_tokens, panel, preflight
 from .generation import chat, inference

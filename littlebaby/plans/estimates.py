@@ -6,10 +6,10 @@ from ..check.laws import verdicts
 from ..check.preflight import preflight as predict
 from ..errors import BadInput, nearest
 from ..runs.records import Config
-from ..runs.store import Workspace
 from ..show.progress import counted
 from ..training.data import split
 from .model_io import use_device
+from .process_control import open_workspace
 from .training_data import load_input, make_config
 
 
@@ -26,7 +26,7 @@ def preflight(input=None, preset=None, config=None, path=None, encoding="utf-8",
 def config_and_tokens(input=None, preset=None, config=None, path=None, encoding="utf-8", settings=(), progress=True) -> tuple[Config, int]:
     """The Config of a training with the vocabulary that its text has, and the number of tokens to learn from"""
     cfg = make_config(preset, config, settings)
-    source, tokenizer = load_input(Workspace(path), input or "nursery", cfg, None, encoding, progress)
+    source, tokenizer = load_input(open_workspace(path), input or "nursery", cfg, None, encoding, progress)
     use_device(cfg)
     begins = tokenizer.encode(tokenizer.begin)
     trained = sum(len(split(part.ids(tokenizer), cfg, begins)[0]) for part in source.parts)
@@ -57,4 +57,4 @@ def panel(path=None):
         from ..show.panel import Panel
     except ModuleNotFoundError as error:
         raise BadInput(f"the panel needs {error.name}: pip install 'littlebaby[notebook]'") from None
-    return Panel(import_module(__package__), path)
+    return Panel(import_module(__package__), open_workspace(path).root)

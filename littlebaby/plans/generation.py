@@ -12,11 +12,10 @@ from ..inference.generate import before_eos, generate, until_eos, until_stop
 from ..inference.sampling import Sampling
 from ..inference.speculative import speculate
 from ..runs import records
-from ..runs.store import Workspace
 from ..text.special_tokens import prompt_ids
 from ..training.parallel import generation_threads
 from .model_io import load
-from .process_control import kept_if_possible
+from .process_control import keep_result, open_workspace
 
 
 def inference(guid="last", prompt="", max_tokens=200, temperature=0.8, top_k=0, top_p=1.0, min_p=0.0, repetition_penalty=1.0, stop=(),
@@ -34,15 +33,14 @@ def inference(guid="last", prompt="", max_tokens=200, temperature=0.8, top_k=0, 
     if (stream or draft) and samples > 1:
         raise BadInput(f"samples is {samples}; only a single one can be streamed or guessed by a draft")
     sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty)
-    workspace = Workspace(path)
+    workspace = open_workspace(path)
     name = workspace.resolve(guid)
     stops = [stop] if isinstance(stop, str) else [s for s in stop if s]
     baby, quick = load(name, workspace.root), draft and load(draft, workspace.root)
     if quick and spelling(quick.tokenizer) != spelling(baby.tokenizer):
         raise BadInput(f"the draft {draft} has another tokenizer than {name}; both must have the same")
     completion = generate_completion(baby, name, prompt, sampling, max_tokens, seed, stops, samples, stream, draft=quick)
-    with kept_if_possible("the text was not kept"):
-        workspace.save_completion(name, completion)
+    keep_result(lambda: workspace.save_completion(name, completion))
     return completion
 
 
@@ -65,10 +63,11 @@ def generate_completion(baby, name, prompt, sampling, max_tokens, seed, stops=()
             written = []
 
             def ids():
-                for column in until_eos(columns, eos):
+                for column in columns:
+                    if int(column[0]) in eos:
+                        return
                     written.append(int(column[0]))
-                    if written[-1] not in eos:
-                        yield written[-1]
+                    yield written[-1]
 
             pieces = []
             for piece in until_stop(texts.stream(tokenizer, ids()), stops):
@@ -78,7 +77,8 @@ def generate_completion(baby, name, prompt, sampling, max_tokens, seed, stops=()
             done, count = ["".join(pieces)], len(written)
         else:
             rows = np.stack(list(until_eos(columns, eos)), 1)
-            done, count = ["".join(until_stop([tokenizer.decode(before_eos(row, eos))], stops)) for row in rows], rows.shape[1]
+            texts_of_rows = (tokenizer.decode(before_eos(row, eos)) for row in rows)
+            done, count = ["".join(until_stop([text], stops)) for text in texts_of_rows], rows.shape[1]
     settings = records.Settings(**asdict(sampling), max_tokens=max_tokens, stop=list(stops))
     return records.Completion(guid=name, prompt=prompt, replaced=replaced, text=done[0], samples=done if samples > 1 else [],
                               prompt_tokens=len(start), tokens=count, seed=seed, settings=settings)
@@ -95,7 +95,7 @@ def chat(guid="last", system="", template=None, max_tokens=200, temperature=0.8,
     sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty)
     max_tokens = number("max_tokens", max_tokens, 1, TOKENS, whole=True)
     seed = secrets.randbelow(2 ** 31) if seed is None else seeded(seed)
-    workspace = Workspace(path)
+    workspace = open_workspace(path)
     name = workspace.resolve(guid)
     baby = load(name, workspace.root)
     keep = lambda record: workspace.save_chat(records.Chat(guid=name, **record))

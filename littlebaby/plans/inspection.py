@@ -1,18 +1,13 @@
 """Inspection: measured on texts and tasks, under the microscope, line by line, side by side. Pages show themselves in a notebook, and
 `save(path)` writes them."""
-from pathlib import Path
-from tempfile import mkdtemp
-
 from ..arrays import backend
 from ..errors import BadInput, number
 from ..evaluation import tasks
 from ..evaluation.tasks import score_items
 from ..evaluation.text_scores import score_text
 from ..inference.sampling import Sampling
-from ..runs import disk
 from ..runs.fetch import HUB_TASKS, questions
 from ..runs.records import quoted
-from ..runs.store import Workspace
 from ..show import diary as diaries
 from ..show import microscope as scope
 from ..show import walk as walks
@@ -22,7 +17,7 @@ from ..training.parallel import generation_threads, worker_count
 from .generation import generate_completion
 from .manage import info
 from .model_io import load
-from .process_control import print_to_stderr
+from .process_control import keep_result, open_workspace
 
 SAMPLE_LENGTH = 160  # tokens, or characters, that a baby is shown of its own writing
 
@@ -38,7 +33,7 @@ def evaluate(guid="last", input=None, task=None, path=None, encoding="utf-8", li
         raise BadInput("an evaluation needs a text, --input FILE, or questions, --task FILE.jsonl, or both")
     limit = number("limit", limit, 0, 10**9, whole=True)
     overlap = overlap if overlap is None else number("overlap", overlap, 0, 0.95)
-    workspace = Workspace(path)
+    workspace = open_workspace(path)
     questions, source = task_items(workspace, task, encoding, limit), input and workspace.read_text(input, encoding)
     baby = load(guid, workspace.root)
     items = answerable(baby, questions, task)
@@ -75,7 +70,7 @@ def answerable(baby, questions, task):
 
 def microscope(guid="last", text=None, path=None):
     """A run's baby while it reads a text of yours: losses, attention, guesses by layer, gradients, memory. None: what it wrote itself"""
-    workspace = Workspace(path)
+    workspace = open_workspace(path)
     name = workspace.resolve(guid)
     baby = load(name, workspace.root)
     if text is None:
@@ -94,7 +89,7 @@ def walk(variant, **settings):
 def diary(*guids, prompts=(), path=None):
     """Runs side by side: losses, samples, cards, what they know by heart; what a finetune changed, with the texts that both write
     after `prompts` (none: nothing, and how its old and its new text begin). None given: the newest run"""
-    workspace = Workspace(path)
+    workspace = open_workspace(path)
     return diaries.Diary([diary_entry(workspace, workspace.resolve(guid), prompts) for guid in guids or ["last"]])
 
 
@@ -111,11 +106,14 @@ def diary_entry(workspace, name, prompts):
 
 def training_text(workspace, report):
     """The text that a run learned from, None where it is gone or has changed"""
+    if not report or not report.input:
+        return None
+    about = report.input
     try:
-        found = workspace.input_with(report.input.sha256, report.input.name) if report and report.input else None
-        return found and workspace.read_text(found).text
+        source = workspace.read_text(workspace.recall(about.path or about.name, about.bytes, about.sha256))
     except BadInput:
         return None
+    return source.text if source.sha256 == about.sha256 else None
 
 
 def finetune_change(workspace, base, name, after, source, prompts):
@@ -137,10 +135,6 @@ def text_title(report, age):
 
 
 def save_page(page, kind, name, path=None):
-    """Write a page into outputs/, or where that cannot be written into a folder for temporary files; returns its path"""
-    place = Workspace(path).path(kind, name)
-    try:
-        return page.save(place)
-    except disk.CannotWrite as error:
-        print_to_stderr(f"the page was not kept in its workspace: {error}; it lies in a temporary folder")
-        return page.save(Path(mkdtemp(prefix="littlebaby-")) / place.name)
+    """Write a page into outputs/; returns its path, None where it cannot be written, which is said"""
+    workspace = open_workspace(path)
+    return keep_result(lambda: page.save(workspace.path(kind, name)))

@@ -4,14 +4,12 @@ from pathlib import Path
 
 from ..arrays import backend, tree
 from ..check.preflight import preflight as predict
-from ..errors import BadInput
 from ..runs import disk, formats, records
-from ..runs.store import Workspace
 from ..show.modelcard import modelcard
 from ..show.progress import counted
 from .manage import info
 from .model_io import baby_from_model, load, save_weights
-from .process_control import print_to_stderr
+from .process_control import open_workspace, print_to_stderr
 from .training import Run, environment
 
 
@@ -19,7 +17,8 @@ def import_(where, path=None, progress=True):
     """Make a run of a model out of other people's files: a Hugging Face folder, a GGUF, Kilat, NANO-KIMI-K2, nanoKimi, KodaLite, The
     Little Baby, or one that `export` wrote. It can then be finetuned, asked and exported as any other.
     """
-    workspace = Workspace(path)
+    workspace = open_workspace(path)
+    workspace.require_writable()
     model = formats.read_model(where)
     if model.note and progress:
         print_to_stderr(model.note)
@@ -48,20 +47,22 @@ def export(guid="last", to="huggingface", d_type=None, out=None, path=None):
     d_type: fp32, fp16, bf16, fp64, for gguf fp32, fp16, q8_0; None: as the model is
     A model that no architecture of huggingface computes is written as plain safetensors, and the Export says why.
     """
-    workspace = Workspace(path)
+    workspace = open_workspace(path)
     name = workspace.resolve(guid)
+    chosen_folder = Path(out).expanduser().absolute() if out else None
+    try:
+        disk.require_writable(chosen_folder or workspace.path("export", name))
+    except disk.CannotWrite as error:
+        raise disk.CannotWrite(f"{error}; --out names another folder") from None
     baby = load(name, workspace.root)
     chosen = formats.checked_type(to, d_type or baby.config.d_type)
     weights = {n: backend.to_numpy(w) for n, w in baby.weights().items()}
     made = formats.write_model(baby.config, weights, baby.tokenizer, to, chosen)
-    folder = Path(out).expanduser() if out else workspace.path("export", name).with_name(f"{name}_{made.to}")
+    folder = chosen_folder or workspace.path("export", name).with_name(f"{name}_{made.to}")
     card = modelcard(info(name, workspace.root), made.to, chosen, made.notes)
     files = {**made.files, "README.md": [card.encode()]}
     for file, pieces in files.items():
-        try:
-            workspace.write_export(folder, file, pieces)
-        except disk.CannotWrite as error:
-            raise BadInput(f"{error}; --out FOLDER writes the export elsewhere") from None
+        workspace.write_export(folder, file, pieces)
     return Export(name, made.to, chosen, folder, tuple(folder / file for file in files), made.notes)
 
 

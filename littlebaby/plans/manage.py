@@ -1,10 +1,10 @@
 """The files of runs: shown, packed, deleted."""
-from ..runs.store import Workspace
+from .process_control import open_workspace
 
 
 def info(guid="last", path=None):
     """The card of a run: what it is, what it came to, which files it has"""
-    workspace = Workspace(path)
+    workspace = open_workspace(path)
     name = workspace.resolve(guid)
     cfg = workspace.load_config(name)
     report = workspace.load_report(name) if workspace.existing("report", name).exists() else None
@@ -17,7 +17,7 @@ def info(guid="last", path=None):
 
 def runs(path=None):
     """Every run of a workspace, the oldest first"""
-    return Workspace(path).list()
+    return open_workspace(path).list()
 
 
 def delete(guid, path=None, finetuned=False, yes=False, ask=input):
@@ -25,7 +25,7 @@ def delete(guid, path=None, finetuned=False, yes=False, ask=input):
 
     ask: a question to which "y" or "yes" agrees; `yes` asks nothing
     """
-    workspace = Workspace(path)
+    workspace = open_workspace(path)
     name = workspace.resolve(guid)
     going = workspace.going(name, finetuned)
     listing = "\n".join(f"  {file.path}  {file.bytes:,} bytes" for file in going)
@@ -36,7 +36,7 @@ def delete(guid, path=None, finetuned=False, yes=False, ask=input):
 
 def pack(guid="last", path=None):
     """All files of a run in one zip, outputs/archive_GUID.zip, to take it elsewhere; returns its path"""
-    workspace = Workspace(path)
+    workspace = open_workspace(path)
     name = workspace.resolve(guid)
     with workspace.lock(name):
         return workspace.pack(name)

@@ -3,24 +3,24 @@ from pathlib import Path
 
 from .. import text as texts
 from ..errors import BadInput, number, parsed, quoted, seeded
-from ..runs import corpus, records, sources
+from ..runs import corpus, disk, records, sources
 from ..runs import prepare as preparing
 from ..runs.fetch import fetch as download
-from ..runs.store import Workspace
 from ..show.progress import Counter
 from ..text import nursery as grammar
+from .process_control import open_workspace
 
 
 def fetch(name, path=None, progress=True):
     """Bring a text into inputs/ by its name or URL, or a data set by datasets:NAME; returns its path"""
     with Counter(progress) as counter:
-        return download(name, Workspace(path), counter)
+        return download(name, open_workspace(path), counter)
 
 
 def nursery(size="300kB", seed=0, path=None):
     """Write a nursery of this size into inputs/; returns its path"""
     length, seed = parse_size(size), seeded(seed)
-    return Workspace(path).write_input(f"nursery_{size}_{seed}.txt", (story for story, _ in grammar.pieces(length, seed)))
+    return open_workspace(path).write_input(f"nursery_{size}_{seed}.txt", (story for story, _ in grammar.pieces(length, seed)))
 
 
 def prepare(input, output=None, tokenizer="char", s_vocabulary=4096, c_unknown="replace", encoding="utf-8", field="text", size=None,
@@ -32,17 +32,18 @@ def prepare(input, output=None, tokenizer="char", s_vocabulary=4096, c_unknown="
     size       read no further than that many characters, 300kB, 1GB (None: everything)      workers  processes (0: one a core)
     A text whose tokens are to be learned is read twice. Interrupted, it leaves nothing behind.
     """
-    workspace = Workspace(path)
+    workspace = open_workspace(path)
     found = sources.find(workspace, input)
     if len(found) > 1 or found[0].kind == "tokens" or found[0].weight is not None:
         raise BadInput("prepare makes one token file of texts: token files and weights are not allowed, they are for train")
     workers, s_vocabulary = number("workers", workers, 0, 4096, whole=True), number("s_vocabulary", s_vocabulary, 2, 2**24, whole=True)
     stem = Path(found[0].name.split(" and ")[0].removeprefix(sources.DATASET).replace("/", "_")).name.split(".")[0]
-    lies = Path(output).expanduser() if output else workspace.root / "inputs" / f"{stem}.tok"
+    lies = Path(output).expanduser().absolute() if output else workspace.root / "inputs" / f"{stem}.tok"
     if lies.suffix != ".tok":
         raise BadInput(f"output is {str(output)!r}; a token file's name ends in .tok; did you mean {lies.with_suffix('.tok')}?")
     if lies.exists():
         raise BadInput(f"{lies} exists already; choose another name or delete it first")
+    disk.require_writable(lies.parent)
     if tokenizer in texts.KINDS:
         records.Config(c_tokenizer=tokenizer, s_vocabulary=s_vocabulary, c_unknown=c_unknown)
         kind = tokenizer

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from ..errors import BadInput, RunFailed
 from ..runs import disk, records
-from ..runs.store import brief
+from ..runs.store import Workspace, brief
 from ..training.checkpoint import state_from_arrays
 from ..training.loop import train as events
 from ..training.mpi import launched_ranks
@@ -23,18 +23,27 @@ def print_to_stderr(line):
         print(line, file=sys.stderr)
 
 
-@contextmanager
-def kept_if_possible(what):
-    """What is shown in any case is written inside; where the disk does not take it, one sentence says so. In a process it says so once"""
+NAMED: set = set()       # the roots that `open_workspace` has named
+
+
+def open_workspace(path=None):
+    """The workspace of a plan. One that nobody named, found above the current folder, is named once in every process"""
+    workspace = Workspace(path)
+    if workspace.found and workspace.root not in NAMED:
+        NAMED.add(workspace.root)
+        print_to_stderr(f"workspace: {workspace.root}  (--path same: the current folder)")
+    return workspace
+
+
+def keep_result(save):
+    """What `save` returns; None, and one sentence, where the disk refuses or another process writes: what was computed is shown all the
+    same"""
     try:
-        yield
-    except disk.CannotWrite as error:
-        if what not in kept_if_possible.said:
-            kept_if_possible.said.add(what)
-            print_to_stderr(f"{what}: {error}; a workspace that can be written, such as --path ., keeps it")
-
-
-kept_if_possible.said = set()
+        return save()
+    except (disk.CannotWrite, disk.InUse, OSError) as error:
+        print_to_stderr(f"the result could not be kept: {error}; to keep results, give --path with a folder that can "
+                        f"be written and that holds a copy of the run")
+        return None
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from ..check.preflight import warnings
 from ..errors import BadInput, RunFailed
 from ..inference.baby import Baby
 from ..inference.sampling import Sampling
-from ..runs import disk, records, sources
+from ..runs import records
 from ..runs.store import Workspace
 from ..show import charts
 from ..show.progress import Began, Watcher
@@ -28,7 +28,7 @@ from ..training.mpi import launched_ranks
 from ..training.parallel import threads
 from .generation import generate_completion
 from .model_io import baby_for, check_size, grow_vocabulary, load, save_weights, use_device
-from .process_control import Task, all_or_none, interruptible, on_all_ranks, print_to_stderr, resume_hint
+from .process_control import Task, all_or_none, interruptible, on_all_ranks, open_workspace, print_to_stderr, resume_hint
 from .training_data import (
     Conversations,
     conversation_data,
@@ -36,6 +36,8 @@ from .training_data import (
     input_record,
     load_input,
     make_config,
+    recall_input,
+    remember_input,
     text_data,
 )
 
@@ -63,22 +65,22 @@ def train(input=None, preset=None, config=None, path=None, resume=None, encoding
     progress: a bar, or a function that is called with a `Began` and every event of learning.train; False for none
     Interrupted (Ctrl-C, SIGTERM, a closed terminal, stop) the run finishes its step and saves itself; `report.stop_reason` says so.
     """
-    workspace = Workspace(path)
+    workspace = open_workspace(path)
     if resume is not None:
         if preset or config or settings:
             raise BadInput("a resumed run keeps its own settings: give --resume alone, or train anew")
         return resume_run(workspace, resume, input, progress, stop)
-    disk.check_writable(workspace.root)
     cfg = make_config(preset, config, settings)
     if cfg.lora_rank:
         raise BadInput(f"lora_rank is {cfg.lora_rank}: adapters sit on a trained model, so they are for finetune; train takes lora_rank 0")
+    workspace.require_writable()
     source, tokenizer = load_input(workspace, input or "nursery", cfg, None, encoding, progress)
     cfg = cfg.replace(c_tokenizer=tokenizer.kind) if cfg.c_tokenizer in texts.KINDS else cfg
     use_device(cfg)
     baby = Baby(cfg, seed=cfg.seed, tokenizer=tokenizer)
     name = workspace.new()
-    report = records.Report(guid=name, tokenizer=tokenizer.kind, vocabulary=tokenizer.size, input=input_record(source))
-    origin = dict(input=sources.remembered(workspace, input or "nursery"), encoding=encoding)
+    origin = remember_input(workspace, input or "nursery", encoding)
+    report = records.Report(guid=name, tokenizer=tokenizer.kind, vocabulary=tokenizer.size, input=input_record(source, origin))
     return run_training(workspace, workspace.lock(name), baby, source, report, origin, progress, stop)
 
 
@@ -98,14 +100,14 @@ def finetune(guid, input=None, path=None, encoding="utf-8", progress=True, stop=
     With lora_rank only adapters learn, at the base's own learning rate; the model is saved with the adapters merged in, and they
     once more apart. A frozen table cannot learn new tokens, so a text that has some is refused.
     """
-    workspace = Workspace(path)
+    workspace = open_workspace(path)
     base = workspace.resolve(guid)
-    disk.check_writable(workspace.root)
     old = load(base, workspace.root)
     if (input is None) == (chat is None):
         raise BadInput("a finetune needs a text, --input FILE or the name of one in inputs/, or conversations, --chat FILE.jsonl; one of "
                        "the two")
     cfg = finetune_config(old.config, settings)
+    workspace.require_writable()
     source, tokenizer = load_input(workspace, input or chat, cfg, old.require_tokenizer(), encoding, progress, bool(chat))
     new = tokenizer.tokens()[old.tokenizer.size:]
     cfg = cfg.replace(n_vocab=tokenizer.size)
@@ -121,9 +123,9 @@ def finetune(guid, input=None, path=None, encoding="utf-8", progress=True, stop=
     before = workspace.load_report(base)
     if new and progress is True:
         print_to_stderr(f"{len(new)} new tokens appended: {' '.join(map(repr, new[:20]))}{' ...' if len(new) > 20 else ''}")
-    report = records.Report(guid=base, base=base, tokenizer=tokenizer.kind, vocabulary=tokenizer.size, input=input_record(source),
+    origin = remember_input(workspace, input or chat, encoding, bool(chat))
+    report = records.Report(guid=base, base=base, tokenizer=tokenizer.kind, vocabulary=tokenizer.size, input=input_record(source, origin),
                             base_evaluations=before.evaluations)
-    origin = dict(input=sources.remembered(workspace, input or chat), encoding=encoding, chat=bool(chat))
     return run_training(workspace, workspace.locked_finetune(base), baby, source, report, origin, progress, stop)
 
 
@@ -149,7 +151,7 @@ def run_training(workspace, lock, baby, source, report, origin, progress, stop, 
             workspace.save_tokenizer(name, tokenizer.to_json())
         workspace.save_report(name, report)
         watch = progress if callable(progress) else Watcher() if progress else lambda event: None
-        watch(Began(name, state.step, state.total, data.nats_floor, start_message(workspace, name, baby, report, state, data, ranks)))
+        watch(Began(name, state.step, state.total, data.nats_floor, start_message(name, baby, report, state, data, ranks)))
         rows, steps, reason = list(report.evaluations), list(steps), ""
         hint = lambda: "" if saved is None else f"; {resume_hint(name)} step {saved:,}"
         if ranks.n > 1:
@@ -245,11 +247,11 @@ def environment(cfg):
                                libraries=libraries, threads=threads(cfg), ranks=launched_ranks().n, peak_memory=backend.peak_memory())
 
 
-def start_message(workspace, name, baby, report, state, data, ranks):
+def start_message(name, baby, report, state, data, ranks):
     """What a run says of itself before it begins"""
     cfg, n, trained = baby.config, tree.size(baby.spec), tree.size(baby.spec, train=True)
     counts = f"{n:,} parameters" + (f", {trained:,} of them trained" if trained < n else "")
-    return (f"{name} in {workspace.root}\n{backend.describe()}\n"
+    return (f"{name}\n{backend.describe()}\n"
             f"{cfg.c_attention} + {cfg.c_network}, {cfg.n_layers} layers of {cfg.n_emb}, {counts}; {report.input.name}, "
             f"{report.train_tokens:,} + {report.valid_tokens:,} {report.tokenizer} tokens of {report.vocabulary}; {state.total:,} steps of "
             f"{cfg.batch_size * cfg.n_ctx * cfg.n_accumulate:,}"
@@ -282,11 +284,12 @@ def resume_run(workspace, guid, input, progress, stop):
             raise BadInput(f"the checkpoint of {name} was written by another version of littlebaby, which alone can go on with it")
         cfg, report = workspace.load_config(name), records.parse_record(records.Report, meta["report"], f"the checkpoint of {name}")
         tokenizer, origin = texts.from_json(workspace.load_tokenizer(name)), meta["origin"]
-        where = input or sources.recalled(workspace, origin["input"], report.input.sha256 if report.input else "")
-        source, _ = load_input(workspace, where, cfg, tokenizer if report.base else None, origin["encoding"], progress,
-                               origin.get("chat", False))
+        where, is_chat = input or recall_input(workspace, origin, report.input), origin.get("chat", False)
+        source, _ = load_input(workspace, where, with_own_tokenizer(cfg, workspace.existing("tokenizer", name)),
+                               tokenizer if report.base else None, origin["encoding"], progress, is_chat)
         if not report.input or source.sha256 != report.input.sha256:
             raise BadInput(f"{source.name} is not the text that {name} learns from (its sha256 differs); give that one with --input")
+        origin = remember_input(workspace, where, origin["encoding"], is_chat)
         check_size(cfg.replace(lora_rank=0), arrays["flat"].size if "flat" in arrays else 0, f"the checkpoint of {name}", tokenizer)
         use_device(cfg)
         baby = baby_for(cfg, tokenizer)
@@ -295,6 +298,11 @@ def resume_run(workspace, guid, input, progress, stop):
             print_to_stderr(f"{sentence}; going on from the one before it, of step {state.step:,}")
         steps = map(tuple, arrays["steps"].tolist())
         return run_training(workspace, nullcontext(name), baby, source, report, origin, progress, stop, state, steps)
+
+
+def with_own_tokenizer(cfg, path):
+    """The settings with the run's own copy of a tokenizer that came from a file, which need not lie anywhere else any more"""
+    return cfg if cfg.c_tokenizer in texts.KINDS else cfg.replace(c_tokenizer=str(path))
 
 
 def is_complete(meta):

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import BadInput
-from ..runs import corpus, disk, records
+from ..runs import corpus, disk, records, sources
 from ..show.progress import Counter
 from ..text import chat as talk
 from ..text import nursery as grammar
@@ -68,8 +68,31 @@ class Conversations(NamedTuple):
     conversations: list
 
 
-def input_record(source):
-    return records.Input(name=source.name, bytes=source.bytes, characters=source.characters, sha256=source.sha256)
+def remember_input(workspace, where, encoding, chat=False):
+    """An input as a checkpoint keeps it: its files by place and contents"""
+    if chat:
+        path = workspace.input_path(where)
+        found = [sources.Source(path.name, (path,), None, "text")]
+    else:
+        found = sources.find(workspace, where)
+    words = [str(path) for source in found for path in source.paths]
+    return dict(input=words, encoding=encoding, chat=chat, sources=sources.remember(workspace, found))
+
+
+def recall_input(workspace, origin, record):
+    """The input that a checkpoint keeps, as `load_input` takes it; an older one keeps only the words"""
+    if "sources" not in origin:
+        return sources.recall_words(workspace, origin["input"], record)
+    found = sources.recall(workspace, origin["sources"])
+    return str(found[0].paths[0]) if origin.get("chat") else found
+
+
+def input_record(source, origin):
+    """What the report says of an input. origin: see `remember_input`"""
+    paths = [file["path"] for each in origin["sources"] for file in each["files"]]
+    inside = len(paths) == 1 and not Path(paths[0]).is_absolute() and not paths[0].startswith(sources.DATASET)
+    return records.Input(name=source.name, bytes=source.bytes, characters=source.characters, sha256=source.sha256,
+                         path=paths[0] if inside else "")
 
 
 class TrainingData(NamedTuple):

@@ -13,6 +13,7 @@ from math import isfinite
 from pathlib import Path
 from secrets import token_hex
 from shutil import rmtree
+from tempfile import TemporaryFile
 
 from filelock import FileLock, Timeout
 
@@ -37,7 +38,7 @@ class InUse(BadInput):
 
 
 class CannotWrite(BadInput):
-    """The disk does not take what is to be written: it is read-only, full, or not ours"""
+    """The disk refuses to write or to lock"""
 
 
 @contextmanager
@@ -74,15 +75,6 @@ def replacing(path):
             temporary.unlink(missing_ok=True)
 
 
-def check_writable(folder):
-    """CannotWrite where no file can be made in this folder; it leaves none"""
-    probe = folder / f".littlebaby_{token_hex(4)}{TEMPORARY}"
-    with explain_os_errors("write", folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
-
-
 def rename(temporary, path):
     for attempt in range(ATTEMPTS):
         try:
@@ -111,6 +103,13 @@ def write_file(path, pieces):
     with replacing(path) as temporary, open(temporary, "xb") as file:
         for piece in pieces:
             file.write(piece)
+
+
+def require_writable(folder):
+    """CannotWrite where no file can be made in a folder, or in the nearest that exists above it; leaves nothing"""
+    nearest = next(each for each in (folder, *folder.parents) if each.exists())
+    with explain_os_errors("write", folder), TemporaryFile(dir=nearest):
+        pass
 
 
 def write_json(path, data):

@@ -433,6 +433,7 @@ class Input(BaseModel):
     bytes: Count = note(..., "Its size.", "bytes")
     characters: Count = note(..., "Its length.", "characters")
     sha256: str = Field(pattern="^[0-9a-f]{64}$", description="Of the file's bytes.")
+    path: str = note("", "Where the file lies, relative to the workspace; empty where it lies outside, and for several files.")
 
 
 class Environment(BaseModel):

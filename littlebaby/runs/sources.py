@@ -12,11 +12,12 @@
 import gzip
 import io
 import json
+import os
 import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from glob import has_magic
+from glob import glob, has_magic
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
@@ -46,12 +47,12 @@ class Source(NamedTuple):
 def find(workspace, where):
     """The sources that an input means: a path, a name in inputs/, a pattern, several with commas or in a list, with or without weights.
 
-    Texts without weights are one source, one after the other; every token file is one of its own.
+    Texts without weights are one source, one after the other; every token file is one of its own. A list of Sources is what it means.
     BadInput: nothing there, nothing in it that can be read, weights for some only.
     """
-    words = [str(where)] if isinstance(where, str | Path) else [str(word) for word in where]
-    words = [part for word in words for part
-             in ([word] if exists_exactly(workspace, word) else filter(None, map(str.strip, word.split(","))))]
+    if isinstance(where, list) and where and all(isinstance(each, Source) for each in where):
+        return where
+    words = split_words(workspace, where)
     if not words:
         raise BadInput("input is empty; allowed are a file, a folder, a pattern such as books/*.txt, or several with commas")
     named = [weighted(workspace, word) for word in words]
@@ -78,6 +79,13 @@ def find(workspace, where):
     return found
 
 
+def split_words(workspace, where):
+    """The single words of an input: those of a list, each parted at its commas where it is no file's name as a whole"""
+    words = [str(where)] if isinstance(where, str | Path) else [str(word) for word in where]
+    return [part for word in words for part
+            in ([word] if exists_exactly(workspace, word) else filter(None, map(str.strip, word.split(","))))]
+
+
 def weighted(workspace, word):
     """("a.tok", 0.7) of a.tok:0.7, (word, None) where it has no weight"""
     name, colon, weight = word.rpartition(":")
@@ -89,70 +97,27 @@ def weighted(workspace, word):
 def exists_exactly(workspace, word):
     """Whether there is a file or a folder of exactly this name"""
     try:
-        return Path(word).expanduser().exists() or (workspace.root / "inputs" / word).exists()
+        return any(path.exists() for path in places(workspace, word))
     except (OSError, ValueError, RuntimeError):
         return False
 
 
-def remembered(workspace, where):
-    """An input as a run keeps it, for other folders and machines: what lies in the workspace relative to it, all else absolute; names of
-    inputs/, data sets and weights as they were given"""
-    if isinstance(where, list | tuple):
-        return [remembered(workspace, each) for each in where]
-    words = [str(where)] if exists_exactly(workspace, str(where)) else list(filter(None, map(str.strip, str(where).split(","))))
-    return ",".join(remembered_word(workspace, word) for word in words) or str(where)
-
-
-def remembered_word(workspace, word):
-    word, weight = weighted(workspace, word)
-    if workspace.bundled_nursery(word):                          # it is found everywhere
-        return word if weight is None else f"{word}:{weight:g}"
-    path = Path(word).expanduser().absolute()
-    if not path.exists() and not (has_magic(word) and any(path.parent.glob(path.name))):
-        path = workspace.root / "inputs" / word                  # a name of inputs/, or a pattern for it
-        path = path if path.exists() or has_magic(word) else path.with_name(f"{path.name}.txt")
-    known = path.exists() or has_magic(word)
-    if known and not word.startswith(DATASET):
-        word = path.relative_to(workspace.root).as_posix() if path.is_relative_to(workspace.root) else str(path)
-    return word if weight is None else f"{word}:{weight:g}"
-
-
-def recalled(workspace, where, sha256):
-    """An input that a run remembers, as it is found now: in its workspace first, and where it has moved by its sha256, in inputs/"""
-    if isinstance(where, list | tuple):
-        return [recalled(workspace, each, sha256) for each in where]
-    words = []
-    for word in [where] if exists_exactly(workspace, where) else filter(None, map(str.strip, where.split(","))):
-        bare, weight = weighted(workspace, word)
-        there, moved = workspace.root / bare, workspace.root / "inputs" / Path(bare).name
-        if there.exists() or has_magic(bare) and any(there.parent.glob(there.name)):
-            bare = str(there)
-        elif not Path(bare).exists() and moved.exists():
-            bare = str(moved)
-        words.append(bare if weight is None else f"{bare}:{weight:g}")
-    found = ",".join(words)
-    try:
-        find(workspace, found)
-    except BadInput:
-        if same := workspace.input_with(sha256):
-            return str(same)
-        raise
-    return found
+def places(workspace, word):
+    """Where a path may lie: as it stands, in the workspace, in its inputs/"""
+    word = os.path.expanduser(word)
+    return [Path(word).absolute(), workspace.root / word, workspace.root / "inputs" / word]
 
 
 def matching_files(workspace, word):
-    """The files that a word means, sorted"""
+    """The files that a word means, sorted and absolute"""
     if word.startswith(DATASET):
-        return [word]
+        return [local_dataset(workspace, word)]
     if has_magic(word) and not exists_exactly(workspace, word):
-        pattern = Path(word).expanduser()
-        near = sorted(pattern.parent.glob(pattern.name)) if not has_magic(str(pattern.parent)) else []
-        inside = sorted((workspace.root / "inputs").glob(word)) if not near and not pattern.is_absolute() else []
-        found = [path for path in near or inside if path.is_file() and path.name[0] != "."]
-        if not found:
-            raise BadInput(f"nothing matches {quoted(word)}, neither as a path nor in {workspace.root / 'inputs'}")
-        return found
-    path = workspace.locate(word)
+        for folder in (Path.cwd(), workspace.root, workspace.root / "inputs"):
+            if found := [path for name in sorted(glob(os.path.expanduser(word), root_dir=folder)) if (path := folder / name).is_file()]:
+                return found
+        raise BadInput(f"nothing matches {quoted(word)}, neither as a path nor in {workspace.root / 'inputs'}")
+    path = workspace.locate(word).absolute()
     if path.is_dir():
         with disk.explain_os_errors("read", path):
             found = [p for p in sorted(path.rglob("*")) if p.is_file() and p.name[0] != "." and p.name.lower().endswith(KNOWN)]
@@ -160,6 +125,58 @@ def matching_files(workspace, word):
             raise BadInput(f"{path} is a folder without readable files; readable are files that end in {', '.join(KNOWN)}")
         return found
     return [path]
+
+
+def local_dataset(workspace, word):
+    """The same word, the folder of a local data set made absolute"""
+    name, hash_, config = word.removeprefix(DATASET).partition("#")
+    near = next((path for path in places(workspace, name) if path.exists()), name) if name else name
+    return f"{DATASET}{near}{hash_}{config}"
+
+
+# --- remembering, for a run that is resumed elsewhere ---
+
+def remember(workspace, found):
+    """Sources as a checkpoint keeps them: each file by its path, relative where it lies in the workspace, its size and its sha256"""
+    return [dict(name=source.name, weight=source.weight, kind=source.kind, files=[remember_file(workspace, path) for path in source.paths])
+            for source in found]
+
+
+def remember_file(workspace, path):
+    return dict(path=str(path), bytes=0, sha256="") if str(path).startswith(DATASET) else workspace.fingerprint(path)
+
+
+def recall(workspace, remembered):
+    """The sources that a checkpoint keeps, their files where they lie now. BadInput: one is gone, or the record is damaged"""
+    try:
+        return [Source(each["name"], tuple(recall_file(workspace, **file) for file in each["files"]), each["weight"], each["kind"])
+                for each in remembered]
+    except (KeyError, TypeError, AttributeError):
+        raise BadInput("the checkpoint does not say what its run learns from; give it with --input") from None
+
+
+def recall_file(workspace, path, bytes, sha256):
+    return local_dataset(workspace, path) if path.startswith(DATASET) else workspace.recall(path, bytes, sha256)
+
+
+def recall_words(workspace, where, record):
+    """The input of a checkpoint that keeps only the words that were typed: what they mean in this workspace, by their names and, where it
+    is a single file, by its contents too. record: the report's Input"""
+    words = split_words(workspace, where)
+    name, weight = weighted(workspace, words[0]) if words else ("", None)
+    if len(words) == 1 and weight is None and not words[0].startswith(DATASET) and not has_magic(name) and record:
+        if not any(path.is_dir() for path in places(workspace, name)):
+            return str(workspace.recall(name, record.bytes, record.sha256))
+    return [moved_word(workspace, word) for word in words]
+
+
+def moved_word(workspace, word):
+    """A typed word, its file or folder replaced by the one of that name in inputs/ where it is gone"""
+    name, weight = weighted(workspace, word)
+    inside = workspace.root / "inputs" / re.split(r"[/\\]", name)[-1]
+    if word.startswith(DATASET) or exists_exactly(workspace, name) or not (inside.exists() or has_magic(name)):
+        return word
+    return str(inside) if weight is None else f"{inside}:{weight}"
 
 
 def kind_of(path):

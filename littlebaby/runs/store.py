@@ -12,11 +12,14 @@
     outputs/archive_GUID.zip                 all of these in one file, to be taken elsewhere
 A finetuned run is GUID_finetuned, the next one GUID_finetuned_2. Older files that misspell a name are found all the same.
 """
+import atexit
 import os
 import re
+import tempfile
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime, timezone
 from difflib import get_close_matches
+from functools import cache
 from hashlib import sha256
 from io import BytesIO
 from itertools import count
@@ -62,6 +65,7 @@ OLD_SPELLINGS = [("completion_", "complation_"), ("_finetuned", "_fineuned")]
 SAFETENSORS_FROM = 8_000_000            # parameters
 KEPT_CHECKPOINTS = 2
 NURSERY = "nursery.txt"
+BUILT_IN_NURSERY = [HERE.parent / "text" / NURSERY, HERE.parents[1] / "inputs" / NURSERY]
 
 
 class File(NamedTuple):
@@ -93,43 +97,77 @@ class Text(NamedTuple):
     sha256: str
 
 
-def workspace_root(path=None):
-    """The absolute folder that a path means. None: LITTLEBABY_HOME, or else the nearest folder upwards that is a clone of littlebaby or has
-    runs in it, or else the current folder. "same": the current folder."""
-    if str(path or "") == "same":
-        return Path.cwd()
-    if path:
-        return Path(path).expanduser().absolute()
-    if home := os.environ.get("LITTLEBABY_HOME"):
-        return HOMES.setdefault(home, Path.cwd() if home == "same" else Path(home).expanduser().absolute())
-    here = Path.cwd()
-    above = [folder for folder in here.parents if folder not in (Path.home(), Path(here.anchor))]
-    return next((folder for folder in (here, *above) if is_workspace(folder)), here)
+def workspace_from_environment():
+    """LITTLEBABY_HOME as an absolute path, "same" or "". A relative one is made absolute in the environment, where child processes find
+    it, so that a later change of the current folder does not move the workspace."""
+    home = os.path.expanduser(os.environ.get("LITTLEBABY_HOME", ""))
+    if home and home != "same" and not os.path.isabs(home):
+        home = os.environ["LITTLEBABY_HOME"] = os.path.abspath(home)
+    return home
 
 
-HOMES: dict[str, Path] = {}              # what LITTLEBABY_HOME meant when it was first used: a later chdir does not move it
+with suppress(OSError):                 # there is no current folder; whoever uses the workspace is told
+    workspace_from_environment()        # a relative one is named when the program starts
 
 
-def is_workspace(folder):
-    """Whether a folder is a clone of littlebaby, or has been a workspace: there is a config or a report of a run in it"""
-    try:
-        signs = ("configs/config_*.json", "outputs/report_*.json")
-        if any(OF_A_RUN.fullmatch(path.name) for sign in signs for path in folder.glob(sign)):
-            return True
-        project = folder / "pyproject.toml"
-        return (folder / "littlebaby" / "__init__.py").exists() and project.exists() and 'name = "littlebaby"' in project.read_text("utf-8")
-    except (OSError, UnicodeDecodeError):                        # a folder that may not be read
-        return False
+@cache
+def temporary_workspace():
+    """A folder that is the workspace of this process from now on and goes with it; the same one when it is asked for again"""
+    folder = tempfile.TemporaryDirectory(prefix="littlebaby_")
+    atexit.register(folder.cleanup)
+    root = Path(folder.name).resolve()
+    (root / "inputs").mkdir()
+    os.environ["LITTLEBABY_HOME"] = str(root)
+    return root
+
+
+def enclosing_workspace(folder):
+    """The nearest of a folder and its parents that is a clone of littlebaby or holds files of runs; the folder itself where none does.
+
+    Folders that everything lies below (the root, the home folder, the one for temporary files) are no workspace for what lies below them
+    because a run was once left there.
+    """
+    shared = {Path(folder.anchor), Path(os.path.expanduser("~")), Path(tempfile.gettempdir())}
+    shared |= {each.resolve() for each in shared}
+    return next((each for each in (folder, *folder.parents) if is_clone(each) or each not in shared and holds_runs(each)), folder)
+
+
+def is_clone(folder):
+    """Whether a folder is the repository of littlebaby"""
+    with suppress(OSError, UnicodeDecodeError):
+        if (folder / "littlebaby" / "__init__.py").is_file():
+            return bool(re.search(r"(?m)^name *= *[\"']littlebaby[\"']", (folder / "pyproject.toml").read_text(encoding="utf-8")))
+    return False
+
+
+def holds_runs(folder):
+    """Whether a file of a run lies where workspaces have it: its config, tokenizer, model or report, named by its GUID"""
+    with suppress(OSError):
+        return any(OF_A_RUN.fullmatch(path.name) for place in FOLDERS if (folder / place).is_dir() for path in (folder / place).iterdir())
+    return False
 
 
 class Workspace:
-    """A root folder and what lies in it; workspace_root says which folder `path` means. It stays that one, wherever the process goes."""
+    """A root folder, always absolute, and what lies in it.
+
+    path: the folder; "same": the current one; None: LITTLEBABY_HOME or, where that is not set, `enclosing_workspace` of the current folder
+    found: whether it is a parent of the current folder that nobody named
+    """
 
     def __init__(self, path=None):
-        self.root = workspace_root(path)
+        with disk.explain_os_errors("use", path or "the current folder"):
+            chosen = os.path.expanduser(str(path or workspace_from_environment()))
+            here = Path(chosen) if os.path.isabs(chosen) else Path.cwd()
+        self.root = enclosing_workspace(here) if not chosen else here if chosen == "same" else here / chosen
+        self.found = not chosen and self.root != here
         with disk.explain_os_errors("use", self.root):
             if self.root.exists() and not self.root.is_dir():
                 raise BadInput(f"{self.root} is a file; a workspace is a folder")
+
+    def require_writable(self):
+        """CannotWrite where no file can be written into this workspace; asked before a long computation"""
+        for folder in FOLDERS:
+            disk.require_writable(self.root / folder)
 
     # names of runs
 
@@ -462,30 +500,55 @@ class Workspace:
         folder = self.root / "inputs"
         return sorted(p.name for p in folder.iterdir() if p.is_file() and p.name[0] != ".") if folder.is_dir() else []
 
+    def candidates(self, where):
+        """The paths that an input may mean: as it is, in the workspace, in inputs/ with or without .txt; or the built-in nursery"""
+        word, inside = os.path.expanduser(str(where)), self.root / "inputs"
+        built_in = BUILT_IN_NURSERY if str(where) in (NURSERY, Path(NURSERY).stem) else []
+        return [Path(word), self.root / word, inside / word, inside / f"{word}.txt", *built_in]
+
     def locate(self, where):
-        """The file or folder that a path means, or a name in inputs/ with or without .txt; the nursery is found everywhere"""
-        here, inside = Path(str(where)).expanduser(), self.root / "inputs"
-        candidates = [here, inside / here, inside / f"{here}.txt", self.root / here]
-        candidates += self.bundled_nursery(where)
+        """The file or folder that an input means, see `candidates`"""
         with disk.explain_os_errors("read", where):
-            found = sorted((p for p in candidates if p.exists()), key=lambda p: p.is_dir())
+            found = sorted((p for p in self.candidates(where) if p.exists()), key=lambda p: p.is_dir())
         if not found:
-            names = self.inputs()
+            names, inside = self.inputs(), self.root / "inputs"
             near = get_close_matches(str(where), names, 1, 0.5)
             raise BadInput(f"there is no file {quoted(str(where))}, neither as a path nor in {inside}"
                            + (f"; there are {', '.join(names[:10])}" if names else "")
                            + (f"; did you mean {near[0]}?" if near else ""))
         return found[0]
 
-    def input_with(self, sha256, name=""):
-        """The file in inputs/, or the nursery, whose bytes have this sha256, the one of this name first; None where there is none"""
-        names = sorted(self.inputs(), key=lambda each: each != name)
-        paths = [*(self.root / "inputs" / each for each in names), *self.bundled_nursery(name)]
-        return next((path for path in paths if path.exists() and disk.digest(path) == sha256), None)
+    def portable(self, path):
+        """A path as a run remembers it: relative to the workspace, with slashes, where it lies inside; absolute otherwise"""
+        path = Path(path).absolute()
+        if path in BUILT_IN_NURSERY:
+            return NURSERY
+        plain = ".." not in path.parts
+        for inner, outer in [(path, self.root)] * plain + [(path.resolve(), self.root.resolve())]:
+            if inner.is_relative_to(outer):
+                return inner.relative_to(outer).as_posix()
+        return str(path)
 
-    def bundled_nursery(self, where):
-        """Where the nursery may lie beside the program"""
-        return [HERE.parent / "text" / NURSERY, HERE.parents[1] / "inputs" / NURSERY] if str(where) in (NURSERY, Path(NURSERY).stem) else []
+    def fingerprint(self, path):
+        """What a run remembers of an input file: dict(path, bytes, sha256)"""
+        return dict(path=self.portable(path), bytes=path.stat().st_size, sha256=content_sha256(path))
+
+    def recall(self, path, size, sha256):
+        """The input file that a run remembers: where it lay, or any file of inputs/ with the same bytes, wherever the workspace lies now.
+
+        path: as `portable` or an older version wrote it      size, sha256: as `fingerprint`
+        Where no file has these contents, the one at that path, if there is any, which the caller then refuses. BadInput: there is none.
+        """
+        name, inputs = re.split(r"[/\\]", path)[-1], self.root / "inputs"
+        named = [self.root / path, *self.candidates(path), inputs / name, *self.candidates(name)]
+        with disk.explain_os_errors("read", path):
+            lying = [p for p in dict.fromkeys(named) if p.is_file()]
+            same_size = [p for p in dict.fromkeys([*lying, *sorted(inside(inputs))]) if p.is_file() and p.stat().st_size == size]
+        found = next((p for p in same_size if has_content(p, sha256)), None) or next(iter(lying), None)
+        if found is None:
+            raise BadInput(f"the text that the run learns from, {quoted(path)}, is gone, and no file in {inputs} has its contents; put it "
+                           f"there or give it with --input")
+        return found.absolute()
 
     def input_path(self, where):
         """The same, a file and no folder"""
@@ -517,6 +580,18 @@ class Workspace:
         """A token file of the ids' bytes as they come, see tokens.write; returns the number of tokens"""
         with disk.replacing(path) as temporary, open(temporary, "xb") as file:
             return tokens.write_token_file(file, blocks, tokenizer, size, text)
+
+
+def content_sha256(path):
+    """The digest by which an input file is known again: of a text its bytes', of a token file its header's and record's"""
+    return tokens.read_token_file(path).sha256 if path.name.lower().endswith(tokens.SUFFIXES) else disk.digest(path)
+
+
+def has_content(path, digest):
+    """Whether a file can be read and has this digest"""
+    with suppress(BadInput):
+        return content_sha256(path) == digest
+    return False
 
 
 def timed(path, time):

@@ -120,6 +120,7 @@ class Panel:
 
     def choose_folder(self):
         with self.errors_as_messages():
+            self.folder.value = str(self.workspace.root)         # absolute: a later change of the current folder does not move it
             self.input.options = ["nursery", *(name for name in self.workspace.inputs() if name != "nursery.txt")]
             self.choose_plan()
 
@@ -375,7 +376,9 @@ class Panel:
         try:
             done = self.plans.inference(guid, self.prompt.value, stream=stream, path=self.folder.value,
                                         **{name: each.value for name, each in self.sampling.items()})
-            self.live.say(f"{done.tokens:,} tokens, kept in outputs/; seed {done.seed}")
+            kept = any(each.time == done.time for each in self.workspace.completions(guid))
+            self.live.say(f"{done.tokens:,} tokens, {'kept in outputs/' if kept else 'not kept: the workspace cannot be written'}; "
+                          f"seed {done.seed}")
             if done.replaced:
                 self.say("new to this baby: " + ", ".join(f"{new!r} is read as {old!r}" for new, old in done.replaced.items()))
         except Stopped:

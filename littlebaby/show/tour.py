@@ -1,10 +1,6 @@
 """What the lessons in notebooks/tour share: pictures in one style, and exercises that answer in one sentence."""
-import os
 from functools import wraps
-from pathlib import Path
-from tempfile import mkdtemp
 
-from ..runs.disk import check_writable
 from .charts import plainly
 
 
@@ -17,14 +13,6 @@ def picture(*headings, widths=None, height=3.2):
     for each, heading in zip(axes[0], headings):
         plainly(each, heading)
     return list(axes[0]) if len(headings) > 1 else axes[0, 0]
-
-
-def own_workspace():
-    """A workspace in a folder for temporary files, with inputs/, in which this process's runs lie from here on; returns its path"""
-    home = Path(mkdtemp(prefix="littlebaby-tour-"))
-    check_writable(home / "inputs")                              # it makes the folder
-    os.environ["LITTLEBABY_HOME"] = str(home)
-    return home
 
 
 def exercise(check):

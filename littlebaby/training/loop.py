@@ -17,7 +17,7 @@ import numpy as np
 from ..arrays import tree
 from ..arrays.backend import blas_threads, on_cpu, to_numpy, xp
 from ..errors import NotFinite, WorkerLost
-from ..inference.generate import generate
+from ..inference.generate import before_eos, generate, until_eos
 from ..inference.sampling import Sampling
 from ..model import gpt
 from .clip import clip
@@ -164,8 +164,9 @@ def train(baby, state, batches, valid, stop=lambda: False, begins_with=None, ran
     def sample():
         if begins_with is None or not cfg.n_sample:
             return ""
+        eos = baby.require_tokenizer().special_tokens.stops
         ids = generate(baby.p, cfg, begins_with, cfg.n_sample, Sampling(temperature=0.8), np.random.default_rng([cfg.seed, state.step]))
-        return baby.decode([int(column[0]) for column in ids])
+        return baby.decode(before_eos([int(column[0]) for column in until_eos(ids, eos)], eos))
 
     def over():
         """Why there is no next step, "" where there is one"""

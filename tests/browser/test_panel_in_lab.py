@@ -3,11 +3,11 @@
 LITTLEBABY_PICTURES=docs/pictures pytest tests/browser -n0      renews the pictures of the panel
 """
 import os
-import shutil
 import zipfile
 from pathlib import Path
 
 import pytest
+from conftest import copied_clone
 from lab import PATIENCE, lab, missing, open_notebook, page, run_all
 
 import littlebaby as lb
@@ -23,19 +23,18 @@ pytestmark = pytest.mark.skipif(bool(reason), reason=reason)
 
 @pytest.fixture
 def looked(tmp_path, monkeypatch):
-    """The notebook, run to its end with a small model in its own training, and its panel"""
+    """The notebook where it lies in a fresh clone, run to its end with a small model in its own training, and its panel"""
     nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed: pip install -e '.[test]'")
-    book = nbformat.read(BOOK, 4)
+    home = copied_clone(tmp_path / "home")
+    book = nbformat.read(home / "notebooks" / BOOK.name, 4)
     next(cell for cell in book.cells if "parameters" in cell.metadata.get("tags", [])).source += TINY
     book.cells.append(nbformat.v4.new_code_cell("count = globals().get('count', 0) + 1; print('usable', count)"))
-    for name in ("home", "server"):
-        (tmp_path / name).mkdir()
-    shutil.copytree(BOOK.parent, tmp_path / "files")             # where it lies, beside its source
-    nbformat.write(book, tmp_path / "files" / BOOK.name)
-    monkeypatch.setenv("LITTLEBABY_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("PYTHONPATH", str(BOOK.parents[1]))
-    with lab(tmp_path / "files", tmp_path / "server") as url, page(1280, 1400) as looked:
-        open_notebook(looked, url.format(BOOK.name))
+    (tmp_path / "server").mkdir()
+    nbformat.write(book, home / "notebooks" / BOOK.name)
+    monkeypatch.delenv("LITTLEBABY_HOME", raising=False)
+    monkeypatch.setenv("PYTHONPATH", str(home))
+    with lab(home, tmp_path / "server") as url, page(1280, 1400) as looked:
+        open_notebook(looked, url.format(f"notebooks/{BOOK.name}"))
         run_all(looked)
         looked.wait_for_selector("text=usable 1")
         yield looked

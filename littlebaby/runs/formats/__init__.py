@@ -47,7 +47,8 @@ def read_model(where, d_type=None):
             tensors.no_adapters(path)
             path = only_model(path)
     if path.suffix == ".gguf":
-        return Model(*gguf.read_gguf(path, d_type))
+        cfg, *others, note = gguf.read_gguf(path, d_type)
+        return Model(spoken_to(cfg, others[1]), *others, note)
     if path.suffix == ".json" and path.name != "config.json" and not path.name.endswith(".safetensors.index.json"):
         theirs, config, config_path = little_baby.load(path)
     else:
@@ -75,7 +76,15 @@ def read_model(where, d_type=None):
         tokenizer, note = tokenizers.in_folder(path.parent, cfg.n_vocab, config)
     if tokenizer:
         cfg = cfg.replace(c_tokenizer=tokenizer.kind)
+    if kind is huggingface:
+        cfg = spoken_to(cfg, tokenizer)
     return Model(cfg, weights, tokenizer, "; ".join(filter(None, [note, unread])))
+
+
+def spoken_to(cfg, tokenizer):
+    """A config with the template of ours that the model's own chat template spells; of another one no more is known than its text"""
+    chatml = tokenizer and "<|im_start|>" in str(tokenizer.special_tokens.chat_template)
+    return cfg.replace(c_template="chatml") if chatml else cfg
 
 
 class Written(NamedTuple):
@@ -98,7 +107,7 @@ def write_model(cfg, weights, tokenizer, to, d_type):
     """A Written of a model; where huggingface has no architecture for it, plain safetensors and a sentence"""
     if to == "huggingface":
         try:
-            return Written(to, huggingface.huggingface_files(cfg, weights, tokenizer, d_type), ())
+            return Written(to, huggingface.huggingface_files(cfg, weights, tokenizer, d_type), huggingface.export_notes(cfg, tokenizer))
         except BadInput as misfit:
             return Written("safetensors", plain.plain_files(cfg, weights, tokenizer, d_type, "safetensors"),
                            (f"For transformers {misfit}. These are plain safetensors.",))

@@ -192,7 +192,7 @@ def read_gguf(path, d_type=None):
     if not isinstance(kind, str) or kind not in TABLES:
         raise BadInput(f"{path}: " + nearest("general.architecture", kind, TABLES))
     c = GGUFReader(values, kind, path)
-    unread = check_keys(c, kind, head_width(c))
+    check_keys(c, kind, head_width(c))
     chosen = settings(c, theirs, kind) | (dict(d_type=d_type) if d_type else {})
     cfg, weights = import_weights(TABLES[kind], chosen, theirs, path)
     tokenizer, note = tokenizer_of(c, cfg.n_vocab)
@@ -200,7 +200,7 @@ def read_gguf(path, d_type=None):
         cfg, weights = cfg.replace(n_vocab=tokenizer.size), without_end(weights)
     if tokenizer:
         cfg = cfg.replace(c_tokenizer=tokenizer.kind)
-    return cfg, weights, tokenizer, "; ".join(filter(None, [note, unread]))
+    return cfg, weights, tokenizer, note
 
 
 class GGUFReader(ConfigReader):

@@ -1,7 +1,7 @@
 """What a GGUF's header says of its architecture, key by key: obeyed, without effect on a number, or refused. Plain data, as llama.cpp's
 src/llama-model.cpp and gguf-py's constants name them.
 
-A key that stands in no list here is noted at import; tests/test_special_tokens.py compares the lists with the package gguf.
+A key that stands in no list here is refused, too; tests/test_special_tokens.py compares the lists with the package gguf.
 """
 from ...errors import BadInput
 from ..records import quoted
@@ -40,7 +40,7 @@ REFUSED = {
 
 
 def check_keys(c, kind, width):
-    """BadInput for a key of the architecture `kind` that changes numbers and cannot be obeyed; a sentence on keys that nobody knows here
+    """BadInput for a key of the architecture `kind` that changes numbers and cannot be obeyed
 
     c: the header as a ConfigReader, its architecture's keys without their namespace      width: of a head's keys
     """
@@ -58,9 +58,9 @@ def check_keys(c, kind, width):
     if kind == "gpt2" and c.get("attention.sliding_window", 0):
         raise BadInput(f"{c.where}: gpt2.attention.sliding_window is {c.data['attention.sliding_window']}; gpt2 is read without a window")
     known = READ | HARMLESS | REFUSED.keys() | {"attention.value_length"}
-    strange = [key for key in c.own if key not in known]
-    more = " ..." if len(strange) > 8 else ""
-    return f"passed over, as nobody here knows it: {', '.join(f'{kind}.{key}' for key in strange[:8])}{more}" if strange else ""
+    if strange := [key for key in c.own if key not in known]:
+        raise BadInput(f"{c.where}: {kind}.{strange[0]} is {quoted(c.data[strange[0]])}, which is not known here; it may change the "
+                       f"model's numbers")
 
 
 def rope_settings(c):

@@ -486,10 +486,20 @@ def huggingface_files(cfg, weights, tokenizer, d_type):
     roles = tokenizers.ids_for_others(tokenizer)
     config: dict[str, Any] = dict(architectures=[ARCHITECTURES[name].name], model_type=name, torch_dtype=TORCH[d_type], **roles,
                                   **ARCHITECTURES[name].config(cfg))
-    made = {"config.json": [indented_json(config).encode()], "generation_config.json": [indented_json(roles).encode()],
+    made = {"config.json": [indented_json(config).encode()],
             "model.safetensors": tensors.as_safetensors(export_weights(ARCHITECTURES[name].table, cfg, weights), d_type,
                                                         (("format", "pt"),))}
+    if said := {key: value for key, value in roles.items() if value is not None}:
+        made["generation_config.json"] = [indented_json(said).encode()]
     return made | (tokenizers.tokenizer_files(tokenizer, cfg.n_ctx) if tokenizer else {})
+
+
+def export_notes(cfg, tokenizer):
+    """What a user of the files that huggingface_files makes must know"""
+    if tokenizer is None or pick_architecture(cfg) != "qwen2":
+        return ()
+    return ("AutoTokenizer of transformers 5 gives a qwen2 model a tokenizer of its own, with other ids; load this one with "
+            "PreTrainedTokenizerFast.from_pretrained.",)
 
 
 def recognizes(config):

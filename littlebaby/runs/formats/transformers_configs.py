@@ -1,7 +1,7 @@
 """What the config classes of transformers 5 assume where a config.json says nothing, as plain data.
 
 A key that a class knows is read, or changes no number in a forward pass (HARMLESS), or must have the value given here. A key that a class
-does not know is passed over by transformers, so it is here, too: `passed_over` names it. tests/test_pytorch_formats.py compares every
+does not know is passed over by transformers, so it is here, too: `passed_over` names it. tests/test_peers_configs.py compares every
 default with the installed library.
 """
 from ...errors import BadInput

@@ -31,12 +31,14 @@ from littlebaby import arrays
 from littlebaby.show.charts import FLOOR, GRAY, INK, TRAIN, VALID
 from littlebaby.check.laws import differences
 from littlebaby.show.variant_pictures import squares
-from littlebaby.show.tour import exercise, own_workspace, picture
+from littlebaby.runs.store import temporary_workspace
+from littlebaby.show.tour import exercise, picture
 from littlebaby.text import chat, nursery
 
 rng = np.random.default_rng(0)
 
-home = own_workspace()                  # what this lesson trains lies in a temporary folder
+workspace = temporary_workspace()       # this lesson's runs lie here until the kernel ends
+print("workspace:", workspace)
 
 # %% [markdown]
 # ## Somebody to begin with
@@ -88,9 +90,9 @@ He chortled in his joy.
 """
 letters = set(lb.load(base.guid).tokenizer.tokens())
 mine = "".join(c if c in letters else c.lower() for c in text)
-(home / "inputs" / "mine.txt").write_text("".join(c for c in mine if c in letters), encoding="utf-8")
-(home / "inputs" / "stories.txt").write_text(nursery.corpus(60_000, seed=3)[0], encoding="utf-8")      # what it grew up with
-(home / "inputs" / "new_stories.txt").write_text(nursery.corpus(6_000, seed=7)[0], encoding="utf-8")   # of the same kind, never seen
+(workspace / "inputs/mine.txt").write_text("".join(c for c in mine if c in letters), encoding="utf-8")
+(workspace / "inputs/stories.txt").write_text(nursery.corpus(60_000, seed=3)[0], encoding="utf-8")      # what it grew up with
+(workspace / "inputs/new_stories.txt").write_text(nursery.corpus(6_000, seed=7)[0], encoding="utf-8")   # of the same kind, never seen
 
 def loss(guid, file):
     """Nats per character on a text"""
@@ -165,7 +167,7 @@ messages = lambda asked, said: [dict(role="user", content=asked), dict(role="ass
 def taught(different):
     """A baby that has heard a hundred conversations about so many different toys, and a few about itself"""
     pairs = [(question(*thing), answer(*thing)) for thing in things[:different]] * (100 // different) + 20 * [("Who are you?", "I am a little baby.")]
-    (home / "inputs" / "talks.jsonl").write_text("\n".join(json.dumps(dict(messages=messages(*pair))) for pair in pairs), encoding="utf-8")
+    (workspace / "inputs/talks.jsonl").write_text("\n".join(json.dumps(dict(messages=messages(*pair))) for pair in pairs), encoding="utf-8")
     return lb.finetune(base.guid, chat="talks.jsonl", n_steps=talks, r_learn=0.02, n_completion=40, **quiet)
 
 example = messages(question(*things[0]), answer(*things[0]))
@@ -204,7 +206,7 @@ for axes, (different, run) in zip(views, talkers.items()):
 # was asked*, and a rule works for the unheard, too. (It is lesson 4's trick: look for what was said, and copy it.) Ten toys are easily learned as a
 # list, and a list knows nothing of an eleventh. What a model understands is decided by what its data leave no other way to do.
 #
-# In a shell the same baby talks with `littlebaby chat`.
+# In a shell the same baby talks with `littlebaby chat --path FOLDER`, where FOLDER is the workspace that the first cell named.
 #
 # ## Take it along
 # `export` writes what other programs read. This one is for `transformers`; `to="gguf"` is for llama.cpp, where the architecture allows it.
@@ -222,7 +224,7 @@ print(f"read again: the loss is {abs(back.loss(ids[:-1], ids[1:]) - lb.load(talk
 
 # %% [markdown]
 # And the other way round: `lb.import_(folder)` makes a run of somebody else's model, which can then be finetuned, asked and looked at like your
-# own. `lb.list()` shows all your runs, `lb.diary(guid)` tells what a finetune has changed, `lb.delete(guid)` forgets one.
+# own. `lb.list()` shows all runs of the workspace, `lb.diary(guid)` tells what a finetune has changed, `lb.delete(guid)` forgets one.
 #
 # ## Try it
 # ### 1. The correction learns

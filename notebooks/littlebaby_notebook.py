@@ -1,5 +1,7 @@
 # ---
 # jupyter:
+#   jupytext:
+#     formats: ipynb,_notebook.py:percent
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -14,7 +16,7 @@
 
 # %%
 # @title Begin { display-mode: "form" }
-# @markdown Files lie in this folder; empty: where the notebook runs (`/content` in Colab, `/kaggle/working` in Kaggle).
+# @markdown Files lie in this folder; empty: in the clone that holds the notebook, else where it runs (`/content` in Colab, `/kaggle/working` in Kaggle).
 folder = ""                             # @param {type:"string"}
 # @markdown Colab only: keep them in your Drive, under MyDrive/littlebaby.
 drive = False                           # @param {type:"boolean"}
@@ -31,6 +33,7 @@ except ImportError:                     # Colab, Kaggle: NumPy and CuPy stay as 
     # %pip install -q {source} littlebaby
     import littlebaby as lb
 from littlebaby.arrays import backend
+from littlebaby.runs.store import Workspace
 
 if drive:
     from google.colab import drive as mydrive
@@ -39,6 +42,8 @@ if drive:
     folder = folder or "/content/drive/MyDrive/littlebaby"
 if folder:
     os.environ["LITTLEBABY_HOME"] = folder
+os.environ["LITTLEBABY_HOME"] = str(Workspace().root)       # a %cd in another cell does not move it
+print("workspace:", os.environ["LITTLEBABY_HOME"])
 print(backend.describe())
 
 # %% [markdown]
@@ -143,8 +148,9 @@ print(card(lb.info(run.guid)))
 # New characters are appended; no learned row moves, and the old run stays as it is.
 
 # %%
-(run.root / "inputs").mkdir(exist_ok=True)
-(run.root / "inputs" / "more.txt").write_text("Zoë the bear said: naïve café! " * 200, encoding="utf-8")
+more = run.root / "inputs" / "more.txt"
+more.parent.mkdir(exist_ok=True)
+more.write_text("Zoë the bear said: naïve café! " * 200, encoding="utf-8")
 tuned = lb.finetune(run.guid, "more.txt", n_steps=40)
 print(lb.inference(tuned.guid, prompt="Zoë", max_tokens=60, seed=1).text)
 
