@@ -4,6 +4,7 @@ table        how a table of names is read in both directions          tensors   
 huggingface  llama, mistral, qwen2, gpt2, starcoder2, mixtral, deepseek_v3      gguf        llama.cpp's files
 kilat  nano_kimi  koda  little_baby      the systems littlebaby grew from       plain       our own names
 tokenizers   tokenizer.json in both directions                        rewrite    the same model in another form
+gguf_keys    transformers_configs      which settings of others are obeyed, without effect, or refused
 """
 from collections.abc import Iterable
 from pathlib import Path
