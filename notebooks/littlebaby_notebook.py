@@ -1,7 +1,5 @@
 # ---
 # jupyter:
-#   jupytext:
-#     formats: ipynb,_notebook.py:percent
 #   kernelspec:
 #     display_name: Python 3
 #     language: python

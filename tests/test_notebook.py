@@ -18,7 +18,7 @@ BOOK, SOURCE = NOTEBOOKS / "littlebaby.ipynb", NOTEBOOKS / "littlebaby_notebook.
 
 
 def test_the_notebook_is_its_source_without_outputs():
-    cells, source = nbformat.read(BOOK, 4).cells, jupytext.read(SOURCE).cells
+    cells, source = nbformat.read(BOOK, 4).cells, jupytext.read(SOURCE, fmt="py:percent").cells
     assert [(cell.cell_type, cell.source) for cell in cells] == [(cell.cell_type, cell.source) for cell in source]
     assert not any(cell.get("outputs") or cell.get("execution_count") for cell in cells)
 
@@ -35,8 +35,14 @@ def test_no_source_is_imported_in_place_of_a_package():
         assert "littlebaby" in imported and not imported & beside, source
 
 
+@pytest.mark.parametrize("book", sorted(BOOK.parent.rglob("*.ipynb")), ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_no_notebook_is_paired_with_its_source(book):
+    """Where JupyterLab has jupytext, a paired notebook that was changed is refused, or what a learner tries lands in the source"""
+    assert "jupytext" not in nbformat.read(book, 4).metadata
+
+
 def test_the_form_offers_what_there_is():
-    form = next(cell.source for cell in jupytext.read(SOURCE).cells if "parameters" in cell.metadata.get("tags", []))
+    form = next(cell.source for cell in jupytext.read(SOURCE, fmt="py:percent").cells if "parameters" in cell.metadata.get("tags", []))
     offered = {name: json.loads(words) for name, words in re.findall(r"^(\w+) = .*# @param (\[.*\])$", form, re.MULTILINE)}
     assert offered == dict(preset=list(records.presets()), attention=["", *records.allowed("c_attention")],
                            network=["", *records.allowed("c_network")])

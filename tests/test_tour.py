@@ -59,7 +59,7 @@ def solved(book):
 
 @lessons
 def test_a_notebook_is_its_source_without_outputs(source):
-    cells, sources = nbformat.read(source.with_suffix(".ipynb"), 4).cells, jupytext.read(source).cells
+    cells, sources = nbformat.read(source.with_suffix(".ipynb"), 4).cells, jupytext.read(source, fmt="py:percent").cells
     assert [(cell.cell_type, cell.source, dict(cell.metadata)) for cell in cells] \
         == [(cell.cell_type, cell.source, dict(cell.metadata)) for cell in sources]
     assert not any(cell.get("outputs") or cell.get("execution_count") for cell in cells)
@@ -86,7 +86,7 @@ def test_it_runs_and_every_exercise_tells_unsolved_from_solved(source, in_clone)
 
 @pytest.mark.parametrize("source", [path for path in LESSONS if path.parent.name != "en"], ids=named)
 def test_a_translation_computes_what_the_original_does(source):
-    mine, theirs = (jupytext.read(path).cells for path in (source, TOUR / "en" / source.name))
+    mine, theirs = (jupytext.read(path, fmt="py:percent").cells for path in (source, TOUR / "en" / source.name))
     assert [(cell.cell_type, tags(cell)) for cell in mine] == [(cell.cell_type, tags(cell)) for cell in theirs]
     pairs = [(a, b) for a, b in zip(mine, theirs) if a.cell_type == "code" or "solution" in tags(a)]
     for a, b in pairs:
