@@ -591,19 +591,24 @@ def diary(*guids: str, prompt: list[Text] | None = None, common: Everywhere = Co
 
 
 @app.command
-def catalog(name: str | None = None, *, write: str | None = None, pages: str | None = None, common: Everywhere = Common()):
+def catalog(name: str | None = None, *, write: str | None = None, all: bool = False, pictures: bool = False, measure: bool = False,
+            common: Everywhere = Common()):
     """List what can be chosen, as tables: variants, tokenizers, presets, settings.
 
     Args:
         name: One table alone: attentions, networks, norms, positions, optimizers, schedules, tokenizers, presets or config.
         write: A page whose tables, between <!-- catalog: NAME --> and <!-- end -->, are to be renewed.
-        pages: A folder for a page and a picture of every variant; the index in its README.md, between <!-- pages: NAME --> and
-            <!-- end -->, is renewed, too.
+        all: Write every generated file of a clone that is out of date: schemas, tables of all pages, the variants' pages, notebooks.
+        pictures: With --all: the variants' pictures, too.
+        measure: With --all: measure the laws of every variant anew, for their pages and docs/laws.md; this takes minutes.
     """
     from .show import catalog as made
 
-    if pages:
-        return illustrated(Path(pages))
+    if all:
+        return renewed(pictures, measure)
+    if pictures or measure:
+        raise BadInput(f"--{'pictures' if pictures else 'measure'} belongs to --all: littlebaby catalog --all --"
+                       f"{'pictures' if pictures else 'measure'}")
     if write:
         page = Path(write)
         disk.write_file(page, [made.fill(disk.read_bytes(page).decode()).encode()])
@@ -616,15 +621,10 @@ def catalog(name: str | None = None, *, write: str | None = None, pages: str | N
     return Answer(tables, "\n\n".join(f"## {each}\n\n{made.markdown_table(each, rows)}" for each, rows in tables.items()))
 
 
-def illustrated(folder):
-    from .show import pages
-
-    index = folder / "README.md"
-    files = {"README.md": pages.index(disk.read_bytes(index).decode()).encode(), **pages.pictures()}
-    files |= {name: text.encode() for name, text in pages.pages().items()}
-    for name, data in files.items():
-        disk.write_file(folder / name, [data])
-    return Answer(dict(path=str(folder), files=sorted(files)), f"{len(files)} files of {folder} are current")
+def renewed(pictures, measure):
+    written, total = plans.renew_generated(pictures, measure)
+    return Answer(dict(written=written, files=total),
+                  "\n".join([*(f"wrote {path}" for path in written), f"{len(written)} of {total} generated files were out of date"]))
 
 
 for place, command in enumerate(app):

@@ -147,6 +147,7 @@ def test_an_interrupted_run_says_how_to_go_on(shell, home):
     ("check mah", "did you mean mha"),
     ("catalog norm", "did you mean norms"),
     ("catalog --write none.md", "cannot read none.md"),
+    ("catalog --measure", "--measure belongs to --all: littlebaby catalog --all --measure"),
 ])
 def test_a_mistake_is_a_sentence_and_exit_2(shell, words, sentence, tmp_path, monkeypatch):
     monkeypatch.setenv("LITTLEBABY_HOME", str(tmp_path))

@@ -9,7 +9,7 @@ from littlebaby.errors import BadInput
 from littlebaby.show import laws_report
 
 PAGE = Path(__file__).parents[1] / "docs" / "laws.md"
-ADVICE = "run: littlebaby check --all --write docs/laws.md"
+ADVICE = "docs/laws.md is out of date; run: littlebaby catalog --all --measure"
 
 
 def test_the_page_is_current():

@@ -11,7 +11,6 @@ from littlebaby.runs import records
 from littlebaby.show import pages, variant_pictures
 
 HERE = Path(__file__).parents[1] / "docs" / "variants"
-ADVICE = "run: littlebaby catalog --pages docs/variants"
 
 
 def kept(name):
@@ -30,18 +29,11 @@ def made():
     return pages.pages(kept)
 
 
-@pytest.mark.parametrize("name", [name for _, name in pages.variants()])
-def test_the_page_of_every_variant_is_current(name, made):
-    path = HERE / f"{name}.md"
-    assert path.exists() and stable(path.read_text("utf-8")) == stable(made[path.name]), ADVICE
-    assert (HERE / "pictures" / f"{name}.png").read_bytes()[:4] == b"\x89PNG", ADVICE
-
-
-def test_the_index_is_current_and_there_is_nothing_else():
+def test_there_is_a_page_and_a_picture_of_every_variant_and_nothing_else():
     index = (HERE / "README.md").read_text("utf-8")
-    assert pages.index(index) == index, ADVICE
     names = {name for _, name in pages.variants()}
     assert {path.stem for path in HERE.glob("*.md")} == names | {"README"}
+    assert {path.stem for path in HERE.glob("pictures/*.png")} >= names, "run: littlebaby catalog --all --pictures"
     assert all(f"[`{name}`]({name}.md)" in index for name in names) and len(names) == len(pages.variants())
     with pytest.raises(BadInput, match="did you mean norms"):
         pages.index("<!-- pages: nroms -->\n<!-- end -->")

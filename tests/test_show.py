@@ -1,6 +1,5 @@
 """What people look at says the truth: counts, FLOPs, cache sizes, pictures, tables and cards."""
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -157,18 +156,6 @@ def test_filling_a_page():
     assert catalog.fill(full) == full
     with pytest.raises(BadInput, match="did you mean norms"):
         catalog.fill("<!-- catalog: nroms -->\n<!-- end -->")
-
-
-ROOT = Path(__file__).parents[1]
-
-
-PAGES = [page for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))) if catalog.MARK.search(page.read_text("utf-8"))]
-
-
-@pytest.mark.parametrize("path", PAGES, ids=lambda p: p.name)
-def test_the_tables_of_our_pages_are_current(path):
-    page = path.read_text("utf-8")
-    assert catalog.fill(page) == page, f"run: littlebaby catalog --write {path.name}"
 
 
 # words and cards

@@ -23,7 +23,7 @@ ROOMS = dict(
     evaluation=["text_scores", "tasks", "lm_eval"],
     check=["laws", "mistakes", "preflight", "bench"],
     plans=["model_io", "training_data", "process_control", "generation", "training", "manage", "interchange", "inspection", "prepare_text",
-           "estimates"],
+           "estimates", "documents"],
 )
 
 

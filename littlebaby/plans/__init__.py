@@ -2,6 +2,7 @@
 
 The shell, Python and a notebook call these same functions. `path` is the workspace (None: see `runs.store.Workspace`).
 """
+from .documents import renew_generated
 from .estimates import bench, check, config_and_tokens, panel, preflight
 from .generation import chat, inference
 from .inspection import diary, evaluate, microscope, save_page, walk
@@ -14,4 +15,4 @@ from .training_data import finetune_config, make_config
 
 __all__ = ["Export", "Run", "bench", "chat", "check", "config_and_tokens", "delete", "diary", "evaluate", "export", "fetch", "finetune",
            "finetune_config", "grow_vocabulary", "import_", "inference", "info", "load", "make_config", "microscope", "nursery", "pack",
-           "panel", "parse_size", "preflight", "prepare", "runs", "save_page", "train", "use_device", "walk"]
+           "panel", "parse_size", "preflight", "prepare", "renew_generated", "runs", "save_page", "train", "use_device", "walk"]

@@ -1,7 +1,7 @@
 """What the files hold: every setting of a run with type, range, default, unit and meaning, and all that a run leaves behind.
 
 Config is what a run is made from; it knows its own ranges and tells all that is wrong with it at once. The other records are the
-contents of a run's files. `python -c "from littlebaby.runs.store import write_schemas; write_schemas()"` writes schemas/ from them.
+contents of a run's files. `littlebaby catalog --all` writes schemas/ from them.
 """
 import json
 from datetime import datetime, timezone

@@ -44,7 +44,6 @@ from .records import (
     now,
     parse_record,
     quoted,
-    schemas,
 )
 
 PLACES = dict(
@@ -630,9 +629,3 @@ def step_of(checkpoint):
 def brief(name):
     """A run's name as short as it is still understood: 0b2f8a52, 0b2f8a52_finetuned_2"""
     return name[:8] + name[36:]
-
-
-def write_schemas():
-    """Writes schemas/ anew from the records"""
-    for name, schema in schemas().items():
-        disk.write_json(HERE / "schemas" / f"{name}.schema.json", schema)

@@ -5,4 +5,5 @@ estimate_tables laws_report pages         preflight and bench as text; docs/laws
 microscope walk diary                     pages about a baby, a layer, several runs; html and formatting are what they are written with
 panel panel_fields panel_html panel_live  the panel of a notebook and its parts
 variant_pictures tour                     pictures of variants; helpers of the tour's notebooks
+generated                                 which files of a clone are made from others, and what belongs into each
 """

@@ -1,6 +1,7 @@
 """The proof in one place: what the laws measured of every variant with every option, and how many planted mistakes they caught.
 
-`littlebaby check --all --write docs/laws.md` measures everything anew. As on the variants' pages, the power of ten is what is kept.
+`littlebaby catalog --all --measure` measures everything anew, and `littlebaby check --all --write PAGE` this page alone. As
+on the variants' pages, the power of ten is what is kept.
 """
 import re
 import subprocess

@@ -1,7 +1,8 @@
 """A page for every variant: what its file says of itself, its picture, the laws' verdicts, the settings it reads, the file itself.
 
-`littlebaby catalog --pages docs/variants` writes them all, and renews the index beside them between its marks <!-- pages: FOLDER -->
-and <!-- end -->. Of the verdicts' numbers a page keeps the power of ten, for the rest differs from machine to machine.
+`littlebaby catalog --all` writes those that are out of date, and renews the index beside them between its marks <!-- pages: FOLDER -->
+and <!-- end -->. Of the verdicts' numbers a page keeps the power of ten, for the rest differs from machine to machine; they are measured
+anew with `--measure`, or where a variant's options have changed.
 """
 import ast
 import re
@@ -20,6 +21,7 @@ FOLDERS = dict(laws.KEYS, optimizers="c_optimizer")
 MARK = re.compile(r"(<!-- pages: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 DERIVED = dict(hidden=("s_hidden", "r_hidden"), head_width=("head_size", "n_heads"), drop=("r_dropout",), dropout=("r_dropout",))
 FLOOR = 5e-13        # smaller numbers are rounding, and said to be below 1e-12
+LAW_HEADS = ("settings", "gradient", "decoding", "causality", "leaves without gradient", "laws")
 SHOWN = ("parameters", "cache per token", "FLOPs per token")
 CAPTIONS = dict(
     attentions="Measured on one layer with random weights, 64 tokens and `s_window` 16: how much of what moves a token's y comes from "
@@ -36,9 +38,9 @@ def variants():
     return [(folder, name) for folder, key in FOLDERS.items() for name in records.allowed(key)]
 
 
-def pages(verdicts=laws.verdicts):
-    """{file name: its text}"""
-    return {f"{name}.md": variant_page(folder, name, verdicts) for folder, name in variants()}
+def pages(verdicts=laws.verdicts, written=None):
+    """{file name: its text}; `written`: {file name: text} of pages that are there, whose measured numbers are kept"""
+    return {f"{name}.md": variant_page(folder, name, verdicts, (written or {}).get(f"{name}.md", "")) for folder, name in variants()}
 
 
 def pictures():
@@ -69,7 +71,7 @@ def module(folder, name):
 
 # one page
 
-def variant_page(folder, name, verdicts):
+def variant_page(folder, name, verdicts, written=""):
     it = module(folder, name)
     path = "/".join(it.__name__.split(".")) + ".py"
     head, _, doc = cleandoc(it.__doc__).partition("\n")
@@ -81,7 +83,7 @@ def variant_page(folder, name, verdicts):
         parts += [markdown_grid([SHOWN, [row.get(each) or "0" for each in SHOWN]]), catalog.LAYER]
     parts += ["## Settings it reads", settings(it)] if settings(it) else []
     if folder != "optimizers":
-        parts += ["## The laws", checked(verdicts(name)),
+        parts += ["## The laws", kept_rows(name, written) or checked(verdicts(name)),
                   f"Float64, dropout on; `littlebaby check {name}` measures anew. Gradient: the worst relative error against differences, "
                   "allowed is 1e-6. Decoding: token by token against all at once. Causality: what a later token changes in earlier ones."]
     parts += ["## The file, below its docstring", f"```python\n{below(code)}\n```"]
@@ -118,9 +120,18 @@ def kin(it):
     return list(dict.fromkeys(found))
 
 
+def kept_rows(name, written):
+    """The table of verdicts with the rows of a page, where they are of today's options and all kept the laws; else None"""
+    rows = re.findall(r"(?m)^\| (.+?) (\| < 1e.* \| kept \|)$", written.partition("## The laws")[2].partition("## ")[0])
+    options = [settings_in_words(more) for _, each, more in laws.cases() if each == name]
+    if [settings for settings, _ in rows] != options:
+        return None
+    return "\n".join([markdown_grid([LAW_HEADS]), *(f"| {settings} {numbers}" for settings, numbers in rows)])
+
+
 def checked(rows):
     """The laws' verdicts as a table"""
-    return markdown_grid([("settings", "gradient", "decoding", "causality", "leaves without gradient", "laws"), *(
+    return markdown_grid([LAW_HEADS, *(
         (settings_in_words(row["settings"]), bound(row["gradient"]), bound(row["decoding"]), bound(row["causality"], 0),
          ", ".join(row["life"]) or "none", "kept" if row["kept"] else "BROKEN") for row in rows)])
 
