@@ -30,7 +30,7 @@ from littlebaby.training.loop import Evaluation, begin, train
 from littlebaby.training.parallel import Workers
 
 MODEL = dict(n_layers=4, n_emb=96, n_heads=4, n_ctx=128, batch_size=8, c_position="sinusoidal", c_optimizer="muon", r_momentum=0.95,
-             r_learn=0.02, r_learn_min=0.0, n_eval=32, c_device="cpu", c_device_cpu_cores=1)
+             r_learn=0.02, r_learn_min=0.0, n_eval_windows=32, c_device="cpu", c_device_cpu_cores=1)
 STEPS, POINTS = 400, 16                            # updates of a run, and evaluations on the way
 REFERENCE = ("mha", "mlp")
 WIDTHS = ("s_hidden", "s_expert", "head_size")      # the first of them that a pair has is fitted until it has the reference's parameters
@@ -80,7 +80,8 @@ def run(pair, seed, steps, text):
     plans.use_device(cfg)
     learned, held_out = split(tokenizer.encode(text), cfg)
     baby = Baby(cfg, seed=seed)
-    rows = [event for event in train(baby, begin(baby, steps), Batches(learned, cfg, seed), windows(held_out, cfg.n_ctx, cfg.n_eval))
+    validation = windows(held_out, cfg.n_ctx, cfg.n_eval_windows)
+    rows = [event for event in train(baby, begin(baby, steps), Batches(learned, cfg, seed), validation)
             if isinstance(event, Evaluation)]
     loss = evaluate(Workers(1), baby.p, cfg, windows(held_out, cfg.n_ctx))
     return dict(pair=pair, seed=seed, settings=cfg.model_dump(mode="json"), parameters=size(cfg), seconds=process_time() - own,

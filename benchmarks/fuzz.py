@@ -38,7 +38,7 @@ MOST_MEMORY = 2**28              # bytes that reading a file of a few kB may tak
 MOST_SECONDS = 10                # of the processor, for one file
 CHUNK = 200                      # files that a reader gets before the next one has its turn
 FOUND = Path(__file__).parents[1] / "tests" / "fuzzed"
-TINY = dict(n_layers=1, n_emb=4, n_heads=2, n_ctx=8, batch_size=2, n_steps=2, s_eval=1, n_sample=0, n_completion=2, n_eval=1,
+TINY = dict(n_layers=1, n_emb=4, n_heads=2, n_ctx=8, batch_size=2, n_steps=2, s_eval=1, n_sample=0, n_completion=2, n_eval_windows=1,
             c_device_cpu_cores=1, b_keep_last=True)
 WORDS = "the cat sat on the mat and the dog sat by it. " * 12
 LLAMA = dict(n_emb=8, n_layers=1, n_heads=2, n_ctx=16, c_network="swi", c_norm="rmsnorm", c_bias="none", c_position="rope", s_hidden=8)

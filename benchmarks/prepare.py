@@ -20,8 +20,8 @@ from littlebaby.runs.store import Workspace
 from littlebaby.text import nursery
 
 PICTURE = turns.DOCS / "pictures" / "memory.png"
-TRAINED = dict(n_layers=2, n_emb=64, n_heads=4, n_ctx=256, batch_size=32, s_eval=200, n_eval=20, n_sample=0, n_completion=0,
-               r_overlap=0.0)
+TRAINED = dict(n_layers=2, n_emb=64, n_heads=4, n_ctx=256, batch_size=32, s_eval=200, n_eval_windows=20, n_sample=0, n_completion=0,
+               r_eval_overlap=0.0)
 
 
 def children():

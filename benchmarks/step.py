@@ -22,8 +22,8 @@ def littlebaby(size):
     from littlebaby.training.data import Batches, windows
     from littlebaby.training.loop import Step, begin, train
 
-    cfg = lb.Config(**size, c_bias="all", c_position="learned", c_optimizer="adamw", r_learn=LEARN, r_decay=DECAY, r_beta1=BETAS[0],
-                    r_beta2=BETAS[1], r_eps=EPS, r_clip=CLIP, c_schedule="constant", s_warmup="none", s_eval=10 ** 9, n_sample=0,
+    cfg = lb.Config(**size, c_bias="all", c_position="learned", c_optimizer="adamw", r_learn=LEARN, r_weight_decay=DECAY, r_beta1=BETAS[0],
+                    r_beta2=BETAS[1], r_adam_eps=EPS, r_clip=CLIP, c_schedule="constant", s_warmup="none", s_eval=10 ** 9, n_sample=0,
                     c_device="cpu", c_device_cpu_cores=turns.THREADS)
     plans.use_device(cfg)
     baby, ids = lb.Baby(cfg), text(size)

@@ -32,7 +32,7 @@ import numpy as np, matplotlib.pyplot as plt
 import littlebaby as lb
 from pathlib import Path
 Path("inputs").mkdir(exist_ok=True); Path("inputs/t.txt").write_text("hello small world, said the baby. " * 400)
-small = dict(path=".", progress=False, n_layers=1, n_emb=32, n_heads=2, n_ctx=64, n_completion=20, n_eval=2, n_sample=20)
+small = dict(path=".", progress=False, n_layers=1, n_emb=32, n_heads=2, n_ctx=64, n_completion=20, n_eval_windows=2, n_sample=20)
 after = lambda seconds: lambda end=time.time() + seconds: time.time() > end
 over, busy, panels = threading.Event(), [], []
 def beside(work):

@@ -52,7 +52,7 @@ class Answer(NamedTuple):
 
 def show(console, _options, panel):
     """A group of options or commands in the help: name and meaning in two columns"""
-    wide = 24
+    wide = 26
     if panel.entries:
         print(f"{panel.title}:", file=console.file)
     for entry in panel.entries:
@@ -305,7 +305,7 @@ def evaluate(guid: str = "last", *, input: str | None = None, task: str | None =
         task: A JSONL file of questions, or one that the package datasets brings: arc_challenge, arc_easy, boolq, hellaswag, lambada,
             openbookqa, piqa, winogrande.
         limit: Maximum number of questions; 0 means all.
-        overlap: Fraction of a window that is context only, not scored [the run's r_overlap].
+        overlap: Fraction of a window that is context only, not scored [the run's r_eval_overlap].
         encoding: Text encoding.
         quiet: No progress.
     """

@@ -211,7 +211,7 @@ def home(tmp_path_factory):
 @pytest.fixture(scope="module")
 def base(home):
     return lb.train("tale", path=home, progress=False, seed=1, n_layers=2, n_emb=48, n_heads=4, n_ctx=80, batch_size=8, n_steps=40,
-                    c_position="rope", n_completion=0, n_sample=0, s_eval=20, r_overlap=0.0, c_device="cpu")
+                    c_position="rope", n_completion=0, n_sample=0, s_eval=20, r_eval_overlap=0.0, c_device="cpu")
 
 
 @pytest.fixture(scope="module")

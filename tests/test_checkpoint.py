@@ -23,7 +23,8 @@ STEPS = 14
 def config(**more):
     """An epoch of 62 windows, which batches of 4 do not end with; two batches a step, dropout, an evaluation every 4 steps"""
     return Config(**{**dict(n_ctx=8, n_emb=8, n_heads=2, n_layers=1, batch_size=4, n_accumulate=2, n_vocab=5, r_dropout=0.2, n_steps=STEPS,
-                            s_eval=4, s_checkpoint=3, r_learn=1e-2, n_sample=0, s_warmup=3, r_checkpoint=0, c_device_cpu_cores=1), **more})
+                            s_eval=4, s_checkpoint=3, r_learn=1e-2, n_sample=0, s_warmup=3, r_checkpoint_minutes=0, c_device_cpu_cores=1),
+                            **more})
 
 
 def babe(cfg):
@@ -96,7 +97,8 @@ def test_a_run_stopped_early_stays_stopped():
 
 @pytest.mark.parametrize("more, steps", [
     (dict(s_checkpoint=5), [0, 5, 10]), (dict(s_checkpoint=0), [0, 4, 8, 12, 14]), (dict(s_checkpoint=100), [0]),
-    (dict(s_checkpoint=100, r_checkpoint=10), [0, 3, 6, 9, 12]), (dict(s_checkpoint=5, r_checkpoint=10), [0, 3, 5, 8, 10, 13])])
+    (dict(s_checkpoint=100, r_checkpoint_minutes=10), [0, 3, 6, 9, 12]), (dict(s_checkpoint=5, r_checkpoint_minutes=10), [0, 3, 5, 8, 10,
+                                                                                                                          13])])
 def test_checkpoints_come_by_steps_and_by_minutes(monkeypatch, more, steps):
     """Four minutes a step, by a clock that no change of the hour moves"""
     monkeypatch.setattr(loop, "monotonic", lambda: now[0])

@@ -250,13 +250,13 @@ def test_a_mixture_keeps_its_shares_and_every_source_its_own_order():
 
 
 def test_held_out_windows_of_several_sources():
-    cfg = SimpleNamespace(**vars(settings()), n_eval=0, r_overlap=0.0)
+    cfg = SimpleNamespace(**vars(settings()), n_eval_windows=0, r_eval_overlap=0.0)
     parts = [np.arange(30), np.arange(100, 150), np.arange(5)]
     windows_of = validation_windows(parts, cfg)
     x, y = windows_of[0:len(windows_of)]
     assert sorted(y[y >= 0]) == [*range(1, 30), *range(101, 150)]
     assert np.array_equal(np.concatenate([windows_of[i:i + 3][0] for i in range(0, len(windows_of), 3)]), x)
-    cfg.n_eval, cfg.c_pack = 4, "within"
+    cfg.n_eval_windows, cfg.c_pack = 4, "within"
     assert len(validation_windows(parts, cfg, (10_000,))) == 4 and len(validation_windows(parts[2:], cfg)) == 1
 
 
@@ -264,7 +264,7 @@ def test_held_out_windows_of_several_sources():
 
 def test_memory_does_not_grow_with_the_file(tmp_path):
     """A file of 2 GB that is mostly a hole, and one of 2 MB: a hundred batches and windows of both need the same memory"""
-    cfg = SimpleNamespace(**vars(settings(n_ctx=64)), n_eval=50, r_overlap=0.0)
+    cfg = SimpleNamespace(**vars(settings(n_ctx=64)), n_eval_windows=50, r_eval_overlap=0.0)
     peak = {}
     for n in (10**6, 10**9):
         with open(tmp_path / str(n), "wb") as file:

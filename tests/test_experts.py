@@ -43,10 +43,10 @@ def scores(x, w, cfg):
 
 def asked(s, w, cfg):
     """The experts that one token asks: one after the other the best that is left, in the groups that are open"""
-    worth, size = s + w.get("bias", 0), cfg.n_experts // cfg.n_groups
+    worth, size = s + w.get("bias", 0), cfg.n_experts // cfg.n_expert_groups
     inside = lambda g: sorted(worth[g * size:(g + 1) * size])
     rank = lambda g: sum(inside(g)[-2:]) if cfg.r_bias_update else inside(g)[-1]
-    groups = sorted(range(cfg.n_groups), key=lambda g: (-rank(g), g))[:cfg.n_active_groups]
+    groups = sorted(range(cfg.n_expert_groups), key=lambda g: (-rank(g), g))[:cfg.n_active_expert_groups]
     return sorted((i for i in range(cfg.n_experts) if i // size in groups), key=lambda i: (-worth[i], i))[:cfg.n_active]
 
 
@@ -75,7 +75,7 @@ def unequal(x, w, cfg, counts):
 
 
 def lowrank(x, w, cfg):
-    return x @ w["w0"] + w["b0"] + cfg.lor_alpha / cfg.lor_rank * (x @ w["a"] @ w["b"])
+    return x @ w["w0"] + w["b0"] + cfg.network_alpha / cfg.network_rank * (x @ w["a"] @ w["b"])
 
 
 def apart(layer, cfg, formula, **how):
@@ -95,9 +95,10 @@ MIXTURES = [dict(c_router=router, c_expert=net, n_active=k) for router, net, k i
             product(("softmax_topk", "softmax", "sigmoid", "sigmoid_raw"), ("mlp", "swi"), (1, 2, 5, 6))] + [
     dict(n_shared=2, r_route_scale=2.5, c_bias="all"), dict(c_bias="none", c_router="softmax", n_shared=1),
     dict(c_router="sigmoid", r_bias_update=0.1), dict(r_bias_update=0.1, n_active=3),
-    dict(n_groups=3, n_active_groups=1), dict(n_groups=2, n_active_groups=1, n_active=3, c_router="sigmoid"),
-    dict(n_groups=3, n_active_groups=2, n_active=4, r_bias_update=0.1), dict(n_groups=6, n_active_groups=3, r_bias_update=0.1),
-    dict(n_groups=2, n_active_groups=1, c_router="sigmoid", r_bias_update=0.1, n_shared=1)]
+    dict(n_expert_groups=3, n_active_expert_groups=1), dict(n_expert_groups=2, n_active_expert_groups=1, n_active=3, c_router="sigmoid"),
+    dict(n_expert_groups=3, n_active_expert_groups=2, n_active=4, r_bias_update=0.1), dict(n_expert_groups=6, n_active_expert_groups=3,
+                                                                                           r_bias_update=0.1),
+    dict(n_expert_groups=2, n_active_expert_groups=1, c_router="sigmoid", r_bias_update=0.1, n_shared=1)]
 names = lambda settings: ["-".join(map(str, more.values())) for more in settings]
 
 
@@ -202,7 +203,7 @@ def test_between_equals_the_smaller_number_is_asked():
         ctx = Context(cfg)
         moe.forward(s.p, s.x, ctx)
         assert ctx.stats[0, "load"][1].tolist() == [10] * k + [0] * (6 - k)
-    cfg = small(n_groups=3, n_active_groups=2, n_active=4)
+    cfg = small(n_expert_groups=3, n_active_expert_groups=2, n_active=4)
     assert moe.select_experts(np.full((1, 6), 0.5), None, cfg).tolist() == [[0, 1, 2, 3]]
     assert moe.select_experts(np.array([[1.0, 0, 2, 0, 2, 9]]), np.zeros(6), cfg).tolist() == [[5, 2, 4, 3]]
 
@@ -454,9 +455,11 @@ def test_published_sizes():
 
 REFUSED = [
     (dict(n_active=7), "n_active is 7; allowed is a whole number from 1 to n_experts, 6; did you mean 6?"),
-    (dict(n_groups=4), "n_groups is 4; allowed are divisors of n_experts, 6; did you mean 3?"),
-    (dict(n_groups=3, n_active_groups=5), "n_active_groups is 5; allowed is a whole number from 1 to n_groups, 3; did you mean 3?"),
-    (dict(n_groups=3, n_active_groups=1, n_active=3), "n_active is 3; allowed is a whole number from 1 to 2, the experts of 1 of 3 groups"),
+    (dict(n_expert_groups=4), "n_expert_groups is 4; allowed are divisors of n_experts, 6; did you mean 3?"),
+    (dict(n_expert_groups=3, n_active_expert_groups=5),
+     "n_active_expert_groups is 5; allowed is a whole number from 1 to n_expert_groups, 3; did you mean 3?"),
+    (dict(n_expert_groups=3, n_active_expert_groups=1, n_active=3),
+     "n_active is 3; allowed is a whole number from 1 to 2, the experts of 1 of 3 groups"),
     (dict(n_active=1, r_aux=0), "n_active is 1, where c_router softmax_topk gives every answer the weight 1"),
     (dict(n_active=1, r_aux=0, c_router="sigmoid"), "did you mean r_aux 0.01?"),
     (dict(n_dense_layers=2), "n_dense_layers is 2, which leaves none of 2 layers to moe"),
@@ -473,8 +476,8 @@ def test_what_cannot_be_is_refused_with_a_reason(more, sentence):
 
 
 def test_what_is_left_open_follows():
-    cfg = small(n_active=0, s_expert=0, n_groups=3)
-    assert (cfg.n_active, cfg.n_active_groups, cfg.s_expert) == (6, 3, cfg.hidden)
+    cfg = small(n_active=0, s_expert=0, n_expert_groups=3)
+    assert (cfg.n_active, cfg.n_active_expert_groups, cfg.s_expert) == (6, 3, cfg.hidden)
     more = cfg.replace(n_experts=12, s_hidden=21)
     assert (more.n_active, more.s_expert) == (12, 21) and small(n_active=1, r_aux=0, c_router="softmax").n_active == 1
 
@@ -482,7 +485,7 @@ def test_what_is_left_open_follows():
 # lor
 
 def test_lor_is_its_formula():
-    for more in (dict(), dict(lor_rank=3, lor_alpha=5.0)):
+    for more in (dict(), dict(network_rank=3, network_alpha=5.0)):
         cfg = laws.config("networks", "lor", **more)
         assert apart(lor, cfg, lowrank) < 1e-13
         assert apart(lor, cfg, lowrank, dtype=np.float32) < 1e-5
@@ -490,7 +493,7 @@ def test_lor_is_its_formula():
 
 def test_lor_begins_as_its_projection_and_learns_beside_it(tmp_path):
     """Frozen numbers are counted apart, saved, and stay bit for bit; a and b move"""
-    run = plans.train(path=tmp_path, **TINY, c_network="lor", lor_rank=3)
+    run = plans.train(path=tmp_path, **TINY, c_network="lor", network_rank=3)
     counts, D = run.report.figures.parameters, 16
     assert counts.frozen == 2 * (D * D + D) and counts.total - counts.frozen == counts.trainable
     after, before = plans.load(run.guid, tmp_path), Baby(run.config, seed=run.config.seed)
@@ -528,12 +531,13 @@ MISTAKES = [
     ("moe", "back_w(dw) + back_balance()", "back_w(dw)", "gradient", {}),
     ("moe", "dP = aux_weight * penalty", "dP = penalty", "gradient", {}),
     ("moe", "(dP - (dP * P).sum(1, keepdims=True)) / total", "dP / total", "gradient", dict(c_router="sigmoid")),
-    ("moe", "[..., -2:].sum(-1)", "[..., -1:].sum(-1)", "formula", dict(n_experts=6, n_groups=2, n_active_groups=1, r_bias_update=0.1)),
-    ("moe", "grouped.max(-1)", "grouped.min(-1)", "formula", dict(n_experts=6, n_groups=2, n_active_groups=1)),
+    ("moe", "[..., -2:].sum(-1)", "[..., -1:].sum(-1)", "formula", dict(n_experts=6, n_expert_groups=2, n_active_expert_groups=1,
+                                                                        r_bias_update=0.1)),
+    ("moe", "grouped.max(-1)", "grouped.min(-1)", "formula", dict(n_experts=6, n_expert_groups=2, n_active_expert_groups=1)),
     ("moe", "s.copy() if bias is None", "s - s.mean(0) if bias is None", "causality decoding", {}),
     ("moe", "bias is None else s + bias", "bias is None else s - bias", "formula", dict(r_bias_update=0.1)),
     ("moe", "g.router += drouter", "pass", "gradient life", {}),
-    ("lor", "u *= scale", "pass", "formula", dict(lor_alpha=3.0)),
+    ("lor", "u *= scale", "pass", "formula", dict(network_alpha=3.0)),
     ("lor", "du * scale", "du", "gradient", {}),
     ("lor", "return dx + dx_a", "return dx", "gradient", {}),
     ("lor", "dy = back_drop(dy)", "pass", "gradient", dict(r_dropout=0.3)),

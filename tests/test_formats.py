@@ -33,7 +33,8 @@ MODELS = dict(
     nursery=dict(SMALL, c_bias="out", b_tied=True, c_position="rope", rope_layout="interleaved"),
     starcoder2=dict(SMALL, c_attention="gqa", n_kv_heads=2, c_position="rope", c_bias="all", c_activation="gelu_exact"),
     deepseek_v3=dict(SMALL, **MIXTURE, c_attention="mla", c_norm="rmsnorm", c_position="rope", mla_rank=6, mla_q_rank=5, mla_nope=3,
-                     mla_rope=2, mla_v=4, n_experts=6, n_active=2, n_shared=2, n_groups=3, n_active_groups=2, n_dense_layers=1,
+                     mla_rope=2, mla_v=4, n_experts=6, n_active=2, n_shared=2, n_expert_groups=3, n_active_expert_groups=2,
+                     n_dense_layers=1,
                      c_router="sigmoid", r_bias_update=1e-3, r_route_scale=2.5, s_hidden=9, rope_layout="interleaved"),
     deepseek_wide=dict(SMALL, **MIXTURE, c_attention="mla", c_norm="rmsnorm", c_position="rope", rope_layout="half", mla_rope=4,
                        n_experts=3, n_active=3, n_shared=1, c_router="sigmoid", r_bias_update=1e-3))
@@ -598,7 +599,7 @@ def test_an_imported_model_can_be_finetuned(tmp_path, llama):
     kept(tmp_path / "theirs", huggingface.huggingface_files(baby.config, baby.weights(), mine, "fp32"))
     run = lb.import_(tmp_path / "theirs", path=tmp_path, progress=False)
     (tmp_path / "more.txt").write_text(TEXT * 3)
-    tuned = lb.finetune(run.guid, str(tmp_path / "more.txt"), path=tmp_path, progress=False, n_steps=5, n_completion=10, n_eval=1,
+    tuned = lb.finetune(run.guid, str(tmp_path / "more.txt"), path=tmp_path, progress=False, n_steps=5, n_completion=10, n_eval_windows=1,
                         n_sample=0)
     assert tuned.report.stop_reason == "finished" and not same(lb.load(tuned.guid, tmp_path), lb.load(run.guid, tmp_path))
     assert tuned.completion.text

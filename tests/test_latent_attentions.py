@@ -89,7 +89,7 @@ def hybrid(x, w, cfg):
     for t, o in enumerate(np.concatenate(found, 1)):
         u = np.maximum(np.concatenate([x[t], o]) @ w["w1"] + w["b1"], 0)
         gate = 1 / (1 + np.exp(-(u @ w["w2"] + w["b2"])))
-        y[t] = sum(o[j] * gate[j if cfg.c_gate == "channel" else j // d] * w["wo"][j] for j in range(len(o))) + w["bo"]
+        y[t] = sum(o[j] * gate[j if cfg.c_hybrid_gate == "channel" else j // d] * w["wo"][j] for j in range(len(o))) + w["bo"]
     return y
 
 
@@ -119,7 +119,7 @@ def test_formula_of_the_hybrid(gate, share):
     """Any number of recalling heads, none and all of them too: 0.3 and 0.99 of four are rounded down"""
     for more in (dict(), dict(mla_latent="split", mla_q_rank=5, mla_norm="layernorm", mla_rope=4, c_position="rope")):
         for x_size in (1.0, 5.0):
-            assert apart(small("hybrid", c_gate=gate, r_recall=share, **more), T=9, x_size=x_size) < 1e-11
+            assert apart(small("hybrid", c_hybrid_gate=gate, r_recall=share, **more), T=9, x_size=x_size) < 1e-11
 
 
 @pytest.mark.parametrize("name", FORMULAS)
@@ -254,10 +254,10 @@ def test_a_hybrid_of_one_kind_behind_an_open_gate_is_that_kind():
 
 def test_a_gate_of_heads_is_one_of_channels_that_agree():
     """Law 9"""
-    cfg = small("hybrid", c_gate="head")
+    cfg = small("hybrid", c_hybrid_gate="head")
     w, x = drawn(cfg)
     wide = dict(w, w2=np.repeat(w["w2"], 2, 1), b2=np.repeat(w["b2"], 2))
-    assert np.abs(outputs(cfg, w, x) - outputs(cfg.replace(c_gate="channel"), wide, x)).max() < 1e-12
+    assert np.abs(outputs(cfg, w, x) - outputs(cfg.replace(c_hybrid_gate="channel"), wide, x)).max() < 1e-12
 
 
 def test_heads_of_the_hybrid_are_all_of_one_width():
@@ -309,7 +309,7 @@ LAYERS = [
     ("hybrid", "first += h * d", "first = 0", "gradient", {}),
     ("hybrid", "[x, *found]", "[x, *found[::-1]]", "formula", {}),
     ("hybrid", "linear(o * wide", "linear(o * (1 - wide)", "formula", {}),
-    ("hybrid", "xp.repeat(gate, d, -1)", "xp.concatenate([gate] * d, -1)", "formula", dict(c_gate="head")),
+    ("hybrid", "xp.repeat(gate, d, -1)", "xp.concatenate([gate] * d, -1)", "formula", dict(c_hybrid_gate="head")),
 ]
 
 

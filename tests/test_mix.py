@@ -11,7 +11,7 @@ from littlebaby.show import charts
 
 TEXT = (Path(__file__).parents[1] / "inputs" / "nursery.txt").read_text("utf-8")
 TINY = dict(n_emb=16, n_heads=4, n_layers=2, n_ctx=16, s_window=6, batch_size=4, c_position="sinusoidal", d_type="fp64", s_warmup="none",
-            r_learn=0.02, s_eval=10, n_eval=2, n_sample=0, n_completion=8, c_device="cpu", c_device_cpu_cores=1)
+            r_learn=0.02, s_eval=10, n_eval_windows=2, n_sample=0, n_completion=8, c_device="cpu", c_device_cpu_cores=1)
 MIXES = list(product(allowed("c_attention"), allowed("c_network"), ("pre", "post")))
 
 

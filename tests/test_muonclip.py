@@ -143,7 +143,7 @@ def steps(cfg, n, seed=0):
 @pytest.mark.parametrize("name", ["mha", "gqa", "mla", "hybrid"])
 def test_in_a_training(name):
     """At a rate that moves nothing one step brings every head to the clip; at a real one scores stay near it, where muon's grow"""
-    still = clipping(name, r_learn=1e-9, r_decay=0, qk_clip=0.05, s_warmup="none", c_schedule="constant")
+    still = clipping(name, r_learn=1e-9, r_weight_decay=0, qk_clip=0.05, s_warmup="none", c_schedule="constant")
     (_, scores), = steps(still, 1)
     assert 0.04 < scores.max() < 0.0501
     loud = still.replace(r_learn=0.3, qk_clip=1.0)

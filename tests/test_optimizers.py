@@ -11,7 +11,7 @@ from littlebaby.arrays.tree import Leaf, fused_matrices, init, matrix, named, si
 from littlebaby.training.clip import clip
 from littlebaby.training.optimizers import adamw, muon, sgd
 
-CFG = SimpleNamespace(r_beta1=0.9, r_beta2=0.95, r_eps=1e-8, r_decay=0.1, r_momentum=0.9, b_nesterov=False)
+CFG = SimpleNamespace(r_beta1=0.9, r_beta2=0.95, r_adam_eps=1e-8, r_weight_decay=0.1, r_momentum=0.9, b_nesterov=False)
 
 
 class Threads:
@@ -83,8 +83,8 @@ def test_shared_among_workers_bit_for_bit_and_frozen_leaves_stay(optimizer):
         optimizer.step(shared[:n], grad, memories[1], spec, CFG, 1e-2, Threads())
         shrunk = {name: leaf for name, leaf in views(spec, whole).items() if name in "abc"}
         for leaf in shrunk.values():
-            leaf *= 1 - 1e-2 * CFG.r_decay
-        optimizer.step(whole, grad, memories[2], spec, SimpleNamespace(**{**vars(CFG), "r_decay": 0.0}), 1e-2)
+            leaf *= 1 - 1e-2 * CFG.r_weight_decay
+        optimizer.step(whole, grad, memories[2], spec, SimpleNamespace(**{**vars(CFG), "r_weight_decay": 0.0}), 1e-2)
     assert np.array_equal(alone, shared) and np.array_equal(alone, whole)
     assert np.array_equal(alone[n:], flat[n:]) and not np.array_equal(alone[:n], flat[:n])
     for name, value in memories[0].items():
@@ -113,7 +113,7 @@ def test_muon_equals_its_reference(reference):
     start = load_file(folder / "weights.safetensors")
     for name in names:
         p[name][:] = start[f"muon/{name}"]
-    cfg = SimpleNamespace(**{**vars(CFG), "r_momentum": given["momentum"], "r_decay": given["weight_decay"]})
+    cfg = SimpleNamespace(**{**vars(CFG), "r_momentum": given["momentum"], "r_weight_decay": given["weight_decay"]})
     memory = muon.state(spec, "f8")
     for t, lr in enumerate(given["lr_per_step"]):
         for name in names:
@@ -128,7 +128,7 @@ def test_muon_takes_matrices_apart_and_leaves_the_rest_to_adamw():
     spec = dict(wqkv=fused_matrices(6, wq=6, wk=3, wv=3), table=Leaf((5, 6), "table"), head=Leaf((6, 5), "head"), gain=vector(6))
     rng = np.random.default_rng(0)
     flat = rng.standard_normal(size(spec))
-    grad, other, cfg = rng.standard_normal(flat.size), flat.copy(), SimpleNamespace(**{**vars(CFG), "r_decay": 0.0})
+    grad, other, cfg = rng.standard_normal(flat.size), flat.copy(), SimpleNamespace(**{**vars(CFG), "r_weight_decay": 0.0})
     before = flat.copy()
     muon.step(flat, grad, muon.state(spec, "f8"), spec, cfg, 0.01)
     adamw.step(other, grad, adamw.state(spec, "f8"), spec, cfg, 0.01)

@@ -104,7 +104,8 @@ def test_a_model_type_with_a_tokenizer_of_its_own_is_told(tmp_path):
     """A sliding window beside biases on queries, keys and values fits qwen2 alone"""
     (tmp_path / "inputs").mkdir()
     (tmp_path / "inputs" / "t.txt").write_text(TEXT)
-    run = lb.train("t.txt", path=tmp_path, progress=False, n_layers=1, n_emb=32, n_heads=2, n_ctx=32, n_steps=3, n_completion=0, n_eval=2,
+    run = lb.train("t.txt", path=tmp_path, progress=False, n_layers=1, n_emb=32, n_heads=2, n_ctx=32, n_steps=3, n_completion=0,
+                   n_eval_windows=2,
                    **SHAPES["mistral"], b_bias_attention_in=True)
     done, baby = lb.export(run.guid, path=tmp_path), lb.load(run.guid, tmp_path)
     assert len(done.notes) == 1 and "PreTrainedTokenizerFast.from_pretrained" in done.notes[0]
@@ -127,7 +128,8 @@ SHAPES = dict(
 def test_an_export_has_the_same_ids_and_logits_there(shape, tokenizer, tmp_path):
     (tmp_path / "inputs").mkdir()
     (tmp_path / "inputs" / "t.txt").write_text(TEXT)
-    run = lb.train("t.txt", path=tmp_path, progress=False, n_layers=1, n_emb=32, n_heads=2, n_ctx=32, n_steps=3, n_completion=0, n_eval=2,
+    run = lb.train("t.txt", path=tmp_path, progress=False, n_layers=1, n_emb=32, n_heads=2, n_ctx=32, n_steps=3, n_completion=0,
+                   n_eval_windows=2,
                    c_tokenizer=tokenizer, s_vocabulary=300 if tokenizer == "bpe" else 60, **SHAPES[shape])
     done, baby = lb.export(run.guid, path=tmp_path), lb.load(run.guid, tmp_path)
     assert done.to == "huggingface" and not done.notes

@@ -14,7 +14,8 @@ from littlebaby.arrays import backend
 from littlebaby.runs.store import Workspace
 from littlebaby.text import nursery
 
-TINY = dict(n_layers=1, n_emb=32, n_heads=2, n_ctx=32, batch_size=4, n_steps=30, n_completion=120, n_sample=20, s_eval=10, r_overlap=0.0,
+TINY = dict(n_layers=1, n_emb=32, n_heads=2, n_ctx=32, batch_size=4, n_steps=30, n_completion=120, n_sample=20, s_eval=10,
+            r_eval_overlap=0.0,
             progress=False)
 
 

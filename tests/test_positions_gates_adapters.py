@@ -452,6 +452,6 @@ def test_a_tiny_preset_is_its_large_one_made_small(tiny, large, tmp_path):
     assert tree.size(gpt.params(small.replace(n_vocab=512))) < 800_000
     (tmp_path / "inputs").mkdir()
     (tmp_path / "inputs" / "tale.txt").write_text(nursery.corpus(20_000, 1)[0])
-    run = lb.train("tale", preset=tiny, path=tmp_path, n_steps=5, s_eval=1, n_eval=4, n_sample=0, n_completion=0, progress=False)
+    run = lb.train("tale", preset=tiny, path=tmp_path, n_steps=5, s_eval=1, n_eval_windows=4, n_sample=0, n_completion=0, progress=False)
     losses = [row.valid_loss for row in run.report.evaluations]
     assert losses[-1] < losses[0] - 0.1 and run.report.stop_reason == "finished"

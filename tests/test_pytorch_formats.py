@@ -17,7 +17,7 @@ import programs  # noqa: E402
 import smollm  # noqa: E402
 
 GREEK = "Μια φορά κι έναν καιρό ήταν μία γάτα. Η γάτα είδε τον σκύλο.\n\n" * 60
-QUICK = dict(n_layers=2, n_emb=64, n_heads=4, n_ctx=256, n_steps=60, n_completion=0, n_sample=0, n_eval=2, progress=False)
+QUICK = dict(n_layers=2, n_emb=64, n_heads=4, n_ctx=256, n_steps=60, n_completion=0, n_sample=0, n_eval_windows=2, progress=False)
 LEARNED = dict(c_position="learned", b_tied=False)
 CASES = dict(nursery=("tale", dict(preset="nursery")), greek=("greek", dict(preset="nursery")), gpt2=("greek", LEARNED),
              word=("tale", dict(preset="nursery", c_tokenizer="word", s_vocabulary=300)),

@@ -53,7 +53,7 @@ def test_fifty_steps_equal_pytorch(data):
     text = data("tinyshakespeare.txt").read_text()[:100_000]
     tokenizer = Char.train(text)
     cfg = Config(n_ctx=64, n_emb=64, n_heads=4, n_layers=2, batch_size=8, c_bias="all", n_steps=50, s_eval=50, r_learn=1e-3, s_warmup=5,
-                 c_schedule="constant", r_clip=1.0, r_decay=0.1, n_vocab=tokenizer.size, n_sample=0)
+                 c_schedule="constant", r_clip=1.0, r_weight_decay=0.1, n_vocab=tokenizer.size, n_sample=0)
     baby = Baby(cfg, tokenizer=tokenizer)
     peer = Peer(baby.config)
     peer.take(baby)
@@ -62,7 +62,7 @@ def test_fifty_steps_equal_pytorch(data):
     decayed = [w for w in peer.parameters() if w.ndim > 1]
     plain = [w for w in peer.parameters() if w.ndim == 1]
     optimizer = torch.optim.AdamW([dict(params=decayed, weight_decay=0.1), dict(params=plain, weight_decay=0.0)], lr=1e-3,
-                                  betas=(cfg.r_beta1, cfg.r_beta2), eps=cfg.r_eps)
+                                  betas=(cfg.r_beta1, cfg.r_beta2), eps=cfg.r_adam_eps)
     theirs, mine = [], []
     steps = [e for e in train(baby, begin(baby, 50), batches, windows(ids[:65], 64)) if isinstance(e, Step)]
     for i, step in enumerate(steps):

@@ -6,6 +6,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from littlebaby.arrays import tree
+from littlebaby.cli import main
 from littlebaby.errors import BadInput
 from littlebaby.model import gpt
 from littlebaby.runs.records import (
@@ -160,3 +161,25 @@ def test_a_file_says_what_is_wrong_with_it():
 def test_a_number_that_is_none_is_null():
     row = Evaluation(step=1, tokens=2, norm=float("nan"), train_loss=np.float32("inf"), rate=np.float32(0.5))
     assert (row.norm, row.train_loss, row.rate) == (None, None, 0.5)
+
+
+def test_other_names_of_a_setting_are_read_in_python_json_and_shell(tmp_path, capsys):
+    """Those of littlebaby 0.1, nanoGPT, litgpt and transformers; each means a setting of now, and none hides one"""
+    assert set(ALIASES.values()) <= set(Config.model_fields) and not set(ALIASES) & set(Config.model_fields)
+    for others, ours in [
+            (dict(r_decay=0.3, r_eps=1e-6, n_eval=5, c_gate="head"),
+             dict(r_weight_decay=0.3, r_adam_eps=1e-6, n_eval_windows=5, c_hybrid_gate="head")),
+            (dict(n_layer=2, n_head=2, n_embd=16, block_size=32, beta2=0.95, warmup_iters=7, max_iters=9),
+             dict(n_layers=2, n_heads=2, n_emb=16, n_ctx=32, r_beta2=0.95, s_warmup=7, n_steps=9)),
+            (dict(n_query_groups=2, micro_batch_size=3, max_norm=0.5, lr_warmup_steps=4),
+             dict(n_kv_heads=2, batch_size=3, r_clip=0.5, s_warmup=4)),
+            (dict(hidden_size=32, num_hidden_layers=3, num_key_value_heads=1, rope_theta=5e5, tie_word_embeddings=True, warmup_ratio=0.1),
+             dict(n_emb=32, n_layers=3, n_kv_heads=1, rope_base=5e5, b_tied=True, s_warmup=0.1))]:
+        assert Config(**others) == Config(**ours) != Config()
+        assert parse_record(ConfigFile, json.loads(json.dumps(others)), "config.json").config == Config(**ours)
+        told = []
+        for settings in (others, ours):
+            words = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
+            assert main(["preflight", "--quick", "--json", *words, "--path", str(tmp_path)]) == 0
+            told.append(capsys.readouterr().out)
+        assert told[0] == told[1]

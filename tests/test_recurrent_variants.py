@@ -288,7 +288,7 @@ def test_plain_means_are_one():
 
 
 def test_nft_without_its_gate_is_aft():
-    cfg = small("nft", b_gate=False, r_temp=1)
+    cfg = small("nft", b_network_gate=False, r_temp=1)
     w, x = drawn("nft", cfg)
     assert np.array_equal(outputs("nft", cfg, w, x), outputs("aft", cfg, w, x))
 

@@ -7,8 +7,9 @@ import pytest
 from littlebaby.training.schedules import multiplier, warmup
 
 
-def settings(c_schedule, s_warmup=0, r_learn_min=0.0, s_decay=0, c_decay="linear"):
-    return SimpleNamespace(c_schedule=c_schedule, s_warmup=s_warmup, r_learn_min=r_learn_min, s_decay=s_decay, c_decay=c_decay)
+def settings(c_schedule, s_warmup=0, r_learn_min=0.0, s_schedule_decay=0, c_schedule_decay="linear"):
+    return SimpleNamespace(c_schedule=c_schedule, s_warmup=s_warmup, r_learn_min=r_learn_min, s_schedule_decay=s_schedule_decay,
+                           c_schedule_decay=c_schedule_decay)
 
 
 @pytest.mark.parametrize("row", range(5))

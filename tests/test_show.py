@@ -77,7 +77,7 @@ def test_activations_are_about_what_a_step_allocates():
 
 def test_the_probe_times_real_steps(monkeypatch):
     monkeypatch.setattr(preflight, "PROBE_SECONDS", 0.1)
-    cfg = Config(n_vocab=20, n_layers=1, n_emb=16, n_ctx=16, n_steps=1000, n_eval=1, s_eval=1000)
+    cfg = Config(n_vocab=20, n_layers=1, n_emb=16, n_ctx=16, n_steps=1000, n_eval_windows=1, s_eval=1000)
     about = preflight.preflight(cfg, 10_000)
     evaluation = 16 * about.flops_forward / about.flops_per_token
     assert about.tokens_per_second > 0 and about.seconds == pytest.approx((128_000 + evaluation) / about.tokens_per_second)

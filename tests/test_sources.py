@@ -16,8 +16,8 @@ from littlebaby.runs.store import Workspace
 from littlebaby.text import nursery
 from littlebaby.text.bpe import BPE, LETTER_OF
 
-TINY = dict(n_layers=1, n_emb=16, n_heads=2, n_ctx=32, batch_size=4, n_steps=8, n_completion=20, n_sample=0, s_eval=4, r_overlap=0.0,
-            n_eval=8, progress=False)
+TINY = dict(n_layers=1, n_emb=16, n_heads=2, n_ctx=32, batch_size=4, n_steps=8, n_completion=20, n_sample=0, s_eval=4, r_eval_overlap=0.0,
+            n_eval_windows=8, progress=False)
 STORIES = nursery.corpus(30_000, 5)[0]
 
 

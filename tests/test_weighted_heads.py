@@ -138,7 +138,7 @@ def test_a_silent_head_learns_nothing_but_that_it_was_silent():
 
 @every
 def test_the_gate_is_no_matrix_for_muon_and_does_not_decay(name):
-    cfg = small(name, c_optimizer="muon", r_decay=0.5)
+    cfg = small(name, c_optimizer="muon", r_weight_decay=0.5)
     spec = variant("attentions", name).params(cfg)
     assert spec["wg"].kind == "router" and spec["wg"].shape == (8, 4)
     flat = np.ones(tree.size(spec))

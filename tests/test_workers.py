@@ -108,7 +108,7 @@ def test_a_worker_that_does_not_answer_ends_the_run_saved(where, kept, monkeypat
     monkeypatch.setattr(Workers, "run", hangs)
     monkeypatch.setattr(adamw, "step", torn)
     small = dict(path=tmp_path, n_layers=1, n_emb=16, n_heads=2, n_ctx=8, batch_size=4, n_steps=12, s_eval=5,
-                 n_completion=0, n_eval=2, c_optimizer="adamw")
+                 n_completion=0, n_eval_windows=2, c_optimizer="adamw")
     with pytest.raises(WorkerLost, match=f"^1 of 3 worker threads did not answer .* is saved up to step {kept}$"):
         lb.train("t.txt", progress=lambda event: steps.__setitem__(0, steps[0] + isinstance(event, Step)), **small)
     released.set()
@@ -152,7 +152,7 @@ import sys, tempfile, threading
 import numpy as np, littlebaby as lb
 from pathlib import Path
 home = Path(tempfile.mkdtemp()); (home / "inputs").mkdir(); (home / "inputs/t.txt").write_text("hello small world. " * 400)
-small = dict(path=str(home), progress=False, n_layers=1, n_emb=32, n_heads=2, n_ctx=64, n_completion=0, n_eval=2)
+small = dict(path=str(home), progress=False, n_layers=1, n_emb=32, n_heads=2, n_ctx=64, n_completion=0, n_eval_windows=2)
 baby, a, over = lb.Baby(lb.Config(n_emb=32, n_heads=2, n_layers=1, n_ctx=64), vocab_size=20), np.ones((400, 400), "f4"), threading.Event()
 beside = dict(products=lambda: a @ a, preflight=lambda: lb.preflight(path=str(home)),
               generation=lambda: baby.generate(np.zeros((4, 4), int), 100),

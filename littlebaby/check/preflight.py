@@ -85,8 +85,8 @@ def preflight(cfg, n_tokens, probe=True, published_vocabulary=0):
     seconds = speed = None
     if probe and (speed := tokens_per_second(cfg, both, sum(memory.values()))):
         evaluated = n_tokens * (1 - cfg.r_split) / cfg.r_split
-        if cfg.n_eval:
-            evaluated = min(evaluated, cfg.n_eval * cfg.n_ctx)
+        if cfg.n_eval_windows:
+            evaluated = min(evaluated, cfg.n_eval_windows * cfg.n_ctx)
         times = steps // (cfg.s_eval or max(1, steps // 20))
         seconds = (steps * per_step + times * evaluated * forward / both) / speed
     tokens = steps * per_step

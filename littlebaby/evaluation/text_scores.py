@@ -43,7 +43,7 @@ def perplexity(nats):
 
 
 def score_text(baby, text, overlap=None, progress=iter):
-    """The TextScores of a text, read in windows that overlap by this share (None: the config's r_overlap)
+    """The TextScores of a text, read in windows that overlap by this share (None: the config's r_eval_overlap)
 
     progress: wraps the iteration, for example with a progress bar
     """
@@ -52,7 +52,7 @@ def score_text(baby, text, overlap=None, progress=iter):
     if not len(ids):
         raise BadInput("the text has no character that this baby's tokenizer knows")
     begin = begin[-cfg.n_ctx:]
-    views = windows(np.concatenate([begin, ids]), cfg.n_ctx, 0, cfg.r_overlap if overlap is None else overlap, len(begin))
+    views = windows(np.concatenate([begin, ids]), cfg.n_ctx, 0, cfg.r_eval_overlap if overlap is None else overlap, len(begin))
     workers, nats, part = Workers(worker_count(cfg)), 0.0, worker_count(cfg) * cfg.batch_size
     try:
         for first in progress(range(0, len(views), part)):

@@ -27,7 +27,7 @@ def evaluate(guid="last", input=None, task=None, path=None, encoding="utf-8", li
     was not asked.
 
     task: a JSONL file of questions (`text.tasks` says of which kinds), or the name of one of the eight that `datasets` can bring
-    limit: only the first questions, 0 for all      overlap: the share of a window that is only read; None is the run's r_overlap
+    limit: only the first questions, 0 for all      overlap: the share of a window that is only read; None is the run's r_eval_overlap
     """
     if input is None and task is None:
         raise BadInput("an evaluation needs a text, --input FILE, or questions, --task FILE.jsonl, or both")

@@ -259,7 +259,8 @@ def start_message(name, baby, report, state, data, ranks):
                f"checkpoint" if ranks.n > 1 else "")
             + (f"\nthe floor of this text is {report.nursery_floor:.4f} nats per token" if report.nursery_floor else "")
             + "".join(f"\n{line}" for line in warnings(cfg))
-            + (f"\nan evaluation reads {len(data.valid):,} windows, far more than a training reads between two: n_eval 200 takes so many"
+            + (f"\nan evaluation reads {len(data.valid):,} windows, far more than training reads between two; n_eval_windows 200 "
+               f"reads 200"
                if len(data.valid) > 4 * (cfg.s_eval or max(1, state.total // 20)) * cfg.batch_size * cfg.n_accumulate else ""))
 
 

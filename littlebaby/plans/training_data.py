@@ -127,7 +127,7 @@ def conversation_data(source, cfg, tokenizer):
     form = talk.template(cfg.c_template)
     cut = lambda part: [row for messages in part for row in conversation_rows(messages, form, tokenizer, cfg.n_ctx)]
     trained, held = map(cut, split_conversations(source.conversations, cfg))
-    valid = PaddedRows(held[:cfg.n_eval or None])
+    valid = PaddedRows(held[:cfg.n_eval_windows or None])
     _, y = valid[:]
     decoded = tokenizer.decode(y[y >= 0])
     first = source.conversations[0]

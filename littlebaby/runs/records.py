@@ -27,12 +27,33 @@ GROUPS = ("model", "training", "data", "device", "output")
 FOLDERS = dict(c_attention="model/attentions", c_network="model/networks", c_norm="model/norms", c_position="model/positions",
                c_optimizer="training/optimizers")
 
-# what older systems and other people call the same thing
+# names of the same setting elsewhere, where it means the same in the same unit (nanoGPT's min_lr is a rate, r_learn_min a fraction)
 ALIASES = dict(
-    s_head="head_size", s_batch="batch_size", s_emb="n_emb", s_ctx="n_ctx", n_embd="n_emb", block_size="n_ctx",
-    vocab_size="n_vocab", n_head="n_heads", n_kv_head="n_kv_heads", n_layer="n_layers", num_epochs="n_epochs",
-    max_iters="n_steps", dropout="r_dropout", lr="r_learn", learning_rate="r_learn", weight_decay="r_decay",
-    grad_clip="r_clip", warmup="s_warmup", c_tokeniser="c_tokenizer")
+    # The Little Baby, and littlebaby 0.1
+    s_head="head_size", s_batch="batch_size", s_emb="n_emb", s_ctx="n_ctx", num_epochs="n_epochs", c_tokeniser="c_tokenizer",
+    lr="r_learn", r_decay="r_weight_decay", s_decay="s_schedule_decay", c_decay="c_schedule_decay", r_eps="r_adam_eps",
+    r_overlap="r_eval_overlap", n_eval="n_eval_windows", r_checkpoint="r_checkpoint_minutes", n_groups="n_expert_groups",
+    n_active_groups="n_active_expert_groups", lor_rank="network_rank", lor_alpha="network_alpha", b_gate="b_network_gate",
+    c_gate="c_hybrid_gate",
+    # nanoGPT
+    n_embd="n_emb", block_size="n_ctx", vocab_size="n_vocab", n_head="n_heads", n_layer="n_layers", dropout="r_dropout",
+    learning_rate="r_learn", weight_decay="r_weight_decay", grad_clip="r_clip", beta1="r_beta1", beta2="r_beta2", max_iters="n_steps",
+    warmup_iters="s_warmup", eval_interval="s_eval", gradient_accumulation_steps="n_accumulate",
+    # litgpt
+    n_query_groups="n_kv_heads", n_expert="n_experts", n_expert_per_token="n_active", sliding_window_size="s_window", epochs="n_epochs",
+    micro_batch_size="batch_size", max_norm="r_clip", lr_warmup_steps="s_warmup", lora_r="lora_rank",
+    # transformers: models
+    hidden_size="n_emb", intermediate_size="s_hidden", max_position_embeddings="n_ctx", n_positions="n_ctx", num_hidden_layers="n_layers",
+    num_attention_heads="n_heads", n_kv_head="n_kv_heads", num_key_value_heads="n_kv_heads", rms_norm_eps="norm_eps",
+    layer_norm_eps="norm_eps", layer_norm_epsilon="norm_eps", rope_theta="rope_base", sliding_window="s_window",
+    tie_word_embeddings="b_tied", num_experts="n_experts", num_local_experts="n_experts", n_routed_experts="n_experts",
+    num_experts_per_tok="n_active", n_shared_experts="n_shared", moe_intermediate_size="s_expert", n_group="n_expert_groups",
+    topk_group="n_active_expert_groups", routed_scaling_factor="r_route_scale", first_k_dense_replace="n_dense_layers",
+    kv_lora_rank="mla_rank", q_lora_rank="mla_q_rank", qk_nope_head_dim="mla_nope", qk_rope_head_dim="mla_rope", v_head_dim="mla_v",
+    # transformers: training
+    num_train_epochs="n_epochs", max_steps="n_steps", per_device_train_batch_size="batch_size", warmup_steps="s_warmup",
+    warmup_ratio="s_warmup", adam_beta1="r_beta1", adam_beta2="r_beta2", adam_epsilon="r_adam_eps", max_grad_norm="r_clip",
+    eval_steps="s_eval", save_steps="s_checkpoint")
 OLD_VALUES = dict(c_attention=dict(lda="gla"), c_network=dict(lin="gln"))
 
 try:
@@ -81,8 +102,8 @@ class Config(BaseModel):
     s_expert: int = model(0, "Hidden width of an expert of moe; 0 means that of a whole network.", 0, 2**20)
     c_router: Literal["softmax_topk", "softmax", "sigmoid", "sigmoid_raw"] = model(
         "softmax_topk", "How moe weighs answers: chances among the experts asked, chances among all, shares of sigmoids, or sigmoids.")
-    n_groups: int = model(1, "Groups of moe's experts, divisors of n_experts; a token asks inside its best groups only.", 1, 4096)
-    n_active_groups: int = model(0, "Groups of moe that a token may be routed to; 0 means all.", 0, 4096)
+    n_expert_groups: int = model(1, "Groups of moe's experts, divisors of n_experts; a token asks inside its best groups only.", 1, 4096)
+    n_active_expert_groups: int = model(0, "Groups of moe that a token may be routed to; 0 means all.", 0, 4096)
     r_route_scale: float = model(1.0, "Multiplies the outputs of moe's routed experts.", 0.001, 1000)
     r_aux: float = model(0.01, "Weight of moe's load-balancing loss; without it (0) few experts may receive all tokens.", 0, 100)
     c_aux: Literal["share", "topk"] = model("topk", "Equal loads cost r_aux (topk), or r_aux times n_active (share).")
@@ -91,8 +112,8 @@ class Config(BaseModel):
     r_bias_update: float = model(0.0, "Step of moe's selection bias, which favours experts with few tokens, beside or in place of r_aux.",
                                  0, 1)
     n_dense_layers: int = model(0, "First layers that have one expert of a whole network's width in place of moe.", 0, 1023)
-    lor_rank: int = model(4, "Width of what lor learns beside its frozen matrix.", 1, 2**16)
-    lor_alpha: float = model(0.0, "Strength of what lor learns, in proportion to lor_rank; 0 means twice lor_rank.", 0, 10**6)
+    network_rank: int = model(4, "Width of what lor learns beside its frozen matrix.", 1, 2**16)
+    network_alpha: float = model(0.0, "Strength of what lor learns, in proportion to network_rank; 0 means twice network_rank.", 0, 10**6)
     c_bias: Literal["none", "out", "all"] = model(
         "out", "Which products add a bias: none, output projections and head, or all as in GPT-2; next to no cost.")
     b_bias_attention_in: bool = model(False, "Biases on queries, keys and values even where c_bias is not all, as in Qwen 2.")
@@ -121,7 +142,7 @@ class Config(BaseModel):
     mla_rope: int = model(0, "Width of what rope turns in mla, one key for all heads; 0 means none, with rope half a head.", 0, 2**16)
     mla_v: int = model(0, "Width of a head's values in mla; 0 means head_size / n_heads.", 0, 2**16)
     r_recall: float = model(0.5, "Share of the heads of hybrid that recall, as mla's, rounded down; the others fade, as decay's.", 0, 1)
-    c_gate: Literal["channel", "head"] = model("channel", "What the gate of hybrid opens and closes: each channel, or each head.")
+    c_hybrid_gate: Literal["channel", "head"] = model("channel", "What the gate of hybrid opens and closes: each channel, or each head.")
     b_bias_head: bool = model(False, "A bias on the head even where c_bias is not out; a finetune on new tokens adds it.")
     b_bias_network: bool = model(False, "Biases in the network even where c_bias is none.")
     qk_clip: float = training(100.0, "Largest score that muonclip leaves to a head's queries and keys.", 0.01, 10**6)
@@ -142,24 +163,24 @@ class Config(BaseModel):
     r_learn_min: float = training(0.1, "Final learning rate, as a fraction of r_learn.", 0, 1)
     s_warmup: Literal["none", "auto"] | int | float = training(
         "auto", "Steps in which the rate rises: none, auto (2%, at least 10), a number, or a fraction of all.", unit="steps")
-    s_decay: int = training(0, "Steps in which wsd falls at the end; 0 means a fifth of all.", 0, 10**9, "steps")
-    c_decay: Literal["linear", "1-sqrt"] = training("linear", "The shape of wsd's fall.")
+    s_schedule_decay: int = training(0, "Steps in which wsd falls at the end; 0 means a fifth of all.", 0, 10**9, "steps")
+    c_schedule_decay: Literal["linear", "1-sqrt"] = training("linear", "The shape of wsd's fall.")
     r_beta1: float = training(0.9, "Memory of adamw's mean gradient, of lion's direction: 0.9 looks back about 10 steps.", 0, 0.99999)
     r_beta2: float = training(0.99, "Memory of adamw's mean square, of lion's mean gradient: 0.99 looks back about 100 steps.", 0, 0.999999)
-    r_eps: float = training(1e-8, "Epsilon of adamw, added to the root of the mean square.", 1e-16, 1)
-    r_decay: float = training(0.1, "Weight decay of matrices and tables: shrinks weights towards 0, against overfitting.", 0, 10)
+    r_adam_eps: float = training(1e-8, "Epsilon of adamw, added to the root of the mean square.", 1e-16, 1)
+    r_weight_decay: float = training(0.1, "Weight decay of matrices and tables: shrinks weights towards 0, against overfitting.", 0, 10)
     r_momentum: float = training(0.9, "Memory of sgd's mean gradient.", 0, 0.99999)
     b_nesterov: bool = training(False, "Nesterov momentum for sgd.")
     r_clip: float = training(1.0, "Gradient clipping: largest norm of the gradient; larger ones are scaled down; 0 never clips.", 0, 10**9)
     n_patience: int = training(0, "Evaluations in a row without a better loss after which training stops; 0 never does.", 0, 10**6)
-    n_eval: int = training(0, "Windows per evaluation; 0 means the whole validation split, exact and slower.", 0, 10**9, "windows")
-    r_overlap: float = training(0.0, "Share of an evaluation window that is only read: at 0.5 no token is judged with less than "
+    n_eval_windows: int = training(0, "Windows per evaluation; 0 means the whole validation split, exact and slower.", 0, 10**9, "windows")
+    r_eval_overlap: float = training(0.0, "Share of an evaluation window that is only read: at 0.5 no token is judged with less than "
                            "half a window in view, at twice the time; 0 is what most reports do; without meaning where c_pack is within.",
                            0, 0.95)
     s_eval: int = training(0, "Steps between evaluations; 0 means twenty evaluations in all.", 0, 10**9, "steps")
     s_checkpoint: int = training(0, "Steps between checkpoints; 0 means one at each evaluation.", 0, 10**9, "steps")
-    r_checkpoint: float = training(10.0, "Minutes after which a checkpoint is due in any case; 0 never.", 0, 10**6, "minutes")
-    b_gate: bool = model(True, "The gate of gln and nft; without it gln is one matrix.")
+    r_checkpoint_minutes: float = training(10.0, "Minutes after which a checkpoint is due in any case; 0 never.", 0, 10**6, "minutes")
+    b_network_gate: bool = model(True, "The gate of gln and nft; without it gln is one matrix.")
     n_groups_ggl: int = model(4, "Groups of ggl, divisors of n_emb; more are cheaper and know less of each other.", 1, 2**16)
     lora_rank: int = training(0, "Finetune adapters of this rank alone, the base frozen; 0 finetunes all weights.", 0, 2**16)
     lora_alpha: float = training(0.0, "Strength of adapters, in proportion to lora_rank; 0 means twice lora_rank.", 0, 10**6)
@@ -247,10 +268,10 @@ class Config(BaseModel):
         self.fill("r_rope_gain", 1 + log(self.r_rope_factor) / 10 if self.c_rope_scale == "yarn" else 1.0)
         if self.c_position == "rope":
             self.fill("mla_rope", 2 * max(1, round(self.head_width / 4)))
-        self.fill("lor_alpha", 2.0 * self.lor_rank)
+        self.fill("network_alpha", 2.0 * self.network_rank)
         self.fill("s_expert", self.hidden)
         self.fill("n_active", self.n_experts)
-        self.fill("n_active_groups", self.n_groups)
+        self.fill("n_active_expert_groups", self.n_expert_groups)
         wrong = []
         if self.head_size % self.n_heads:
             wrong.append(f"n_heads is {self.n_heads}; allowed are divisors of head_size, {self.head_size}; "
@@ -289,11 +310,11 @@ class Config(BaseModel):
 
     def wrong_with_experts(self):
         """What is wrong with a moe's numbers, a sentence each"""
-        E, k, G, open_groups = self.n_experts, self.n_active, self.n_groups, self.n_active_groups
+        E, k, G, open_groups = self.n_experts, self.n_active, self.n_expert_groups, self.n_active_expert_groups
         if E % G:
-            yield f"n_groups is {G}; allowed are divisors of n_experts, {E}; did you mean {closest(G, divisors(E))}?"
+            yield f"n_expert_groups is {G}; allowed are divisors of n_experts, {E}; did you mean {closest(G, divisors(E))}?"
         elif open_groups > G:
-            yield f"n_active_groups is {open_groups}; allowed is a whole number from 1 to n_groups, {G}; did you mean {G}?"
+            yield f"n_active_expert_groups is {open_groups}; allowed is a whole number from 1 to n_expert_groups, {G}; did you mean {G}?"
         elif k > (most := open_groups * E // G):
             where = f"n_experts, {E}" if open_groups == G else f"{most}, the experts of {open_groups} of {G} groups"
             yield f"n_active is {k}; allowed is a whole number from 1 to {where}; did you mean {most}?"

@@ -91,7 +91,7 @@ def optimizer(name):
 
 def shapes():
     return [dict(c_schedule=name) for name in records.allowed("c_schedule") if name != "wsd"] + [
-        dict(c_schedule="wsd", c_decay=name) for name in records.allowed("c_decay")]
+        dict(c_schedule="wsd", c_schedule_decay=name) for name in records.allowed("c_schedule_decay")]
 
 
 def schedule(settings):

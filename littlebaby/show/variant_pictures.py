@@ -168,7 +168,7 @@ def descent(name, rate):
     """Losses (STEPS + 1) of W (n, n) fitted to a target through a load whose directions differ LOPSIDED times in strength"""
     rng = np.random.default_rng(0)
     spec = dict(w=tree.matrix(SIDE, SIDE))
-    cfg = records.Config(c_optimizer=name, r_decay=0)
+    cfg = records.Config(c_optimizer=name, r_weight_decay=0)
     module = import_module(f"littlebaby.training.optimizers.{name}")
     flat, state = np.zeros(SIDE * SIDE), module.state(spec, np.dtype(float))
     load, goal = np.geomspace(1, 1 / LOPSIDED, SIDE)[:, None], rng.standard_normal((SIDE, SIDE))

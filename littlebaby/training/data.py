@@ -266,17 +266,17 @@ def evenly_spaced(count, limit):
 
 
 def validation_windows(parts, cfg, begin=()):
-    """What a run is measured by: the windows of each source's validation ids, one source's after the other's, n_eval of them in all.
+    """What a run is measured by: n_eval_windows windows in all of the validation ids, source after source.
 
-    As in training, `c_pack` within keeps windows inside documents; r_overlap then has no meaning, for a document's first token has
+    As in training, `c_pack` within keeps windows inside documents; r_eval_overlap then has no meaning, for a document's first token has
     nothing to reach back to. Sources whose validation ids fill no window are left out, unless there is but one.
     """
     parts = [ids for ids in parts if len(ids) > cfg.n_ctx] or parts[:1]
-    limit = -(-cfg.n_eval // len(parts))
+    limit = -(-cfg.n_eval_windows // len(parts))
     if cfg.c_pack == "within":
         found = [Pieces.of(ids, begin, cfg.n_ctx, limit) for ids in parts if len(ids) > 1]
     else:
-        found = [windows(ids, cfg.n_ctx, limit, cfg.r_overlap) for ids in parts]
+        found = [windows(ids, cfg.n_ctx, limit, cfg.r_eval_overlap) for ids in parts]
     return found[0] if len(found) == 1 else JoinedWindows(found)
 
 

@@ -200,7 +200,7 @@ def train(baby, state, batches, valid, stop=lambda: False, begins_with=None, ran
                 if measured:
                     yield measure(rate, norm)
                 # only now is the state whole: a step and its evaluation are never torn apart
-                late = cfg.r_checkpoint and monotonic() - saved >= 60 * cfg.r_checkpoint
+                late = cfg.r_checkpoint_minutes and monotonic() - saved >= 60 * cfg.r_checkpoint_minutes
                 if late or (state.step % cfg.s_checkpoint == 0 if cfg.s_checkpoint else measured):
                     yield Checkpoint(state.step)
                     saved = monotonic()

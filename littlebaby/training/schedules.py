@@ -10,8 +10,8 @@ and then falls from 1 towards the floor f, `r_learn_min`, given as a fraction of
     1 - (1 - f) fallen(x)    x = 0 at the first step of the fall, 1 one step after the last: with f = 0 the last step still learns
 
 `c_schedule` says how: constant (does not fall), linear, cosine (Loshchilov & Hutter 2017, arXiv 1608.03983), or wsd, warm-up-stable-
-decay: constant until the last `s_decay` steps (0: a fifth of all), then by `c_decay`, linear or 1-sqrt (Hu et al. 2024, arXiv 2404.06395;
-Hägele et al. 2024, arXiv 2405.18392).
+decay: constant until the last `s_schedule_decay` steps (0: a fifth of all), then by `c_schedule_decay`, linear or 1-sqrt
+(Hu et al. 2024, arXiv 2404.06395; Hägele et al. 2024, arXiv 2405.18392).
 """
 from math import cos, pi, sqrt
 
@@ -39,6 +39,6 @@ def multiplier(step, total, cfg):
         return step / (rise + 1)
     wsd, span = cfg.c_schedule == "wsd", total - rise
     if wsd:
-        span = min(span, cfg.s_decay or round(0.2 * total))
+        span = min(span, cfg.s_schedule_decay or round(0.2 * total))
     x = (step - 1 - (total - span)) / max(1, span)
-    return 1 - (1 - cfg.r_learn_min) * FALLEN[cfg.c_decay if wsd else cfg.c_schedule](min(1.0, max(0.0, x)))
+    return 1 - (1 - cfg.r_learn_min) * FALLEN[cfg.c_schedule_decay if wsd else cfg.c_schedule](min(1.0, max(0.0, x)))

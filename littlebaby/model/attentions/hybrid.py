@@ -3,7 +3,8 @@
 Of the heads, a share `r_recall` is mla's and finds what was said, however long ago; the others are decay's and keep the gist for
 nothing. A gate sees the token and what all of them found, and lets through what is of use:
     o = [decay(x); mla(x)]        u = relu([x; o] w1 + b1)        y = (o * sigmoid(u w2 + b2)) wo
-It opens and closes every channel of every token or, with `c_gate` head, every head. It never mixes one with another: all may be open.
+It opens and closes every channel of every token or, with `c_hybrid_gate` head, every head. It never mixes one
+with another: all may be open.
 
 Cost O(B T D (D + 3 H)), and decay's and mla's, each for its heads.  Cache per token that of mla; decay's state beside it.
 Kilat 2025; the gate after Hochreiter & Schmidhuber 1997.  Deviations: all parts learn everywhere, where theirs has no gradient for its
@@ -18,7 +19,7 @@ from . import decay, mla
 
 def params(cfg):
     D, H = cfg.n_emb, cfg.head_size
-    gates = H if cfg.c_gate == "channel" else cfg.n_heads
+    gates = H if cfg.c_hybrid_gate == "channel" else cfg.n_heads
     p = {name: kind.heads(cfg, h) for name, kind, h in head_kinds(cfg)}
     p |= dict(w1=matrix(D + H, D), b1=vector(D), w2=matrix(D, gates), b2=vector(gates), wo=matrix(H, D, std=residual_std(cfg)))
     if cfg.c_bias != "none" or cfg.b_bias_attention_out:
@@ -52,7 +53,7 @@ def forward(p, x, ctx):
     u, back_u = relu(z)
     s, back_s = linear(u, p.w2, p.b2)
     gate, back_gate = sigmoid(s)
-    per_head = ctx.cfg.c_gate == "head"
+    per_head = ctx.cfg.c_hybrid_gate == "head"
     wide = xp.repeat(gate, d, -1) if per_head else gate
 
     y, back_y = linear(o * wide, p.wo, p.get("bo"))              # (B, T, H) -> (B, T, D)

@@ -1,7 +1,7 @@
 """gln: gated linear.
 
 No hidden width at all: one matrix, and a second one that opens and closes what it says.
-    y = (x w + b) * sigmoid(x u + c)        without `b_gate`: y = x w + b
+    y = (x w + b) * sigmoid(x u + c)        without `b_network_gate`: y = x w + b
 
 Cost O(B T D 2D).  Cache per token 0.
 Dauphin et al. 2016, arXiv:1612.08083.
@@ -14,16 +14,16 @@ from ..context import residual_std
 def params(cfg):
     D = cfg.n_emb
     p = dict(w=matrix(D, D, std=residual_std(cfg)))
-    if cfg.b_gate:
+    if cfg.b_network_gate:
         p["u"] = matrix(D, D)
     if cfg.network_bias:
-        p |= dict(b=vector(D), c=vector(D)) if cfg.b_gate else dict(b=vector(D))
+        p |= dict(b=vector(D), c=vector(D)) if cfg.b_network_gate else dict(b=vector(D))
     return p
 
 
 def forward(p, x, ctx):
     a, back_a = linear(x, p.w, p.get("b"))                       # (B, T, D) -> (B, T, D)
-    y, back_gate = gate(p, x, a) if ctx.cfg.b_gate else (a, lambda dy, g: (dy, 0))
+    y, back_gate = gate(p, x, a) if ctx.cfg.b_network_gate else (a, lambda dy, g: (dy, 0))
     y, back_drop = ctx.dropout(y)
 
     def backward(dy, g):

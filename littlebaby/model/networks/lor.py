@@ -2,7 +2,7 @@
 
 A random matrix that is never trained, and beside it a correction through a narrow pass, which is all that learns:
     y = x w0 + b0 + (alpha / r) (x a) b        w0, b0, drawn once and kept; b begins at 0
-r and alpha are `lor_rank` and `lor_alpha`.
+r and alpha are `network_rank` and `network_alpha`.
 
 Cost O(B T D (D + 2r)), of D^2 + 2 r D weights 2 r D learn.  Cache per token 0.
 Hu et al. 2021, arXiv:2106.09685.  Deviation: what is adapted is no trained matrix but a random one.
@@ -13,14 +13,14 @@ from ..context import residual_std
 
 
 def params(cfg):
-    D, r = cfg.n_emb, cfg.lor_rank
+    D, r = cfg.n_emb, cfg.network_rank
     p = dict(w0=matrix(D, D, std=residual_std(cfg), train=False), a=matrix(D, r, std=D ** -0.5, kind="lora"),
              b=matrix(r, D, std=0, kind="lora"))
     return p if cfg.c_bias == "none" else dict(p, b0=vector(D, train=False))
 
 
 def forward(p, x, ctx):
-    scale = ctx.cfg.lor_alpha / ctx.cfg.lor_rank
+    scale = ctx.cfg.network_alpha / ctx.cfg.network_rank
     y, back_0 = linear(x, p.w0, p.get("b0"))                     # (B, T, D) -> (B, T, D)
     u, back_a = linear(x, p.a)                                   # (B, T, D) -> (B, T, r)
     u *= scale

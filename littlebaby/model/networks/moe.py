@@ -3,8 +3,8 @@
 A router scores E networks for every token; the k best answer, and their answers are weighed. Where k = E (dense), all do.
     s = softmax(x router) or sigmoid(x router)            C = the k largest of s + bias
     y = sum_{i in C} w_i expert_i(x) + shared(x)          w_i = r s_i, or r s_i / sum_C s
-k, E, r are `n_active`, `n_experts`, `r_route_scale`. `n_groups`: C lies in the `n_active_groups` groups with the best expert (with a
-bias: the best two). Tokens are sorted by expert, and each expert meets its own in one block.
+k, E, r are `n_active`, `n_experts`, `r_route_scale`. `n_expert_groups`: C lies in the `n_active_expert_groups` groups with the best
+expert (with a bias: the best two). Tokens are sorted by expert, and each expert gets its own in one block.
 
 Left alone, the experts that learn first win all tokens. Against that, two things, which leave the cross-entropy alone:
     r_aux E sum_i f_i P_i     a loss of its own: f_i the share of choices that fell on i, P_i its mean score, s_i / sum s
@@ -86,11 +86,11 @@ def select_experts(s, bias, cfg):
     if k == E:
         return xp.broadcast_to(xp.arange(E), (N, E))
     s = s.copy() if bias is None else s + bias
-    if cfg.n_active_groups < cfg.n_groups:
-        grouped = s.reshape(N, cfg.n_groups, -1)
+    if cfg.n_active_expert_groups < cfg.n_expert_groups:
+        grouped = s.reshape(N, cfg.n_expert_groups, -1)
         group_scores = grouped.max(-1) if bias is None else xp.sort(grouped, -1)[..., -2:].sum(-1)
-        best = xp.argsort(-group_scores, -1, kind="stable")[:, :cfg.n_active_groups]
-        allowed = (best[..., None] == xp.arange(cfg.n_groups)).any(1)
+        best = xp.argsort(-group_scores, -1, kind="stable")[:, :cfg.n_active_expert_groups]
+        allowed = (best[..., None] == xp.arange(cfg.n_expert_groups)).any(1)
         s = xp.where(allowed[..., None], grouped, -xp.inf).reshape(N, E)
     rows, out = xp.arange(N), []
     for _ in range(k):                                           # the best of the rest, k times: cheaper than sorting E

@@ -1,6 +1,6 @@
 """nft: network-free transformer.
 
-No network: in its place a second walk over the tokens, aft's running mean, and a gate (`b_gate`).
+No network: in its place a second walk over the tokens, aft's running mean, and a gate (`b_network_gate`).
     e = exp(clip(x wk, +-20))        m_t = sum_{j<=t} e_j v_j / sum_{j<=t} e_j        y = (m * sigmoid(x wq)) wo        v = x wv
 It has a memory, so its decoding obeys the same laws as an attention's.
 
@@ -15,7 +15,7 @@ from ..context import residual_std
 
 def params(cfg):
     D = cfg.n_emb
-    wide = fused_matrices(D, wk=D, wv=D, wq=D) if cfg.b_gate else fused_matrices(D, wk=D, wv=D)
+    wide = fused_matrices(D, wk=D, wv=D, wq=D) if cfg.b_network_gate else fused_matrices(D, wk=D, wv=D)
     p = dict(wide=wide, wo=matrix(D, D, std=residual_std(cfg)))
     return dict(p, bo=vector(D)) if cfg.network_bias else p
 
@@ -27,7 +27,7 @@ def forward(p, x, ctx):
     kvq, back_wide = linear(x, p.wide)
     m, back_m, state = running_mean(kvq[..., :D], kvq[..., D:2 * D], ctx.recall("sums"))
     ctx.keep(sums=state)
-    o, back_gate = glu(m, kvq[..., 2 * D:]) if ctx.cfg.b_gate else (m, lambda do: (do,))
+    o, back_gate = glu(m, kvq[..., 2 * D:]) if ctx.cfg.b_network_gate else (m, lambda do: (do,))
     o, back_inner = ctx.dropout(o)
 
     y, back_y = linear(o, p.wo, p.get("bo"))

@@ -309,8 +309,9 @@ def deepseek(c, theirs):
     return found | dict(
         c_network="moe", c_expert="swi", c_router="sigmoid" if c.get("norm_topk_prob") else "sigmoid_raw",
         n_experts=count(theirs, f"{first}experts.#.gate_proj.weight"), n_active=active, s_expert=width,
-        n_shared=theirs[shared].shape[0] // width if shared in theirs else 0, n_dense_layers=dense, n_groups=c.integer("n_group"),
-        n_active_groups=c.integer("topk_group"), r_route_scale=c.number("routed_scaling_factor"), r_aux=aux_loss_setting(0.0, active),
+        n_shared=theirs[shared].shape[0] // width if shared in theirs else 0, n_dense_layers=dense, n_expert_groups=c.integer("n_group"),
+        n_active_expert_groups=c.integer("topk_group"), r_route_scale=c.number("routed_scaling_factor"), r_aux=aux_loss_setting(0.0,
+                                                                                                                                active),
         r_bias_update=1e-3 if f"{first}gate.e_score_correction_bias" in theirs else 0.0)
 
 
@@ -389,7 +390,7 @@ def as_deepseek(cfg):
                   q_lora_rank=cfg.mla_q_rank or None, qk_nope_head_dim=cfg.mla_nope, qk_rope_head_dim=cfg.mla_rope,
                   v_head_dim=cfg.mla_v, n_routed_experts=cfg.n_experts, num_experts_per_tok=cfg.n_active, n_shared_experts=cfg.n_shared,
                   moe_intermediate_size=cfg.s_expert, intermediate_size=cfg.hidden, first_k_dense_replace=cfg.n_dense_layers,
-                  n_group=cfg.n_groups, topk_group=cfg.n_active_groups, routed_scaling_factor=cfg.r_route_scale,
+                  n_group=cfg.n_expert_groups, topk_group=cfg.n_active_expert_groups, routed_scaling_factor=cfg.r_route_scale,
                   norm_topk_prob=cfg.c_router == "sigmoid",
                   hidden_act="silu", attention_bias=False, num_nextn_predict_layers=0, **rope_scaling_json(cfg))
 
@@ -424,7 +425,7 @@ ARCHITECTURES = dict(
         c_attention=("mha", "gqa", "swa"), c_position=("rope",)), dict(c_bias="all")),
     mixtral=Architecture(MIXTRAL, mixtral, "MixtralForCausalLM", as_mixtral, ROPE | NO_BIAS | dict(
         c_attention=("mha", "gqa", "swa"), c_network=("moe",), c_expert=("swi",), c_router=("softmax_topk",), n_shared=(0,),
-        n_dense_layers=(0,), n_groups=(1,), r_route_scale=(1.0,), r_bias_update=(0.0,))),
+        n_dense_layers=(0,), n_expert_groups=(1,), r_route_scale=(1.0,), r_bias_update=(0.0,))),
     deepseek_v3=Architecture(DEEPSEEK, deepseek, "DeepseekV3ForCausalLM", as_deepseek, ROPE | NO_BIAS | dict(
         c_attention=("mla",), c_network=("moe",), c_expert=("swi",), c_router=("sigmoid", "sigmoid_raw"), mla_latent=("joint",),
         mla_norm=("rmsnorm",)), dict(r_bias_update=1e-3)),
@@ -445,7 +446,7 @@ def unsupported_settings(cfg, architecture):
     if not wrong and architecture.name == "DeepseekV3ForCausalLM":
         if not cfg.n_shared:
             wrong.append("n_shared is 0 and would have to be 1 or more")
-        if cfg.n_groups > 1 and not cfg.r_bias_update:
+        if cfg.n_expert_groups > 1 and not cfg.r_bias_update:
             wrong.append("r_bias_update is 0 and would have to be more, as groups are chosen by it")
     return wrong
 

@@ -154,9 +154,9 @@ def inside(theirs, attention, network, h):
                      r_aux=0.0)
     if network == "lor":
         alpha = theirs.get("block_0_lor_alpha", np.ones(1))
-        found = dict(lor_rank=columns("block_0_lor_proj_dn_weight"), lor_alpha=float(alpha.flat[0]) if alpha.size == 1 else 0.0)
+        found = dict(network_rank=columns("block_0_lor_proj_dn_weight"), network_alpha=float(alpha.flat[0]) if alpha.size == 1 else 0.0)
     if network in ("gln", "nft"):
-        found = dict(b_gate=f"block_0_{network}_{'g' if network == 'gln' else 'q'}_weight" in theirs)
+        found = dict(b_network_gate=f"block_0_{network}_{'g' if network == 'gln' else 'q'}_weight" in theirs)
     if attention == "gqa":
         wide = columns("block_0_gqa_q_weight") // max(1, h)
         found |= dict(n_kv_heads=columns("block_0_gqa_k_weight") // max(1, wide))

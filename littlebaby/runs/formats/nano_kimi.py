@@ -91,7 +91,7 @@ def k2(c, theirs):
     open_groups = min(groups, max(1, active // max(groups, 1)))
     return found | dict(c_network="moe", c_expert="swi", n_experts=count(theirs, f"{first}experts.#.w1.weight"), n_active=active,
                         n_shared=theirs[shared].shape[0] // max(width, 1) if shared in theirs else 0, s_expert=width,
-                        n_dense_layers=dense, c_router=score, n_groups=groups, n_active_groups=open_groups,
+                        n_dense_layers=dense, c_router=score, n_expert_groups=groups, n_active_expert_groups=open_groups,
                         r_route_scale=c.number("route_scale", 1.0), r_aux=aux_loss_setting(c.number("aux_loss_coeff", 0.01), active),
                         c_aux="topk",
                         c_balance="batch")

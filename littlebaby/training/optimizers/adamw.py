@@ -4,10 +4,10 @@ Every weight moves by about the learning rate, in the direction its gradient has
 
     m <- b1 m + (1 - b1) g              the gradient, averaged over about 1 / (1 - b1) steps
     v <- b2 v + (1 - b2) g^2            its square, averaged over about 1 / (1 - b2) steps
-    p <- p (1 - lr r_decay)             matrices, tables and heads only, and apart from the gradient
+    p <- p (1 - lr r_weight_decay)             matrices, tables and heads only, and apart from the gradient
     p <- p - lr m^ / (sqrt(v^) + eps)   with m^ = m / (1 - b1^t) and v^ = v / (1 - b2^t): averages that began at zero are too small
 
-Settings `r_beta1`, `r_beta2`, `r_eps`, `r_decay`. Two numbers remembered per weight.
+Settings `r_beta1`, `r_beta2`, `r_adam_eps`, `r_weight_decay`. Two numbers remembered per weight.
 Kingma & Ba 2015, arXiv 1412.6980; Loshchilov & Hutter 2019, arXiv 1711.05101.
 """
 from math import sqrt
@@ -30,8 +30,8 @@ def step(flat, grad, state, spec, cfg, lr, workers=None, runs=None):
     b1, b2 = cfg.r_beta1, cfg.r_beta2
     # sqrt(v^) + eps = (sqrt(v) + eps root) / root: one pass over the numbers less
     root = sqrt(1 - b2 ** state["t"])
-    rate, eps = lr * root / (1 - b1 ** state["t"]), cfg.r_eps * root
-    shrink = weight_decay(spec, 1 - lr * cfg.r_decay)
+    rate, eps = lr * root / (1 - b1 ** state["t"]), cfg.r_adam_eps * root
+    shrink = weight_decay(spec, 1 - lr * cfg.r_weight_decay)
 
     def update(first, last, spare):
         p, g, m, v = (a[first:last] for a in (flat, grad, state["m"], state["v"]))

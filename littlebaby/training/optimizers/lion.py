@@ -3,12 +3,12 @@
 Every weight moves by exactly the learning rate, up or down; only the direction is left of what the gradients have said:
 
     c = b1 m + (1 - b1) g           this gradient weighs more in the direction than in the memory
-    p <- p (1 - lr r_decay)         matrices, tables and heads only, and apart from the gradient
+    p <- p (1 - lr r_weight_decay)         matrices, tables and heads only, and apart from the gradient
     p <- p - lr sign(c)
     m <- b2 m + (1 - b2) g          the gradient, averaged over about 1 / (1 - b2) steps
 
-A sign is longer than AdamW's update: r_learn three to ten times smaller and r_decay as much larger do the same (their section 5).
-Settings `r_beta1`, `r_beta2`, `r_decay`. One number remembered per weight.
+A sign is longer than AdamW's update: r_learn three to ten times smaller and r_weight_decay as much larger do the same (their section 5).
+Settings `r_beta1`, `r_beta2`, `r_weight_decay`. One number remembered per weight.
 Chen et al. 2023, arXiv 2302.06675.
 """
 from ...arrays.backend import xp
@@ -24,7 +24,7 @@ def state(spec, dtype):
 def step(flat, grad, state, spec, cfg, lr, workers=None):
     """Update the trainable stretch of flat, and state, in place. grad: (trainable,), only read; lr: this step's learning rate"""
     b1, b2 = cfg.r_beta1, cfg.r_beta2
-    shrink = weight_decay(spec, 1 - lr * cfg.r_decay)
+    shrink = weight_decay(spec, 1 - lr * cfg.r_weight_decay)
 
     def update(first, last, spare):
         p, g, m = (a[first:last] for a in (flat, grad, state["m"]))

@@ -5,7 +5,7 @@ the update is the nearest thing to an orthogonal matrix, so that every direction
 
     M <- mu M + g                        mu = `r_momentum`
     O = orthogonal(g + mu M)             Nesterov's look ahead, then Newton and Schulz, below
-    W <- W (1 - lr r_decay) - lr 0.2 sqrt(max(n, m)) O        the factor gives O the size of AdamW's updates, for any (n, m) matrix
+    W <- W (1 - lr r_weight_decay) - lr 0.2 sqrt(max(n, m)) O        the factor gives O the size of AdamW's updates, for any (n, m) matrix
 
 Tables, heads, routers and vectors go to AdamW with the same learning rate. One number remembered per weight of a matrix.
 Jordan 2024, kellerjordan.github.io/posts/muon; Liu et al. 2025, arXiv 2502.16982 (decay and size).
@@ -29,7 +29,7 @@ def step(flat, grad, state, spec, cfg, lr, workers=None):
             W, g, M = (a[first:last].reshape(shape)[:, columns] for a in (flat, grad, state["m"]))
             M *= cfg.r_momentum
             M += g
-            W *= 1 - lr * cfg.r_decay
+            W *= 1 - lr * cfg.r_weight_decay
             W -= lr * 0.2 * max(g.shape) ** 0.5 * orthogonal(g + cfg.r_momentum * M)
 
     if workers:

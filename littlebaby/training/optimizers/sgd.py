@@ -3,10 +3,10 @@
 Every weight rolls downhill like a ball, losing a share 1 - mu of its speed each step:
 
     m <- mu m + g                 the speed
-    p <- p (1 - lr r_decay)       matrices, tables and heads only, and apart from the gradient
+    p <- p (1 - lr r_weight_decay)       matrices, tables and heads only, and apart from the gradient
     p <- p - lr m                 or, with Nesterov's look ahead, p - lr (g + mu m)
 
-Settings `r_momentum` (mu; 0 is plain descent), `b_nesterov`, `r_decay`. One number remembered per weight.
+Settings `r_momentum` (mu; 0 is plain descent), `b_nesterov`, `r_weight_decay`. One number remembered per weight.
 Polyak 1964; Nesterov 1983; Sutskever et al. 2013.
 """
 from ...arrays.backend import xp
@@ -21,7 +21,7 @@ def state(spec, dtype):
 
 def step(flat, grad, state, spec, cfg, lr, workers=None):
     """Update the trainable stretch of flat, and state, in place. grad: (trainable,), only read; lr: this step's learning rate"""
-    shrink = weight_decay(spec, 1 - lr * cfg.r_decay)
+    shrink = weight_decay(spec, 1 - lr * cfg.r_weight_decay)
 
     def update(first, last, spare):
         p, g, m = (a[first:last] for a in (flat, grad, state["m"]))

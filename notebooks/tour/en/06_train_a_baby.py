@@ -182,7 +182,7 @@ def check(step):
         answer = step(w, g, speed, rate, mu)
         assert answer is not None, "step returns None: return the new weights and the new speed, in this order."
         w, speed = answer
-        sgd.step(theirs, g, state, dict(w=vector(5)), lb.Config(r_momentum=mu, r_decay=0), rate)
+        sgd.step(theirs, g, state, dict(w=vector(5)), lb.Config(r_momentum=mu, r_weight_decay=0), rate)
     assert not np.allclose(w, 2 * theirs), "the ball rolls twice as fast as it should."
     assert np.allclose(speed, state["m"]), "the speed is off: mu times the old speed, plus the gradient, and no rate in it yet."
     assert np.allclose(w, theirs), "the speed is right, but the weights are off: they move by rate times the new speed, against it."

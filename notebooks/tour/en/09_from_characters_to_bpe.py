@@ -125,7 +125,7 @@ from math import log
 found = {}
 for kind in ("char", "bpe"):
     run = lb.train("nursery", progress=False, c_tokenizer=kind, s_vocabulary=600, n_completion=200, n_sample=0, s_eval=settings["n_steps"],
-                   r_overlap=0.0, **settings)
+                   r_eval_overlap=0.0, **settings)
     report = run.report
     found[kind] = report.best_valid_loss, report.figures.bits_per_character
     print(f"{kind:5} {report.vocabulary:4} symbols   loss {report.best_valid_loss:.3f} nats per symbol   "

@@ -46,7 +46,7 @@ first, more, talks = 400, 80, 200       # steps of the first training, of a fine
 
 # %%
 quiet = dict(progress=False, n_sample=0, s_eval=10_000)
-base = lb.train("nursery", n_ctx=128, n_emb=64, n_heads=4, n_layers=2, batch_size=8, r_overlap=0.0, n_steps=first, n_completion=120, **quiet)
+base = lb.train("nursery", n_ctx=128, n_emb=64, n_heads=4, n_layers=2, batch_size=8, r_eval_overlap=0.0, n_steps=first, n_completion=120, **quiet)
 print(" ".join(base.completion.text.split()))
 
 # %% [markdown]
