@@ -17,7 +17,7 @@ import turns
 from littlebaby import plans
 from littlebaby.arrays import backend, tree
 from littlebaby.model.context import Context, variant
-from littlebaby.runs.records import Config, allowed
+from littlebaby.runs.settings import Config, allowed
 from littlebaby.show.charts import GRAY, INK, plainly, png
 from littlebaby.show.formatting import format_bytes, format_number
 

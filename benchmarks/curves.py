@@ -20,7 +20,7 @@ from littlebaby import plans
 from littlebaby.arrays import tree
 from littlebaby.inference.baby import Baby
 from littlebaby.model import gpt
-from littlebaby.runs.records import Config, allowed
+from littlebaby.runs.settings import Config, allowed
 from littlebaby.show.charts import GRAY, INK, plainly, png
 from littlebaby.show.formatting import format_number
 from littlebaby.text.char import Char

@@ -12,7 +12,7 @@ import turns
 import littlebaby as lb
 from littlebaby import plans
 from littlebaby.arrays import tree
-from littlebaby.runs import records
+from littlebaby.runs.presets import preset
 from littlebaby.training import loop
 from littlebaby.training.data import Batches, windows
 
@@ -23,7 +23,7 @@ CONTENDERS = {"two shards": 2, "one": 1}
 def config(size):
     if size.isdigit():
         return lb.Config(**turns.SIZES["S1"], **ALWAYS, c_network="moe", n_experts=int(size), n_active=2, s_expert=128)
-    return lb.Config(**{**records.preset(size), "n_vocab": 512, **ALWAYS})
+    return lb.Config(**{**preset(size), "n_vocab": 512, **ALWAYS})
 
 
 def contender(size, workers):

@@ -31,7 +31,8 @@ from littlebaby import text as texts
 from littlebaby.errors import BadInput
 from littlebaby.inference.baby import Baby
 from littlebaby.plans import training
-from littlebaby.runs import corpus, formats, records, tokens, weights
+from littlebaby.runs import corpus, formats, tokens, weights
+from littlebaby.runs.settings import Config
 from littlebaby.runs.store import Workspace
 
 MOST_MEMORY = 2**28              # bytes that reading a file of a few kB may take
@@ -347,13 +348,13 @@ def readers(home):
     bare = folder("tokens")
     Workspace(bare).write_input("tale.txt", [WORDS])
     tok = plans.prepare("tale", path=bare, progress=False, workers=1)
-    found["token file"] = Reader(Path(tok), lambda: corpus.read_corpus(Workspace(bare), str(tok), records.Config(**TINY)), token_file)
+    found["token file"] = Reader(Path(tok), lambda: corpus.read_corpus(Workspace(bare), str(tok), Config(**TINY)), token_file)
     np.save(bare / "t.npy", np.arange(16, dtype="<i4"))
     found["npy"] = Reader(bare / "t.npy", lambda: tokens.check_ids(tokens.read_token_file(bare / "t.npy"), 50), npy_file)
     (bare / "t.bin").write_bytes(np.arange(16, dtype="<u2").tobytes())
     found["bin"] = Reader(bare / "t.bin", lambda: tokens.check_ids(tokens.read_token_file(bare / "t.bin"), 50), lambda data, rng,
                           _: bitten(data, rng))
-    baby = Baby(records.Config(**LLAMA, n_vocab=bpe.size), tokenizer=bpe)
+    baby = Baby(Config(**LLAMA, n_vocab=bpe.size), tokenizer=bpe)
     for to, broken in (("huggingface", {"config.json": json_file, "tokenizer.json": json_file, "model.safetensors": header_of}),
                        ("npz", {"model.npz": None}), ("gguf", {"model.gguf": None})):
         place = folder(to)

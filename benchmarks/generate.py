@@ -11,7 +11,7 @@ from time import perf_counter
 import numpy as np
 import turns
 
-from littlebaby.runs.records import preset
+from littlebaby.runs.presets import preset
 
 SMOLLM = "SmolLM2-135M"
 SIZES = turns.SIZES | {SMOLLM: {**preset("smollm2-135m"), "n_ctx": 64, "batch_size": 1}}

@@ -24,7 +24,7 @@ import littlebaby as lb
 from littlebaby import plans
 from littlebaby.arrays import tree
 from littlebaby.check.preflight import preflight
-from littlebaby.runs import records
+from littlebaby.runs.presets import preset
 from littlebaby.training.data import Batches, windows
 from littlebaby.training.loop import Step, begin, train
 from littlebaby.training.mpi import launched_ranks
@@ -181,7 +181,7 @@ def modelled(kept):
     """A row for each model and network: times as fast, and efficiency, with N ranks of one thread"""
     rate = {size: per / turns.SIZES[size]["n_ctx"] / flops(lb.Config(**turns.SIZES[size])) for size, (_, per, _, _) in kept.items()}
     cases = {size: (fixed, per, count, rows) for size, (fixed, per, count, rows) in kept.items()}
-    big, last = lb.Config(**records.preset("gpt2")), list(kept)[-1]
+    big, last = lb.Config(**preset("gpt2")), list(kept)[-1]
     fixed, _, count, _ = kept[last]
     parameters = tree.size(lb.Baby(big).spec)
     cases["GPT-2, computed"] = (fixed * parameters / count, rate[last] * flops(big) * big.n_ctx, parameters, 480)

@@ -12,7 +12,7 @@ from littlebaby import plans
 from littlebaby.check import bench
 from littlebaby.check.preflight import flops, steps
 from littlebaby.inference.baby import Baby
-from littlebaby.runs.records import allowed
+from littlebaby.runs.settings import allowed
 
 ROUNDS, STEPS = 7, 8
 

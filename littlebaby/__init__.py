@@ -34,7 +34,7 @@ from .plans import (
 )
 from .plans import runs as list  # noqa: A004
 from .runs.records import VERSION as __version__
-from .runs.records import Config
+from .runs.settings import Config
 
 __all__ = ["BadInput", "Baby", "Config", "Export", "Run", "RunFailed", "__version__", "bench", "chat", "check", "delete", "diary",
            "evaluate", "export", "fetch", "finetune", "import_", "inference", "info", "list", "load", "microscope", "nursery", "pack",

@@ -8,6 +8,7 @@ import os
 import sys
 import textwrap
 from contextlib import suppress
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass, make_dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -27,6 +28,9 @@ from cyclopts.exceptions import (
 from . import plans
 from .errors import BadInput, RunFailed, nearest, parsed, quoted
 from .runs import disk, records
+from .runs.aliases import ALIASES
+from .runs.presets import preset, presets
+from .runs.settings import FOLDERS, Config, prefixes_in_words, sections
 from .runs.store import brief
 from .show.formatting import align_columns, align_pairs, format_bytes
 from .training.mpi import launched_ranks
@@ -55,6 +59,8 @@ def show(console, _options, panel):
     wide = 26
     if panel.entries:
         print(f"{panel.title}:", file=console.file)
+    if panel.title == "Settings: model":
+        print(textwrap.fill(prefixes_in_words(), max(40, get_terminal_size().columns - 2)), file=console.file)
     for entry in panel.entries:
         name = entry.positional_label or next(iter(entry.positive_names + entry.positive_shorts), "")
         meaning = "".join(segment.text for segment in console.render(entry.description or ""))
@@ -66,18 +72,33 @@ def show(console, _options, panel):
 
 
 flat = Parameter(name="*")
-groups = {name: Group(f"Settings: {name}", sort_key=i + 1) for i, name in enumerate(records.GROUPS)}
+words_of_command: ContextVar[tuple[str, ...]] = ContextVar("words_of_command", default=())
 
 
-def option(key):
-    """A setting as an option, under its own name and with hyphens; what it may be is checked where all settings are"""
+def place_in_help(group):
+    """The settings of the variants that the command chooses stand before those of the others"""
+    return 1 + list(sections(chosen_variants(words_of_command.get()))).index(group.name.removeprefix("Settings: "))
+
+
+def chosen_variants(words):
+    """{"c_attention": name, ...} as far as the words of a command line say"""
+    given = [word.partition("=") for word in words]
+    values = {name.lstrip("-").replace("-", "_"): value or following
+              for (name, _, value), following in zip(given, (*words[1:], "")) if name.startswith("--")}
+    from_preset = preset(values["preset"]) if values.get("preset") in presets() else {}
+    return {key: value for key, value in {**from_preset, **values}.items() if key in FOLDERS}
+
+
+def option(key, group):
+    """A setting as an option, under its own name and with hyphens; `Config` checks its value"""
     default = str(key.default).lower() if isinstance(key.default, bool) else key.default
-    return Annotated[str | None, Parameter(name=(f"--{key.name}", f"--{key.name.replace('_', '-')}"), group=groups[key.group],
+    return Annotated[str | None, Parameter(name=(f"--{key.name}", f"--{key.name.replace('_', '-')}"), group=group,
                                            help=f"{key.meaning} [{default}]", show_default=False)]
 
 
-Settings = make_dataclass("Settings", [(key.name, option(key), None) for key in records.keys()], kw_only=True,
-                          namespace=dict(__module__=__name__))
+groups = {title: (Group(f"Settings: {title}", sort_key=place_in_help), members) for title, members in sections().items()}
+Settings = make_dataclass("Settings", [(key.name, option(key, group), None) for group, members in groups.values() for key in members],
+                          kw_only=True, namespace=dict(__module__=__name__))
 
 
 @dataclass(kw_only=True)
@@ -105,7 +126,7 @@ def chosen(settings, others):
     """The settings that were given, numbers as numbers. BadInput: a name that is nearly an option's"""
     others = {name.replace("-", "_"): value for name, value in others.items()}
     for name in others:
-        near = get_close_matches(name, [*OPTIONS, *records.Config.model_fields, *records.ALIASES], 1, 0.6)
+        near = get_close_matches(name, [*OPTIONS, *Config.model_fields, *ALIASES], 1, 0.6)
         if near and near[0] in OPTIONS:
             raise BadInput(f"--{name} is not an option; did you mean --{near[0]}?")
     given = {name: value for name, value in vars(settings).items() if value is not None}
@@ -114,7 +135,7 @@ def chosen(settings, others):
 
 def number(name, value):
     """A setting's text as a number where it is to be one; what is none stays as it is, for Config to refuse"""
-    field = records.Config.model_fields.get(records.ALIASES.get(name, name))
+    field = Config.model_fields.get(ALIASES.get(name, name))
     found = parsed(value) if field and field.annotation is not str else None
     return value if found is None else found
 
@@ -616,7 +637,7 @@ def catalog(name: str | None = None, *, write: str | None = None, all: bool = Fa
     tables = made.catalog()
     if name is not None:
         if name not in tables:
-            raise BadInput(records.nearest("catalog", name, tables))
+            raise BadInput(nearest("catalog", name, tables))
         tables = {name: tables[name]}
     return Answer(tables, "\n\n".join(f"## {each}\n\n{made.markdown_table(each, rows)}" for each, rows in tables.items()))
 
@@ -637,6 +658,7 @@ def main(words=None):
     """Run a command line (None: this process's own) and return its exit code"""
     words = sys.argv[1:] if words is None else list(words)
     machine = "--json" in words
+    words_of_command.set(tuple(words))
     if not words:
         print(WELCOME)
         return 0

@@ -55,6 +55,16 @@ def nearest(what, value, allowed):
     return f"{what} is {value!r}; allowed are {', '.join(allowed)}" + (f"; did you mean {close[0]}?" if close else "")
 
 
+def not_a_divisor(name, value, whole_name, whole):
+    """The sentence for a number that must divide another one.
+
+    >>> not_a_divisor("n_heads", 5, "head_size", 8)
+    'n_heads is 5; allowed are divisors of head_size, 8; did you mean 4?'
+    """
+    near = min((n for n in range(1, whole + 1) if whole % n == 0), key=lambda n: (abs(n - value), n))
+    return f"{name} is {value}; allowed are divisors of {whole_name}, {whole}; did you mean {near}?"
+
+
 def quoted(value):
     """A value as a sentence quotes it, cut where it is long"""
     try:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from littlebaby.check.preflight import memory_of
-from littlebaby.runs.records import Config, allowed
+from littlebaby.runs.settings import Config, allowed
 from littlebaby.show.charts import png
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))

@@ -15,7 +15,7 @@ from littlebaby.inference.chat import Conversation
 from littlebaby.inference.sampling import Sampling
 from littlebaby.model import gpt
 from littlebaby.model.context import Context
-from littlebaby.runs.records import Config, allowed
+from littlebaby.runs.settings import Config, allowed
 from littlebaby.runs.store import Workspace
 from littlebaby.text import char, nursery
 from littlebaby.text.chat import TEMPLATES, as_text, conversations, exchanges, ids_of, pieces, question, template

@@ -7,7 +7,7 @@ import pytest
 
 from littlebaby.errors import BadInput
 from littlebaby.inference.baby import Baby
-from littlebaby.runs.records import Config, allowed
+from littlebaby.runs.settings import Config, allowed
 from littlebaby.runs.store import Workspace
 from littlebaby.training import loop
 from littlebaby.training.checkpoint import state_from_arrays, state_to_arrays

@@ -11,6 +11,7 @@ import littlebaby as lb
 from littlebaby import cli, plans
 from littlebaby.inference import sampling
 from littlebaby.runs import records
+from littlebaby.runs.settings import Config, allowed
 from littlebaby.runs.store import Workspace
 from littlebaby.show import laws_report
 from littlebaby.text import nursery
@@ -50,7 +51,7 @@ def test_alone_it_greets_and_help_names_everything(shell):
     code, out, _ = shell("--help")
     assert code == 0 and all(f"  {name} " in out for name in COMMANDS)
     code, out, _ = shell("train", "--help")
-    assert all(f"--{key} " in out for key in records.Config.model_fields) and "Settings: training:" in out
+    assert all(f"--{key} " in out for key in Config.model_fields) and "Settings: training:" in out
     assert "Epochs: passes over the" in out
     assert shell("--version") == (0, records.VERSION + "\n", "")
 
@@ -162,7 +163,7 @@ def test_all_wrong_settings_are_told_at_once(shell, tmp_path):
         "n_layers is 0; allowed is a whole number from 1 to 1,024; did you mean 1?",
         "'n_lyers' is no setting; did you mean n_layers?",
         "r_dropout is 2; allowed is a number from 0 to 0.99; did you mean 0.99?",
-        "c_attention is 'mah'; allowed are " + ", ".join(records.allowed("c_attention")) + "; did you mean mha?",
+        "c_attention is 'mah'; allowed are " + ", ".join(allowed("c_attention")) + "; did you mean mha?",
         "n_emb is 3.5; allowed is a whole number from 1 to 65,536; did you mean 4?"])
 
 
@@ -236,7 +237,7 @@ def test_check_all(shell, monkeypatch, tmp_path):
 
 def test_catalog_and_nursery(shell, tmp_path):
     tables = json.loads(shell("catalog", "--json")[1])
-    assert [row["key"] for row in tables["config"]] == [f"`{name}`" for name in records.Config.model_fields]
+    assert [row["key"] for row in tables["config"]] == [f"`{name}`" for name in Config.model_fields]
     assert shell("catalog", "norms")[1].startswith("## norms\n\n| name |")
     page = tmp_path / "page.md"
     page.write_text("a\n<!-- catalog: norms -->\n<!-- end -->\nb\n")

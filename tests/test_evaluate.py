@@ -18,7 +18,7 @@ from littlebaby.evaluation.text_scores import likelihoods, score_text
 from littlebaby.inference import generate as decoding
 from littlebaby.inference.baby import Baby
 from littlebaby.runs.fetch import HUB_TASKS
-from littlebaby.runs.records import Config, allowed
+from littlebaby.runs.settings import Config, allowed
 from littlebaby.text import char, nursery
 
 TASKS = Path(__file__).parent / "tasks"

@@ -18,7 +18,7 @@ from littlebaby.inference.baby import Baby
 from littlebaby.model import context, gpt
 from littlebaby.model.context import Context, variant
 from littlebaby.model.networks import lor, moe
-from littlebaby.runs.records import Config
+from littlebaby.runs.settings import Config
 from littlebaby.training import flat as flat_vector
 from littlebaby.training.loop import begin, train
 from littlebaby.training.parallel import Workers, gradient, shard_gradient

@@ -12,7 +12,7 @@ from littlebaby.errors import BadInput
 from littlebaby.inference.baby import Baby
 from littlebaby.runs import formats
 from littlebaby.runs.formats import gguf, huggingface, little_baby, rewrite, tensors
-from littlebaby.runs.records import Config
+from littlebaby.runs.settings import Config
 from littlebaby.runs.store import Workspace
 from littlebaby.text.bpe import BPE
 from littlebaby.text.char import Char

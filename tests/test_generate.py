@@ -9,8 +9,8 @@ from littlebaby.inference.decoder import decoder
 from littlebaby.inference.generate import Reader, generate, possible_stop_length, until_stop
 from littlebaby.inference.sampling import Sampling, probabilities
 from littlebaby.model import gpt
-from littlebaby.model.context import Context
-from littlebaby.runs.records import PRICED, Config, allowed
+from littlebaby.model.context import Context, variant
+from littlebaby.runs.settings import Config, allowed
 
 
 def baby(**more):
@@ -21,7 +21,7 @@ def baby(**more):
 
 
 @pytest.mark.parametrize("attention, position", [(a, p) for a in allowed("c_attention") for p in allowed("c_position")
-                                                 if p != "alibi" or a in PRICED])
+                                                 if p != "alibi" or hasattr(variant("attentions", a), "SCORE_BIAS")])
 @pytest.mark.parametrize("temperature", [0, 1.0])
 def test_cached_equals_uncached_across_windows(attention, position, temperature):
     """50 tokens through a window of 12, from prompts shorter and longer than it"""

@@ -12,7 +12,7 @@ from littlebaby.check.mistakes import broken_copy as broken
 from littlebaby.errors import BadInput
 from littlebaby.model import context, gpt
 from littlebaby.model.context import Context, variant
-from littlebaby.runs.records import Config
+from littlebaby.runs.settings import Config
 
 KINDS = [dict(mla_norm=norm, mla_latent=latent, mla_q_rank=q, mla_rope=r, c_position=position, **more)
          for norm, latent, q, r, position, more in (

@@ -14,7 +14,7 @@ from littlebaby.arrays import backend, tree
 from littlebaby.check import laws, mistakes
 from littlebaby.errors import BadInput
 from littlebaby.model.context import variant, variants
-from littlebaby.runs.records import Config
+from littlebaby.runs.settings import Config
 from littlebaby.runs.store import Workspace
 from littlebaby.show import diary, html, microscope, walk
 from littlebaby.training import data

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import littlebaby as lb
-from littlebaby.runs.records import allowed
+from littlebaby.runs.settings import allowed
 from littlebaby.show import charts
 
 TEXT = (Path(__file__).parents[1] / "inputs" / "nursery.txt").read_text("utf-8")

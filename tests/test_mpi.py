@@ -21,7 +21,7 @@ import pytest
 import littlebaby as lb
 from littlebaby import errors, plans
 from littlebaby.inference.baby import Baby
-from littlebaby.runs.records import Config
+from littlebaby.runs.settings import Config
 from littlebaby.runs.store import Workspace
 from littlebaby.training import mpi as them
 from littlebaby.training.chat_data import ChatBatches, PaddedRows

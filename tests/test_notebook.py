@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from conftest import changed_files
 
-from littlebaby.runs import records
+from littlebaby.runs.presets import presets
+from littlebaby.runs.settings import allowed
 
 jupytext = pytest.importorskip("jupytext", reason="jupytext is not installed: pip install -e '.[test]'")
 nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed: pip install -e '.[test]'")
@@ -44,8 +45,8 @@ def test_no_notebook_is_paired_with_its_source(book):
 def test_the_form_offers_what_there_is():
     form = next(cell.source for cell in jupytext.read(SOURCE, fmt="py:percent").cells if "parameters" in cell.metadata.get("tags", []))
     offered = {name: json.loads(words) for name, words in re.findall(r"^(\w+) = .*# @param (\[.*\])$", form, re.MULTILINE)}
-    assert offered == dict(preset=list(records.presets()), attention=["", *records.allowed("c_attention")],
-                           network=["", *records.allowed("c_network")])
+    assert offered == dict(preset=list(presets()), attention=["", *allowed("c_attention")],
+                           network=["", *allowed("c_network")])
 
 
 def test_it_runs_where_it_lies_in_a_clone_and_leaves_the_clone_clean(in_clone):

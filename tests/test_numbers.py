@@ -9,11 +9,11 @@ import littlebaby as lb
 from littlebaby import cli
 from littlebaby.errors import number, quoted
 from littlebaby.inference.sampling import ALLOWED, Sampling
-from littlebaby.runs import records
+from littlebaby.runs.settings import Config
 
 HOSTILE = [-1, -10**30, 10**30, 10**400, 10**5000, nan, inf, -inf, True, np.True_, "x", "", "nan", "1e999", "-1", None, [], 0.5j,
            np.float32("nan"), np.int8(-1)]
-NUMBERS = [name for name, field in records.Config.model_fields.items() if field.annotation in (int, float)]
+NUMBERS = [name for name, field in Config.model_fields.items() if field.annotation in (int, float)]
 SETTINGS = ("max_tokens", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed")
 TINY = dict(n_layers=1, n_emb=8, n_heads=2, n_ctx=8, batch_size=2, n_completion=5, n_sample=0, n_steps=2)
 
@@ -56,7 +56,7 @@ def test_a_number_is_one_in_every_spelling():
 
 @pytest.mark.parametrize("name", NUMBERS)
 def test_settings(name):
-    for value in [*HOSTILE, 2.5 if records.Config.model_fields[name].annotation is int else "y"]:
+    for value in [*HOSTILE, 2.5 if Config.model_fields[name].annotation is int else "y"]:
         refused(name, value, lambda: lb.Config(**{name: value}))                                 # noqa: B023
     for value in (True, nan, inf, -10**30, "x"):
         with pytest.raises(lb.BadInput, match=f"^{name} is"):

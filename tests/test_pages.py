@@ -7,7 +7,7 @@ import pytest
 
 from littlebaby.check import laws
 from littlebaby.errors import BadInput
-from littlebaby.runs import records
+from littlebaby.runs.settings import allowed
 from littlebaby.show import pages, variant_pictures
 
 HERE = Path(__file__).parents[1] / "docs" / "variants"
@@ -60,7 +60,7 @@ def test_bounds(number, said):
 
 # pictures
 
-@pytest.mark.parametrize("name", records.allowed("c_attention"))
+@pytest.mark.parametrize("name", allowed("c_attention"))
 def test_influence_never_comes_from_later(name):
     shares = variant_pictures.influence("attentions", name, T=24)
     assert not np.triu(shares, 1).any() and np.allclose(shares.sum(1), 1) and np.diag(shares).all()
@@ -89,7 +89,7 @@ def test_bends_and_dimensions_are_what_the_formulas_say():
     assert np.abs(both - size[:, None] / 4 * both[-1]).max() < 1e-12 and np.abs(y + y[::-1]).max() > 1
 
 
-@pytest.mark.parametrize("name", records.allowed("c_optimizer"))
+@pytest.mark.parametrize("name", allowed("c_optimizer"))
 def test_every_optimizer_finds_its_way_down(name):
     rate, losses = variant_pictures.best(name)
     assert losses[0] == pytest.approx(1, rel=0.2) and losses[-1] < 0.01 and variant_pictures.RATES[0] < rate <= variant_pictures.RATES[-1]

@@ -12,6 +12,8 @@ widgets = pytest.importorskip("ipywidgets", reason="ipywidgets is not installed:
 import littlebaby as lb  # noqa: E402
 from littlebaby import plans  # noqa: E402
 from littlebaby.runs import records  # noqa: E402
+from littlebaby.runs.presets import preset, presets  # noqa: E402
+from littlebaby.runs.settings import Config, allowed, keys, limits  # noqa: E402
 from littlebaby.runs.store import Workspace  # noqa: E402
 from littlebaby.show import panel as panels  # noqa: E402
 from littlebaby.show.panel_fields import Fields  # noqa: E402
@@ -61,14 +63,14 @@ def shown(part):
 
 def test_every_setting_has_a_control_a_meaning_and_its_range():
     fields = Fields(lambda: None)
-    assert list(fields.controls) == list(records.Config.model_fields)
-    for key in records.keys():
+    assert list(fields.controls) == list(Config.model_fields)
+    for key in keys():
         said, control = text(fields.rows[key.name].children[2]), fields.controls[key.name]
         assert key.meaning in said and f"default {key.default}".lower() in said.lower()
         assert control.value == (str(key.default) if isinstance(control, widgets.Text) else key.default)
-        if words := records.allowed(key.name):
+        if words := allowed(key.name):
             assert list(control.options) == words
-        elif records.limits(key.name) != (None, None):
+        elif limits(key.name) != (None, None):
             assert key.allowed in said
 
 
@@ -83,10 +85,10 @@ def test_settings_are_found_by_their_words():
 def test_presets_fill_the_settings_and_changes_are_counted_from_them():
     calls = []
     fields = Fields(lambda: calls.append(1))
-    for name in records.presets():
-        fields.fill(records.preset(name))
+    for name in presets():
+        fields.fill(preset(name))
         assert fields.changes() == {} and {key: fields.value(key) for key in fields.filled} == {
-            **{key.name: key.default for key in records.keys()}, **records.preset(name)}
+            **{key.name: key.default for key in keys()}, **preset(name)}
     assert not calls
     fields.fill({})
     fields.controls["n_layers"].value, fields.controls["s_warmup"].value = 7, "0.1"

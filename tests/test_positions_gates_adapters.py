@@ -23,7 +23,8 @@ from littlebaby.model.context import Context, variant
 from littlebaby.model.positions.alibi import head_slopes
 from littlebaby.runs.formats import huggingface
 from littlebaby.runs.formats.weight_table import rows, shapes
-from littlebaby.runs.records import Config, allowed, preset
+from littlebaby.runs.presets import preset
+from littlebaby.runs.settings import Config, allowed
 from littlebaby.runs.store import Workspace
 from littlebaby.text import nursery
 from littlebaby.training import lora

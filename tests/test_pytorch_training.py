@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from littlebaby.inference.baby import Baby
-from littlebaby.runs.records import Config
+from littlebaby.runs.settings import Config
 from littlebaby.text.char import Char
 from littlebaby.training.data import Batches, windows
 from littlebaby.training.loop import Step, begin, train

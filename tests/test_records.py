@@ -1,5 +1,12 @@
 """Settings: all that is wrong is told at once and by name, 0 means its rule, schemas and presets are current."""
 import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from functools import partial
+from inspect import getsource, ismodule
 
 import numpy as np
 import pytest
@@ -8,25 +15,11 @@ from jsonschema import Draft202012Validator
 from littlebaby.arrays import tree
 from littlebaby.cli import main
 from littlebaby.errors import BadInput
-from littlebaby.model import gpt
-from littlebaby.runs.records import (
-    ALIASES,
-    FILES,
-    GROUPS,
-    HERE,
-    Completion,
-    Config,
-    ConfigFile,
-    Evaluation,
-    Report,
-    allowed,
-    keys,
-    limits,
-    parse_record,
-    preset,
-    presets,
-    renamed,
-)
+from littlebaby.model import context, gpt
+from littlebaby.runs.aliases import ALIASES, renamed
+from littlebaby.runs.presets import preset, presets
+from littlebaby.runs.records import FILES, Completion, ConfigFile, Evaluation, Report, parse_record
+from littlebaby.runs.settings import FOLDERS, GROUPS, HERE, Config, allowed, files_of, keys, limits, module_of, sections
 
 GUID = "0b2f8a52-7b0c-4f7e-9d3c-5a1f6f2f7c11"
 
@@ -43,20 +36,21 @@ def test_several_wrong_values_are_told_at_once():
     assert sorted(said) == sorted([
         "n_layers is 0; allowed is a whole number from 1 to 1,024; did you mean 1?",
         "c_attention is 'mah'; allowed are " + ", ".join(allowed("c_attention")) + "; did you mean mha?",
-        "'n_lyers' is no setting; did you mean n_layers?",
+        "'n_lyers' is not a setting; did you mean n_layers?",
         "r_dropout is 2; allowed is a number from 0 to 0.99; did you mean 0.99?",
         "s_warmup is 'atuo'; allowed is none, auto, a number of steps or a fraction between 0 and 1; did you mean auto?",
         "c_tokenizer is 'cahr'; allowed is bpe, char, word or the path of a tokenizer.json; did you mean char?",
         "n_emb is 3.5; allowed is a whole number from 1 to 65,536; did you mean 4?",
         "d_type is 'float32'; allowed are fp16, fp32, fp64; did you mean fp32?",
-        "'zzz' is no setting; `littlebaby catalog` lists them all",
+        "'zzz' is not a setting; `littlebaby catalog config` lists them all",
         "b_tied is 'perhaps'; allowed is true or false"])
 
 
 @pytest.mark.parametrize("settings, said", [
     (dict(n_heads=3), "n_heads is 3; allowed are divisors of head_size, 128; did you mean 2?"),
-    (dict(n_heads=6, head_size=120, n_kv_heads=4), "n_kv_heads is 4; allowed are divisors of n_heads, 6; did you mean 3?"),
-    (dict(head_size=28, c_position="rope"), "head_size is 28, which makes heads 7 wide, and rope turns pairs; "
+    (dict(c_attention="swa", n_heads=6, head_size=120, n_kv_heads=4),
+     "n_kv_heads is 4; allowed are divisors of n_heads, 6; did you mean 3?"),
+    (dict(head_size=28, c_position="rope"), "head_size is 28, which makes heads 7 wide, and rope rotates pairs; "
                                             "allowed are multiples of 8; did you mean 32?"),
     (dict(n_ctx=1), "n_ctx is 1; allowed is a whole number from 2 to 1,048,576; did you mean 2?"),
     (dict(r_learn=float("nan")), "r_learn is nan; allowed is a number from 1e-09 to 100"),
@@ -183,3 +177,98 @@ def test_other_names_of_a_setting_are_read_in_python_json_and_shell(tmp_path, ca
             assert main(["preflight", "--quick", "--json", *words, "--path", str(tmp_path)]) == 0
             told.append(capsys.readouterr().out)
         assert told[0] == told[1]
+
+
+def test_sections_show_the_settings_of_the_chosen_variants_first():
+    everything = sorted(Config.model_fields)
+    for chosen in ({}, dict(c_attention="hybrid", c_network="moe", c_position="rope"), dict(c_optimizer="sgd")):
+        found = sections(chosen)
+        assert sorted(key.name for members in found.values() for key in members) == everything
+        titles = list(found)
+        first, after_training = titles[:titles.index("training")], titles[titles.index("training") + 1:titles.index("data")]
+        assert first[0] == "model" and set(titles[titles.index("output") + 1:]).isdisjoint(first + after_training)
+    found = list(sections(dict(c_attention="swa", c_optimizer="sgd")))
+    assert found[:found.index("data")] == ["model", "attention gqa, swa", "attention rfa, swa", "network mlp", "training",
+                                           "optimizer muon, muonclip, sgd", "optimizer sgd"]
+
+
+@pytest.mark.parametrize("key, name", [(key, name) for key in FOLDERS for name in files_of(key)])
+def test_a_variant_reads_every_setting_that_it_declares(key, name):
+    """In its own file, or in the files of its folder that it imports"""
+    module = module_of(key, name)
+    folder = module.__name__.rpartition(".")[0]
+    sources = [getsource(module)] + [getsource(each) for each in vars(module).values() if ismodule(each) and folder in each.__name__]
+    sources += [getsource(sys.modules[each.__module__]) for each in vars(module).values() if folder in getattr(each, "__module__", "")]
+    if "qk_clip" in getattr(module, "OPTIONS", ()):
+        sources.append(getsource(context))                           # the attentions shrink, the optimizer says to what
+    for option in getattr(module, "OPTIONS", {}):
+        assert re.search(rf"cfg\.{option}\b", "\n".join(sources)), f"{FOLDERS[key]}/{name}.py declares {option} and does not read it"
+
+
+NEWCOMER = '''"""xyz: a running sum.
+
+Every token is the sum of all tokens before it, times a number.
+
+Cost O(B T D).  Cache per token 0, for all of them D numbers.
+Nobody 2026.
+"""
+from ...arrays.backend import xp
+from ...arrays.tree import matrix
+
+OPTIONS = dict(r_xyz=(0.0, "Scale of the sum; 0 means 1 / n_ctx.", (0, 8)), c_xyz=("all", "What is summed.", ("all", "half")))
+
+
+def params(cfg):
+    return dict(w=matrix(cfg.n_emb, cfg.n_emb))
+
+
+def forward(p, x, ctx):
+    scale = ctx.cfg.r_xyz
+    before = ctx.recall("sum")
+    s = x.cumsum(1) * scale + (0 if before is None else before)
+    ctx.keep(sum=s[:, -1:])
+    y = s @ p.w
+
+    def backward(dy, g):
+        g.w += xp.einsum("btd,bte->de", s, dy)
+        ds = dy @ p.w.T
+        return scale * ds[:, ::-1].cumsum(1)[:, ::-1]
+
+    return y, backward
+
+
+def defaults(cfg):
+    return dict(r_xyz=1 / cfg.n_ctx)
+
+
+def check(cfg):
+    if cfg.c_xyz == "half" and cfg.n_ctx % 2:
+        yield f"n_ctx is {cfg.n_ctx}; allowed with c_xyz half are even numbers; did you mean {cfg.n_ctx + 1}?"
+
+
+CASES = [dict(r_xyz=2.0)]
+'''
+
+
+def test_a_new_variant_with_settings_of_its_own_is_one_file(tmp_path):
+    """In a copy of the package: the file brings settings, their rule, check and help, and the laws find and prove it"""
+    shutil.copytree(HERE.parent, tmp_path / "littlebaby", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "littlebaby/model/attentions/xyz.py").write_text(NEWCOMER)
+    code = """
+import json
+import littlebaby as lb
+from littlebaby.check import laws
+cfg = lb.Config(c_attention="xyz", n_ctx=50)
+try:
+    lb.Config(c_attention="xyz", c_xyz="half", n_ctx=51)
+except lb.BadInput as error:
+    sentence = str(error)
+print(json.dumps([cfg.r_xyz, cfg.c_xyz, sentence, lb.Config(n_ctx=51, c_xyz="half").c_xyz, [row["kept"] for row in laws.verdicts("xyz")]]))
+"""
+    run = partial(subprocess.run, cwd=tmp_path, env=dict(os.environ, PYTHONPATH=str(tmp_path)), capture_output=True, text=True, timeout=120)
+    found = run([sys.executable, "-c", code])
+    assert found.returncode == 0, found.stderr
+    assert json.loads(found.stdout) == [0.02, "all", "n_ctx is 51; allowed with c_xyz half are even numbers; did you mean 52?", "half",
+                                        [True, True]]
+    text = run([sys.executable, "-m", "littlebaby", "train", "--c_attention", "xyz", "--help"]).stdout
+    assert text.index("Settings: attention xyz:") < text.index("Settings: training:") < text.index("Settings: attention gla:")

@@ -11,7 +11,7 @@ from littlebaby.check import laws
 from littlebaby.check.mistakes import broken_copy as broken
 from littlebaby.model import context
 from littlebaby.model.context import Context, Rows, variant
-from littlebaby.runs.records import Config
+from littlebaby.runs.settings import Config
 from littlebaby.training import flat as flat_vector
 
 LAMBDAS = [0.01, 0.5, 0.9, 0.999, 1 - 1e-7]

@@ -9,8 +9,9 @@ from littlebaby.arrays import tree
 from littlebaby.check import bench, preflight
 from littlebaby.errors import BadInput
 from littlebaby.model import gpt
-from littlebaby.runs import records
-from littlebaby.runs.records import Config, Evaluation, Input, Report, preset
+from littlebaby.runs.presets import preset, presets
+from littlebaby.runs.records import Evaluation, Input, Report
+from littlebaby.runs.settings import Config, allowed
 from littlebaby.show import catalog, charts, estimate_tables, formatting
 from littlebaby.show.card import card, loss_history, nursery_marks
 
@@ -46,7 +47,7 @@ def test_grouped_queries_cost_what_all_heads_look_at():
 
 def test_frozen_weights_cost_no_gradient():
     spec = dict(a=tree.matrix(10, 20), b=tree.matrix(10, 20, train=False), c=tree.vector(7))
-    assert preflight.products(spec, records.Config()) == (800, 1200)
+    assert preflight.products(spec, Config()) == (800, 1200)
 
 
 def test_memory_adds_up_and_follows_the_optimizer():
@@ -131,11 +132,11 @@ def test_every_file_is_in_the_catalog():
     tables = catalog.catalog()
     for folder, key in (("attentions", "c_attention"), ("networks", "c_network"), ("norms", "c_norm"), ("positions", "c_position"),
                         ("optimizers", "c_optimizer")):
-        assert [row["name"].strip("`") for row in tables[folder]] == records.allowed(key)
+        assert [row["name"].strip("`") for row in tables[folder]] == allowed(key)
         for row in tables[folder]:
             assert row["full name"] and (row["paper"] or row["name"] == "`rfa`"), row       # rfa has no paper: it is The Little Baby's own
     assert [row["key"].strip("`") for row in tables["config"]] == list(Config.model_fields)
-    assert {row["name"].strip("`") for row in tables["presets"]} == set(records.presets())
+    assert {row["name"].strip("`") for row in tables["presets"]} == set(presets())
     for row in tables["attentions"] + tables["networks"]:
         assert row["cost"].startswith("O("), row
 

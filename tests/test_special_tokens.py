@@ -15,7 +15,7 @@ from littlebaby.inference.chat import Conversation
 from littlebaby.inference.sampling import Sampling
 from littlebaby.plans.generation import generate_completion
 from littlebaby.runs.formats import gguf, gguf_keys, huggingface, tokenizers
-from littlebaby.runs.records import Config
+from littlebaby.runs.settings import Config
 from littlebaby.runs.store import Workspace
 from littlebaby.text import from_json, train
 from littlebaby.text.bpe import LETTER_OF

@@ -15,7 +15,8 @@ from jsonschema import Draft202012Validator
 
 from littlebaby.errors import BadInput, RunFailed
 from littlebaby.runs import disk
-from littlebaby.runs.records import Chat, Completion, Config, Evaluation, Report, schemas
+from littlebaby.runs.records import Chat, Completion, Evaluation, Report, schemas
+from littlebaby.runs.settings import Config
 from littlebaby.runs.store import Workspace
 from littlebaby.text import from_json, train
 

@@ -11,7 +11,7 @@ from littlebaby.errors import RunFailed
 from littlebaby.inference.baby import Baby
 from littlebaby.model import gpt
 from littlebaby.model.context import Context
-from littlebaby.runs.records import Config, allowed
+from littlebaby.runs.settings import Config, allowed
 from littlebaby.text.special_tokens import SpecialTokens
 from littlebaby.training import loop, parallel
 from littlebaby.training.data import Batches, windows

@@ -12,7 +12,7 @@ from littlebaby.check.mistakes import broken_copy as broken
 from littlebaby.errors import BadInput
 from littlebaby.model import context
 from littlebaby.model.context import Context, variant
-from littlebaby.runs.records import Config
+from littlebaby.runs.settings import Config
 from littlebaby.training.optimizers import muon
 
 every = pytest.mark.parametrize("name", ["moh", "swh"])

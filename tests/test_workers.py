@@ -11,7 +11,7 @@ from littlebaby.arrays import backend
 from littlebaby.errors import WorkerLost
 from littlebaby.inference.baby import Baby
 from littlebaby.model import gpt
-from littlebaby.runs.records import Config
+from littlebaby.runs.settings import Config
 from littlebaby.runs.store import Workspace
 from littlebaby.training import parallel
 from littlebaby.training.data import Batches, windows

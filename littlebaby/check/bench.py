@@ -14,7 +14,7 @@ from ..arrays.backend import xp
 from ..inference.baby import Baby
 from ..inference.generate import generate
 from ..inference.sampling import Sampling
-from ..runs.records import Config
+from ..runs.settings import Config
 from ..training.parallel import Workers, generation_threads, split_rows, worker_count
 from .preflight import flops, median_of, steps
 

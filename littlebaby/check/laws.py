@@ -10,7 +10,7 @@ from ..arrays import tree
 from ..errors import BadInput, nearest
 from ..model import gpt
 from ..model.context import Context, variant, variants
-from ..runs.records import Config
+from ..runs.settings import Config
 
 FOLDERS = ("attentions", "networks", "norms", "positions")
 KEYS = dict(attentions="c_attention", networks="c_network", norms="c_norm", positions="c_position")
@@ -19,51 +19,13 @@ SMALL = dict(n_vocab=11, n_ctx=16, n_emb=8, head_size=8, n_heads=4, n_layers=2, 
 
 EXACT = 1e-6     # what the laws demand of a gradient
 EQUAL = 1e-10    # and of two ways to compute the same
-ROUTED = ("moe",)     # how many rows a product of theirs has depends on later tokens, and with it the last bit of its sums
 OPTION_SETTINGS: dict[str, dict] = {"ordinary": {}, "large": dict(size=3.0, x_size=2.0), "one token": dict(T=1)}
-
-# settings with which a variant is tried besides its defaults; a new file needs none
-OPTIONS: dict[str, list[dict]] = dict(
-    mha=[dict(c_bias="all"), dict(c_position="rope", rope_layout="half"), dict(c_position="rope", rope_layout="interleaved"),
-         dict(c_position="rope", c_rope_scale="yarn", r_rope_factor=4, rope_base=100),
-         dict(r_temp=1.7), dict(c_bias="none", b_bias_attention_out=True), dict(head_size=12), dict(c_position="alibi")],
-    gqa=[dict(n_kv_heads=1), dict(n_kv_heads=2, c_position="rope"), dict(n_kv_heads=4, c_bias="all"),
-         dict(n_kv_heads=2, c_bias="none", b_bias_attention_in=True), dict(n_kv_heads=2, c_position="alibi")],
-    moh=[dict(c_bias="all", r_temp=1.7), dict(c_bias="none", c_position="rope", head_size=16), dict(c_position="alibi")],
-    swh=[dict(c_bias="all", r_temp=1.7), dict(c_bias="none", c_position="rope", head_size=16), dict(c_position="alibi")],
-    mlp=[dict(c_activation=a) for a in ("gelu_exact", "relu", "relu2", "silu")] + [dict(c_bias="none")],
-    gln=[dict(c_bias="none"), dict(b_network_gate=False), dict(b_network_gate=False, c_bias="none")],
-    ggl=[dict(n_groups_ggl=1), dict(n_groups_ggl=2), dict(n_emb=6, n_groups_ggl=2)],
-    sinusoidal=[dict(n_emb=7)],
-    swi=[dict(c_bias="all"), dict(c_bias="none"), dict(c_bias="none", b_bias_network=True), dict(s_hidden=5)],
-    swa=[dict(n_kv_heads=2, c_position="rope"), dict(n_kv_heads=4, c_bias="all", r_temp=1.7), dict(s_window=2), dict(s_window=16),
-         dict(n_kv_heads=2, c_position="alibi")],
-    decay=[dict(c_bias="none"), dict(head_size=12)],
-    aft=[dict(c_bias="none"), dict(r_temp=1.7, head_size=12)],
-    gla=[dict(c_bias="none"), dict(s_kernel=1), dict(s_kernel=4, head_size=12)],
-    latent=[dict(c_bias="none"), dict(n_latents=2), dict(r_temp=1.7, head_size=12)],
-    rfa=[dict(c_bias="all", r_temp=1.7, c_position="rope"), dict(c_bias="none", s_window=2, head_size=12), dict(s_window=14)],
-    nft=[dict(c_bias="none"), dict(b_network_gate=False)],
-    mla=[dict(mla_latent="split", mla_norm="none", c_position="rope", c_bias="none", b_bias_attention_out=True),
-         dict(mla_q_rank=3, mla_norm="layernorm", mla_v=3, r_temp=1.7), dict(mla_rank=9, mla_nope=1, mla_v=1, mla_rope=4, c_bias="all"),
-         dict(mla_rank=9, mla_nope=1, mla_latent="split", mla_q_rank=5, c_position="rope", rope_layout="interleaved", c_bias="none"),
-         dict(c_position="alibi")],
-    hybrid=[dict(r_recall=0), dict(r_recall=1, c_hybrid_gate="head", c_position="rope"),
-            dict(c_hybrid_gate="head", c_bias="none", r_temp=1.7, head_size=12),
-            dict(r_recall=0.75, mla_latent="split", mla_norm="layernorm", mla_q_rank=3, mla_rank=9, mla_nope=1, c_position="rope")],
-    moe=[dict(c_expert="swi", c_bias="all", n_shared=2, r_route_scale=1.7), dict(n_active=2), dict(n_active=1, n_dense_layers=1),
-         dict(n_active=2, c_router="softmax", c_aux="share", c_bias="none", n_shared=1, s_expert=5),
-         dict(n_active=2, c_router="sigmoid", c_expert="swi", c_balance="batch", r_bias_update=0.01),
-         dict(n_active=3, c_router="sigmoid_raw", r_route_scale=1.7),
-         dict(n_active=2, c_router="sigmoid", n_experts=6, n_expert_groups=3, n_active_expert_groups=2, r_bias_update=0.01),
-         dict(n_active=3, n_experts=6, n_expert_groups=3, n_active_expert_groups=2, s_hidden=5)],
-    lor=[dict(c_bias="none"), dict(network_rank=1, network_alpha=3)],
-)
 
 
 def cases():
-    """Every variant with every option: (folder, name, settings)"""
-    return [(folder, name, more) for folder in FOLDERS for name in variants(folder) for more in [{}] + OPTIONS.get(name, [])]
+    """Every variant with its default settings and with each of its file's CASES: (folder, name, settings)"""
+    return [(folder, name, more) for folder in FOLDERS for name in variants(folder)
+            for more in [{}, *getattr(variant(folder, name), "CASES", [])]]
 
 
 def verdicts(name):
@@ -80,7 +42,7 @@ def verdicts(name):
         cfg, dropping = (config(folder, name, r_dropout=rate, **more) for rate in (0.0, 0.2))
         worst = max(gradient(variant(folder, name), dropping, **how) for how in OPTION_SETTINGS.values())
         row = dict(gradient=float(worst), decoding=float(decoding(cfg)), causality=float(causality(cfg)), life=life(cfg))
-        kept = worst < EXACT and row["decoding"] < EQUAL and row["causality"] <= leeway(name) and not row["life"]
+        kept = worst < EXACT and row["decoding"] < EQUAL and row["causality"] <= leeway(variant(folder, name)) and not row["life"]
         rows.append(dict(settings=more, **row, kept=bool(kept)))
     return rows
 
@@ -91,9 +53,9 @@ def entries(folder, name, settings):
     return sum(random_layer(layer, cfg, **how).x.size + tree.size(layer.params(cfg), train=True) for how in OPTION_SETTINGS.values())
 
 
-def leeway(name):
-    """What law 4 grants: nothing, and to a routed variant rounding"""
-    return EQUAL if name in ROUTED else 0.0
+def leeway(layer):
+    """The difference that law 4 allows: none; for a routed layer, whose sums depend on how many tokens an expert gets, rounding"""
+    return EQUAL if hasattr(layer, "ROUTED") else 0.0
 
 
 def config(folder=None, name=None, **more):

@@ -21,8 +21,8 @@ def decoder(p, cfg):
     """A function of a token, its place and the cache of all tokens before it -> its logits (V)"""
     _, norm, position = parts(cfg)
     pre, head, bias = cfg.c_sequence == "pre", p.head.w if "w" in p.head else p.token.T, p.head.get("b")
-    blocks = [[(normalizer(pb.norm1, cfg), attention(pb.att, cfg, i)), (normalizer(pb.norm2, cfg), mlp(pb.net, cfg, i))]
-              for i, pb in enumerate(p.blocks)]
+    blocks = [[(normalizer(pb.norm1, cfg), part_function(variant("attentions", cfg.c_attention), pb.att, cfg, i, "att")),
+               (normalizer(pb.norm2, cfg), part_function(network(cfg, i), pb.net, cfg, i, "net"))] for i, pb in enumerate(p.blocks)]
     last = normalizer(p.norm, cfg) if "norm" in p else None
 
     def logits(token, place, cache):
@@ -56,16 +56,16 @@ def normalizer(p, cfg):
     return rmsnorm if b is None else layernorm
 
 
-def generic_part(module, p, cfg, i, part):
-    """A part without a twin, called as gpt.forward calls it"""
+def part_function(module, p, cfg, i, part):
+    """x (D), place, cache -> (D): the fast version of a variant if there is one, else the variant as gpt.forward calls it"""
+    fast = FAST.get(module.__name__.rpartition(".")[2])
+    if fast and not any(isinstance(w, Lora) for w in p.values()):
+        return fast(p, cfg, i)
+
     def f(x, place, cache):
         return module.forward(p, x[None, None], Context(cfg, start=place, cache=cache).layer(i).inside(part))[0][0, 0]
 
     return f
-
-
-def adapted(p):
-    return any(isinstance(w, Lora) for w in p.values())
 
 
 def product(w, b):
@@ -83,8 +83,6 @@ def product(w, b):
 
 def attention(p, cfg, i):
     """x (D), place, cache -> (D): mha and gqa"""
-    if cfg.c_attention not in ("mha", "gqa") or adapted(p):
-        return generic_part(variant("attentions", cfg.c_attention), p, cfg, i, "att")
     h, H = cfg.n_heads, cfg.head_size
     d, K = H // h, (p.wqkv.shape[1] - H) // 2
     n, scale = K // d, d ** -0.5 / cfg.r_temp
@@ -140,15 +138,14 @@ def distance_penalties(cfg, n, dtype):
 
 
 def mlp(p, cfg, i):
-    """x (D), place, cache -> (D): mlp and swi"""
-    module = network(cfg, i)
-    name = module.__name__.rpartition(".")[2]
-    if name not in ("mlp", "swi") or adapted(p):
-        return generic_part(module, p, cfg, i, "net")
-    if name == "mlp":
-        up, down = product(p.up, p.get("b1")), product(p.down, p.get("b2"))
-        activation = gelu if cfg.c_activation == "gelu" else lambda u: getattr(arrays, cfg.c_activation)(u)[0]
-        return lambda x, place, cache: down(activation(up(x)))
+    """x (D), place, cache -> (D)"""
+    up, down = product(p.up, p.get("b1")), product(p.down, p.get("b2"))
+    activation = gelu if cfg.c_activation == "gelu" else lambda u: getattr(arrays, cfg.c_activation)(u)[0]
+    return lambda x, place, cache: down(activation(up(x)))
+
+
+def swi(p, cfg, i):
+    """x (D), place, cache -> (D)"""
     wide, down, F = product(p.wide, p.get("bwide")), product(p.down, p.get("bdown")), len(p.down)
 
     def f(x, place, cache):
@@ -181,3 +178,6 @@ def swiglu(a, b):
     y *= b
     y *= 0.5
     return y
+
+
+FAST = dict(mha=attention, gqa=attention, mlp=mlp, swi=swi)

@@ -23,6 +23,11 @@ def variant(kind, name):
     return import_module(f"{__package__}.{kind}.{name}")
 
 
+def rotates(cfg):
+    """Whether the position encoding rotates queries and keys"""
+    return hasattr(variant("positions", cfg.c_position), "rotate")
+
+
 def residual_std(cfg):
     """The spread of matrices that write into the residual stream: 2 L of them add up (Radford et al. 2019)"""
     return 0.02 * (2 * cfg.n_layers) ** -0.5
@@ -106,8 +111,8 @@ class Context:
         self.stats[self.layer_index, name] = join or xp.add, value
 
     def record_scores(self, q, k, scale, window=None):
-        """Note the largest score of each head for muonclip, which needs it (`qk_clip_scale`); for all others this costs nothing"""
-        if self.cfg.c_optimizer == "muonclip" and self.rng is not None:
+        """Report the largest attention score of each head if the optimizer needs it (`qk_clip_scale`); otherwise this costs nothing"""
+        if self.cfg.needs_scores and self.rng is not None:
             self.note("score", max_scores(q, k, scale, window), xp.maximum)
 
     def freeze_decision(self, name, value):

@@ -28,8 +28,9 @@ def parts(cfg):
 
 
 def network(cfg, i):
-    """The network of layer i: before a mixture of experts, the first `n_dense_layers` have one such expert for every token"""
-    return variant("networks", cfg.c_expert if cfg.c_network == "moe" and i < cfg.n_dense_layers else cfg.c_network)
+    """The file that computes the network of layer i; a network may give some layers to another"""
+    module = variant("networks", cfg.c_network)
+    return variant("networks", module.network_of_layer(cfg, i)) if hasattr(module, "network_of_layer") else module
 
 
 def pre(norm, f, pn, p, x, ctx):

@@ -5,7 +5,7 @@ from ..check import bench as benches
 from ..check.laws import verdicts
 from ..check.preflight import preflight as predict
 from ..errors import BadInput, nearest
-from ..runs.records import Config
+from ..runs.settings import Config
 from ..show.progress import counted
 from ..training.data import split
 from .model_io import use_device

@@ -1,13 +1,12 @@
 """Inspection: measured on texts and tasks, under the microscope, line by line, side by side. Pages show themselves in a notebook, and
 `save(path)` writes them."""
 from ..arrays import backend
-from ..errors import BadInput, number
+from ..errors import BadInput, number, quoted
 from ..evaluation import tasks
 from ..evaluation.tasks import score_items
 from ..evaluation.text_scores import score_text
 from ..inference.sampling import Sampling
 from ..runs.fetch import HUB_TASKS, questions
-from ..runs.records import quoted
 from ..show import diary as diaries
 from ..show import microscope as scope
 from ..show import walk as walks

@@ -2,10 +2,11 @@
 from pathlib import Path
 
 from .. import text as texts
-from ..errors import BadInput, number, parsed, quoted, seeded
-from ..runs import corpus, disk, records, sources
+from ..errors import BadInput, nearest, number, parsed, quoted, seeded
+from ..runs import corpus, disk, sources
 from ..runs import prepare as preparing
 from ..runs.fetch import fetch as download
+from ..runs.settings import Config
 from ..show.progress import Counter
 from ..text import nursery as grammar
 from .process_control import open_workspace
@@ -45,14 +46,14 @@ def prepare(input, output=None, tokenizer="char", s_vocabulary=4096, c_unknown="
         raise BadInput(f"{lies} exists already; choose another name or delete it first")
     disk.require_writable(lies.parent)
     if tokenizer in texts.KINDS:
-        records.Config(c_tokenizer=tokenizer, s_vocabulary=s_vocabulary, c_unknown=c_unknown)
+        Config(c_tokenizer=tokenizer, s_vocabulary=s_vocabulary, c_unknown=c_unknown)
         kind = tokenizer
     elif str(tokenizer).endswith(".json"):
         kind = corpus.tokenizer_from_file(tokenizer)
     elif str(tokenizer) == "last" or set(str(tokenizer).lower()[:8]) <= set("0123456789abcdef-"):
         kind = texts.from_json(workspace.load_tokenizer(workspace.resolve(tokenizer)))
     else:
-        raise BadInput(records.nearest("tokenizer", tokenizer, texts.KINDS) + "; or a tokenizer.json, or a run's GUID")
+        raise BadInput(nearest("tokenizer", tokenizer, texts.KINDS) + "; or a tokenizer.json, or a run's GUID")
     with Counter(progress) as counter:
         return preparing.prepare(workspace, found[0].paths, lies, kind, s_vocabulary, c_unknown, encoding, field,
                                  size and parse_size(size), workers, counter)

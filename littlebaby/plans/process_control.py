@@ -10,7 +10,8 @@ from inspect import signature
 from typing import Any, NamedTuple
 
 from ..errors import BadInput, RunFailed
-from ..runs import disk, records
+from ..runs import disk
+from ..runs.settings import Config
 from ..runs.store import Workspace, brief
 from ..training.checkpoint import state_from_arrays
 from ..training.loop import train as events
@@ -72,7 +73,7 @@ def interruptible(stop, patient=False):
 class Task(NamedTuple):
     """What all ranks begin with"""
     name: str
-    config: records.Config
+    config: Config
     arrays: dict           # weights and state, as `freeze` gives them
     numbers: dict
     batches: Any

@@ -15,6 +15,7 @@ from ..errors import BadInput, RunFailed
 from ..inference.baby import Baby
 from ..inference.sampling import Sampling
 from ..runs import records
+from ..runs.settings import Config
 from ..runs.store import Workspace
 from ..show import charts
 from ..show.progress import Began, Watcher
@@ -46,7 +47,7 @@ from .training_data import (
 class Run:
     """What a training leaves: its name, and its files as records"""
     guid: str
-    config: records.Config
+    config: Config
     report: records.Report
     completion: records.Completion | None
     root: Path

@@ -5,7 +5,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import BadInput
-from ..runs import corpus, disk, records, sources
+from ..runs import corpus, disk, presets, records, sources
+from ..runs.aliases import renamed
+from ..runs.settings import Config
 from ..show.progress import Counter
 from ..text import chat as talk
 from ..text import nursery as grammar
@@ -17,21 +19,21 @@ SAMPLE_TOKENS = 2**20  # tokens of the validation split from which its character
 
 def make_config(preset=None, config=None, settings=()):
     """A Config from a preset, over it a file, over that single settings; the nursery's preset where neither of the first two is given"""
-    chosen = records.preset(preset or "nursery") if preset or not config else {}
+    chosen = presets.preset(preset or "nursery") if preset or not config else {}
     if config:
         data = disk.read_json(Path(config))
         if not isinstance(data, dict):
             raise BadInput(f"{config} is not a config: it must hold settings by name, {{\"n_layers\": 4}}")
         chosen |= {key: value for key, value in data.items() if key not in ("version", "guid", "base", "time")}
-    settings = records.renamed(dict(settings))
+    settings = renamed(dict(settings))
     if "n_epochs" in settings and "n_steps" not in settings:
         chosen.pop("n_steps", None)
-    return records.Config(**{**chosen, **settings})
+    return Config(**{**chosen, **settings})
 
 
 def finetune_config(cfg, settings=()):
     """The Config of a finetune: that of its base with half as many steps, unless told otherwise at a fifth of the rate"""
-    settings = records.renamed(dict(settings))
+    settings = renamed(dict(settings))
     if "n_epochs" in settings or not cfg.n_steps:
         half = dict(n_steps=0, n_epochs=max(1, cfg.n_epochs // 2))
     else:

@@ -2,8 +2,7 @@
 import codecs
 from io import BytesIO, TextIOWrapper
 
-from ..errors import BadInput
-from .records import quoted
+from ..errors import BadInput, quoted
 
 PIECE = 2**20            # bytes that are read at a time
 LOOKED_AT = 2**16        # bytes from which the likely encoding is told

@@ -22,9 +22,8 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from ..errors import BadInput, number
+from ..errors import BadInput, number, quoted
 from . import disk, encodings, tokens
-from .records import quoted
 
 TEXTS = (".txt", ".md", ".jsonl", ".parquet", ".txt.gz", ".md.gz", ".jsonl.gz")
 KNOWN = (*TEXTS, *tokens.SUFFIXES)

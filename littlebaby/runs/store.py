@@ -28,23 +28,10 @@ from typing import NamedTuple
 from uuid import uuid4
 from zipfile import ZIP_DEFLATED, ZipFile
 
-from ..errors import BadInput
+from ..errors import BadInput, quoted
 from . import disk, encodings, tokens, weights
-from .records import (
-    FILES,
-    HERE,
-    NAME,
-    VERSION,
-    Completion,
-    Config,
-    ConfigFile,
-    ModelFile,
-    Report,
-    TokenizerFile,
-    now,
-    parse_record,
-    quoted,
-)
+from .records import FILES, NAME, VERSION, Completion, ConfigFile, ModelFile, Report, TokenizerFile, now, parse_record
+from .settings import HERE, Config
 
 PLACES = dict(
     config="configs/config_{}.json", tokenizer="tokenizers/tokenizer_{}.json", model="models/model_{}.json",

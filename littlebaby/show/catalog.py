@@ -15,7 +15,8 @@ from ..check.preflight import memory_of, mixing_flops, products
 from ..errors import BadInput, nearest
 from ..model import gpt
 from ..model.context import variant
-from ..runs import records
+from ..runs.presets import preset, presets
+from ..runs.settings import Config, allowed, prefixes_in_words, sections
 from ..training.schedules import multiplier
 from .formatting import format_number
 
@@ -23,6 +24,7 @@ MARK = re.compile(r"(<!-- catalog: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 CITED = re.compile(r"((?:[A-Z][\w'-]+(?: et al\.| & [A-Z][\w'-]+)? (?:19|20)\d\d))(?: \([^)]*\))?(?:,? arXiv[: ](\d{4}\.\d{4,5}))?")
 STANDARD = dict(n_vocab=256)            # the config's defaults and an alphabet of bytes
 LAYER = "One layer with n_emb 128, n_heads 4 and n_ctx 256; FLOPs forward and backward."
+HEADS = dict(config=prefixes_in_words())
 NOTES = dict(attentions=LAYER, networks=LAYER, schedules="The share of r_learn in a run of 1,000 steps, 20 of them warm-up.")
 
 
@@ -33,11 +35,11 @@ def tables():
 
 def catalog():
     """{name: rows as dicts}: attentions, networks, norms, positions, optimizers, schedules, tokenizers, presets, config"""
-    folders = {folder: [layer(folder, name) for name in records.allowed(KEYS[folder])] for folder in KEYS}
+    folders = {folder: [layer(folder, name) for name in allowed(KEYS[folder])] for folder in KEYS}
     return folders | dict(
-        optimizers=[optimizer(name) for name in records.allowed("c_optimizer")], schedules=[schedule(name) for name in shapes()],
-        tokenizers=[tokenizer(kind) for kind in sorted(text.KINDS)], presets=[preset(name) for name in records.presets()],
-        config=[setting(key) for key in records.keys()])
+        optimizers=[optimizer(name) for name in allowed("c_optimizer")], schedules=[schedule(name) for name in shapes()],
+        tokenizers=[tokenizer(kind) for kind in sorted(text.KINDS)], presets=[preset_row(name) for name in presets()],
+        config=[setting(key, title) for title, members in sections().items() for key in members])
 
 
 def fill(page):
@@ -53,10 +55,11 @@ def fill(page):
 
 
 def markdown_table(name, rows):
-    """Rows of the same keys as markdown, and what they mean; a column in which nothing stands is left out"""
+    """Rows of the same keys as markdown, with the table's notes before and after it; an empty column is left out"""
     heads = [head for head in rows[0] if any(row[head] for row in rows)]
     line = lambda cells: f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
-    return "\n".join([line(heads), line("---" for _ in heads), *(line(row[head] for head in heads) for row in rows),
+    before = [HEADS[name], ""] if name in HEADS else []
+    return "\n".join([*before, line(heads), line("---" for _ in heads), *(line(row[head] for head in heads) for row in rows),
                       *(["", NOTES[name]] if name in NOTES else [])])
 
 
@@ -66,7 +69,7 @@ def layer(folder, name):
     """A file of model/: what its docstring says, and the numbers of one layer of standard size"""
     module = variant(folder, name)
     title, idea, cost, cache, papers = reading(module)
-    cfg = records.Config(**STANDARD, **{KEYS[folder]: name})
+    cfg = Config(**STANDARD, **{KEYS[folder]: name})
     row = {"name": f"`{name}`", "full name": title}
     if folder not in ("attentions", "networks"):
         return row | {"idea": idea, "cost": cost, "paper": papers}
@@ -90,13 +93,13 @@ def optimizer(name):
 
 
 def shapes():
-    return [dict(c_schedule=name) for name in records.allowed("c_schedule") if name != "wsd"] + [
-        dict(c_schedule="wsd", c_schedule_decay=name) for name in records.allowed("c_schedule_decay")]
+    return [dict(c_schedule=name) for name in allowed("c_schedule") if name != "wsd"] + [
+        dict(c_schedule="wsd", c_schedule_decay=name) for name in allowed("c_schedule_decay")]
 
 
 def schedule(settings):
     """The share of r_learn at points of a run of 1,000 steps with 20 of warm-up"""
-    cfg = records.Config(**settings, s_warmup=20)
+    cfg = Config(**settings, s_warmup=20)
     at = {f"at {share:.0%}": f"{multiplier(round(1000 * share), 1000, cfg):.2f}" for share in (0.01, 0.25, 0.5, 0.75, 0.9, 1)}
     return {"schedule": ", ".join(f"`{name}`" for name in settings.values()), **at}
 
@@ -106,15 +109,15 @@ def tokenizer(kind):
     return {"name": f"`{kind}`", "what it does": f"{title[:1].upper()}{title[1:]}. {idea}".strip()}
 
 
-def preset(name):
+def preset_row(name):
     """Its size with the vocabulary it names, or the alphabet of the standard"""
-    cfg = records.Config(**{**STANDARD, **records.preset(name)})
-    return {"name": f"`{name}`", "what it is": records.presets()[name], "parameters": format_number(tree.size(gpt.params(cfg)))}
+    cfg = Config(**{**STANDARD, **preset(name)})
+    return {"name": f"`{name}`", "what it is": presets()[name], "parameters": format_number(tree.size(gpt.params(cfg)))}
 
 
-def setting(key):
+def setting(key, title):
     default = str(key.default).lower() if isinstance(key.default, bool) else f"{key.default}"
-    return {"group": key.group, "key": f"`{key.name}`", "default": default, "allowed": key.allowed, "unit": key.unit,
+    return {"group": title, "key": f"`{key.name}`", "default": default, "allowed": key.allowed, "unit": key.unit,
             "meaning": key.meaning}
 
 

@@ -1,7 +1,7 @@
 """What preflight and bench measured, as text tables."""
 from ..arrays import backend
 from ..check.preflight import GOOD_RATIO, warnings
-from ..runs.records import Config
+from ..runs.settings import Config
 from .formatting import align_columns, align_pairs, format_bytes, format_duration, format_number
 
 

@@ -14,6 +14,8 @@ from functools import cache
 from ..check import laws
 from ..errors import BadInput
 from ..runs import disk, records
+from ..runs.presets import presets
+from ..runs.settings import allowed
 from . import catalog, laws_report, pages
 
 VARIANTS = "docs/variants"
@@ -72,8 +74,8 @@ def notebooks(root):
 
 def with_choices(source):
     """The notebook's source, its form offering every preset, attention and network there is"""
-    choices = dict(preset=list(records.presets()), attention=["", *records.allowed("c_attention")],
-                   network=["", *records.allowed("c_network")])
+    choices = dict(preset=list(presets()), attention=["", *allowed("c_attention")],
+                   network=["", *allowed("c_network")])
     for name, values in choices.items():
         source = re.sub(rf"(?m)^({name} = .*# @param )\[.*\]$", lambda match: match[1] + json.dumps(values), source)
     return source

@@ -13,7 +13,7 @@ from math import ceil, log10
 from ..check import laws
 from ..errors import BadInput, nearest
 from ..model.context import variant
-from ..runs import records
+from ..runs.settings import allowed, keys
 from . import catalog
 from .variant_pictures import variant_picture
 
@@ -35,7 +35,7 @@ CAPTIONS = dict(
 
 def variants():
     """(folder, name) of all that have a page"""
-    return [(folder, name) for folder, key in FOLDERS.items() for name in records.allowed(key)]
+    return [(folder, name) for folder, key in FOLDERS.items() for name in allowed(key)]
 
 
 def pages(verdicts=laws.verdicts, written=None):
@@ -105,7 +105,7 @@ def settings(it):
     """The settings that a file names, or those of its folder that it uses, as a table; empty where there are none"""
     words = re.findall(r"c(?:fg|tx)\.(?!cfg)(\w+)", "".join(getsource(import_module(each)) for each in kin(it)))
     named = {key for word in words for key in DERIVED.get(word, [word])}
-    rows = [catalog.setting(key) for key in records.keys() if key.name in named]
+    rows = [catalog.setting(key, key.group) for key in keys() if key.name in named]
     heads = ("key", "default", "allowed", "meaning")
     return markdown_grid([heads, *([row[head] for head in heads] for row in rows)]) if rows else ""
 

@@ -15,7 +15,7 @@ from IPython.display import display
 
 from ..check.preflight import preflight
 from ..errors import BadInput, RunFailed
-from ..runs import records
+from ..runs.presets import preset, presets
 from ..runs.store import Workspace
 from . import panel_html
 from .card import card, state
@@ -57,7 +57,7 @@ class Panel:
         self.folder.layout = widgets.Layout(width="auto", flex="1 1 auto")
         self.plan = widgets.ToggleButtons(options=PLANS, style=dict(button_width="96px"))
         self.guid = box(widgets.Dropdown, "run", options=[("none yet", "")])
-        self.preset = box(widgets.Dropdown, "preset", options=list(records.presets()), value="nursery")
+        self.preset = box(widgets.Dropdown, "preset", options=list(presets()), value="nursery")
         self.about, self.who = (widgets.HTML(layout=widgets.Layout(width="268px", margin="0 0 4px 92px")) for _ in range(2))
         self.input = box(widgets.Combobox, "text", value="nursery", continuous_update=False, placeholder="a file, or a name in inputs/")
         self.upload = widgets.FileUpload(accept=".txt,.jsonl", multiple=False, description="bring a file",
@@ -162,10 +162,10 @@ class Panel:
 
     def fill(self):
         """The settings from which changes are counted: a preset's, or what a finetune makes of its base's"""
-        self.about.value = panel_html.hint(records.presets()[self.preset.value])
+        self.about.value = panel_html.hint(presets()[self.preset.value])
         with self.errors_as_messages():
             if self.plan.value == "train":
-                self.fields.fill(records.preset(self.preset.value))
+                self.fields.fill(preset(self.preset.value))
             elif self.plan.value == "finetune" and self.guid.value:
                 self.fields.fill(self.plans.finetune_config(self.workspace.load_config(self.guid.value)).model_dump())
         self.changed()

@@ -3,7 +3,7 @@ from html import escape
 
 import ipywidgets as widgets
 
-from ..runs import records
+from ..runs.settings import FOLDERS, Config, allowed, keys, prefixes_in_words, sections
 from .panel_html import QUIET, WRONG, hint
 
 
@@ -15,7 +15,7 @@ class Fields:
 
     def __init__(self, changed):
         self.changed, self.quiet = changed, False
-        self.keys = records.keys()
+        self.keys = keys()
         self.filled = {key.name: key.default for key in self.keys}
         self.controls = {key.name: control(key) for key in self.keys}
         for each, shown in self.controls.items():
@@ -24,27 +24,40 @@ class Fields:
         row = widgets.Layout(align_items="center", overflow="hidden", min_height="34px")
         self.names = {key.name: widgets.HTML(layout=name) for key in self.keys}
         self.rows = {key.name: widgets.HBox([self.names[key.name], self.controls[key.name], meaning(key)], layout=row) for key in self.keys}
-        groups = widgets.Accordion([widgets.VBox([self.rows[key.name] for key in self.keys if key.group == group])
-                                    for group in records.GROUPS], selected_index=None)
-        for i, group in enumerate(records.GROUPS):
-            groups.set_title(i, f"{group}, {sum(key.group == group for key in self.keys)} settings")
+        self.groups = widgets.Accordion(selected_index=None)
+        self.titles = []
         self.search = widgets.Text(placeholder="find a setting: rate, cache, tokens …", layout=widgets.Layout(width="320px"))
-        found = widgets.VBox([groups])
-        self.search.observe(lambda _: setattr(found, "children", self.matching() or [groups]), "value")
-        self.view = widgets.VBox([self.search, found])
+        legend = widgets.HTML(hint(prefixes_in_words()))
+        found = widgets.VBox([self.groups])
+        self.search.observe(lambda _: setattr(found, "children", self.matching() or [self.groups]), "value")
+        self.view = widgets.VBox([self.search, legend, found])
         for each in self.controls.values():
             each.observe(self.on_change, "value")
         self.marked()
+        self.arrange()
+
+    def arrange(self):
+        """The groups in the order of `sections`, the settings of the chosen variants before those of the others"""
+        found = sections({key: self.value(key) for key in FOLDERS})
+        if list(found) != self.titles:
+            opened = None if self.groups.selected_index is None else self.titles[self.groups.selected_index]
+            self.titles = list(found)
+            self.groups.selected_index = None
+            self.groups.children = [widgets.VBox([self.rows[key.name] for key in members]) for members in found.values()]
+            for i, (title, members) in enumerate(found.items()):
+                self.groups.set_title(i, f"{title}, {len(members)} setting{'s' * (len(members) > 1)}")
+            self.groups.selected_index = None if opened is None else self.titles.index(opened)
 
     def matching(self):
         """The rows in whose name or meaning the searched words stand; none where nothing is searched"""
         words = self.search.value.lower().split()
         rows = [self.rows[key.name] for key in self.keys if words and all(word in f"{key.name} {key.meaning}".lower() for word in words)]
-        return rows or [widgets.HTML(hint("no setting speaks of that"))] * bool(words)
+        return rows or [widgets.HTML(hint("no setting contains these words"))] * bool(words)
 
     def on_change(self, _change):
         if not self.quiet:
             self.marked()
+            self.arrange()
             self.changed()
 
     def fill(self, settings):
@@ -58,6 +71,7 @@ class Fields:
         finally:
             self.quiet = False
         self.marked()
+        self.arrange()
 
     def changes(self):
         """{setting: value} of those that differ from what was filled in"""
@@ -83,7 +97,7 @@ class Fields:
 def control(key):
     """What a setting's type asks for: a choice, a tick, a number, a text"""
     layout = widgets.Layout(width="140px", flex="0 0 auto")
-    kind, words = records.Config.model_fields[key.name].annotation, records.allowed(key.name)
+    kind, words = Config.model_fields[key.name].annotation, allowed(key.name)
     if key.name == "c_tokenizer":
         return widgets.Combobox(value=key.default, options=words, layout=layout)         # or the path of a file
     if words:
@@ -98,7 +112,7 @@ def control(key):
 def meaning(key):
     """What it does, what it may be, what it is by itself"""
     default = str(key.default).lower() if isinstance(key.default, bool) else key.default
-    choices = "" if records.allowed(key.name) else f"{key.allowed} {key.unit}".strip() + "; "
+    choices = "" if allowed(key.name) else f"{key.allowed} {key.unit}".strip() + "; "
     return widgets.HTML(f'<div style="font-size:12px;line-height:1.3;white-space:normal">{escape(key.meaning)}'
                         f'<div style="{QUIET};font-size:11px">{escape(choices)}default {escape(str(default))}</div></div>',
                         layout=widgets.Layout(flex="1 1 0", margin="0 0 0 10px", min_width="0"))

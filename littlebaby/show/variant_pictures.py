@@ -16,7 +16,7 @@ import numpy as np
 from ..arrays import tree
 from ..check.laws import KEYS
 from ..model.context import Context, variant
-from ..runs import records
+from ..runs.settings import Config, allowed
 from .charts import GRAY, INK, PALE, TRAIN, VALID, plainly, png
 
 SMALL = dict(n_vocab=64, n_ctx=64, n_emb=32, n_heads=4, n_layers=1, d_type="fp64", s_window=16)
@@ -48,7 +48,7 @@ def random_layer(layer, cfg, rng):
 def influence(folder, name, T=64):
     """(T, T): how much token t's y moves with token j's x, as a share of all that moves it"""
     rng = np.random.default_rng(0)
-    cfg = records.Config(**SMALL, **({"c_position": "none"} | {KEYS[folder]: name}))
+    cfg = Config(**SMALL, **({"c_position": "none"} | {KEYS[folder]: name}))
     if folder == "positions":
         forward, x = placed(cfg, rng), np.repeat(0.02 * rng.standard_normal((1, 1, cfg.n_emb)), T, 1)
     else:
@@ -121,7 +121,7 @@ def mixing(folder, name):
 
 def layer_of(folder, name):
     """x -> y, backward(dy) of one layer with weights drawn, and its config"""
-    cfg, rng = records.Config(**SMALL, **{KEYS[folder]: name}), np.random.default_rng(0)
+    cfg, rng = Config(**SMALL, **{KEYS[folder]: name}), np.random.default_rng(0)
     layer = variant(folder, name)
     p, g = random_layer(layer, cfg, rng)
 
@@ -168,7 +168,7 @@ def descent(name, rate):
     """Losses (STEPS + 1) of W (n, n) fitted to a target through a load whose directions differ LOPSIDED times in strength"""
     rng = np.random.default_rng(0)
     spec = dict(w=tree.matrix(SIDE, SIDE))
-    cfg = records.Config(c_optimizer=name, r_weight_decay=0)
+    cfg = Config(c_optimizer=name, r_weight_decay=0)
     module = import_module(f"littlebaby.training.optimizers.{name}")
     flat, state = np.zeros(SIDE * SIDE), module.state(spec, np.dtype(float))
     load, goal = np.geomspace(1, 1 / LOPSIDED, SIDE)[:, None], rng.standard_normal((SIDE, SIDE))
@@ -183,7 +183,7 @@ def descent(name, rate):
 
 def descents(_, name):
     figure, axes = panels(1)
-    ways = {each: best(each) for each in records.allowed("c_optimizer")}
+    ways = {each: best(each) for each in allowed("c_optimizer")}
     order = sorted(ways, key=lambda each: ways[each][1][-1])
     for each in sorted(ways, key=lambda each: each == name):     # the one that it is about lies on top
         (rate, losses), mine = ways[each], each == name

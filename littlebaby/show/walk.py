@@ -315,7 +315,7 @@ def walk_on_cpu(name, folder, settings, mistake):
     parts, y, dx, gradients = trace_layer(layer, cfg, home)
     checks = {leaf: (float(error), laws.EXACT) for leaf, error in laws.gradients(layer, cfg).items()}
     checks["decoding"] = decoded(layer, cfg), laws.EQUAL
-    checks["causality"] = leaked(layer, cfg), laws.leeway(cfg.c_network) if folder == "networks" else 0.0
+    checks["causality"] = leaked(layer, cfg), laws.leeway(layer)
     if mistake:
         before, y_right, *_ = trace_layer(right, cfg, home if mistake.where == "kernels" else None)
         checks["y as before"] = float(laws.relative(y, y_right, 0)), laws.EXACT

@@ -40,3 +40,6 @@ def forward(p, x, ctx):
         return dx
 
     return y, backward
+
+
+CASES = [dict(c_bias="none"), dict(r_temp=1.7, head_size=12)]

@@ -59,3 +59,6 @@ def mix(p, x, ctx, h):
         return dx
 
     return merge_heads(o), backward
+
+
+CASES = [dict(c_bias="none"), dict(head_size=12)]

@@ -13,6 +13,8 @@ from ...arrays.backend import xp
 from ...arrays.tree import fused_matrices, matrix, vector
 from ..context import residual_std
 
+OPTIONS = dict(s_kernel=(8, "Length of the causal filters: each mixes a token and the s_kernel - 1 tokens before it.", (1, 1024), "tokens"))
+
 
 def params(cfg):
     D, H, K = cfg.n_emb, cfg.head_size, cfg.s_kernel
@@ -48,3 +50,6 @@ def forward(p, x, ctx):
         return dx
 
     return y, backward
+
+
+CASES = [dict(c_bias="none"), dict(s_kernel=1), dict(s_kernel=4, head_size=12)]

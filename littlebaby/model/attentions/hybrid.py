@@ -15,6 +15,14 @@ from ...arrays.backend import xp
 from ...arrays.tree import matrix, vector
 from ..context import residual_std
 from . import decay, mla
+from .mla import rotated_width
+
+__all__ = ["breadth", "check", "forward", "params", "post_step", "rotated_width"]
+
+OPTIONS = dict(
+    mla.OPTIONS,
+    r_recall=(0.5, "Fraction of the heads that are mla heads, rounded down; the others are decay heads.", (0, 1)),
+    c_hybrid_gate=("channel", "What the gate scales: each channel, or each head as a whole.", ("channel", "head")))
 
 
 def params(cfg):
@@ -83,3 +91,15 @@ def forward(p, x, ctx):
 def post_step(p, stats, cfg):
     if "mla" in p:
         mla.post_step(p.mla, stats, cfg)
+
+
+def check(cfg):
+    yield from mla.check(cfg)
+    if cfg.mla_v != cfg.head_width:
+        yield (f"mla_v is {cfg.mla_v}; allowed in hybrid, whose heads all have the same width, is head_size / n_heads, "
+               f"{cfg.head_width}; did you mean {cfg.head_width}?")
+
+
+CASES = [dict(r_recall=0), dict(r_recall=1, c_hybrid_gate="head", c_position="rope"),
+         dict(c_hybrid_gate="head", c_bias="none", r_temp=1.7, head_size=12),
+         dict(r_recall=0.75, mla_latent="split", mla_norm="layernorm", mla_q_rank=3, mla_rank=9, mla_nope=1, c_position="rope")]

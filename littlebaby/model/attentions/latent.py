@@ -15,6 +15,8 @@ from ...arrays import exp_clip, linear, linear_attention, matmul, merge_heads, r
 from ...arrays.tree import Leaf, fused_matrices, matrix, vector
 from ..context import residual_std
 
+OPTIONS = dict(n_latents=(16, "Learned queries per head; the state grows in proportion.", (2, 2**12)))
+
 
 def params(cfg):
     D, H, M = cfg.n_emb, cfg.head_size, cfg.n_latents
@@ -70,3 +72,6 @@ def latent_queries(z, h):
 def rows_of(dz):
     """(B, h, d, M) -> (M, h d), summed over the batch"""
     return merge_heads(dz.sum(0, keepdims=True).swapaxes(-1, -2))[0]
+
+
+CASES = [dict(c_bias="none"), dict(n_latents=2), dict(r_temp=1.7, head_size=12)]

@@ -12,6 +12,8 @@ from ...arrays.backend import xp
 from ...arrays.tree import Lora, fused_matrices, fused_vectors, matrix, vector
 from ..context import qk_clip_scale, residual_std
 
+SCORE_BIAS = True        # its scores can carry a bias, such as alibi's
+
 
 def params(cfg):
     return weights(cfg, cfg.head_size)
@@ -100,3 +102,8 @@ def post_step(p, stats, cfg):
         leaf[..., :H] *= factor
         if own:
             leaf[..., H:2 * H] *= factor
+
+
+CASES = [dict(c_bias="all"), dict(c_position="rope", rope_layout="half"), dict(c_position="rope", rope_layout="interleaved"),
+         dict(c_position="rope", c_rope_scale="yarn", r_rope_factor=4, rope_base=100),
+         dict(r_temp=1.7), dict(c_bias="none", b_bias_attention_out=True), dict(head_size=12), dict(c_position="alibi")]

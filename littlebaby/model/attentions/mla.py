@@ -19,7 +19,18 @@ from ... import arrays
 from ...arrays import attention, full_matrix, linear, merge_heads, split_heads
 from ...arrays.backend import xp
 from ...arrays.tree import Lora, fused_matrices, matrix, vector
-from ..context import qk_clip_scale, residual_std
+from ..context import qk_clip_scale, residual_std, rotates
+
+OPTIONS = dict(
+    mla_latent=("joint", "joint: one latent for keys and values; split: one for each, which doubles the cache.", ("joint", "split")),
+    mla_rank=(0, "Width of the latents that are cached in place of keys and values; 0 means a quarter of n_emb.", (0, 2**16)),
+    mla_q_rank=(0, "Width of a latent for the queries; 0 computes the queries from the token directly.", (0, 2**16)),
+    mla_norm=("rmsnorm", "Normalization of the latents.", ("none", "rmsnorm", "layernorm")),
+    mla_nope=(0, "Width of each head's queries and keys without position (not rotated by rope); 0 means head_size / n_heads.", (0, 2**16)),
+    mla_rope=(0, "Width of the part that rope rotates, whose key all heads share; 0 means half a head with rope and none without.",
+              (0, 2**16)),
+    mla_v=(0, "Width of each head's values; 0 means head_size / n_heads.", (0, 2**16)))
+SCORE_BIAS = True
 
 
 def params(cfg):
@@ -178,3 +189,26 @@ def post_step(p, stats, cfg):
     wq = p.wuq if "wuq" in p else p.down[:, :len(of_q)]
     wq *= of_q
     p.wuk *= xp.repeat(root, n)
+
+
+def defaults(cfg):
+    d = max(1, cfg.head_width)
+    rotated = dict(mla_rope=2 * max(1, round(d / 4))) if rotates(cfg) else {}
+    return dict(mla_rank=max(1, cfg.n_emb // 4), mla_nope=d, mla_v=d, **rotated)
+
+
+def rotated_width(cfg):
+    """How many numbers of a query rope rotates; without this function all of a head's"""
+    return cfg.mla_rope
+
+
+def check(cfg):
+    if rotates(cfg) and cfg.mla_rope % 2:
+        yield f"mla_rope is {cfg.mla_rope}, and rope rotates pairs; allowed are even numbers; did you mean {cfg.mla_rope + 1}?"
+
+
+CASES = [
+    dict(mla_latent="split", mla_norm="none", c_position="rope", c_bias="none", b_bias_attention_out=True),
+    dict(mla_q_rank=3, mla_norm="layernorm", mla_v=3, r_temp=1.7), dict(mla_rank=9, mla_nope=1, mla_v=1, mla_rope=4, c_bias="all"),
+    dict(mla_rank=9, mla_nope=1, mla_latent="split", mla_q_rank=5, c_position="rope", rope_layout="interleaved", c_bias="none"),
+    dict(c_position="alibi")]

@@ -15,6 +15,8 @@ from .mha import post_step
 
 __all__ = ["post_step", "forward", "params"]
 
+SCORE_BIAS = True
+
 
 def params(cfg):
     return dict(mha.params(cfg), wg=matrix(cfg.n_emb, cfg.n_heads, kind="router"))
@@ -38,3 +40,12 @@ def forward(p, x, ctx):
         return dx + back_o(do, g)
 
     return y, backward
+
+
+def check(cfg):
+    if cfg.n_heads == 1:
+        yield (f"n_heads is 1, and {cfg.c_attention} weighs heads against each other; allowed are 2 and more; "
+               f"did you mean c_attention mha?")
+
+
+CASES = [dict(c_bias="all", r_temp=1.7), dict(c_bias="none", c_position="rope", head_size=16), dict(c_position="alibi")]

@@ -17,7 +17,9 @@ from math import log
 from ...arrays import discounted_mean, log_sigmoid, sigmoid, window_attention
 from ...arrays.backend import xp
 from ...arrays.tree import vector
-from . import mha
+from . import mha, swa
+
+OPTIONS = dict(s_window=swa.OPTIONS["s_window"])
 
 
 def params(cfg):
@@ -75,3 +77,6 @@ def attend(q, k, v, w, scale, ctx):
         return dq, dk, dv, dw
 
     return o, back
+
+
+CASES = [dict(c_bias="all", r_temp=1.7, c_position="rope"), dict(c_bias="none", s_window=2, head_size=12), dict(s_window=14)]

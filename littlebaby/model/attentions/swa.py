@@ -9,10 +9,15 @@ Cost O(B T (W + 64) H + B T D H).  Cache per token 2 n d, of the last W - 1 toke
 Beltagy et al. 2020, arXiv:2004.05150; Jiang et al. 2023, arXiv:2310.06825.
 """
 from ...arrays import window_attention
-from .gqa import params, post_step
+from . import gqa
+from .gqa import check, params, post_step
 from .mha import output_projection, queries_keys_values
 
-__all__ = ["post_step", "forward", "params"]
+__all__ = ["check", "forward", "params", "post_step"]
+
+OPTIONS = dict(gqa.OPTIONS, s_window=(64, "Attention window: a token attends to itself and the s_window - 1 tokens before it.", (2, 2**20),
+                                      "tokens"))
+SCORE_BIAS = True
 
 
 def forward(p, x, ctx):
@@ -30,3 +35,7 @@ def forward(p, x, ctx):
         return back_qkv(dq, dk, dv, g)
 
     return y, backward
+
+
+CASES = [dict(n_kv_heads=2, c_position="rope"), dict(n_kv_heads=4, c_bias="all", r_temp=1.7), dict(s_window=2), dict(s_window=16),
+         dict(n_kv_heads=2, c_position="alibi")]

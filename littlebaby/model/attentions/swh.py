@@ -12,12 +12,11 @@ from ...arrays import linear, softmax, weight_heads
 from ...arrays.backend import xp
 from . import mha, moh
 from .mha import post_step
+from .moh import check, params
 
-__all__ = ["post_step", "forward", "params"]
+__all__ = ["check", "forward", "params", "post_step"]
 
-
-def params(cfg):
-    return moh.params(cfg)
+SCORE_BIAS = True
 
 
 def forward(p, x, ctx):
@@ -40,3 +39,6 @@ def forward(p, x, ctx):
         return dx + back_o(do, g)
 
     return y, backward
+
+
+CASES = moh.CASES

@@ -9,7 +9,10 @@ Zhang et al. 2017 (ShuffleNet), arXiv:1707.01083; gates: Dauphin et al. 2016, ar
 """
 from ...arrays import full_matrix, glu, matmul
 from ...arrays.tree import fused_matrices
+from ...errors import not_a_divisor
 from ..context import residual_std
+
+OPTIONS = dict(n_groups_ggl=(4, "Number of groups of channels, a divisor of n_emb: more are cheaper and exchange less.", (1, 2**16)))
 
 
 def params(cfg):
@@ -46,3 +49,11 @@ def forward(p, x, ctx):
         return (dx_a + dx_z).swapaxes(0, 1).reshape(B, T, D)
 
     return y, backward
+
+
+def check(cfg):
+    if cfg.n_emb % cfg.n_groups_ggl:
+        yield not_a_divisor("n_groups_ggl", cfg.n_groups_ggl, "n_emb", cfg.n_emb)
+
+
+CASES = [dict(n_groups_ggl=1), dict(n_groups_ggl=2), dict(n_emb=6, n_groups_ggl=2)]

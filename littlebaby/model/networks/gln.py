@@ -10,6 +10,8 @@ from ...arrays import glu, linear
 from ...arrays.tree import matrix, vector
 from ..context import residual_std
 
+OPTIONS = dict(b_network_gate=(True, "Multiply the output by a sigmoid gate; without it gln is one linear layer, and nft has no gate."))
+
 
 def params(cfg):
     D = cfg.n_emb
@@ -49,3 +51,6 @@ def gate(p, x, a):
         return da, dx
 
     return y, backward
+
+
+CASES = [dict(c_bias="none"), dict(b_network_gate=False), dict(b_network_gate=False, c_bias="none")]

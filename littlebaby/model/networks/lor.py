@@ -11,6 +11,10 @@ from ...arrays import linear
 from ...arrays.tree import matrix, vector
 from ..context import residual_std
 
+OPTIONS = dict(
+    network_rank=(4, "Rank of the trained update beside the frozen matrix.", (1, 2**16)),
+    network_alpha=(0.0, "The update is scaled by network_alpha / network_rank; 0 means twice network_rank.", (0, 10**6)))
+
 
 def params(cfg):
     D, r = cfg.n_emb, cfg.network_rank
@@ -38,3 +42,10 @@ def forward(p, x, ctx):
         return dx + dx_a
 
     return y, backward
+
+
+def defaults(cfg):
+    return dict(network_alpha=2.0 * cfg.network_rank)
+
+
+CASES = [dict(c_bias="none"), dict(network_rank=1, network_alpha=3)]

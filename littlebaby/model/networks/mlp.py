@@ -11,6 +11,8 @@ from ...arrays import linear
 from ...arrays.tree import matrix, vector
 from ..context import residual_std
 
+OPTIONS = dict(c_activation=("gelu", "Activation function; relu is the fastest.", ("gelu", "gelu_exact", "relu", "relu2", "silu")))
+
 
 def params(cfg):
     return weights(cfg, cfg.hidden)
@@ -36,3 +38,6 @@ def forward(p, x, ctx):
         return dx
 
     return y, backward
+
+
+CASES = [dict(c_activation=a) for a in ("gelu_exact", "relu", "relu2", "silu")] + [dict(c_bias="none")]

@@ -17,7 +17,28 @@ groups and bias: DeepSeek-AI 2024, arXiv:2412.19437.  Deviations: no expert is e
 from ...arrays import linear, sigmoid, softmax
 from ...arrays.backend import to_numpy, xp
 from ...arrays.tree import matrix, vector
+from ...errors import not_a_divisor
 from ..context import variant
+
+OPTIONS = dict(
+    n_experts=(4, "Number of experts: parameters grow with it, time only with n_active.", (1, 4096)),
+    n_active=(0, "Experts that compute each token (top-k); 0 means all: no routing, and the most time.", (0, 4096)),
+    n_shared=(0, "Shared experts, which compute every token; together they are one network of their joint width.", (0, 256)),
+    c_expert=("mlp", "Network of an expert.", ("mlp", "swi")),
+    s_expert=(0, "Hidden width of an expert; 0 means that of a whole network.", (0, 2**20)),
+    c_router=("softmax_topk", "Weights of the chosen experts: softmax over the chosen (softmax_topk) or over all (softmax), sigmoids "
+                              "normalized over the chosen (sigmoid), or plain sigmoids (sigmoid_raw).",
+              ("softmax_topk", "softmax", "sigmoid", "sigmoid_raw")),
+    n_expert_groups=(1, "Groups of experts, a divisor of n_experts: a token only uses experts of its best groups.", (1, 4096)),
+    n_active_expert_groups=(0, "Groups that each token may use; 0 means all.", (0, 4096)),
+    r_route_scale=(1.0, "Factor on the output of the routed experts.", (0.001, 1000)),
+    r_aux=(0.01, "Weight of the load-balancing loss; at 0 a few experts may get all tokens.", (0, 100)),
+    c_aux=("topk", "Scale of the load-balancing loss: equal loads give r_aux (topk) or r_aux * n_active (share).", ("share", "topk")),
+    c_balance=("sequence", "Over what loads are balanced: each sequence, which gives the same loss on any number of threads, or each "
+                           "thread's batch.", ("sequence", "batch")),
+    r_bias_update=(0.0, "Step of the selection bias, which favours experts with few tokens; used with or instead of r_aux.", (0, 1)),
+    n_dense_layers=(0, "First layers that have one network of full width instead of experts.", (0, 1023)))
+ROUTED = True    # how many rows a matrix product has depends on later tokens, and with it the rounding of its sums
 
 TINY = 1e-20     # what sigmoids far below 0 sum up to in place of nothing
 UNNORMALIZED = ("softmax", "sigmoid_raw")  # routers whose scores are the weights, whatever they sum up to
@@ -152,3 +173,38 @@ def post_step(p, stats, cfg):
     """An adapted model keeps its bias, as all of its base"""
     if cfg.r_bias_update and not cfg.lora_rank:
         p.bias += cfg.r_bias_update * xp.sign(stats["load"].mean() - stats["load"])
+
+
+def defaults(cfg):
+    return dict(s_expert=cfg.hidden, n_active=cfg.n_experts, n_active_expert_groups=cfg.n_expert_groups)
+
+
+def check(cfg):
+    E, k, G, open_groups = cfg.n_experts, cfg.n_active, cfg.n_expert_groups, cfg.n_active_expert_groups
+    if E % G:
+        yield not_a_divisor("n_expert_groups", G, "n_experts", E)
+    elif open_groups > G:
+        yield f"n_active_expert_groups is {open_groups}; allowed is a whole number from 1 to n_expert_groups, {G}; did you mean {G}?"
+    elif k > (most := open_groups * E // G):
+        limit = f"n_experts, {E}" if open_groups == G else f"{most}, the experts of {open_groups} of {G} groups"
+        yield f"n_active is {k}; allowed is a whole number from 1 to {limit}; did you mean {most}?"
+    if k == 1 < E and cfg.c_router in ("softmax_topk", "sigmoid") and not cfg.r_aux:
+        yield (f"n_active is 1, and c_router {cfg.c_router} then gives every expert's output the weight 1: with r_aux 0 the router has no "
+               f"gradient; allowed are c_router softmax, r_aux above 0 or n_active from 2; did you mean r_aux 0.01?")
+    if cfg.n_dense_layers >= cfg.n_layers:
+        yield (f"n_dense_layers is {cfg.n_dense_layers}, which leaves none of {cfg.n_layers} layers to moe; allowed is a whole "
+               f"number from 0 to {cfg.n_layers - 1}; did you mean {cfg.n_layers - 1}?")
+
+
+def network_of_layer(cfg, i):
+    """The network of layer i: the first `n_dense_layers` have one expert's network at full width"""
+    return cfg.c_expert if i < cfg.n_dense_layers else cfg.c_network
+
+
+CASES = [
+    dict(c_expert="swi", c_bias="all", n_shared=2, r_route_scale=1.7), dict(n_active=2), dict(n_active=1, n_dense_layers=1),
+    dict(n_active=2, c_router="softmax", c_aux="share", c_bias="none", n_shared=1, s_expert=5),
+    dict(n_active=2, c_router="sigmoid", c_expert="swi", c_balance="batch", r_bias_update=0.01),
+    dict(n_active=3, c_router="sigmoid_raw", r_route_scale=1.7),
+    dict(n_active=2, c_router="sigmoid", n_experts=6, n_expert_groups=3, n_active_expert_groups=2, r_bias_update=0.01),
+    dict(n_active=3, n_experts=6, n_expert_groups=3, n_active_expert_groups=2, s_hidden=5)]

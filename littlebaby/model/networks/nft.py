@@ -11,6 +11,9 @@ from ...arrays import glu, linear, running_mean
 from ...arrays.backend import xp
 from ...arrays.tree import fused_matrices, matrix, vector
 from ..context import residual_std
+from . import gln
+
+OPTIONS = gln.OPTIONS
 
 
 def params(cfg):
@@ -42,3 +45,6 @@ def forward(p, x, ctx):
         return dx
 
     return y, backward
+
+
+CASES = [dict(c_bias="none"), dict(b_network_gate=False)]

@@ -37,3 +37,6 @@ def forward(p, x, ctx):
         return dx
 
     return y, backward
+
+
+CASES = [dict(c_bias="all"), dict(c_bias="none"), dict(c_bias="none", b_bias_network=True), dict(s_hidden=5)]

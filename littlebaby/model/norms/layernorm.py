@@ -9,6 +9,8 @@ Ba et al. 2016, arXiv:1607.06450.
 from ...arrays import layernorm
 from ...arrays.tree import vector
 
+EPS = 1e-5       # what norm_eps 0 means
+
 
 def params(cfg):
     return dict(w=vector(cfg.n_emb, 1.0), b=vector(cfg.n_emb))

@@ -9,6 +9,8 @@ Zhang & Sennrich 2019, arXiv:1910.07467.
 from ...arrays import rmsnorm
 from ...arrays.tree import vector
 
+EPS = 1e-6       # what norm_eps 0 means
+
 
 def params(cfg):
     return dict(w=vector(cfg.n_emb, 1.0))

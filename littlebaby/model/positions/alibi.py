@@ -11,6 +11,7 @@ Press et al. 2021, arXiv:2108.12409; where h is no power of two, as in their cod
 from functools import lru_cache
 
 from ...arrays.backend import on_cpu, xp
+from ..context import variant, variants
 
 
 def params(cfg):
@@ -37,3 +38,10 @@ def head_slopes(h):
     whole = 2 ** (h.bit_length() - 1)                            # the largest power of two up to h
     evenly = [2 ** (-8 * i / whole) for i in range(1, whole + 1)]
     return evenly + head_slopes(2 * whole)[::2][:h - whole] if h > whole else evenly
+
+
+def check(cfg):
+    if not hasattr(variant("attentions", cfg.c_attention), "SCORE_BIAS"):
+        able = [name for name in variants("attentions") if hasattr(variant("attentions", name), "SCORE_BIAS")]
+        yield (f"c_attention is '{cfg.c_attention}', whose scores cannot carry alibi's bias; allowed with c_position alibi are "
+               f"{', '.join(able)}; did you mean c_position none?")

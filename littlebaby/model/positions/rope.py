@@ -18,6 +18,18 @@ from typing import NamedTuple
 
 from ...arrays import rotate as turn
 from ...arrays.backend import on_cpu, xp
+from ..context import variant
+
+OPTIONS = dict(
+    rope_base=(10000.0, "Base of the angles: a larger one rotates slower and distinguishes positions further apart.", (1, 10**9)),
+    rope_layout=("half", "Which numbers form a pair: half, i and i + d/2 as in Llama; interleaved, neighbours.", ("half", "interleaved")),
+    c_rope_scale=("none", "Slower rotation for a longer context than trained on: none; linear, all pairs; llama3 and yarn, only the slow "
+                          "pairs, by the rule of that model or paper.", ("none", "linear", "llama3", "yarn")),
+    r_rope_factor=(1.0, "By what factor c_rope_scale slows rotation and extends the context.", (1, 2**16)),
+    n_rope_ctx=(0, "The context length before c_rope_scale; 0 means n_ctx / r_rope_factor.", (0, 2**20), "tokens"),
+    r_rope_slow=(1.0, "Pairs with fewer rotations than this in n_rope_ctx tokens are slowed by the whole r_rope_factor.", (0.001, 2**16)),
+    r_rope_fast=(0.0, "Pairs with more rotations than this keep their speed; 0 means 4 for llama3 and 32 for yarn.", (0, 2**16)),
+    r_rope_gain=(0.0, "Factor on rotated queries and keys; 0 means 1, and for yarn 1 + ln(r_rope_factor) / 10.", (0, 100)))
 
 
 class Rule(NamedTuple):
@@ -68,3 +80,21 @@ def speed_factors(d, speed, rule):
         first, last = max(floor(pair(rule.fast)), 0), min(ceil(pair(rule.slow)), d - 1)
         return 1 - xp.clip((xp.arange(d // 2, dtype="float64") - first) / max(last - first, 0.001), 0, 1)
     return 0.0 if rule.scale == "linear" else 1.0
+
+
+def defaults(cfg):
+    yarn = cfg.c_rope_scale == "yarn"
+    return dict(n_rope_ctx=max(1, round(cfg.n_ctx / cfg.r_rope_factor)), r_rope_fast=32.0 if yarn else 4.0,
+                r_rope_gain=1 + log(cfg.r_rope_factor) / 10 if yarn else 1.0)
+
+
+def check(cfg):
+    if cfg.head_size % cfg.n_heads == 0 and cfg.head_width % 2 and not hasattr(variant("attentions", cfg.c_attention), "rotated_width"):
+        pair = 2 * cfg.n_heads
+        yield (f"head_size is {cfg.head_size}, which makes heads {cfg.head_width} wide, and rope rotates pairs; "
+               f"allowed are multiples of {pair}; did you mean {max(1, round(cfg.head_size / pair)) * pair}?")
+    if cfg.r_rope_fast <= cfg.r_rope_slow:
+        yield (f"r_rope_fast is {cfg.r_rope_fast:g}; allowed is a number above r_rope_slow, {cfg.r_rope_slow:g}; "
+               f"did you mean {4 * cfg.r_rope_slow:g}?")
+    if cfg.c_rope_scale == "yarn" and cfg.rope_base == 1:
+        yield "rope_base is 1.0, with which all pairs rotate equally fast and yarn finds no slow ones; did you mean 10000?"

@@ -31,3 +31,6 @@ def position_table(D, n_ctx, dtype, here):
     table[:, 0::2] = xp.sin(angle)
     table[:, 1::2] = xp.cos(angle[:, :D // 2])
     return table.astype(dtype)
+
+
+CASES = [dict(n_emb=7)]

@@ -3,8 +3,7 @@ src/llama-model.cpp and gguf-py's constants name them.
 
 A key that stands in no list here is refused, too; tests/test_special_tokens.py compares the lists with the package gguf.
 """
-from ...errors import BadInput
-from ..records import quoted
+from ...errors import BadInput, quoted
 
 READ = frozenset("""
     context_length embedding_length attention.head_count attention.head_count_kv attention.key_length attention.layer_norm_epsilon

@@ -9,8 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...errors import BadInput, nearest
-from .. import records
+from ...errors import BadInput, nearest, quoted
 from ..disk import indented_json
 from . import rewrite, tensors, tokenizers
 from .transformers_configs import ROPE_BASE, completed, passed_over
@@ -141,14 +140,14 @@ class ConfigReader:
     def typed(self, key, default, kind, words):
         value = self.get(key, default)
         if value is not default and (isinstance(value, bool) or not isinstance(value, kind) or abs(value) > 2**40):
-            raise BadInput(f"{self.where}: {key} is {records.quoted(value)} and should be {words}")
+            raise BadInput(f"{self.where}: {key} is {quoted(value)} and should be {words}")
         return value
 
     def require(self, key, right, meaning, default: Any = ...):
         """Refuse another value than those in `right`, a missing one being the first of them"""
         value = self.data.get(key, right[0] if default is ... else default)
         if value not in right:
-            raise BadInput(f"{self.where}: {key} is {records.quoted(value)}, {meaning}; what littlebaby has is {key} "
+            raise BadInput(f"{self.where}: {key} is {quoted(value)}, {meaning}; what littlebaby has is {key} "
                            f"{' or '.join(str(each).lower() for each in right)}")
 
     def activation(self, key):
@@ -164,7 +163,7 @@ class ConfigReader:
         for key in ("rope_parameters", "rope_scaling"):
             scaling = self.get(key, {})
             if not isinstance(scaling, dict):
-                raise BadInput(f"{self.where}: {key} is {records.quoted(scaling)} and should be an object")
+                raise BadInput(f"{self.where}: {key} is {quoted(scaling)} and should be an object")
             if scaling:
                 inside = ConfigReader(scaling, f"{self.where}, {key}")
                 return dict(rope_base=float(inside.number("rope_theta",
@@ -181,7 +180,7 @@ def rope_scaling_settings(c, whole):
     if kind == "default":
         return {}
     if kind not in STRETCHED:
-        raise BadInput(f"{c.where}: rope is stretched by the rule {records.quoted(kind)}; what littlebaby has is default, "
+        raise BadInput(f"{c.where}: rope is stretched by the rule {quoted(kind)}; what littlebaby has is default, "
                        f"{', '.join(STRETCHED)}")
     most = whole.integer("max_position_embeddings")
     learned = c.integer("original_max_position_embeddings", whole.integer("original_max_position_embeddings", most))

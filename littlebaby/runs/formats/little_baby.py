@@ -10,7 +10,8 @@ import re
 import numpy as np
 
 from ...errors import BadInput, nearest
-from .. import disk, records
+from .. import disk
+from ..aliases import renamed
 from .huggingface import ConfigReader
 from .tensors import json_object
 from .weight_table import count, import_weights, parse_weight_table
@@ -118,7 +119,7 @@ def tokenizer_beside(model):
 
 def read_weights(config, theirs, where):
     """(Config, weights one after the other)"""
-    chosen = {name: value for name, value in records.renamed(config).items() if name in MODEL}
+    chosen = {name: value for name, value in renamed(config).items() if name in MODEL}
     for name, allowed, oldest in (("c_attention", ATTENTIONS, "mha"), ("c_network", tuple(NETWORKS), "mlp")):
         said = chosen.get(name, oldest)                          # before v0.0.8 there was no other
         chosen[name] = OLDER.get(said, said) if isinstance(said, str) else said

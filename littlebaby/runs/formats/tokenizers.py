@@ -9,12 +9,11 @@ from typing import Any, NamedTuple
 import regex
 
 from ... import text
-from ...errors import BadInput
+from ...errors import BadInput, quoted
 from ...text.bpe import BPE, QWEN2
 from ...text.special_tokens import SpecialTokens, checked_template, with_special_tokens
 from ...text.tokenizer_helpers import MAX_VOCABULARY
 from ...text.word import PIECES
-from ..records import quoted
 from .tensors import json_object
 
 OWN = "littlebaby"                       # where a file of ours keeps what the others have no place for

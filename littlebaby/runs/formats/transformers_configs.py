@@ -4,8 +4,7 @@ A key that a class knows is read, or changes no number in a forward pass (HARMLE
 does not know is passed over by transformers, so it is here, too: `passed_over` names it. tests/test_peers_configs.py compares every
 default with the installed library.
 """
-from ...errors import BadInput
-from ..records import quoted
+from ...errors import BadInput, quoted
 
 SHARED = dict(hidden_act="silu", tie_word_embeddings=False, rms_norm_eps=1e-6, rope_parameters=None)
 DEEPSEEK = SHARED | dict(

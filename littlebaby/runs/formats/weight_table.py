@@ -14,7 +14,7 @@ import numpy as np
 from ...arrays import tree
 from ...errors import BadInput
 from ...model import gpt
-from ..records import Config
+from ..settings import Config
 
 
 class Conversion(NamedTuple):

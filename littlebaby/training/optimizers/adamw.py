@@ -16,6 +16,12 @@ from ...arrays.backend import xp
 from ...arrays.tree import size
 from ..flat import for_each_chunk, weight_decay
 
+OPTIONS = dict(
+    r_beta1=(0.9, "Decay of adamw's mean gradient, and of the mean in lion's direction: 0.9 averages over about 10 steps.", (0, 0.99999)),
+    r_beta2=(0.99, "Decay of adamw's mean squared gradient, and of lion's mean gradient: 0.99 averages over about 100 steps.",
+             (0, 0.999999)),
+    r_adam_eps=(1e-8, "Epsilon of adamw, added to the root of the mean square.", (1e-16, 1)))
+
 
 def state(spec, dtype):
     """{"m", "v"}: one number each per trainable weight; "t": steps done"""

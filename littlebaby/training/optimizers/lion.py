@@ -14,6 +14,9 @@ Chen et al. 2023, arXiv 2302.06675.
 from ...arrays.backend import xp
 from ...arrays.tree import size
 from ..flat import for_each_chunk, weight_decay
+from . import adamw
+
+OPTIONS = {name: adamw.OPTIONS[name] for name in ("r_beta1", "r_beta2")}
 
 
 def state(spec, dtype):

@@ -12,7 +12,9 @@ Jordan 2024, kellerjordan.github.io/posts/muon; Liu et al. 2025, arXiv 2502.1698
 """
 from ...arrays.backend import xp
 from ...arrays.tree import leaves, offsets
-from . import adamw
+from . import adamw, sgd
+
+OPTIONS = dict(adamw.OPTIONS, r_momentum=sgd.OPTIONS["r_momentum"])
 
 A, B, C = 3.4445, -4.7750, 2.0315      # a quintic that pushes singular values from (0, 1] to about 1, and the small ones fastest
 

@@ -13,6 +13,11 @@ Momentum knows nothing of it. Attentions without such scores learn as with muon.
 in each layer's forward. One number remembered per weight of a matrix.
 Kimi Team 2025, arXiv 2507.20534.
 """
+from . import muon
 from .muon import state, step
 
 __all__ = ["state", "step"]
+
+OPTIONS = dict(muon.OPTIONS, qk_clip=(100.0, "Largest attention score of a head: beyond it the head's query and key weights are scaled "
+                                             "down.", (0.01, 10**6)))
+NEEDS_SCORES = True      # the training loop records the largest attention score of each head

@@ -13,6 +13,10 @@ from ...arrays.backend import xp
 from ...arrays.tree import size
 from ..flat import for_each_chunk, weight_decay
 
+OPTIONS = dict(
+    r_momentum=(0.9, "Momentum: decay of the mean gradient; 0 is plain gradient descent.", (0, 0.99999)),
+    b_nesterov=(False, "Nesterov momentum: take the gradient's step from where the momentum leads."))
+
 
 def state(spec, dtype):
     """{"m"}: one number per trainable weight"""

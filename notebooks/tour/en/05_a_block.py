@@ -173,7 +173,7 @@ print(f"{len(gradients)} gradients, at most {max(abs(named[name] - gradients[nam
 from math import prod
 
 from littlebaby.model import gpt as library_gpt
-from littlebaby.runs.records import preset
+from littlebaby.runs.presets import preset
 
 def weights(cfg):
     """{part: how many numbers}"""
