@@ -120,7 +120,7 @@ def without(choice):
     if choice in TWINS:
         everywhere(getattr(arrays, choice), getattr(ops, choice))
     match choice:
-        case "a worker a core":
+        case "one worker per core":
             loop.worker_count = lambda cfg: 1
         case "memory kept":
             backend.tune_malloc = lambda: None
@@ -128,7 +128,7 @@ def without(choice):
             kernels.CHUNK = 2 ** 24
         case "attention in blocks":
             kernels.BLOCK = 2 ** 40
-        case "no maximum where a bound will do":
+        case "no row maximum if a bound suffices":
             kernels.needs_shift = lambda q5, k5, past: np.ones(q5.shape[:-1], bool)
         case "sums as products":
             kernels.column_sum = lambda x: x.sum(0)
@@ -136,8 +136,8 @@ def without(choice):
             flat.CHUNK = 2 ** 40
 
 
-CHOICES = ["", "a worker a core", "memory kept", *TWINS, "element-wise work in chunks", "attention in blocks",
-           "no maximum where a bound will do", "sums as products", "AdamW in chunks"]
+CHOICES = ["", "one worker per core", "memory kept", *TWINS, "element-wise work in chunks", "attention in blocks",
+           "no row maximum if a bound suffices", "sums as products", "AdamW in chunks"]
 
 
 def main():
@@ -158,7 +158,7 @@ def main():
     found = {size: shares(anatomy(size, spent)) for size in chosen.sizes}
     rows = [f"{size} | {name} | {there:.2f} | {back:.2f} | {100 * share:.1f}%"
             for size, parts in found.items() for name, there, back, share in parts]
-    turns.publish("anatomy", "size | part | there, ms | back, ms | share", rows, chosen.write, turns.SPEED, ALT)
+    turns.publish("anatomy", "size | part | forward, ms | backward, ms | share", rows, chosen.write, turns.SPEED, ALT)
     if chosen.write:
         PICTURE.write_bytes(picture(found))
 

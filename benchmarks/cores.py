@@ -48,9 +48,9 @@ def main():
         return turns.serve(*contender(turns.SIZES[chosen.sizes[0]], int(chosen.contender)), chosen.seconds)
     names = [str(workers) for workers in doublings(cores())]
     measured = " | ".join(f"{name} cores, times faster | its range" for name in names[1:])
-    paper = " | ".join(f"{workers} cores, on paper" for workers in PAPER)
+    paper = " | ".join(f"{workers} cores, computed" for workers in PAPER)
     rows = (row(size, *turns.rounds(names, size, chosen)[:2]) for size in chosen.sizes)
-    turns.publish("cores", f"size | rows | 1 core, ms | {measured} | share for one | {paper} | cores used by others", rows, chosen.write,
+    turns.publish("cores", f"size | rows | 1 core, ms | {measured} | serial share | {paper} | cores used by others", rows, chosen.write,
                   turns.SPEED)
 
 

@@ -55,7 +55,7 @@ def main():
     chosen = turns.options(__doc__, ["4", "8", "16", "32", "64", "tiny-nano-kimi-k2"])
     if chosen.contender:
         return turns.serve(*contender(chosen.sizes[0], CONTENDERS[chosen.contender]), chosen.seconds)
-    turns.publish("experts", "experts | tokens of each | kernels of NumPy | two shards, ms | one worker, ms | ratio | its range | "
+    turns.publish("experts", "experts | tokens per expert | kernels of NumPy | two shards, ms | one worker, ms | ratio | its range | "
                   "cores used by others", (row(*match) for match in turns.matches(lambda size: CONTENDERS, chosen)), chosen.write)
 
 

@@ -451,7 +451,7 @@ def main():
     asked = parser.parse_args()
     counts, cases = campaign(asked.inputs, asked.seed, asked.readers)
     import turns
-    turns.publish("fuzz", "reader | inputs | read all the same | refused in a sentence | anything else | slowest, processor ms",
+    turns.publish("fuzz", "reader | inputs | read | refused with a message | anything else | slowest, CPU ms",
                   rows(counts), asked.write)
     for (name, _, where), (said, data) in cases.items():
         print(f"{name}: {said} in {where}, {len(data)} bytes", file=sys.stderr)

@@ -288,8 +288,8 @@ def main():
 def rows(found):
     for what, how in (("SIGKILL at random moments", "random"), (f"SIGKILL at each of {found['points']} writes, and again later", "writes")):
         yield f"{what} | {found[how + '_kills']} | {found[how + '_half_written']} | {found[how + '_before_the_first']}"
-    yield (f"ENOSPC, EIO (once, or from then on) and Ctrl-C at each write | {found['refusals']}, {found['told']} of them told in a "
-           f"sentence | - | -")
+    yield (f"ENOSPC, EIO (once, or from then on) and Ctrl-C at each write | {found['refusals']}, {found['told']} of them "
+           f"with a message | - | -")
 
 
 if __name__ == "__main__":

@@ -214,8 +214,8 @@ def main():
     kept: dict = {}
     sums: dict = {}
     turns.publish("allreduce", "numbers | MB | 2 ranks, ms | GB/s | 4 ranks, ms | GB/s", sizes_of_sums(chosen, sums), chosen.write)
-    turns.publish("mpi", "size | parameters | ranks x rows | ms a step | times as fast as one rank by the clock | its range | "
-                  "processor ms of a rank's work | ms of an Allreduce | times as fast, a core for each rank | efficiency | "
+    turns.publish("mpi", "size | parameters | ranks x rows | ms a step | speedup over one rank by the clock | its range | "
+                  "CPU ms of a rank's work | ms of an Allreduce | speedup with a core for each rank | efficiency | "
                   "cores used by others",
                   compared(chosen, sums, kept), chosen.write)
     turns.publish("ranks", "model | parameters | rows | s a step, one rank | network | " + " | ".join(f"{n} ranks" for n in MANY),

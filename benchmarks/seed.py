@@ -79,8 +79,8 @@ def main():
     if chosen.contender:
         return turns.serve(*CONTENDERS[chosen.contender](turns.SIZES[chosen.sizes[0]]), chosen.seconds)
     rows = (row(size, *turns.rounds(CONTENDERS, size, chosen)[:2]) for size in chosen.sizes)
-    turns.publish("seed", "size | a step of the seed, ms | of littlebaby, ms | times faster | its range | the seed writes, tokens/s | "
-                  "littlebaby | times faster | its range | cores used by others", rows, chosen.write)
+    turns.publish("seed", "size | a step of the seed, ms | of littlebaby, ms | times faster | its range | "
+                  "generation with the seed, tokens/s | littlebaby | times faster | its range | cores used by others", rows, chosen.write)
 
 
 if __name__ == "__main__":

@@ -84,8 +84,8 @@ def rows(file, home, told):
     told.append(f"{figures.parameters.trainable:,} of {figures.parameters.total:,} numbers were trained: {LESSON['n_steps']} steps of "
                 f"{LESSON['batch_size']} conversations, {seconds:.0f} s in all, {figures.seconds:.0f} s of them in steps; the loss of the "
                 f"answers fell from {seen[0].train_loss:.2f} nats a token, the mean of the first {LESSON['s_eval']} steps, to "
-                f"{seen[-1].train_loss:.2f}, that of the last; at most {report.environment.peak_memory / 2**30:.1f} GiB in use. What it "
-                f"answers in words that were its lesson, it has by heart; what it knew before, it may have lost.\n")
+                f"{seen[-1].train_loss:.2f}, that of the last; at most {report.environment.peak_memory / 2**30:.1f} GiB in use. "
+                f"Answers in the words of the training conversations are memorized; what the model knew before may be lost.\n")
     told += ["| question | before | after |", "|---|---|---|"]
     told += [f"| {question} | {first(old)} | {first(new)} |" for question, (*_, old), (*_, new) in zip(QUESTIONS, before, answers)]
 
@@ -105,7 +105,7 @@ def main():
     told: list = []
     with nullcontext(chosen.home) if chosen.home else TemporaryDirectory() as home:
         table = list(rows(file, home, told))
-    turns.publish("smollm", "model | equal in transformers | equal in llama.cpp, fp32 | in llama.cpp, the file as it came, Q4_1 | "
+    turns.publish("smollm", "model | equal in transformers | equal in llama.cpp, fp32 | equal in llama.cpp, the published file, Q4_1 | "
                   "tokens per second here", table, chosen.write, below="\n".join(told))
 
 

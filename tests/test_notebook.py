@@ -1,4 +1,4 @@
-"""The notebook runs from top to bottom, and is what its source says."""
+"""The notebook runs from top to bottom, and agrees with its source."""
 import ast
 import json
 import re
@@ -54,12 +54,12 @@ def test_it_runs_where_it_lies_in_a_clone_and_leaves_the_clone_clean(in_clone):
     choice = next(cell for cell in book.cells if "parameters" in cell.metadata.get("tags", []))
     choice.source += "\nsettings = dict(n_layers=1, n_emb=32, n_ctx=64, n_steps=60, s_eval=20, n_completion=100)"
     nbclient.NotebookClient(book, timeout=300, resources=dict(metadata=dict(path=str(in_clone / "notebooks")))).execute()
-    said = "\n".join(out.get("text", "") for cell in book.cells for out in cell.get("outputs", []))
-    backward, difference = map(float, re.search(r"backward (-?[\d.]+), difference (-?[\d.]+)", said).groups())
+    printed = "\n".join(out.get("text", "") for cell in book.cells for out in cell.get("outputs", []))
+    backward, difference = map(float, re.search(r"backward pass (-?[\d.]+), finite difference (-?[\d.]+)", printed).groups())
     assert abs(backward) > 1e-3 and difference == pytest.approx(backward, rel=0.02)
     assert any("application/vnd.jupyter.widget-view+json" in out.get("data", {}) for cell in book.cells for out in cell.get("outputs", []))
     first = next(out["text"] for cell in book.cells for out in cell.get("outputs", []) if out.get("text"))
     assert first.splitlines()[0] == f"workspace: {in_clone}" and not changed_files(in_clone)
     assert len(list(in_clone.glob("outputs/archive_*.zip"))) == 1
-    assert len(list(in_clone.glob("models/model_*.json"))) == 1 and "files deleted; left: ['" in said
+    assert len(list(in_clone.glob("models/model_*.json"))) == 1 and "files deleted; remaining runs: ['" in printed
     assert any("image/png" in out.get("data", {}) for cell in book.cells for out in cell.get("outputs", []))

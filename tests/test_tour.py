@@ -1,4 +1,4 @@
-"""Every lesson of the tour runs from top to bottom and is what its source says; every exercise has a solution that its check accepts."""
+"""Every lesson of the tour runs from top to bottom and agrees with its source; the check of every exercise accepts the solution."""
 import ast
 import re
 from pathlib import Path
@@ -12,40 +12,40 @@ nbclient = pytest.importorskip("nbclient", reason="nbclient is not installed: pi
 
 TOUR = Path(__file__).parents[1] / "notebooks" / "tour"
 LESSONS = sorted(TOUR.glob("*/*.py"))
-named = lambda path: f"{path.parent.name}-{path.stem}"
-lessons = pytest.mark.parametrize("source", LESSONS, ids=named)
+lesson_name = lambda path: f"{path.parent.name}-{path.stem}"
+lessons = pytest.mark.parametrize("source", LESSONS, ids=lesson_name)
 
 
 def tags(cell):
     return cell.metadata.get("tags", [])
 
 
-def said(cell):
+def printed(cell):
     return "".join(out.get("text", "") for out in cell.get("outputs", []))
 
 
 def solution(cell):
-    """The code that a folded cell hides"""
+    """The code in a folded solution cell"""
     return re.search(r"<details>.*```python\n(.*?)```\n\n</details>", cell.source, re.DOTALL).group(1)
 
 
-def wordless(cell):
-    """What a cell computes, its comments gone and every text in it emptied; the numbers in an f-string stay, with their formats"""
+def without_words(cell):
+    """The syntax tree of a cell without comments and with every string emptied; the values in f-strings stay, with their formats"""
     source = solution(cell) if cell.cell_type == "markdown" else cell.source
-    tree = ast.parse(re.sub(r"(?m)^\s*%.*\n", "", source))                         # %pip is none of Python's
+    tree = ast.parse(re.sub(r"(?m)^\s*%.*\n", "", source))                         # %pip is not Python
     formats = {id(part) for node in ast.walk(tree) if getattr(node, "format_spec", None) for part in ast.walk(node.format_spec)}
     texts = [node for node in ast.walk(tree) if id(node) not in formats]
     for node in texts:
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             node.value = ""
     for node in texts:
-        if isinstance(node, ast.JoinedStr):                                         # a translation may say its numbers in another order
+        if isinstance(node, ast.JoinedStr):                                         # a translation may print its numbers in another order
             node.values = sorted((part for part in node.values if isinstance(part, ast.FormattedValue)), key=ast.dump)
     return ast.dump(tree)
 
 
 def solved(book):
-    """The book with every solution as a cell of its own behind its exercise: both run, one after the other"""
+    """The notebook with a code cell for every solution after its exercise, and with the small parameters"""
     cells = []
     for cell in book.cells:
         cells.append(cell)
@@ -66,31 +66,31 @@ def test_a_notebook_is_its_source_without_outputs(source):
 
 
 @lessons
-def test_it_runs_and_every_exercise_tells_unsolved_from_solved(source, in_clone):
-    """Where it lies in a clone, which stays clean"""
+def test_it_runs_and_every_check_rejects_the_open_exercise_and_accepts_the_solution(source, in_clone):
+    """Run in its place in a clone, in which no file changes"""
     place = in_clone / "notebooks" / "tour" / source.parent.name
     book = solved(nbformat.read(place / f"{source.stem}.ipynb", 4))
     nbclient.NotebookClient(book, timeout=300, resources=dict(metadata=dict(path=str(place)))).execute()
     code = [cell for cell in book.cells if cell.cell_type == "code"]
-    open_, done = ([said(cell) for cell in code if tag in tags(cell)] for tag in ("exercise", "solved"))
+    open_, done = ([printed(cell) for cell in code if tag in tags(cell)] for tag in ("exercise", "solved"))
     assert 2 <= len(open_) == len(done) <= 4
-    for text in open_:                                           # one sentence of the check's own, no error of Python's
+    for text in open_:                                           # one sentence from the check, not an error from Python
         assert re.fullmatch(r"✗ (?!\w+(Error|Exception):)[^\n]{20,250}\.\n", text), text
     for text in done:
         assert re.fullmatch(r"✓ [^\n]{10,}\n", text), text
     assert any("image/png" in out.get("data", {}) for cell in code for out in cell.get("outputs", []))
     assert not changed_files(in_clone)
-    trains = [line for cell in code for line in said(cell).splitlines() if line.startswith("workspace: ")]
+    trains = [line for cell in code for line in printed(cell).splitlines() if line.startswith("workspace: ")]
     assert bool(trains) == ("lb.train(" in source.read_text(encoding="utf-8")) and str(in_clone) not in "".join(trains)
 
 
-@pytest.mark.parametrize("source", [path for path in LESSONS if path.parent.name != "en"], ids=named)
+@pytest.mark.parametrize("source", [path for path in LESSONS if path.parent.name != "en"], ids=lesson_name)
 def test_a_translation_computes_what_the_original_does(source):
     mine, theirs = (jupytext.read(path, fmt="py:percent").cells for path in (source, TOUR / "en" / source.name))
     assert [(cell.cell_type, tags(cell)) for cell in mine] == [(cell.cell_type, tags(cell)) for cell in theirs]
     pairs = [(a, b) for a, b in zip(mine, theirs) if a.cell_type == "code" or "solution" in tags(a)]
     for a, b in pairs:
-        assert wordless(a) == wordless(b)
+        assert without_words(a) == without_words(b)
     assert any(a.source != b.source for a, b in pairs)
 
 
@@ -98,7 +98,7 @@ def test_a_translation_computes_what_the_original_does(source):
     ("print(f'κόστος {n:.3f}')        # ένα σχόλιο", True), ("print(f'{n:.2f} nats')", False), ("print(f'{m:.3f} nats')", False)])
 def test_only_words_may_be_translated(there, same):
     code = nbformat.v4.new_code_cell
-    assert (wordless(code(there)) == wordless(code("print(f'{n:.3f} nats')"))) == same
+    assert (without_words(code(there)) == without_words(code("print(f'{n:.3f} nats')"))) == same
 
 
 def test_every_lesson_of_the_map_is_there_and_leads_to_the_next():

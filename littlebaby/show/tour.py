@@ -1,11 +1,11 @@
-"""What the lessons in notebooks/tour share: pictures in one style, and exercises that answer in one sentence."""
+"""What the lessons in notebooks/tour share: pictures in one style, and exercises whose check prints one sentence."""
 from functools import wraps
 
 from .charts import plainly
 
 
 def picture(*headings, widths=None, height=3.2):
-    """The axes of a new figure, side by side, one for each heading; a single one comes without a list"""
+    """The axes of a new figure, one for each heading, side by side; a list of them, or for one heading the axes alone"""
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(1, len(headings), figsize=(8, height), dpi=110, squeeze=False, width_ratios=widths,
@@ -16,9 +16,9 @@ def picture(*headings, widths=None, height=3.2):
 
 
 def exercise(check):
-    """Turn a function of asserts into one that says its verdict and never stops a notebook.
+    """Decorate a function that consists of asserts so that it prints a verdict and raises nothing, and the notebook runs on.
 
-    ✓ and what the function returns, or ✗ and the sentence of the first assert that does not hold
+    It prints ✓ and what the function returns, or ✗ and the message of the first assert that fails.
 
     >>> @exercise
     ... def check(n):
@@ -31,9 +31,9 @@ def exercise(check):
     def verdict(*answers):
         try:
             print("✓", check(*answers))
-        except AssertionError as sentence:
-            print("✗", sentence)
-        except Exception as error:                               # the learner's own code may raise anything
+        except AssertionError as failure:
+            print("✗", failure)
+        except Exception as error:                               # the learner's code may raise anything
             print("✗", f"{type(error).__name__}: {error}")
 
     return verdict

@@ -9,11 +9,12 @@
 # %% [markdown]
 # # 2 · A layer and its backward
 #
-# *If a guess was wrong, which of ten thousand numbers is to blame, and by how much?*
+# *If a prediction was wrong, which of ten thousand weights caused the error, and by how much?*
 #
-# In lesson 1 a guess was looked up in a table of counts. From now on it is computed: the characters in view become numbers, the numbers go
-# through a few **layers**, and out come chances. A layer holds **weights**, and learning means moving the weights so that the loss falls. For
-# that we need the loss's slope in every weight: its **gradient**. In this lesson you compute one by hand, and then let it teach a model.
+# In lesson 1 a prediction was looked up in a table of counts. From now on it is computed: the characters of the context become numbers,
+# the numbers pass through a few **layers**, and the result is a probability for every next character. A layer has **weights**, and
+# training means changing the weights so that the loss falls. For that we need the derivative of the loss with respect to every weight, the
+# **gradient**. In this lesson you compute a gradient by hand, and then train a model with it.
 
 # %%
 try:
@@ -32,23 +33,23 @@ rng = np.random.default_rng(0)
 
 # %% [markdown]
 # ## One layer
-# The simplest one: every output is a weighted sum of all inputs, $y = x w$. In the library it is a function that returns **two** things:
-# what it computes, and a function that goes the same way backward. That shape is all there is; every piece of the GPT has it.
+# In the simplest layer every output is a weighted sum of all inputs, $y = x w$. In the library a layer is a function that returns **two**
+# things: its output, and a function `back` that computes gradients. Every part of the GPT has this form.
 
 # %%
-x = rng.standard_normal((4, 3))                          # (N, I) four rows of three numbers
+x = rng.standard_normal((4, 3))                          # (N, I): N = 4 rows, I = 3 inputs, O = 2 outputs
 w = rng.standard_normal((3, 2))                          # (I, O)
 y, back = arrays.linear(x, w)                            # (N, O)
-print("y = x w to", f"{abs(y - x @ w).max():.0e}")
+print(f"largest difference between y and x w: {abs(y - x @ w).max():.0e}")
 
 # %% [markdown]
-# `back` answers this question: *if the loss changes by `dy` for a small change of `y`, by how much does it change for a small change of `x`,
-# and of `w`?* Let us derive it. With $y_{no} = \sum_i x_{ni} w_{io}$, moving $w_{io}$ by a little moves $y_{no}$ by $x_{ni}$ times as much,
-# in every row $n$. So the loss moves by the sum of all those moves:
+# `back` answers this question: *given `dy`, the gradient of the loss with respect to `y`, what are the gradients `dx` and `dw` with
+# respect to `x` and `w`?* Let us derive them. Since $y_{no} = \sum_i x_{ni} w_{io}$, changing $w_{io}$ by a small amount changes $y_{no}$
+# by $x_{ni}$ times that amount, in every row $n$. The change of the loss is the sum over all rows; for $x$ it is the sum over all outputs:
 #
 # $$dw_{io} = \sum_n x_{ni}\, dy_{no} \qquad\qquad dx_{ni} = \sum_o dy_{no}\, w_{io}$$
 #
-# Two loops, or two products of matrices:
+# These sums can be computed with loops, or with two matrix products:
 
 # %%
 dy = rng.standard_normal(y.shape)
@@ -61,22 +62,24 @@ for n in range(4):
             dw[i, o] += x[n, i] * dy[n, o]
             dx[n, i] += dy[n, o] * w[i, o]
 
-theirs = back(dy)
-print(f"loops and products   dw {abs(dw - x.T @ dy).max():.0e}   dx {abs(dx - dy @ w.T).max():.0e}")
-print(f"loops and library    dw {abs(dw - theirs[1]).max():.0e}   dx {abs(dx - theirs[0]).max():.0e}")
+library_dx, library_dw, _ = back(dy)                     # the third one is the gradient of a bias; this layer has none
+print("largest difference")
+print(f"between loops and matrix products   dw {abs(dw - x.T @ dy).max():.0e}   dx {abs(dx - dy @ w.T).max():.0e}")
+print(f"between loops and library           dw {abs(dw - library_dw).max():.0e}   dx {abs(dx - library_dx).max():.0e}")
 
 # %% [markdown]
-# A help for the memory: a gradient has the shape of what it is the gradient of, and there is only one way to multiply the two things at hand
-# into that shape. And notice the `+=`: what is used several times collects the blame of every use.
+# An aid to memory: `dw` has the shape of `w`, and there is only one way to multiply `x` and `dy` to get that shape. Also notice the `+=`:
+# a number that is used several times gets the sum of the gradients of all its uses.
 #
-# ## A chain
-# A model is layers on top of each other. Its backward is the same layers, asked in the opposite order: each hands the one below it what
-# *its* output is to blame for. Here is a whole language model with three characters in view:
+# ## A chain of layers
+# A model consists of layers, where the output of one is the input of the next. The backward pass calls the `back` functions of the same
+# layers in reverse order: each one receives the gradient of its layer's output and returns the gradient of its layer's input. Here is a
+# whole language model with a context of three characters:
 
 # %%
 def forward(p, ids, targets):
     """ids (N, 3), targets (N) -> loss, backward; backward() -> {name: gradient}"""
-    e, back_e = arrays.embedding(ids, p["token"])                        # (N, 3) -> (N, 3, 12)
+    e, back_e = arrays.embedding(ids, p["token"])                        # (N, 3) -> (N, 3, 12), a row of the table for every id
     u, back_u = arrays.linear(e.reshape(len(e), -1), p["up"])            # (N, 36) -> (N, 64)
     a, back_a = arrays.gelu(u)
     z, back_z = arrays.linear(a, p["head"], p["bias"])                   # (N, 64) -> (N, V)
@@ -84,30 +87,34 @@ def forward(p, ids, targets):
 
     def backward():
         da, dhead, dbias = back_z(back_loss())
-        de, dup, _ = back_u(back_a(da))                    # _: the gradient of a bias that is not there
+        de, dup, _ = back_u(back_a(da))
         dtoken = back_e(de.reshape(e.shape))
         return dict(token=dtoken, up=dup, head=dhead, bias=dbias)
 
     return loss, backward
 
 # %% [markdown]
-# Read `backward` from top to bottom, and `forward` from bottom to top: it is the same story. The bend in the middle (`gelu`) is what makes two
-# layers more than one: without it, $x\,w_1 w_2$ is just another $x\,w$.
+# Compare `backward`, from top to bottom, with `forward`, from bottom to top: the layers have the same order. `gelu`, in the middle, is the
+# **activation**, a function that is not linear. Without it two layers could do no more than one, because $x\,w_1 w_2$ is again a single
+# $x\,w$.
 #
-# And where does it all begin? With the loss, whose own backward is wonderfully simple: **the chances that were said, minus the truth**.
+# The backward pass starts at the loss, whose gradient with respect to the logits is wonderfully simple: **the predicted probabilities
+# minus the one-hot target** (1 for the character that came next, 0 for all others).
 
 # %%
 z = rng.standard_normal((1, 5))
 target = np.array([2])
-said = np.exp(z) / np.exp(z).sum()
+predicted = np.exp(z) / np.exp(z).sum()
 _, back = arrays.cross_entropy(z.copy(), target)
-print("chances said   ", said.round(3)[0])
-print("minus the truth", (said - np.eye(5)[target]).round(3)[0])
-print("cross_entropy  ", back().round(3)[0])
+print("predicted probabilities   ", predicted.round(3)[0])
+print("minus the one-hot target  ", (predicted - np.eye(5)[target]).round(3)[0])
+print("gradient of cross_entropy ", back().round(3)[0])
 
 # %% [markdown]
-# ## Let it learn
-# Draw weights at random; then, again and again: some text, the loss, the gradient, and a small step *against* it.
+# ## Train it
+# We start from random weights. Then every step takes a random batch of text, computes the loss and the gradient, and changes the weights
+# by a small amount in the direction *opposite* to the gradient. This is **gradient descent**; the size of the change is set by the
+# **learning rate**.
 
 # %%
 from littlebaby.text import nursery
@@ -117,38 +124,39 @@ tokenizer = texts.train("char", story)
 ids, V = tokenizer.encode(story), tokenizer.size
 seen, unseen = ids[:100_000], ids[100_000:]
 
-def cases(ids):
-    """Every three characters, and the one that comes next: (N, 3), (N)"""
+def examples(ids):
+    """Every group of three characters (N, 3), and the character after each (N)"""
     return np.stack([ids[:-3], ids[1:-2], ids[2:-1]], 1), ids[3:]
 
-def born(seed=0):
+def random_weights(seed=0):
     rng = np.random.default_rng(seed)
     draw = lambda i, o: rng.standard_normal((i, o)) * i ** -0.5
     return dict(token=0.1 * rng.standard_normal((V, 12)), up=draw(36, 64), head=0.1 * draw(64, V), bias=np.zeros(V))
 
 # %%
 def learn(p, steps=2500, rate=3.0, rows=128):
-    """Steps down the slope; the loss of every step"""
-    rng, (xs, ys), losses = np.random.default_rng(1), cases(seen), []
+    """Gradient descent on p; returns the loss of every step"""
+    rng, (xs, ys), losses = np.random.default_rng(1), examples(seen), []
     for step in range(steps):
-        some = rng.integers(len(xs), size=rows)
-        loss, backward = forward(p, xs[some], ys[some])
+        batch = rng.integers(len(xs), size=rows)
+        loss, backward = forward(p, xs[batch], ys[batch])
         for name, gradient in backward().items():
-            p[name] -= rate * (1 - step / steps) * gradient
+            p[name] -= rate * (1 - step / steps) * gradient            # the learning rate falls to 0
         losses.append(loss)
     return losses
 
-p = born()
+p = random_weights()
 losses = learn(p)
-new, _ = forward(p, *cases(unseen))
-print(f"loss at first {losses[0]:.3f} (no idea: {np.log(V):.3f}), in the end {np.mean(losses[-100:]):.3f}, on new text {new:.3f}")
+valid_loss, _ = forward(p, *examples(unseen))
+print(f"training loss    {losses[0]:.3f} at the first step, {np.mean(losses[-100:]):.3f} over the last 100 (a uniform prediction has {np.log(V):.3f})")
+print(f"validation loss  {valid_loss:.3f}")
 
 # %% [markdown]
-# How good is that? Lesson 1's tables are the yardstick: count what follows one character, and what follows three.
+# How good is that? Let us compare it with the tables of lesson 1, which count what follows one, two and three characters.
 
 # %%
-def counted(k, a=0.05):
-    """The loss on new text of counting what follows k characters, with a added to every count"""
+def table_loss(k, a=0.05):
+    """The validation loss of a table that counts what follows k characters, with a added to every count"""
     key = lambda ids: sum(ids[i:len(ids) - k + i].astype(int) * V ** i for i in range(k))
     table = np.zeros((V ** k, V), np.float32) + a
     np.add.at(table, (key(seen), seen[k:]), 1)
@@ -158,25 +166,28 @@ def counted(k, a=0.05):
 axes = picture("loss in nats per character, by step", height=3.6)
 axes.plot(losses, color=TRAIN, lw=0.5, alpha=0.35)
 axes.plot(running(losses), color=TRAIN, lw=1.6)
-for k, name in ((1, "a table of what follows 1"), (2, "a table of what follows 2"), (3, "a table of what follows 3")):
-    axes.axhline(counted(k), color=GRAY, lw=1, ls=(0, (6, 3)))
-    axes.annotate(name, (len(losses), counted(k)), (6, 0), textcoords="offset points", color=GRAY, va="center")
+for k in (1, 2, 3):
+    axes.axhline(table_loss(k), color=GRAY, lw=1, ls=(0, (6, 3)))
+    axes.annotate(f"table, context {k}", (len(losses), table_loss(k)), (6, 0), textcoords="offset points", color=GRAY, va="center")
 axes.set_xlim(0, len(losses))
 axes.set_ylim(0.5)
 weights = sum(w.size for w in p.values())
-print(f"{weights:,} weights reach {new:.3f}; a table of three has {V ** 3 * V:,} places and reaches {counted(3):.3f}")
+print(f"model               {weights:9,} weights, validation loss {valid_loss:.3f}")
+print(f"table, context 3    {V ** 3 * V:9,} counts,  validation loss {table_loss(3):.3f}")
 
 # %% [markdown]
-# A thousandth of the numbers, and not far away. The table learns each group by itself; the weights are *shared* by all of them, and what
-# helps after `red d` helps after `bed d`. What is shared can be seen: here are the characters, each at the place that the model gave it.
+# The model has about a thousandth of the numbers, and its loss is not much higher. The table learns about each group of characters
+# separately. The weights are *shared* by all groups: what the model learns after `red` also helps after `bed`. This can be seen in the
+# **embedding**, the table `token` in which every character has a vector of 12 numbers. Here are these vectors, projected onto two
+# dimensions:
 
 # %%
 often = [i for i in range(V) if (seen == i).mean() > 0.004]
 token = p["token"][often] - p["token"][often].mean(0)
 _, _, axis = np.linalg.svd(token, full_matrices=False)
-places = token @ axis[:2].T                              # (n, 12) -> (n, 2): the two directions in which they differ most
+places = token @ axis[:2].T                              # (n, 12) -> (n, 2): the two directions in which the vectors differ most
 
-axes = picture("the characters as the model sees them: names begin blue, red are vowels", height=4)
+axes = picture("embeddings of the characters: capitals blue, vowels red, other small letters dark, the rest green", height=4)
 axes.grid(False)
 for place, i in zip(places, often):
     c = tokenizer.tokens()[i]
@@ -186,12 +197,12 @@ axes.set_xlim(places[:, 0].min() - 0.3, places[:, 0].max() + 0.3)
 axes.set_ylim(places[:, 1].min() - 0.3, places[:, 1].max() + 0.3);
 
 # %% [markdown]
-# They all began in one heap at the middle. See where the capitals that begin names have gone, and who keeps the full stop company. Nobody
-# told the model what a name or a sentence is; it only had to guess.
+# At the start they were small random vectors. Characters that are used in similar ways now have similar vectors: see where the capitals
+# are, and who keeps the full stop company. Nobody told the model what a name or a sentence is; it only had to predict the next character.
 #
 # ## Try it
-# ### 1. A bend of your own
-# *softplus* is a smooth corner: $y = \ln(1 + e^x)$. Give it its backward. (Its slope at $x$ is $1 / (1 + e^{-x})$.)
+# ### 1. An activation of your own
+# *softplus* is the activation $y = \ln(1 + e^x)$; its derivative is $1 / (1 + e^{-x})$. Write its `back`.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title check
@@ -200,11 +211,11 @@ def check(softplus):
     x, dy, h = np.linspace(-3, 3, 7), np.arange(1.0, 8), 1e-5
     y, back = softplus(x)
     dx = back(dy)
-    assert dx is not None, "back returns None: return dy times the slope at x."
+    assert dx is not None, "back returns None: return dy times the derivative at x."
     slope = (softplus(x + h)[0] - softplus(x - h)[0]) / (2 * h)
-    assert not np.allclose(dx, slope), "that is the slope itself; the blame dy from above multiplies it."
-    assert np.allclose(dx, dy * slope), f"at x = 3 the slope is {slope[-1]:.4f}, and with dy = 7 yours gives {dx[-1]:.4f}."
-    return f"your back agrees with the slopes to {abs(dx - dy * slope).max():.0e}; how to be this sure of any backward is lesson 3."
+    assert not np.allclose(dx, slope), "this is the derivative alone: multiply it by dy."
+    assert np.allclose(dx, dy * slope), f"at x = 3 the derivative is {slope[-1]:.4f} and dy is 7; their product is not {dx[-1]:.4f}."
+    return f"equal to a numerical derivative to {abs(dx - dy * slope).max():.0e}; lesson 3 shows how to check any backward pass so."
 
 # %% tags=["exercise"]
 def softplus(x):
@@ -236,8 +247,8 @@ check(softplus)
 
 # %% [markdown]
 # ### 2. Used twice
-# A layer that is added to its own input: $y = x + x w$. Here `x` is used twice. Write its backward with the help of `back_f`. (Every block of
-# a GPT is built this way; lesson 5.)
+# Here the output of a layer is added to its input: $y = x + x w$. This is called a **residual connection**, and every block of a GPT has
+# two of them (lesson 5). `x` is used twice. Write `back`; `back_f(dy)` returns the gradients of $x w$ alone.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title check
@@ -247,10 +258,10 @@ def check(residual):
     answer = residual(x, w)[1](dy)
     assert answer is not None, "back returns None: return dx and dw, in this order."
     dx, dw, *_ = answer
-    assert np.allclose(dw, x.T @ dy), "dw is what linear's own back says: the path around the layer has no weights."
-    assert not np.allclose(dx, dy @ w.T), "dx lacks a path: y changes with x directly, too."
-    assert np.allclose(dx, dy + dy @ w.T), "the blame of both paths adds up: dy straight through, and what comes back through w."
-    return "two paths forward, two paths backward, one sum: this is the += that you will see in every layer."
+    assert np.allclose(dw, x.T @ dy), "dw should be the one that back_f returns: only the product x w depends on w."
+    assert not np.allclose(dx, dy @ w.T), "dx contains only the gradient through x w: y also depends on x directly."
+    assert np.allclose(dx, dy + dy @ w.T), "dx should be the sum of two gradients: dy itself, and the dx that back_f returns."
+    return "two paths forward, two gradients backward, and their sum: this is the += that you will see in every layer."
 
 # %% tags=["exercise"]
 def residual(x, w):
@@ -282,20 +293,20 @@ check(residual)
 # </details>
 
 # %% [markdown]
-# ### 3. How large a step?
-# `learn(born(), steps=300, rate=...)` gives the losses of a short training. Find a rate that ends, over the last 50 steps, below 1.5 on
-# average: try a few powers of ten, and then what lies between the best two.
+# ### 3. The learning rate
+# `learn(random_weights(), steps=300, rate=...)` returns the losses of a short training. Find a learning rate with which the mean loss of
+# the last 50 steps is below 1.5: try a few powers of ten, then values between the best two.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title check
 @exercise
 def check(rate):
-    assert rate is not None, "put a number in place of None, such as 0.1, and see where 300 steps come with it."
+    assert rate is not None, "put a learning rate in place of None, such as 0.1, and look at the loss after 300 steps."
     with np.errstate(all="ignore"):
-        end = np.mean(learn(born(), steps=300, rate=rate)[-50:])
-    assert np.isfinite(end) and end < 4, f"with {rate} the loss explodes: every step overshoots the valley it aims at."
-    assert end < 1.5, f"with {rate} the last 50 steps come to {end:.3f}; that is not below 1.5 yet."
-    return f"{end:.3f} with {rate}: the learning rate is the one setting that you should always try first."
+        end = np.mean(learn(random_weights(), steps=300, rate=rate)[-50:])
+    assert np.isfinite(end) and end < 4, f"with {rate} every step goes too far, so that the loss rises instead of falling."
+    assert end < 1.5, f"with {rate} the mean loss of the last 50 steps is {end:.3f}; it should be below 1.5."
+    return f"{end:.3f} with {rate}: the learning rate is the setting that you should always try first."
 
 # %% tags=["exercise"]
 rate = None
@@ -314,4 +325,5 @@ check(rate)
 # </details>
 
 # %% [markdown]
-# **Next:** [3 · Check a gradient](03_check_a_gradient.ipynb): a wrong backward often learns all the same. How does one catch it?
+# **Next:** [3 · Check a gradient](03_check_a_gradient.ipynb): a model with a wrong backward pass often learns all the same. How does one
+# notice?

@@ -9,10 +9,11 @@
 # %% [markdown]
 # # 3 · Check a gradient
 #
-# *If your backward were wrong, how would you notice?*
+# *If your backward pass were wrong, how would you notice?*
 #
-# Most people would say: the loss would not fall. In this lesson we plant a mistake and see whether it falls. Then we ask the loss itself, and
-# reach a certainty of ten digits: the certainty on which everything in this library stands.
+# Most people would say: the loss would not fall. In this lesson we plant a mistake and see whether the loss falls all the same. Then we
+# compute the gradient in a second way, from the loss alone, and compare the two to ten digits. Every layer of this library is checked in
+# this way.
 
 # %%
 try:
@@ -28,14 +29,15 @@ from littlebaby.show.tour import exercise, picture
 
 # %% [markdown]
 # ## A mistake that learns
-# A small network is to learn $\sin 2x$. Its backward is right, or it forgets that `gelu` bends: it passes the blame through as if there were no
-# bend at all. That is no small slip; every gradient below the bend is wrong.
+# We train a small network to compute $\sin 2x$, once with the right backward pass and once with a wrong one, which leaves out the
+# derivative of `gelu`: it passes the gradient through the activation unchanged. That is no small slip, because every gradient below the
+# activation is wrong.
 
 # %%
 x = np.linspace(-3, 3, 64)[:, None]
 goal = np.sin(2 * x)
 
-def learn(forgets, steps=4000, rate=0.01):
+def learn(skip_gelu, steps=4000, rate=0.01):
     rng = np.random.default_rng(0)
     w1, b1, w2 = rng.standard_normal((1, 32)), rng.standard_normal(32), 0.2 * rng.standard_normal((32, 1))
     losses = []
@@ -44,36 +46,38 @@ def learn(forgets, steps=4000, rate=0.01):
         a, back_a = arrays.gelu(u)
         y, back_y = arrays.linear(a, w2)                 # (N, 32) -> (N, 1)
         da, dw2, _ = back_y(2 * (y - goal) / len(x))
-        du = da if forgets else back_a(da)
+        du = da if skip_gelu else back_a(da)             # the mistake: du = da
         _, dw1, db1 = back_u(du)
         for weight, gradient in ((w1, dw1), (b1, db1), (w2, dw2)):
             weight -= rate * gradient
         losses.append(((y - goal) ** 2).mean())
     return losses, y
 
-right, curve = learn(False)
-wrong, bent = learn(True)
-left, axes = picture("loss, by step", "what each has learned, and the goal, dashed", widths=(1, 1))
-left.plot(right, color=TRAIN, label="right backward")
-left.plot(wrong, color=VALID, label="wrong backward")
+right, right_output = learn(skip_gelu=False)
+wrong, wrong_output = learn(skip_gelu=True)
+left, axes = picture("loss, by step", "output of each network; dashed: sin 2x", widths=(1, 1))
+left.plot(right, color=TRAIN, label="right backward pass")
+left.plot(wrong, color=VALID, label="wrong backward pass")
 left.legend(frameon=False, fontsize=8, labelcolor=GRAY)
 left.set_ylim(0, 2)
 axes.plot(x, goal, color=GRAY, ls=(0, (6, 3)))
-axes.plot(x, curve, color=TRAIN)
-axes.plot(x, bent, color=VALID)
-print(f"the loss falls from {right[0]:.3f} to {right[-1]:.3f} with the right backward, from {wrong[0]:.3f} to {wrong[-1]:.3f} with the wrong one")
+axes.plot(x, right_output, color=TRAIN)
+axes.plot(x, wrong_output, color=VALID)
+for name, losses in (("right", right), ("wrong", wrong)):
+    print(f"{name} backward pass: the loss falls from {losses[0]:.3f} to {losses[-1]:.3f}")
 
 # %% [markdown]
-# It falls. It falls quite handsomely. Whoever has no right one beside it would call this a success, blame the rest on the learning rate, and
-# publish. A falling loss proves nothing about a gradient.
+# The loss falls with the wrong backward pass, too, and it falls quite handsomely. Without the right curve beside it one would call this a
+# success, blame the remaining loss on the learning rate, and publish. A falling loss proves nothing about a gradient.
 #
-# ## Ask the loss
-# The gradient claims: *move this weight by a little and the loss moves by so much*. So move the weight by a little, to both sides, and see:
+# ## Finite differences
+# The gradient makes a claim: *if this weight changes by a small amount $h$, the loss changes by the gradient times $h$*. The claim can be
+# tested: change the weight by $h$ in both directions, and compute the loss each time. This is called a **central difference**:
 #
 # $$\frac{df}{dx} \approx \frac{f(x + h) - f(x - h)}{2h}$$
 #
-# This needs no idea of the backward at all, which is why it is such a good judge. It needs two forwards for every single number, which is why
-# nobody trains with it.
+# It uses only the forward pass, so a mistake in the backward pass cannot affect it. But it needs two forward passes for every single
+# weight, which is why nobody trains with it.
 
 # %%
 rng = np.random.default_rng(0)
@@ -82,30 +86,31 @@ y, back = arrays.gelu(x0)
 
 h = 1e-5
 slopes = np.array([((arrays.gelu(x0 + h * e)[0] - arrays.gelu(x0 - h * e)[0]) * dy).sum() / (2 * h) for e in np.eye(6)])
-print("backward   ", back(dy).round(8))
-print("differences", slopes.round(8))
-print(f"apart        {abs(back(dy) - slopes).max():.0e}")
+print("backward pass       ", back(dy).round(8))
+print("central differences ", slopes.round(8))
+print(f"largest difference between the two: {abs(back(dy) - slopes).max():.0e}")
 
 # %% [markdown]
-# The trick with `dy`: a layer gives many numbers, a slope belongs to one. So we take the sum of all outputs, each weighed with a random number.
-# Its gradient is `back(dy)`, and no error can hide, because every output counts differently.
+# Why `dy`? A layer has many outputs, but a gradient is that of a single number. So we take the sum of all outputs, each multiplied by a
+# random number from `dy`. The gradient of this sum is `back(dy)`. Because every output has a different factor, errors in different outputs
+# do not cancel.
 #
-# ## How small is a little?
-# Smaller is better: the formula is off by about $h^2$. But smaller is worse, too: two numbers that are almost equal are subtracted, and what
-# is left are the roundings of the last digit, divided by $h$. Somewhere between lies the best step.
+# ## How small should the step be?
+# The error of the formula is about $h^2$, so a smaller $h$ is better. But for a small $h$ two almost equal numbers are subtracted: their
+# rounding errors remain, and are divided by $h$. So a very small $h$ is worse again, and the best step is somewhere between.
 
 # %%
-def off(h, dtype):
-    """The largest error of a difference of step h, with numbers of this type"""
+def difference_error(h, dtype):
+    """The largest error of a central difference with step h, computed in this dtype"""
     a, exact = x0.astype(dtype), back(dy)
     step = dtype(h)
     ups = np.array([(arrays.gelu(a + step * e)[0] - arrays.gelu(a - step * e)[0]) @ dy.astype(dtype) for e in np.eye(6, dtype=dtype)])
     return abs(ups / (2 * step) - exact).max()
 
 hs = 10.0 ** np.arange(-11, 0.1, 0.25)
-axes = picture("error of a difference, by the step h", height=3.6)
+axes = picture("error of a central difference, by the step h", height=3.6)
 for dtype, color, name in ((np.float32, VALID, "float32"), (np.float64, TRAIN, "float64")):
-    errors = [off(h, dtype) for h in hs]
+    errors = [difference_error(h, dtype) for h in hs]
     axes.loglog(hs, errors, color=color)
     i = int(np.argmin(errors))
     axes.plot(hs[i], errors[i], "o", color=color)
@@ -113,34 +118,36 @@ for dtype, color, name in ((np.float32, VALID, "float32"), (np.float64, TRAIN, "
 axes.set_ylim(1e-13, 1e3);
 
 # %% [markdown]
-# On the right the slope of $h^2$, on the left the noise of rounding. In float32, with which one trains, the best step is still a million
-# times worse than in float64, and that for six numbers; in a sum over a whole model hardly a digit is left, and a wrong gradient looks like
-# an honest one. **Gradients are checked in float64.**
+# On the right the error grows like $h^2$; on the left it is the rounding error. Models are trained in float32, where even the best step
+# has an error a million times larger than in float64. That is for six numbers; in the loss of a whole model hardly a digit would be right,
+# and a wrong gradient could not be told from a right one. **Gradients are checked in float64.**
 #
-# One step further: the error at $h$ is four times the error at $h/2$, so the two can be combined until it cancels. The library's own
-# `differences` does that (Richardson's idea, 1911).
+# The error can be reduced further: at $h$ it is four times as large as at $h/2$, so the two differences can be combined in such a way that
+# the error cancels. This is Richardson extrapolation (1911), and the library's function `differences` uses it.
 
 # %%
 from littlebaby.check.laws import differences
 
 probe = x0.copy()
 better = differences(lambda: (arrays.gelu(probe)[0] * dy).sum(), probe, h=1e-3)
-print(f"one difference, h = 1e-3: off by {off(1e-3, np.float64):.0e};   two of them combined: {abs(better - back(dy)).max():.0e}")
+print(f"h = 1e-3, error of one difference: {difference_error(1e-3, np.float64):.0e}; of two combined: {abs(better - back(dy)).max():.0e}")
 
 # %% [markdown]
 # ## The law
-# Every attention, network, norm and position of the library has to pass this, for every weight and every input, on ordinary and on large
-# inputs, with dropout on. So can you, any time; in a shell it is `littlebaby check rmsnorm`.
+# The library has a few **laws**, which are automatic checks that every layer must pass. The first one is this gradient check. It covers
+# every attention, network, norm and position, every weight and every input element, ordinary and large inputs, and dropout. You can run it
+# at any time; in a shell the command is `littlebaby check rmsnorm`.
 
 # %%
 for name in ("rmsnorm", "decay"):
     for row in lb.check(name):
-        print(f"{name:8} {str(row['settings']):24} gradient off by {row['gradient']:.0e}   {'kept' if row['kept'] else 'BROKEN'}")
+        print(f"{name:8} {str(row['settings']):20} relative error {row['gradient']:.0e}   {'passed' if row['kept'] else 'FAILED'}")
 
 # %% [markdown]
 # ## Break it
-# Does the law bite? Here is a small layer, with `forward` and `backward` as the library writes them, and a place for a mistake. `gradient`
-# is the library's judge: the worst error of any weight or input, relative to the largest one.
+# Does the law notice mistakes? Here is a small layer, with `forward` and `backward` in the form that the library uses, and with mistakes
+# that can be switched on. `laws.gradient` returns the largest error of the gradient of any weight or input, relative to that gradient's
+# largest element.
 
 # %%
 from types import SimpleNamespace
@@ -161,29 +168,31 @@ def layer(mistake=""):
 
         def backward(dy, g):
             da, ddown, _ = back_y(dy)
-            du = da * (u > 0) if mistake == "another bend" else back_a(da)
+            du = da * (u > 0) if mistake == "wrong activation" else back_a(da)
             dn, dup, _ = back_u(du)
             dx, dscale = back_n(dn)
             g.scale += dscale
-            g.up += dup * (0.999 if mistake == "a thousandth" else 1)
-            if mistake != "forgotten weight":
+            g.up += dup * (0.999 if mistake == "factor 0.999" else 1)
+            if mistake != "missing gradient":
                 g.down += ddown
-            return dn * p.scale if mistake == "norm as a constant" else dx
+            return dn * p.scale if mistake == "constant norm" else dx
 
         return y, backward
 
     return SimpleNamespace(params=params, forward=forward)
 
-for mistake in ("", "another bend", "norm as a constant", "forgotten weight", "a thousandth"):
+for mistake in ("", "wrong activation", "constant norm", "missing gradient", "factor 0.999"):
     error = laws.gradient(layer(mistake), laws.config())
-    print(f"{mistake or 'no mistake':20} {error:.0e}   {'passes' if error < laws.EXACT else 'caught'}")
+    print(f"{mistake or 'no mistake':18} relative error {error:.0e}   {'passed' if error < laws.EXACT else 'FAILED'}")
 
 # %% [markdown]
-# Even a thousandth too little in one matrix is caught, eight powers of ten above the noise. No loss curve would ever have shown it.
+# Even the gradient of one matrix that is 0.1% too small is found: its error is about eight powers of ten above the rounding error. No loss
+# curve would ever have shown it.
 #
 # ## Try it
-# ### 1. The judge
-# Write the central difference yourself: the slope of `f` at every element of `x`. Move one element, ask `f` twice, put it back.
+# ### 1. Finite differences
+# Write the central difference yourself: the derivative of `f` with respect to every element of `x`. For each element: change it by `h` in
+# both directions, compute `f` each time, and restore it.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title check
@@ -192,12 +201,12 @@ def check(slopes):
     x = np.array([[0.5, -1.0], [2.0, 0.1]])
     kept = x.copy()
     got = slopes(lambda a: (a ** 3).sum() + a[0, 0] * a[1, 1], x)
-    assert got is not None, "slopes returns None: return an array of x's shape, with one slope for each element."
+    assert got is not None, "slopes returns None: return an array with the shape of x, with one derivative for each element."
     want = 3 * kept ** 2 + np.array([[0.1, 0], [0, 0.5]])
-    assert np.array_equal(x, kept), "x is not as it was: put every element back after asking."
-    assert np.shape(got) == x.shape, f"x has shape {x.shape} and so should its slopes; yours have {np.shape(got)}."
-    assert np.allclose(got, want, atol=1e-6), f"at x[0, 0] = 0.5 the slope is {want[0, 0]:.3f}; yours says {got[0, 0]:.3f}."
-    return f"right to {abs(got - want).max():.0e}, without knowing how f is made. Any backward can be judged with these few lines."
+    assert np.array_equal(x, kept), "x has changed: restore every element after computing f."
+    assert np.shape(got) == x.shape, f"x has shape {x.shape} and so should the result; yours has {np.shape(got)}."
+    assert np.allclose(got, want, atol=1e-6), f"at x[0, 0] = 0.5 the derivative is {want[0, 0]:.3f}; yours is {got[0, 0]:.3f}."
+    return f"right to {abs(got - want).max():.0e}, from values of f alone. These few lines can check any backward pass."
 
 # %% tags=["exercise"]
 def slopes(f, x, h=1e-5):
@@ -228,8 +237,9 @@ check(slopes)
 # </details>
 
 # %% [markdown]
-# ### 2. Which one lies?
-# Three softmaxes, three backwards, and only one of them is right. Find it (with `laws.differences`, or with your own judge) and put its name in.
+# ### 2. Which one is right?
+# Ann, Ben and Cid have each written a `back` for softmax, and only one of the three is right. Find out which (with `differences`, or with
+# your own `slopes`), and set `who` to its name.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title check
@@ -247,12 +257,12 @@ def softmax(x, how):
 
 @exercise
 def check(name):
-    assert name is not None, 'put "ann", "ben" or "cid" in place of None, once you have measured who is right.'
+    assert name is not None, 'put "ann", "ben" or "cid" in place of None, after you have measured which one is right.'
     assert name in ("ann", "ben", "cid"), f'{name} is not among the three; the names are "ann", "ben" and "cid".'
     x, dy = rng.standard_normal((2, 5)), rng.standard_normal((2, 5))
     error = abs(softmax(x, name)[1](dy) - differences(lambda: (softmax(x, name)[0] * dy).sum(), x)).max()
-    assert error < 1e-8, f"{name}'s backward is off by {error:.2f} on random numbers."
-    return f"off by {error:.0e}. Raising one chance lowers all others: that is the sum which the others forgot."
+    assert error < 1e-8, f"the gradient of {name} has an error of {error:.2f} on random numbers."
+    return f"error {error:.0e}. Raising one probability lowers all others, which is why the formula needs the sum of y times dy."
 
 # %% tags=["exercise"]
 # softmax(x, "ann"), softmax(x, "ben") and softmax(x, "cid") each return y and back
@@ -279,19 +289,19 @@ check(who)
 
 # %% [markdown]
 # ### 3. Half a check
-# A friend checks with `dy` all ones. It is quick, and it is a trap: for one of the three softmaxes above *every* such check is passed, though
-# its backward is wrong. Which one? (What is the sum of a softmax, whatever you do to `x`?)
+# A friend checks with a `dy` of ones. That is a trap: one of the two wrong functions above passes *every* such check. Which one? (What is
+# the sum of the outputs of a softmax, for any `x`?)
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title check
 @exercise
 def check(name):
-    assert name is not None, "put a name in place of None: compute back(np.ones(...)) for each and compare with the slopes of y.sum()."
+    assert name is not None, "put a name in place of None: compare back(np.ones(...)) of each with the gradient of y.sum()."
     assert name in ("ann", "ben", "cid"), f'{name} is not among the three; the names are "ann", "ben" and "cid".'
-    assert name != "ben", "ben passes, but ben is right; look for one that passes and is wrong."
+    assert name != "ben", "ben passes the check, but ben is right; look for one that passes and is wrong."
     answer = softmax(rng.standard_normal((2, 5)), name)[1](np.ones((2, 5)))
-    assert abs(answer).max() < 1e-12, f"the sum of a softmax is always 1, so all slopes are 0; {name} says {abs(answer).max():.2f}."
-    return f"{name} says 0 for every dy of equal numbers, which is the truth there and nowhere else: always check with random dy."
+    assert abs(answer).max() < 1e-12, f"the sum of a softmax is always 1, so its gradient is 0; {name} returns {abs(answer).max():.2f}."
+    return f"where all elements of dy are equal, {name} returns 0, which is right; for other dy it is wrong. Always check with a random dy."
 
 # %% tags=["exercise"]
 fooled = None
@@ -310,4 +320,4 @@ check(fooled)
 # </details>
 
 # %% [markdown]
-# **Next:** [4 · Attention by hand](04_attention_by_hand.ipynb). With a judge like this one dares to write anything.
+# **Next:** [4 · Attention by hand](04_attention_by_hand.ipynb). With a check like this one dares to write any backward pass.

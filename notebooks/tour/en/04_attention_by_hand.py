@@ -11,9 +11,9 @@
 #
 # *`Zoe hid a mask. At night Z…`: how can the model know that `oe` comes next?*
 #
-# Lesson 2's model had three characters in view, each in a fixed place. To use what was said a hundred characters ago, every character must be
-# able to **look for** what it needs, wherever that stands. Attention is exactly this, and it is five lines long. We write them with loops, make
-# them find something, and then compare with the library.
+# The model of lesson 2 had a context of three characters, each in a fixed place. To use what came a hundred characters earlier, every
+# token must be able to **search** the whole context for what it needs, wherever that is. This is what attention does, and its formula has
+# three lines. We write it with loops, make it find something, and compare it with the library.
 
 # %%
 try:
@@ -32,19 +32,21 @@ from littlebaby.show.tour import exercise, picture
 rng = np.random.default_rng(0)
 
 # %% [markdown]
-# ## Question, key, value
-# Every token $t$ comes with three vectors: a **question** $q_t$ (what am I looking for?), a **key** $k_t$ (what am I?), and a **value** $v_t$
-# (what do I have to say?). It compares its question with the keys of all tokens up to itself, and takes a mixture of their values:
+# ## Query, key, value
+# Every token $t$ has three vectors: a **query** $q_t$ (what am I looking for?), a **key** $k_t$ (how can I be found?), and a **value**
+# $v_t$ (what do I contribute?). The token compares its query with the keys of all tokens up to itself. Each comparison gives a **score**
+# $s_{tj}$; a softmax turns the scores into **attention weights** $a_{tj}$, and the output $o_t$ is the sum of the values with these
+# weights:
 #
 # $$s_{tj} = \frac{q_t \cdot k_j}{\sqrt d} \qquad a_{tj} = \frac{e^{s_{tj}}}{\sum_{i \le t} e^{s_{ti}}} \qquad o_t = \sum_{j \le t} a_{tj}\, v_j$$
 
 # %%
 def by_hand(q, k, v):
-    """(T, d), (T, d), (T, d) -> what every token takes home (T, d), and who looked at whom (T, T)"""
+    """queries, keys, values (T, d) -> output (T, d), attention weights (T, T)"""
     T, d = q.shape
     a, o = np.zeros((T, T)), np.zeros_like(v)
     for t in range(T):
-        s = np.array([q[t] @ k[j] for j in range(t + 1)]) / np.sqrt(d)     # no token later than t is asked
+        s = np.array([q[t] @ k[j] for j in range(t + 1)]) / np.sqrt(d)     # only tokens up to t
         e = np.exp(s - s.max())
         a[t, :t + 1] = e / e.sum()
         for j in range(t + 1):
@@ -54,64 +56,70 @@ def by_hand(q, k, v):
 T, d = 6, 4
 q, k, v = rng.standard_normal((3, T, d))
 o, a = by_hand(q, k, v)
-theirs, back = arrays.attention(q[None, None], k[None, None], v[None, None], d ** -0.5)      # (B, h, T, d), one text and one head
+library_o, _ = arrays.attention(q[None, None], k[None, None], v[None, None], d ** -0.5)      # (B, h, T, d): one text, one head
 print(a.round(2))
-print(f"by hand and library: {abs(o - theirs[0, 0]).max():.0e} apart")
+print(f"largest difference between loops and library: {abs(o - library_o[0, 0]).max():.0e}")
 
 # %% [markdown]
-# Each row sums to 1, and above the diagonal there are zeros: nobody sees the future. That is not modesty. In training every token's guess is
-# judged at once, and whoever could see the next token would have nothing left to learn.
+# These are the attention weights. Each row sums to 1, and above the diagonal there are zeros: no token can use a later one. This is called
+# a **causal mask**. It is needed because in training all tokens of a text are predicted at once; a token that could see the next one would
+# only have to copy it.
 #
 # ## Make it find something
-# Nothing is learned so far; let us *write* questions and keys, so that attention solves the riddle at the top. A token's key shall say which
-# character stood **before** it, and its question ask for **itself**: "who came after somebody like me?" The value is the token's own character.
+# Nothing is trained so far. Let us *choose* queries and keys by hand, so that attention solves the riddle at the top. The key of a token
+# says which character came **before** it, and its query says which character it **is** itself: together they search for tokens that came
+# after the same character. The value of a token is its own character.
 
 # %%
 text = "Zoe hid a mask. At night Z"
-names = sorted(set(text))
-one_hot = np.eye(len(names))[[names.index(c) for c in text]]          # (T, V)
+characters = sorted(set(text))
+one_hot = np.eye(len(characters))[[characters.index(c) for c in text]]      # (T, V)
 
-question = one_hot                                                     # I am a Z
-key = np.vstack([np.zeros(len(names)), one_hot[:-1]])                  # before me stood a ...
-value = one_hot                                                        # and I am a ...
-_, looks = by_hand(10 * question, 10 * key, value)
+query = one_hot                                                        # "I am a Z"
+key = np.vstack([np.zeros(len(characters)), one_hot[:-1]])             # "before me came a Z"
+value = one_hot                                                        # "I am an o"
+output, weights = by_hand(10 * query, 10 * key, value)
 
-axes = picture("who looks at whom", height=5)
-squares(axes, looks, "each row a character that looks, each column one that is looked at")
+axes = picture("attention weights", height=5)
+squares(axes, weights, "attention weights: a row for each query, a column for each key")
 axes.set_xticks(range(len(text)), list(text.replace(" ", "␣")), fontsize=8)
 axes.set_yticks(range(len(text)), list(text.replace(" ", "␣")), fontsize=8)
 
-chances = looks[-1] @ value
-print({c.replace(" ", "␣"): round(float(p), 3) for c, p in sorted(zip(names, chances), key=lambda each: -each[1])[:3]})
+print("output of the last token:", {c.replace(" ", "␣"): round(float(p), 3)
+                                    for c, p in sorted(zip(characters, output[-1]), key=lambda each: -each[1])[:3]})
 
 # %% [markdown]
-# The last row looks at one place only, the `o` after the first `Z`, and so it guesses `o`. (Rows that find nobody like themselves look at all
-# alike; a space looks at everyone that followed a space.) Give it any name and it will repeat it, even one
-# that it has never met: this is no table. Trained models discover this very trick, in two layers (one makes "before me stood a …" known, the
-# other asks); it is called an *induction head*.
+# The last row, that of the second `Z`, has all its weight at one place, the `o` after the first `Z`. So the output is `o`, and that is the
+# prediction. (Where no earlier token matches, the weights of a row are equal; the weights of a space are divided among all tokens that
+# came after a space.) With any other name it would do the same, even with one that never occurred in training: nothing is looked up in a
+# table. Trained models find this trick by themselves, with two layers: the first gives every token the information which character came
+# before it, the second searches. This is called an *induction head*.
 #
 # ## Why divide by √d?
-# A sum of $d$ products of random numbers grows like $\sqrt d$. Large scores make a softmax decide for a single token, and where it has
-# decided, its slope is nearly zero: nothing can be learned any more.
+# A sum of $d$ products of random numbers has a standard deviation of $\sqrt d$. With large scores the softmax gives nearly all weight to
+# one token, and then its gradient is nearly zero: the scores can hardly be learned any more.
 
 # %%
 rows = []
 for d in (4, 16, 64, 256, 1024):
     q, k = rng.standard_normal((2, 300, 32, d))
-    s = (q[:, :1] * k).sum(-1)                                         # (300, 32): one question and 32 keys, 300 times
+    s = (q[:, :1] * k).sum(-1)                                         # (300, 32): one query and 32 keys, 300 times
     for scale in (1, d ** -0.5):
         y, back_y = arrays.softmax(s * scale)
-        slope = abs(back_y(rng.standard_normal(y.shape))).mean()
-        rows.append((d, scale, s.std() * scale, y.max(-1).mean(), slope))
-print("          as they are                        divided by √d")
-print("   d      scores   largest weight   slope    scores   largest weight   slope")
+        gradient = abs(back_y(rng.standard_normal(y.shape))).mean()
+        rows.append((d, scale, s.std() * scale, y.max(-1).mean(), gradient))
+print("          scores as they are                   scores divided by √d")
+print("   d      scores   largest weight  gradient    scores   largest weight  gradient")
 for (d, *plain), (_, *scaled) in zip(rows[::2], rows[1::2]):
-    print(f"{d:4}   ", *(f"{score:7.1f} {weight:16.2f} {slope:9.4f} " for _, score, weight, slope in (plain, scaled)))
+    print(f"{d:4}   ", *(f"{score:7.1f} {weight:16.2f} {gradient:9.4f}  " for _, score, weight, gradient in (plain, scaled)))
 
 # %% [markdown]
-# ## The way back
-# Attention is three steps: scores, softmax, mixture. So its backward is three steps, the other way round. You know them all: products from
-# lesson 2, softmax from the exercise in lesson 3.
+# The table shows the standard deviation of the scores, and the means of the largest weight and of the absolute gradient. Without the
+# division the gradient shrinks as $d$ grows; with it nothing changes.
+#
+# ## The backward pass
+# Attention has three steps: scores, softmax, weighted sum. So its backward pass has three steps in reverse order. You know them all: matrix
+# products from lesson 2, the softmax from exercise 2 of lesson 3.
 
 # %%
 def attention(q, k, v):
@@ -123,54 +131,57 @@ def attention(q, k, v):
     o = a @ v                                                          # (T, d)
 
     def back(do):
-        da = do @ v.T                                                  # what a weight was worth: its value, asked by the blame
-        dv = a.T @ do                                                  # a value is to blame wherever it was looked at
+        da = do @ v.T                                                  # o = a v, so da and dv are as in lesson 2
+        dv = a.T @ do
         ds = back_a(da) / np.sqrt(d)
-        return ds @ k, ds.T @ q, dv
+        return ds @ k, ds.T @ q, dv                                    # s = q kᵀ, so dq = ds k and dk = dsᵀ q
 
     return o, back
 
 T, d = 6, 4
 q, k, v, do = rng.standard_normal((4, T, d))
-_, mine = attention(q, k, v)
-_, theirs = arrays.attention(q[None, None], k[None, None], v[None, None], d ** -0.5)
-for name, a, b, x in zip("qkv", mine(do), theirs(do[None, None]), (q, k, v)):
+_, back = attention(q, k, v)
+_, library_back = arrays.attention(q[None, None], k[None, None], v[None, None], d ** -0.5)
+print("largest difference     from the library   from finite differences")
+for name, mine, library, x in zip("qkv", back(do), library_back(do[None, None]), (q, k, v)):
     slopes = differences(lambda: (attention(q, k, v)[0] * do).sum(), x)
-    print(f"d{name}   from the library {abs(a - b[0, 0]).max():.0e}   from the slopes {abs(a - slopes).max():.0e}")
+    print(f"d{name} {abs(mine - library[0, 0]).max():33.0e} {abs(mine - slopes).max():22.0e}")
 
 # %% [markdown]
 # ## Heads
-# One mixture is one answer, but a token may want to know several things: who is speaking, what colour the door was. So the width is cut into
-# **heads**, and each head asks a question of its own. The library's variant `mha` is the attention above, with the weights that make questions,
-# keys and values out of a token, and `split_heads` and `merge_heads` around it. Here is its file, walked through line by line on two tiny texts: on
-# the left the way forth, with the numbers that each line computed; on the right the way back. You can read all of it now.
+# One weighted sum answers one query, but a token may need several things: who is speaking, what colour the door was. So the width is
+# divided among several **heads**, each with its own queries, keys and values. The library's variant `mha` (multi-head attention) is the
+# attention above, with the weight matrices that compute queries, keys and values from a token, and with `split_heads` and `merge_heads`
+# around it. The next cell shows its file line by line, run on two tiny texts: on the left the forward pass, with the numbers that each
+# line computed; on the right the backward pass. You can read all of it now.
 
 # %%
 lb.walk("mha")
 
 # %% [markdown]
 # ## Try it
-# ### 1. Look at your neighbour
-# Write questions and keys, $(T, T)$, so that every token looks at the token just **before** it (the first, which has none, at itself). Use
-# positions: row $t$ of `np.eye(T)` says "I stand at $t$". Large numbers make attention sure.
+# ### 1. The neighbour
+# Write queries and keys, each of shape $(T, T)$, with which every token gives nearly all its weight to the token just **before** it, and
+# the first token, which has none before it, to itself. Use positions: row $t$ of `np.eye(T)` is a one-hot vector for position $t$. Large
+# numbers bring a weight near 1.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title check
 @exercise
 def check(neighbour):
     answer = neighbour(8)
-    assert answer is not None, "neighbour returns None: return the questions and the keys, each an array of shape (T, T)."
+    assert answer is not None, "neighbour returns None: return the queries and the keys, each an array of shape (T, T)."
     q, k = answer
     assert np.shape(q) == np.shape(k) == (8, 8), f"both should have shape (8, 8) for T = 8; they have {np.shape(q)} and {np.shape(k)}."
     _, a = by_hand(np.asarray(q, float), np.asarray(k, float), np.eye(8))
     right = a[np.arange(1, 8), np.arange(7)]
-    assert right.min() > 0.5, f"token {right.argmin() + 1} gives its neighbour only {right.min():.2f}: what must its question ask, what must the key at t - 1 say?"
-    assert right.min() > 0.99, f"the right ones are found, but with {right.min():.2f} only: multiply questions or keys by a large number."
-    return f"every token is at least {right.min():.4f} sure of its neighbour: half of an induction head is yours."
+    assert right.min() > 0.5, f"token {right.argmin() + 1} gives its neighbour a weight of {right.min():.2f}: its query should equal that key."
+    assert right.min() > 0.99, f"the right weights are the largest, but only {right.min():.2f}: multiply queries or keys by a large number."
+    return f"every token gives its neighbour a weight of at least {right.min():.4f}: half of an induction head is yours."
 
 # %% tags=["exercise"]
 def neighbour(T):
-    """Questions (T, T) and keys (T, T)"""
+    """-> queries (T, T), keys (T, T)"""
     return None
 
 check(neighbour)
@@ -180,10 +191,10 @@ check(neighbour)
 #
 # ```python
 # def neighbour(T):
-#     """Questions (T, T) and keys (T, T)"""
-#     keys = np.eye(T)                             # I stand at t
-#     questions = 50 * np.eye(T)[np.maximum(np.arange(T) - 1, 0)]      # I look for the one at t - 1
-#     return questions, keys
+#     """-> queries (T, T), keys (T, T)"""
+#     keys = np.eye(T)                                                 # "I am at t"
+#     queries = 50 * np.eye(T)[np.maximum(np.arange(T) - 1, 0)]        # "I look for position t - 1"
+#     return queries, keys
 #
 # check(neighbour)
 # ```
@@ -191,21 +202,21 @@ check(neighbour)
 # </details>
 
 # %% [markdown]
-# ### 2. Is the future safe?
-# Write a test that finds out whether an attention peeks: change the last token's key and value, and see whether any **earlier** output moves.
-# It is given a function `(q, k, v) -> o` and returns True if it peeks.
+# ### 2. Is it causal?
+# Write a test that finds out whether an attention uses later tokens: change the key and the value of the last token, and see whether any
+# **earlier** output changes. Your function gets an attention `(q, k, v) -> o`, and returns True if it uses later tokens ("peeks").
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title check
-def blind(q, k, v):
+def causal(q, k, v):
     return attention(q, k, v)[0]
 
-def peeking(q, k, v):
+def unmasked(q, k, v):
     a, _ = arrays.softmax(q @ k.T / np.sqrt(q.shape[1]))
     return a @ v
 
 def sly(q, k, v):
-    """Not one key of the future is looked at; but the scores are divided by the largest of all"""
+    """Masked, but all scores are divided by the largest one, which may be a later token's"""
     s = q @ k.T
     s = s / abs(s).max()
     s[~np.tri(len(q), dtype=bool)] = -np.inf
@@ -213,12 +224,12 @@ def sly(q, k, v):
 
 @exercise
 def check(peeks):
-    first = peeks(blind)
-    assert first is not None, "peeks returns None: call it twice, with another last key and value, and compare all outputs but the last."
-    assert not first, "an honest attention is accused: leave out the last output, which may change, and compare the others."
-    assert peeks(peeking), "an attention without any mask goes unnoticed: are both the last key and the last value changed?"
-    assert peeks(sly), "the sly one goes unnoticed: it reads only keys of the future, and only the largest score, so change the last key by a lot."
-    return "honest, peeking and sly, all told apart. The sly one is real: a maximum over the whole sequence is how such leaks are born."
+    first = peeks(causal)
+    assert first is not None, "peeks returns None: call attend again with another last key and value, and compare all outputs but the last."
+    assert not first, "it returns True for a causal attention: leave out the last output, which may change, and compare the others."
+    assert peeks(unmasked), "it returns False for an attention without a mask: change both the last key and the last value."
+    assert peeks(sly), "it returns False for an attention that uses the largest of all scores: change the last key by a large factor."
+    return "right for all three. The sly one is a real bug: a maximum over the whole sequence is how a model comes to use later tokens."
 
 # %% tags=["exercise"]
 def peeks(attend):
@@ -248,33 +259,33 @@ check(peeks)
 
 # %% [markdown]
 # ### 3. Does order matter?
-# Swap two tokens of the past, key and value together. What happens to the last output? Predict first; then measure `moved`, the largest change
-# of `by_hand(q, k, v)[0][-1]` when tokens 1 and 3 change places in `k` and in `v`.
+# Exchange two earlier tokens, key and value together. What happens to the last output? Predict first; then measure `change`, the largest
+# change of an element of `by_hand(q, k, v)[0][-1]` when tokens 1 and 3 are exchanged in `k` and in `v`.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title check
 @exercise
-def check(moved):
-    assert moved is not None, "put a number in place of None: the largest change of the last output when tokens 1 and 3 change places."
-    assert 0 <= moved < 1e-12, f"you measured {moved:.2g}: swap the rows 1 and 3 of k and of v alike, leave q as it is, compare the last output."
-    return f"{moved:.0e}: to attention the past is a bag, not a row. That is why models need positions (rope, learned, alibi); lesson 5 adds them."
+def check(change):
+    assert change is not None, "put a number in place of None: the largest change of the last output when tokens 1 and 3 are exchanged."
+    assert 0 <= change < 1e-12, f"you measured {change:.2g}: exchange rows 1 and 3 of k and of v, but not of q, and compare the last output."
+    return f"{change:.0e}: attention alone does not know the order of the tokens. That is why models need positions, which lesson 5 adds."
 
 # %% tags=["exercise"]
-moved = None
+change = None
 
-check(moved)
+check(change)
 
 # %% [markdown] tags=["solution"]
 # <details><summary>Solution</summary>
 #
 # ```python
 # places = [0, 3, 2, 1, 4, 5]
-# moved = abs(by_hand(q, k, v)[0][-1] - by_hand(q, k[places], v[places])[0][-1]).max()
+# change = abs(by_hand(q, k, v)[0][-1] - by_hand(q, k[places], v[places])[0][-1]).max()
 #
-# check(moved)
+# check(change)
 # ```
 #
 # </details>
 
 # %% [markdown]
-# **Next:** [5 · A block](05_a_block.ipynb): attention finds, a network thinks, and a stream carries both.
+# **Next:** [5 · A block](05_a_block.ipynb), in which attention and a network are joined into the part that a GPT repeats.

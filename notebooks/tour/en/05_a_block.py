@@ -9,11 +9,12 @@
 # %% [markdown]
 # # 5 · A block
 #
-# *Attention finds things. Who thinks about them?*
+# *Attention moves information between tokens; what processes it?*
 #
-# A GPT is one block, stacked. A block is an attention, which brings tokens together, and a network, which works on each token alone; both read
-# from a stream of numbers and add to it what they found. This lesson puts the pieces of lessons 2 and 4 together until nothing is missing: at
-# the end stands the library's whole model, rebuilt, equal to the last digit.
+# A GPT is a stack of blocks of the same form. A block has an attention, in which tokens exchange information, and a network, which
+# processes each token alone. Every token is a vector of numbers, the **residual stream**; attention and network each read it and add their
+# output to it. This lesson puts the parts of lessons 2 and 4 together, until you have rebuilt the whole model of the library, with equal
+# results to the last digit.
 
 # %%
 try:
@@ -33,8 +34,10 @@ rng = np.random.default_rng(0)
 
 # %% [markdown]
 # ## The parts
-# A config names files: `c_attention="mha"` is `model/attentions/mha.py`, and so on. Each file has `params(cfg)`, which says what weights it
-# needs, and `forward(p, x, ctx)`, which gives `y` and `backward(dy, g)`. You have written such a thing yourself, in lesson 3.
+# A config names files: `c_attention="mha"` is `model/attentions/mha.py`, and so on. Each file has two functions: `params(cfg)` returns the
+# shapes and initial values of the weights, and `forward(p, x, ctx)` returns `y` and `backward(dy, g)`. Here `p` has the weights by name,
+# and `g` has a place for the gradient of each; `ctx` is the context, which tells a layer about the call, for example whether dropout is
+# on. The layer of lesson 3 has this form.
 
 # %%
 cfg = lb.Config(n_vocab=40, n_ctx=32, n_emb=32, n_heads=4, n_layers=6, d_type="fp64")
@@ -42,7 +45,7 @@ attention, network, norm = (variant(kind, name) for kind, name in
                             (("attentions", cfg.c_attention), ("networks", cfg.c_network), ("norms", cfg.c_norm)))
 
 def fresh(part, seed=0):
-    """A part's weights, drawn at random, and a place for their gradients"""
+    """Random weights of a part, and zeros for their gradients"""
     spec = part.params(cfg)
     flat = tree.init(spec, np.random.default_rng(seed), float)
     return tree.views(spec, flat), tree.views(spec, np.zeros_like(flat))
@@ -52,20 +55,22 @@ for part in (attention, network, norm):
     print(f"{part.__name__.split('.')[-1]:10}", {name: w.shape for name, w in p.items()})
 
 # %% [markdown]
-# All weights lie in **one** long vector; `p.up` is a view into it, and so is the gradient's `g.up`. That is why optimizers in this library
-# are so short: to them a model is a vector.
+# All weights of a model are in **one** long vector: `p.up` is a view of a part of it, and `g.up` a view of the same part of the gradient
+# vector. That is why the optimizers of this library are so short: to them a model is one vector.
 #
-# ## Why a stream?
-# One could simply put layer on layer: the output of one is the input of the next. Let us stack 24 networks so and follow the gradient from the
-# top, where it sets out, to the bottom. Then with a norm before each, and then with a stream to which every layer *adds*: $x + f(\text{norm}(x))$.
+# ## Why a residual stream?
+# The simplest stack makes the output of each layer the input of the next. Let us stack 24 networks in three ways: (1) like this, (2) with
+# a norm before each network, (3) with a residual stream to which every network *adds*: $x + f(\text{norm}(x))$. We start with a random
+# gradient at the top and follow it through the backward pass to the bottom.
 #
-# Two things are measured: how long the gradient still is, and how much it still resembles what set out (the cosine of the angle between them).
+# Two things are measured at every depth: the gradient norm, relative to the norm at the top, and the cosine similarity between the
+# gradient and that at the top (1: same direction, 0: nothing in common).
 
 # %%
 from littlebaby.show.variant_pictures import random_layer
 
-def depths(norms, stream, layers=24):
-    """The length of the gradient and its likeness to the first one, at every depth from the top to the bottom"""
+def follow_gradient(norms, stream, layers=24):
+    """The relative gradient norm and the cosine similarity to the gradient at the top, at every depth from the top to the bottom"""
     rng = np.random.default_rng(0)
     x, backs, ctx = rng.standard_normal((2, 16, cfg.n_emb)), [], Context(cfg)
     for i in range(layers):
@@ -74,34 +79,36 @@ def depths(norms, stream, layers=24):
         y, back_f = network.forward(p, n, ctx)
         backs.append((back_n, gn, back_f, g))
         x = x + y if stream else y
-    first = dx = rng.standard_normal(x.shape)
-    lengths, likeness = [1.0], [1.0]
+    top = dx = rng.standard_normal(x.shape)
+    sizes, similarities = [1.0], [1.0]
     for back_n, gn, back_f, g in reversed(backs):
         through = back_n(back_f(dx, g), gn)
         dx = dx + through if stream else through
-        lengths.append(np.linalg.norm(dx) / np.linalg.norm(first))
-        likeness.append((dx * first).sum() / np.linalg.norm(dx) / np.linalg.norm(first))
-    return lengths, likeness
+        sizes.append(np.linalg.norm(dx) / np.linalg.norm(top))
+        similarities.append((dx * top).sum() / np.linalg.norm(dx) / np.linalg.norm(top))
+    return sizes, similarities
 
-left, right = picture("length of the gradient, by layers gone back", "its likeness to the one that set out", widths=(1, 1))
-for norms, stream, color, name in ((False, False, GRAY, "layer on layer"), (True, False, VALID, "with norms"), (True, True, TRAIN, "in a stream")):
-    lengths, likeness = depths(norms, stream)
-    left.semilogy(lengths, color=color, lw=1.8, label=name)
-    right.plot(likeness, color=color, lw=1.8)
-    print(f"{name:15} after 24 layers: length {lengths[-1]:.1e}, likeness {likeness[-1]:+.2f}")
+left, right = picture("gradient norm, by layers below the top", "cosine similarity to the gradient at the top", widths=(1, 1))
+for norms, stream, color, name in ((False, False, GRAY, "networks only"), (True, False, VALID, "with norms"),
+                                   (True, True, TRAIN, "residual stream")):
+    sizes, similarities = follow_gradient(norms, stream)
+    left.semilogy(sizes, color=color, lw=1.8, label=name)
+    right.plot(similarities, color=color, lw=1.8)
+    print(f"{name:15} after 24 layers: gradient norm {sizes[-1]:.1e}, cosine similarity {similarities[-1]:+.2f}")
 left.legend(frameon=False, fontsize=8, labelcolor=GRAY);
 
 # %% [markdown]
-# Bare layers let the gradient die on its way down. Norms keep it alive, but look to the right: what arrives has nothing in common with what set
-# out; one layer is enough for that. In a stream one path leads past every layer (you wrote it in lesson 2: `dx + dy`), and
-# the lowest layer still hears what the top has said.
+# In the plain stack the gradient vanishes on its way down. Norms prevent that, but look at the right picture: with or without norms, the
+# gradient has nothing in common with the one at the top, already after one layer. In a residual stream one path leads past every layer
+# (you wrote it in lesson 2: `dx + dy`), so the gradient stays similar to the one at the top for many layers.
 #
 # ## The block
-# Norm, attention, add; norm, network, add. And the same backward. The `+` in both directions is what you just saw.
+# Norm, attention, add; norm, network, add. The backward pass does the same in reverse order. The `+` in both directions is the residual
+# connection.
 
 # %%
-def step(f, pn, p, x, ctx):
-    """x + f(norm x)"""
+def residual(f, pn, p, x, ctx):
+    """x + f(norm x), -> (B, T, D), backward"""
     n, back_n = norm.forward(pn, x, ctx)
     y, back_f = f(p, n, ctx)
 
@@ -111,8 +118,8 @@ def step(f, pn, p, x, ctx):
     return x + y, backward
 
 def block(p, x, ctx):
-    x, back_att = step(attention.forward, p.norm1, p.att, x, ctx)
-    x, back_net = step(network.forward, p.norm2, p.net, x, ctx)
+    x, back_att = residual(attention.forward, p.norm1, p.att, x, ctx)
+    x, back_net = residual(network.forward, p.norm2, p.net, x, ctx)
 
     def backward(dx, g):
         return back_att(back_net(dx, g.norm2, g.net), g.norm1, g.att)
@@ -121,8 +128,9 @@ def block(p, x, ctx):
 
 # %% [markdown]
 # ## The whole model
-# What remains is the way in and the way out: a row of a table for every token, plus a row for its position (lesson 4, exercise 3: without it
-# the past is a bag); and at the top a product that gives a number for every character. There is no more to a GPT than this cell.
+# The input and the output are still missing. The input of the first block is the embedding of each token plus the embedding of its
+# position (exercise 3 of lesson 4: without positions the order of the tokens is unknown). After the last block a norm and a linear layer,
+# the **head**, compute the logits. There is no more to a GPT than this cell.
 
 # %%
 def gpt(p, ids, targets):
@@ -154,20 +162,21 @@ baby = lb.Baby(cfg, seed=0)
 ids, targets = rng.integers(0, 40, (2, 3, 32))
 
 loss, backward = gpt(baby.p, ids, targets)
-mine = np.zeros_like(baby.flat)
-backward(tree.views(baby.spec, mine))
+gradient = np.zeros_like(baby.flat)
+backward(tree.views(baby.spec, gradient))
 
-library, gradients = baby.loss_and_grads(ids, targets)
-named = tree.named(baby.spec, mine)
-print(f"loss {loss:.6f}, from the library's {abs(loss - library):.0e} apart; no idea at all would be {np.log(40):.6f}")
-print(f"{len(gradients)} gradients, at most {max(abs(named[name] - gradients[name]).max() for name in gradients):.0e} apart")
+library_loss, library_grads = baby.loss_and_grads(ids, targets)
+grads = tree.named(baby.spec, gradient)
+print(f"loss {loss:.6f}, difference from the library {abs(loss - library_loss):.0e}; loss of a uniform prediction: {np.log(40):.6f}")
+largest = max(abs(grads[name] - library_grads[name]).max() for name in grads)
+print(f"{len(grads)} gradients, largest difference from the library {largest:.0e}")
 
 # %% [markdown]
-# A fresh baby has, to two digits, no idea at all. That is worth checking whenever you build a model: if the first loss is far from $\ln V$, it
-# begins with an opinion, and somebody has made a mistake.
+# Before training, the loss is about that of a uniform prediction, $\ln V$. This is worth checking whenever you build a model: if the first
+# loss is far from $\ln V$, somebody has made a mistake.
 #
 # ## Where are the weights?
-# The config of GPT-2 is a preset of the library, so let us ask where its 124 million numbers are.
+# The config of GPT-2 is a preset of the library, so we can count which parts its 124 million weights belong to.
 
 # %%
 from math import prod
@@ -176,10 +185,10 @@ from littlebaby.model import gpt as library_gpt
 from littlebaby.runs.presets import preset
 
 def weights(cfg):
-    """{part: how many numbers}"""
+    """{part: number of weights}"""
     parts = {}
     for path, leaf in tree.leaves(library_gpt.params(cfg)):
-        name = next((label for key, label in ((".att.", "attention"), (".net.", "network"), ("token", "token table"),
+        name = next((label for key, label in ((".att.", "attention"), (".net.", "network"), ("token", "token embedding"),
                                              ("position", "positions"), ("head", "head")) if key in path), "norms")
         parts[name] = parts.get(name, 0) + prod(leaf.shape)
     return parts
@@ -194,13 +203,12 @@ for i, name in enumerate(names):
 axes.grid(False)
 
 # %% [markdown]
-# Two thirds of a block are its network. Attention, which everybody talks about, is the smaller part: it fetches; most of what the model *knows*
-# lies in the networks.
+# Two thirds of the weights of a block are in its network. Attention, which everybody talks about, is the smaller part.
 #
 # ## Try it
-# ### 1. Count without looking
-# A block of width $D$ has four matrices $(D, D)$ in its attention and two in its network, $(D, 4D)$ and $(4D, D)$. How many numbers in the
-# matrices of $L$ blocks? This is the formula that people carry in their heads.
+# ### 1. Count the weights
+# A block of width $D$ has four matrices $(D, D)$ in its attention and two in its network, $(D, 4D)$ and $(4D, D)$. How many weights do the
+# matrices of $L$ blocks have? This formula is worth remembering.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title check
@@ -208,14 +216,14 @@ axes.grid(False)
 def check(count):
     n = count(1, 1)
     assert n is not None, "count returns None: return a formula of D and L."
-    assert n == 12, f"at D = 1 a block has 4 + 4 + 4 = 12 numbers in its matrices; yours says {n}."
+    assert n == 12, f"for D = 1 a block has 4 + 4 + 4 = 12 weights in its matrices; your result is {n}."
     right = sum(prod(leaf.shape) for path, leaf in tree.leaves(library_gpt.params(gpt2)) if leaf.kind == "matrix")
-    assert count(768, 12) == right, f"for GPT-2, D = 768 and L = 12, there are {right:,}; yours says {count(768, 12):,}."
-    return f"12 D² L = {right:,} for GPT-2. Twice as wide is four times as large; twice as deep is twice as large."
+    assert count(768, 12) == right, f"for GPT-2, with D = 768 and L = 12, it should be {right:,}; your result is {count(768, 12):,}."
+    return f"12 D² L = {right:,} for GPT-2. Twice the width means four times the weights, twice the depth means twice the weights."
 
 # %% tags=["exercise"]
 def count(D, L):
-    """Numbers in the matrices of L blocks of width D"""
+    """Number of weights in the matrices of L blocks of width D"""
     return None
 
 check(count)
@@ -225,7 +233,7 @@ check(count)
 #
 # ```python
 # def count(D, L):
-#     """Numbers in the matrices of L blocks of width D"""
+#     """Number of weights in the matrices of L blocks of width D"""
 #     return 12 * D * D * L
 #
 # check(count)
@@ -235,7 +243,8 @@ check(count)
 
 # %% [markdown]
 # ### 2. The original order
-# In 2017 the norm came last: $\text{norm}(x + f(x))$. Write its backward. (The library calls it `c_sequence="post"`.)
+# In the first transformer (2017) the norm came last: $\text{norm}(x + f(x))$. Write the backward pass. (In the library this is
+# `c_sequence="post"`.)
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title check
@@ -253,10 +262,10 @@ def check(post):
     small = laws.config()
     s = laws.random_layer(layer, small)
     _, back = forward(s.p, s.x, Context(small))
-    assert back(s.dy, tree.views(s.spec, np.zeros_like(s.flat))) is not None, "backward returns None: first back_n, then both paths of the sum."
+    assert back(s.dy, tree.views(s.spec, np.zeros_like(s.flat))) is not None, "backward returns None: call back_n, then add both paths."
     error = laws.gradient(layer, small)
-    assert error < laws.EXACT, f"the law finds an error of {error:.1g}: the blame passes the norm first, then takes both paths, around f and through it."
-    return f"off by {error:.0e}. Here even the path around f goes through every norm: deep post models need care, and warm-up, to train."
+    assert error < laws.EXACT, f"the check finds an error of {error:.1g}: go through the norm first, then add both paths, past f and through f."
+    return f"error {error:.0e}. Here even the path past f goes through every norm: deep models of this kind need a long warm-up to train."
 
 # %% tags=["exercise"]
 def post(f, pn, p, x, ctx):
@@ -292,14 +301,14 @@ check(post)
 # </details>
 
 # %% [markdown]
-# ### 3. Who talks to whom?
-# Change one token of a text and see which other tokens notice, after the attention alone and after the network alone. Predict first. Then give
-# the two sets of places whose output changes when token 3 of 8 changes.
+# ### 3. Which tokens change?
+# If token 3 of 8 (counted from 0) changes, at which positions does the output change, after an attention alone and after a network alone?
+# Predict, and put in the two sets of positions.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title check
-def notice(part):
-    """The places whose output changes with token 3"""
+def changed(part):
+    """The positions whose output changes with token 3"""
     p, _ = fresh(part)
     x = np.random.default_rng(1).standard_normal((1, 8, cfg.n_emb))
     other = x.copy()
@@ -309,10 +318,10 @@ def notice(part):
 
 @exercise
 def check(after_attention, after_network):
-    assert after_attention is not None and after_network is not None, "put sets of places in, such as {0, 1, 2}, for the attention and the network."
-    assert set(after_network) == notice(network), "a network works on every token alone: who can notice that token 3 has changed?"
-    assert set(after_attention) == notice(attention), "in an attention all who come later may look at token 3, it may look at itself, and nobody earlier can."
-    return "attention is the only place where tokens meet; all the rest of a GPT happens to each of them alone."
+    assert after_attention is not None and after_network is not None, "put in two sets of positions, such as {0, 1, 2}."
+    assert set(after_network) == changed(network), "a network works on every token alone: only the output of one position can change."
+    assert set(after_attention) == changed(attention), "in an attention, token 3 and all later tokens use token 3; earlier tokens cannot."
+    return "only in attention do tokens affect each other; all other parts of a GPT work on each token alone."
 
 # %% tags=["exercise"]
 after_attention = None
@@ -333,4 +342,4 @@ check(after_attention, after_network)
 # </details>
 
 # %% [markdown]
-# **Next:** [6 · Train a baby](06_train_a_baby.ipynb). You have a whole model and its gradient; it is time to let it learn.
+# **Next:** [6 · Train a baby](06_train_a_baby.ipynb). You have a whole model and its gradient; it is time to train it.

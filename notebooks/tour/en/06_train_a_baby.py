@@ -11,8 +11,9 @@
 #
 # *What happens between noise and a sentence?*
 #
-# You have the model and its gradient. Training is what you did in lesson 2, again and again: some text, the loss, the gradient, a step. In this
-# lesson you write that loop in six lines, see why nobody steps straight downhill, and then let the library train a baby and watch it grow up.
+# You have the model and its gradient. Training is what you did in lesson 2, many times: take a batch of text, compute the loss and the
+# gradient, change the weights. In this lesson you write that loop in six lines and see why plain gradient descent is not enough. Then you
+# let the library train a baby, and watch it grow up.
 
 # %%
 try:
@@ -34,8 +35,8 @@ print("workspace:", workspace)
 
 # %% [markdown]
 # ## What a batch is
-# Windows of the text, and beside them the same windows moved on by one: at *every* place the next character is asked for. A window of 32 is 32
-# exercises at once, from "one character in view" to "thirty-two in view".
+# A batch has inputs `x`, which are windows of the text, and targets `y`, which are the same windows one character later. So the model
+# predicts the next character at *every* position: a window of 32 characters contains 32 predictions, with contexts of 1 to 32 characters.
 
 # %%
 story, _ = nursery.corpus(120_000, seed=1)
@@ -45,14 +46,15 @@ ids = tokenizer.encode(story)
 cfg = lb.Config(n_ctx=32, n_emb=32, n_heads=4, n_layers=2, batch_size=8, c_device_cpu_cores=1)
 batches = Batches(ids, cfg, seed=0)
 x, y = batches.batch(0)
-print(x.shape, "and", y.shape)
-print("in view ", repr(tokenizer.decode(x[0])))
-print("asked   ", repr(tokenizer.decode(y[0])))
+print("shapes ", x.shape, "and", y.shape)
+print("input  ", repr(tokenizer.decode(x[0])))
+print("target ", repr(tokenizer.decode(y[0])))
 
 # %% [markdown]
-# ## The loop
-# Here it is, whole. `loss_and_grad` is lesson 5: it adds the gradient of every weight into one vector. The optimizer's `step` is a rule that turns
-# this vector into a step; each optimizer of the library is one short file.
+# ## The training loop
+# Here is the whole loop. `loss_and_grad` is the model of lesson 5, forward and backward: it returns the loss and adds the gradient of
+# every weight into one vector. The optimizer's function `step` uses this vector to change the weights; each optimizer of the library is
+# one short file.
 
 # %%
 from importlib import import_module
@@ -61,39 +63,41 @@ from littlebaby.arrays import tree
 from littlebaby.model import gpt
 from littlebaby.model.context import Context
 
-def learn(optimizer, rate, steps=100):
-    """The loss of every step"""
-    settings = cfg.replace(c_optimizer=optimizer, r_momentum=0 if optimizer == "sgd" else 0.95)
-    rule = import_module(f"littlebaby.training.optimizers.{optimizer}")
+def learn(name, rate, steps=100):
+    """Train a new baby with this optimizer and learning rate; returns the loss of every step"""
+    settings = cfg.replace(c_optimizer=name, r_momentum=0 if name == "sgd" else 0.95)
+    optimizer = import_module(f"littlebaby.training.optimizers.{name}")
     baby, losses = lb.Baby(settings, tokenizer=tokenizer, seed=0), []
-    state = rule.state(baby.spec, baby.flat.dtype)
+    state = optimizer.state(baby.spec, baby.flat.dtype)
     for step in range(steps):
         gradient = np.zeros_like(baby.flat)
         losses.append(gpt.loss_and_grad(baby.p, tree.views(baby.spec, gradient), *batches.batch(step), Context(settings)))
-        rule.step(baby.flat, gradient, state, baby.spec, settings, rate)
+        optimizer.step(baby.flat, gradient, state, baby.spec, settings, rate)
     return losses
 
 # %% [markdown]
-# `sgd` steps straight downhill. `adamw` gives every weight a step of about the same size, whatever its slope. `muon` evens out the step of a
-# whole matrix. Same model, same text, same gradients; each with a rate that suits it.
+# We compare three optimizers. `sgd` is plain gradient descent, as in lesson 2. `adamw` gives every weight a step of about the same size,
+# however small its gradient is. `muon` gives all directions of a weight matrix a step of about the same size. Model, text and batches are
+# the same for all three; each has a learning rate that suits it.
 
 # %%
-axes = picture("loss in nats per character, by step: the same gradients, used in three ways", height=3.6)
-for optimizer, rate, color in (("sgd", 0.5, GRAY), ("adamw", 0.01, TRAIN), ("muon", 0.02, VALID)):
-    losses = learn(optimizer, rate)
+axes = picture("loss in nats per character, by step, with three optimizers", height=3.6)
+for name, rate, color in (("sgd", 0.5, GRAY), ("adamw", 0.01, TRAIN), ("muon", 0.02, VALID)):
+    losses = learn(name, rate)
     axes.plot(running(losses), color=color, lw=1.8)
-    axes.annotate(f"{optimizer} {np.mean(losses[-10:]):.2f}", (len(losses), running(losses)[-1]), (6, 0), textcoords="offset points",
+    axes.annotate(f"{name} {np.mean(losses[-10:]):.2f}", (len(losses), running(losses)[-1]), (6, 0), textcoords="offset points",
                   color=color, va="center")
 axes.set_xlim(0, len(losses));
 
 # %% [markdown]
-# All three first learn how often each character occurs, the loss of lesson 1's first table, 3.04. (The bump of `adamw` is a step that was too long,
-# while it knew nothing yet; exercise 2 is the remedy.) The plain way downhill gets stuck there for a
-# long time: the frequent characters shout, and the directions that matter are flat. An optimizer listens to the quiet ones, too.
+# All three first learn the frequency of each character, which gives the loss of the first table of lesson 1, 3.04. (The bump of `adamw`
+# comes from its first steps, which are too large; exercise 2 shows the remedy.) `sgd` stays there for a long time: the gradients of
+# frequent characters are large, but the directions that would lower the loss further have small gradients, so `sgd` hardly moves in them.
+# The other two optimizers take large steps in these directions, too.
 #
-# ## The real thing
-# `lb.train` does all that, and what a run needs besides: several threads, warm-up and decay of the rate, evaluation on held-out text, saving,
-# going on after an interruption. First ask what it will cost.
+# ## A real training
+# `lb.train` contains this loop, and what a training run needs besides: several threads, warm-up and decay of the learning rate, evaluation
+# on validation text, checkpoints, and resuming after an interruption. First let it estimate the cost.
 
 # %% tags=["parameters"] small="settings = dict(n_ctx=64, n_emb=32, n_heads=4, n_layers=2, n_steps=60, s_eval=10, n_completion=100)"
 settings = dict(n_ctx=256, n_emb=96, n_heads=6, n_steps=300, s_eval=50, n_completion=400)
@@ -107,19 +111,19 @@ print(preflight_table(lb.preflight("nursery", **settings)))
 run = lb.train("nursery", progress=False, **settings)
 
 # %% [markdown]
-# (With `progress=True`, as usual, a bar shows the loss while it learns. Here we look afterwards.)
+# (With `progress=True`, the default, a bar shows the loss during training. Here we look at the results afterwards.)
 #
-# A run keeps what its baby said on the way. From noise to sentences:
+# At every evaluation a run keeps the validation loss and a sample of generated text:
 
 # %%
 floor = run.report.nursery_floor
 for row in run.report.evaluations:
-    print(f"step {row.step:4}   loss {row.valid_loss:.3f}   {' '.join(row.sample.split())[:80]}")
-print(f"                perfection {floor:.3f}")
+    print(f"step {row.step:4}   validation loss {row.valid_loss:.3f}   {' '.join(row.sample.split())[:80]}")
+print(f"entropy     {floor:21.3f}")
 
 # %% [markdown]
-# Characters first, then word-like things, then words, then who did what to whom. Nobody planned that order: it is the order of what lowers the
-# loss fastest.
+# First it learns characters, then word-like groups, then words, and then sentences. Nobody planned that order: it is the order in which
+# the loss falls fastest. No model can have a lower loss than the entropy of the text (lesson 1).
 
 # %%
 from IPython.display import Image
@@ -128,44 +132,49 @@ Image(run.chart(), width=800)
 
 # %%
 perplexity = np.exp(run.report.best_valid_loss)
-print(f"{run.report.figures.parameters.total:,} weights, {run.report.figures.tokens:,} characters learned from")
-print(f"loss {run.report.best_valid_loss:.3f}: it chooses among {perplexity:.2f} characters, who knows the grammar among {np.exp(floor):.2f}\n")
+print(f"{run.report.figures.parameters.total:,} weights, trained on {run.report.figures.tokens:,} characters")
+print(f"validation loss {run.report.best_valid_loss:.3f}, perplexity {perplexity:.2f}; the lowest perplexity possible is {np.exp(floor):.2f}\n")
 print("Zoe hid a" + lb.inference(run.guid, prompt="Zoe hid a", max_tokens=250, temperature=0.5, seed=1).text)
 
 # %% [markdown]
-# The best table of lesson 1 reached 0.49, with seven characters in view; more view made it worse. This baby has 256 in view, and the more the
-# better. It has just begun, too: the preset's own training, `lb.train("nursery")`, shows it almost five times as much.
+# The best table of lesson 1 reached a loss of 0.49 with a context of seven characters; a longer context made it worse. This baby has a
+# context of 256 characters, and its loss is lower. The training was short, too: the default training, `lb.train("nursery")`, uses almost
+# five times as many characters.
 #
 # ## Look inside
-# In lesson 4 you wrote by hand where a head looks. Where do the heads of this baby look, which nobody wrote? The microscope shows what happens while
-# it reads a sentence; `lb.microscope(run.guid)` alone is a page with everything. Here we ask it one thing: how far back does each head look?
+# In lesson 4 you chose the attention weights of a head by hand. What attention weights has this baby learned? The microscope shows what
+# happens in a model while it processes a sentence; `lb.microscope(run.guid)` alone shows a page with everything. Here we use it for one
+# question: how far back does each head look? For every head we compute the mean distance, in characters, between a token and those that it
+# attends to, weighted by the attention weights, and show the head with the shortest distance and the head with the longest.
 
 # %%
 from littlebaby.show.microscope import distances
 from littlebaby.show.variant_pictures import squares
 
 seen = lb.microscope(run.guid, "Zoe hid a yellow mask. At night Z")
-back = {(layer + 1, head + 1): n for layer, heads in seen.attention.items() for head, n in enumerate(distances(heads))}
-near, far = min(back, key=back.get), max(back, key=back.get)
+distance = {(layer + 1, head + 1): n for layer, heads in seen.attention.items() for head, n in enumerate(distances(heads))}
+near, far = min(distance, key=distance.get), max(distance, key=distance.get)
 
-signs = [token.replace(" ", "␣").replace("\n", "⏎") for token in seen.tokens]
-views = picture(*(f"layer {layer}, head {head}: {back[layer, head]:.1f} characters back" for layer, head in (near, far)), height=4.2)
-for axes, (layer, head) in zip(views, (near, far)):
+labels = [token.replace(" ", "␣").replace("\n", "⏎") for token in seen.tokens]
+pair = picture(*(f"layer {layer}, head {head}: {distance[layer, head]:.1f} characters back" for layer, head in (near, far)), height=4.2)
+for axes, (layer, head) in zip(pair, (near, far)):
     squares(axes, seen.attention[layer - 1][head - 1], axes.get_title(loc="left"))
-    axes.set_xticks(range(len(signs)), signs, fontsize=6)
-    axes.set_yticks(range(len(signs)), signs, fontsize=6)
-print("characters back, by layer:", *("  ".join(f"{n:.1f}" for n in sorted(distances(heads))) for heads in seen.attention.values()), sep="\n    ")
-print(f"a head that looks at all alike: {(len(signs) - 1) / 4:.1f}")
-print("after the last Z it expects:", ", ".join(f"{word} {chance:.0%}" for word, chance in zip(seen.spell(seen.top[-1, -1]), seen.odds[-1, -1])))
+    axes.set_xticks(range(len(labels)), labels, fontsize=6)
+    axes.set_yticks(range(len(labels)), labels, fontsize=6)
+print("mean distance of the heads of each layer:")
+for layer, heads in seen.attention.items():
+    print(f"    layer {layer + 1}  ", "  ".join(f"{n:.1f}" for n in sorted(distances(heads))))
+print(f"mean distance with equal attention weights: {(len(labels) - 1) / 4:.1f}")
+print("prediction after the last Z:", ", ".join(f"{token} {p:.0%}" for token, p in zip(seen.spell(seen.top[-1, -1]), seen.odds[-1, -1])))
 
 # %% [markdown]
-# Nobody gave them their parts. Yet they have shared the work: some keep to the last letters, where the word is being spelled (its first letter is
-# asked again and again); others reach across the sentence, for who was there.
+# Nobody assigned tasks to the heads, yet they have divided the work: some attend mostly to the characters of the current word, especially
+# to the first; others attend to characters all over the sentence.
 #
 # ## Try it
 # ### 1. Momentum
-# A ball that rolls does not stop at every stone. Write one step of descent with memory: the speed is `mu` times the old speed plus the gradient;
-# the weights move by `rate` times the speed, downhill. Return the new weights and the new speed.
+# A rolling ball does not stop at every stone. Write one step of gradient descent with momentum: the velocity is `mu` times the old
+# velocity plus the gradient, and the weights change by `rate` times the velocity, downhill. Return the new weights and the new velocity.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title check
@@ -175,22 +184,22 @@ from littlebaby.training.optimizers import sgd
 @exercise
 def check(step):
     rng = np.random.default_rng(0)
-    w, speed, mu, rate = rng.standard_normal(5), np.zeros(5), 0.9, 0.1
-    theirs, state = w.copy(), sgd.state(dict(w=vector(5)), float)
+    w, velocity, mu, rate = rng.standard_normal(5), np.zeros(5), 0.9, 0.1
+    library_w, state = w.copy(), sgd.state(dict(w=vector(5)), float)
     for _ in range(4):
         g = rng.standard_normal(5)
-        answer = step(w, g, speed, rate, mu)
-        assert answer is not None, "step returns None: return the new weights and the new speed, in this order."
-        w, speed = answer
-        sgd.step(theirs, g, state, dict(w=vector(5)), lb.Config(r_momentum=mu, r_weight_decay=0), rate)
-    assert not np.allclose(w, 2 * theirs), "the ball rolls twice as fast as it should."
-    assert np.allclose(speed, state["m"]), "the speed is off: mu times the old speed, plus the gradient, and no rate in it yet."
-    assert np.allclose(w, theirs), "the speed is right, but the weights are off: they move by rate times the new speed, against it."
-    return f"equal to the library's sgd to {abs(w - theirs).max():.0e} after four steps."
+        answer = step(w, g, velocity, rate, mu)
+        assert answer is not None, "step returns None: return the new weights and the new velocity, in this order."
+        w, velocity = answer
+        sgd.step(library_w, g, state, dict(w=vector(5)), lb.Config(r_momentum=mu, r_weight_decay=0), rate)
+    assert not np.allclose(w, 2 * library_w), "the weights are twice as large as they should be."
+    assert np.allclose(velocity, state["m"]), "the velocity is wrong: it is mu times the old velocity plus the gradient, without the rate."
+    assert np.allclose(w, library_w), "the velocity is right, but the weights are wrong: subtract rate times the new velocity."
+    return f"equal to the library's sgd to {abs(w - library_w).max():.0e} after four steps."
 
 # %% tags=["exercise"]
-def step(w, gradient, speed, rate, mu):
-    """-> w, speed"""
+def step(w, gradient, velocity, rate, mu):
+    """-> w, velocity"""
     return None
 
 check(step)
@@ -199,10 +208,10 @@ check(step)
 # <details><summary>Solution</summary>
 #
 # ```python
-# def step(w, gradient, speed, rate, mu):
-#     """-> w, speed"""
-#     speed = mu * speed + gradient
-#     return w - rate * speed, speed
+# def step(w, gradient, velocity, rate, mu):
+#     """-> w, velocity"""
+#     velocity = mu * velocity + gradient
+#     return w - rate * velocity, velocity
 #
 # check(step)
 # ```
@@ -210,51 +219,53 @@ check(step)
 # </details>
 
 # %% [markdown]
-# ### 2. Up and down again
-# Nobody trains at one rate. It rises from nearly nothing during `rise` steps (step 1 has $1/(\text{rise} + 1)$ of it), and then falls along half
-# a cosine: 1 at the first step after the rise, 0 one step after the last. Write it.
+# ### 2. The learning rate schedule
+# The learning rate is not the same in every step. During the first `warmup` steps it rises: step 1 has $1/(\text{warmup} + 1)$ of the full
+# rate, step 2 has $2/(\text{warmup} + 1)$, and so on. Then it falls along half a cosine: the first step after the warm-up has the full
+# rate, and one step after the last it would be 0. Write the multiplier of the rate, a number between 0 and 1.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title check
 from littlebaby.training.schedules import multiplier
 
 @exercise
-def check(share):
-    assert share(1, 100, 10) is not None, "share returns None: return a number between 0 and 1 for every step."
-    plan = lb.Config(s_warmup=10, r_learn_min=0.0, c_schedule="cosine")
+def check(schedule):
+    assert schedule(1, 100, 10) is not None, "schedule returns None: return a number between 0 and 1 for every step."
+    settings = lb.Config(s_warmup=10, r_learn_min=0.0, c_schedule="cosine")
     for step in range(1, 101):
-        right, got = multiplier(step, 100, plan), share(step, 100, 10)
-        where = "while it rises" if step <= 10 else "while it falls"
-        assert abs(got - right) < 1e-10, f"at step {step}, {where}, it should be {right:.4f}; yours says {got:.4f}."
-    return "all hundred steps agree with the library's. Steps late in the fall move little, and lower the loss most: the noise settles."
+        right, got = multiplier(step, 100, settings), schedule(step, 100, 10)
+        where = "during the warm-up" if step <= 10 else "after the warm-up"
+        assert abs(got - right) < 1e-10, f"at step {step}, {where}, it should be {right:.4f}; your result is {got:.4f}."
+    return "all hundred steps agree with the library. The small steps at the end reduce the noise of the random batches."
 
 # %% tags=["exercise"]
-def share(step, total, rise):
-    """What share of the rate has step 1, 2, ..., total"""
+def schedule(step, total, warmup):
+    """The multiplier of the learning rate at step 1, 2, ..., total"""
     return None
 
-check(share)
+check(schedule)
 
 # %% [markdown] tags=["solution"]
 # <details><summary>Solution</summary>
 #
 # ```python
-# def share(step, total, rise):
-#     """What share of the rate has step 1, 2, ..., total"""
-#     if step <= rise:
-#         return step / (rise + 1)
-#     x = (step - 1 - rise) / (total - rise)
+# def schedule(step, total, warmup):
+#     """The multiplier of the learning rate at step 1, 2, ..., total"""
+#     if step <= warmup:
+#         return step / (warmup + 1)
+#     x = (step - 1 - warmup) / (total - warmup)
 #     return (1 + np.cos(np.pi * x)) / 2
 #
-# check(share)
+# check(schedule)
 # ```
 #
 # </details>
 
 # %% [markdown]
-# ### 3. Was it caught?
-# Does the baby remember stories, or does it tell new ones? `run.completion.text` is what it wrote at the end. Find the length of the longest
-# stretch of it that stands word for word in the text it learned from, `source` below.
+# ### 3. Is it memorized?
+# Does the baby repeat the stories that it was trained on, or does it tell new ones? `written` is the text that it generated after
+# training, and `source` is the training text. Find the length, in characters, of the longest part of `written` that also occurs in
+# `source`.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title check
@@ -266,30 +277,30 @@ source, written = Workspace(None).read_text("nursery", "utf-8").text, run.comple
 @exercise
 def check(n):
     right = len(longest(written, source))
-    assert n is not None, "put a number in place of None: try lengths from large to small until a stretch of `written` is found in `source`."
-    assert n <= right, f"no stretch of {n} characters of `written` stands in `source`."
-    assert n == right, f"there is a longer one than {n}."
-    return f"{n} of {len(written)} characters: it knows phrases by heart, as we do, and tells its own stories with them."
+    assert n is not None, "put a number in place of None: try lengths from large to small until a part of `written` is found in `source`."
+    assert n <= right, f"no part of `written` with {n} characters occurs in `source`."
+    assert n == right, f"a part longer than {n} characters occurs in `source`."
+    return f"{n} of {len(written)} characters: it has memorized phrases, as we do, and tells its own stories with them."
 
 # %% tags=["exercise"]
-# written in source is True where the one text stands in the other
-caught = None
+# `a in b` is True if the text a occurs in the text b
+overlap = None
 
-check(caught)
+check(overlap)
 
 # %% [markdown] tags=["solution"]
 # <details><summary>Solution</summary>
 #
 # ```python
-# caught = 0
+# overlap = 0
 # for start in range(len(written)):
-#     while start + caught < len(written) and written[start:start + caught + 1] in source:
-#         caught += 1
+#     while start + overlap < len(written) and written[start:start + overlap + 1] in source:
+#         overlap += 1
 #
-# check(caught)
+# check(overlap)
 # ```
 #
 # </details>
 
 # %% [markdown]
-# **Next:** [7 · Attention's zoo](07_attentions_zoo.ipynb): there are many ways to look back, and one setting chooses among them.
+# **Next:** [7 · Attention's zoo](07_attentions_zoo.ipynb): there are many forms of attention, and one setting chooses among them.

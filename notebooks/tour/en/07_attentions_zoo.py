@@ -9,11 +9,11 @@
 # %% [markdown]
 # # 7 · Attention's zoo
 #
-# *Must every token look at every other?*
+# *Must every token attend to every earlier one?*
 #
-# The attention of lesson 4 keeps all keys and values, and compares each new question with all of them. For long texts that is dear, and so people
-# have invented many other ways to look back. The library has a dozen. They all live behind the same door, `c_attention="…"`, so we can put
-# them side by side: look at them, weigh their memory, train them. At the end you write one yourself.
+# The attention of lesson 4 keeps all keys and values, and compares each new query with all keys. For long texts that is expensive, so many
+# other attentions have been invented. The library has a dozen, and the setting `c_attention` chooses among them. So we can compare them:
+# which tokens they use, how much memory they need, and how well they learn. At the end you write one yourself.
 
 # %%
 try:
@@ -30,8 +30,8 @@ from littlebaby.show.charts import FLOOR, GRAY, INK, TRAIN, VALID, running
 from littlebaby.show.tour import exercise, picture
 
 # %% [markdown]
-# ## The register is a folder
-# Every file in `model/attentions` is an attention; whoever adds a file has added one. Its first lines say what it is.
+# ## A folder is the list
+# Every file in `model/attentions` is an attention; to add one, add a file. Its docstring describes it:
 
 # %%
 from textwrap import shorten
@@ -42,9 +42,10 @@ for name in zoo:
     print(f"{doc.splitlines()[0]}\n      {shorten(doc.split(chr(10) * 2)[1], 130, placeholder=' …')}")
 
 # %% [markdown]
-# ## What they look at
-# We can see it without reading a line of their code. Let a layer with random weights read 64 random tokens; then ask its backward, for each
-# token: *who is to blame for your output?* Each row is a token that reads, each column one that is read.
+# ## Which tokens they use
+# The backward pass can show this without a look at the code. We give 64 random vectors to a layer with random weights. Then the gradient
+# of output $t$ with respect to input $j$ tells how much token $t$ depends on token $j$. In the pictures each row is an output, each column
+# an input, and dark means a strong dependence.
 
 # %%
 from littlebaby.show.variant_pictures import influence, squares
@@ -57,47 +58,54 @@ for three in (names[:3], names[3:]):
         axes.set_yticks([0, 32])
 
 # %% [markdown]
-# `mha` may look anywhere, `swa` only through a window of 16; `decay` lets everything fade; `rfa` has a window and, behind it, one fading memory;
-# `gla` mixes eight neighbours; in `hybrid` half of the heads look back and the other half fade. And never does anything lie above the diagonal.
+# - `mha` uses all earlier tokens, `swa` only those in a window of 16.
+# - In `decay` the influence of a token fades with its distance.
+# - `rfa` has a window, and a fading memory of the tokens before it.
+# - `gla` mixes the last eight tokens.
+# - In `hybrid` half of the heads attend as in lesson 4, and the other half fade.
 #
-# ## What they remember
-# While a text is written, token by token, an attention keeps what later tokens will need: its **cache**. For `mha` this is every key and every
-# value, and the cache, not the weights, is what fills the memory of a server on long texts. How many numbers does each keep, for one layer of
-# width 128?
+# In all pictures the part above the diagonal is empty: every attention is causal.
+#
+# ## How much memory they need
+# While a model generates text, token by token, an attention stores what later tokens will need. This is its **cache**. For `mha` it
+# contains all keys and values; with long texts the cache can need more of a server's memory than the weights do. How many numbers does
+# each attention store, for one layer of width 128?
 
 # %%
 from littlebaby.arrays import tree
 from littlebaby.check.preflight import numbers
 
-def cache(name, tokens):
-    """How many numbers one layer keeps after so many tokens: let it read them, and count"""
+def cache_size(name, tokens):
+    """How many numbers the cache of one layer has after so many tokens: run the layer, and count"""
     cfg = lb.Config(c_attention=name, n_ctx=1024, n_emb=128, n_heads=4, n_vocab=50, c_position="none", s_window=64)
-    layer, kept = variant("attentions", name), {}
+    layer, cache = variant("attentions", name), {}
     spec = layer.params(cfg)
-    layer.forward(tree.views(spec, np.zeros(tree.size(spec))), np.zeros((1, tokens, 128)), Context(cfg, cache=kept))
-    return numbers(kept)
+    layer.forward(tree.views(spec, np.zeros(tree.size(spec))), np.zeros((1, tokens, 128)), Context(cfg, cache=cache))
+    return numbers(cache)
 
-axes = picture("numbers that one layer keeps, by tokens so far", height=3.8)
+axes = picture("numbers in the cache of one layer, by tokens so far; green: constant in the end", height=3.8)
 lengths = [1, 4, 16, 64, 256, 1024]
-lines = {name: [cache(name, n) for n in lengths] for name in zoo}
+lines = {name: [cache_size(name, n) for n in lengths] for name in zoo}
 ends = {}
 for name, line in lines.items():
-    axes.loglog(lengths, line, color=FLOOR if line[-1] == cache(name, 512) else TRAIN, lw=1.6)
+    axes.loglog(lengths, line, color=FLOOR if line[-1] == cache_size(name, 512) else TRAIN, lw=1.6)
     ends.setdefault(round(np.log(line[-1]), 1), []).append(name)
-for at, kin in ends.items():
-    axes.annotate(", ".join(kin), (1024, np.exp(at)), (6, 0), textcoords="offset points", va="center", color=INK, fontsize=8)
+for height, same in ends.items():
+    axes.annotate(", ".join(same), (1024, np.exp(height)), (6, 0), textcoords="offset points", va="center", color=INK, fontsize=8)
 axes.set_xlim(1, 1024)
-print(f"after 1,024 tokens mha keeps {lines['mha'][-1]:,} numbers, gqa {lines['gqa'][-1]:,}, mla {lines['mla'][-1]:,}, decay {lines['decay'][-1]:,}")
+print("numbers in the cache after 1,024 tokens:", ", ".join(f"{name} {lines[name][-1]:,}" for name in ("mha", "gqa", "mla", "decay")))
 
 # %% [markdown]
-# A factor of two thousand between neighbours that differ in one word of a config. The green ones keep the same however long the text becomes:
-# they squeeze the past into a state of fixed size, and what does not fit is gone.
+# Between `mha` and `decay`, which differ in one word of a config, there is a factor of two thousand. The caches with green lines do not
+# grow beyond a fixed size, however long the text is: they keep only the last tokens, or a summary of all tokens in a fixed number of
+# values. Everything else is lost.
 #
-# ## What they learn
-# Is it worth it? The only honest answer is to train them, all with the same text, steps and seed. Twelve trainings of a few seconds.
+# ## How well they learn
+# Does a smaller cache cost quality? The only honest way to find out is to train them all, with the same text, number of steps and seed.
+# This takes a few seconds for each of the twelve.
 
-# %% tags=["parameters"] small="steps, who = 30, ['mha', 'swa', 'decay']"
-steps, who = 120, zoo
+# %% tags=["parameters"] small="steps, compared = 30, ['mha', 'swa', 'decay']"
+steps, compared = 120, zoo
 
 # %%
 from littlebaby.training.data import Batches, validation_windows
@@ -115,30 +123,31 @@ def losses(**settings):
     baby = lb.Baby(cfg, tokenizer=tokenizer, seed=0)
     return [event.loss for event in train(baby, begin(baby, steps), Batches(ids, cfg, 0), validation_windows([ids[:0]], cfg)) if isinstance(event, Step)]
 
-ends = {name: np.mean(losses(c_attention=name)[-20:]) for name in who}
-order = sorted(ends, key=ends.get)
-axes = picture(f"loss after {steps} steps, nats per character", height=3.4)
-axes.plot([ends[name] for name in order], "o", color=TRAIN)
+final = {name: np.mean(losses(c_attention=name)[-20:]) for name in compared}
+order = sorted(final, key=final.get)
+axes = picture(f"training loss after {steps} steps, nats per character", height=3.4)
+axes.plot([final[name] for name in order], "o", color=TRAIN)
 for i, name in enumerate(order):
-    axes.annotate(f"{ends[name]:.2f}", (i, ends[name]), (0, 7), textcoords="offset points", ha="center", color=GRAY, fontsize=8)
+    axes.annotate(f"{final[name]:.2f}", (i, final[name]), (0, 7), textcoords="offset points", ha="center", color=GRAY, fontsize=8)
 axes.set_xticks(range(len(order)), order, color=INK)
 axes.margins(y=0.25)
 
 # %% [markdown]
-# Surprised? At this age, what matters is to see the last few characters, and those who can do nothing else are ahead: a filter over eight
-# neighbours has its answer built in, while `mha` must first *learn* to look nearby. Give them more `steps` and see who catches up. A benchmark tells about
-# its own length as much as about the models in it.
+# Surprised? After so few steps, what helps most is the last few characters, so attentions that can use nothing else are ahead: `gla` mixes
+# the last eight tokens from the start, while `mha` must first *learn* to attend to nearby ones. Increase `steps` and see which ones catch
+# up. The result of a benchmark depends on the length of the trainings as much as on the models.
 #
 # ## Try it
 # ### 1. How far does a window reach?
-# A layer of `swa` with a window of 16 sees 16 tokens, itself included. But what it sees has itself looked back, one layer below. How many tokens
-# **back** can the top of 3 such layers see? And of `L` layers with a window of `W`?
+# In a layer of `swa` with a window of 16, a token attends to 16 tokens, itself included. But the vectors that it attends to already
+# contain information from earlier tokens, through the layer below. How many tokens **back** can information reach through a stack of 3
+# such layers? And through `L` layers with a window of `W`?
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title check
 def measured(L, W, T=40):
-    """How far back the last token of L layers hears a change"""
-    rng, swa, far = np.random.default_rng(0), variant("attentions", "swa"), 0
+    """How many tokens back the output of the last token depends on the input, in L layers"""
+    rng, swa = np.random.default_rng(0), variant("attentions", "swa")
     from littlebaby.show.variant_pictures import random_layer
     cfg = lb.Config(c_attention="swa", n_ctx=64, n_emb=16, n_heads=2, n_vocab=9, s_window=W, d_type="fp64", c_position="none")
     layers, x = [random_layer(swa, cfg, rng) for _ in range(L)], rng.standard_normal((1, T, 16))
@@ -157,12 +166,12 @@ def check(reach):
     assert reach(3, 16) is not None, "reach returns None: return a number of tokens, from the number of layers L and the window W."
     assert reach(1, 4) != 4, "a window of 4 counts the token itself: one layer reaches 3 tokens back."
     for L, W in ((1, 4), (2, 4), (3, 4), (2, 8), (3, 8)):
-        assert reach(L, W) == measured(L, W), f"{L} layers with a window of {W} hear a change {measured(L, W)} tokens back; yours says {reach(L, W)}."
-    return f"L (W - 1), as measured: 3 layers with 16 reach {reach(3, 16)} back; depth makes up for width."
+        assert reach(L, W) == measured(L, W), f"{L} layers with a window of {W} reach {measured(L, W)} tokens back; your result is {reach(L, W)}."
+    return f"L (W - 1), as measured: 3 layers with a window of 16 reach {reach(3, 16)} tokens back; more layers can replace a wider window."
 
 # %% tags=["exercise"]
 def reach(L, W):
-    """How many tokens back the top of L layers with windows of W can see"""
+    """How many tokens back information can reach through L layers with a window of W"""
     return None
 
 check(reach)
@@ -172,7 +181,7 @@ check(reach)
 #
 # ```python
 # def reach(L, W):
-#     """How many tokens back the top of L layers with windows of W can see"""
+#     """How many tokens back information can reach through L layers with a window of W"""
 #     return L * (W - 1)
 #
 # check(reach)
@@ -181,21 +190,21 @@ check(reach)
 # </details>
 
 # %% [markdown]
-# ### 2. The price of a long conversation
-# A model of 32 layers and width 4096 has read 100,000 tokens; every number of its cache takes 2 bytes. `mha` keeps a key and a value of the
-# full width for each token in each layer. How many **gigabytes** ($10^9$ bytes) is that? And for `gqa`, in which every 8 of 32 heads share
-# their key and value?
+# ### 2. The cache of a long conversation
+# A model with 32 layers and width 4096 has processed 100,000 tokens, and every number in its cache takes 2 bytes. `mha` stores a key and a
+# value of the full width for each token in each layer. How many **gigabytes** ($10^9$ bytes) is that? And with `gqa`, where the 32 heads
+# form groups of 8, and each group has one key and one value?
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title check
 @exercise
 def check(mha, gqa):
-    assert mha is not None and gqa is not None, "put numbers in place of None: tokens, times layers, times key and value, times width, times bytes."
+    assert mha is not None and gqa is not None, "put numbers in place of None: tokens, times layers, times 2 vectors, times width, times bytes."
     right = 100_000 * 32 * 2 * 4096 * 2 / 1e9
     assert abs(mha / right - 0.5) > 1e-6, "that is half of it: there is a key and a value for every token."
     assert abs(mha / right - 1) < 1e-2, f"mha is not {mha:.4g} GB: multiply 100,000 tokens, 32 layers, 2 vectors, 4096 numbers and 2 bytes."
-    assert abs(gqa / right * 8 - 1) < 1e-2, f"where 8 heads share one key and one value, what is kept shrinks to an eighth of {mha:.4g} GB."
-    return f"{mha:.1f} GB for one conversation, more than the weights of many a model; gqa makes it {gqa:.1f} GB."
+    assert abs(gqa / right * 8 - 1) < 1e-2, f"where 8 heads share one key and one value, the cache has an eighth of {mha:.4g} GB."
+    return f"{mha:.1f} GB for one conversation, more than the weights of many models; with gqa it is {gqa:.1f} GB."
 
 # %% tags=["exercise"]
 mha = None
@@ -216,9 +225,10 @@ check(mha, gqa)
 # </details>
 
 # %% [markdown]
-# ### 3. Your own
-# The humblest attention there is: every token takes home the plain mean of all values up to itself. The forward is here. Write the backward: `dv`
-# from `do` (a value is part of all means from its own token on), then the rest. The library's own law is the judge.
+# ### 3. Your own attention
+# The humblest attention there is: every token gets the mean of all values up to its own. The forward pass is given. Write the backward
+# pass: first `dv` from `do` (the value of token $j$ is part of the mean of every token $t \ge j$), then the rest. The library's gradient
+# check tests it.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title check
@@ -234,15 +244,15 @@ def check(forward):
     s = laws.random_layer(layer, cfg)
     _, back = forward(s.p, s.x, Context(cfg))
     g = tree.views(s.spec, np.zeros_like(s.flat))
-    assert back(s.dy, g) is not None, "backward returns None: from do make dv, from dv dx, and add dwo and dwv into g on the way."
-    assert g.wo.any() and g.wv.any(), "a weight has got no gradient: g.wo += dwo and g.wv += dwv."
+    assert back(s.dy, g) is not None, "backward returns None: compute dv from do, then dx from dv, and add dwo and dwv to g."
+    assert g.wo.any() and g.wv.any(), "a weight has no gradient: write g.wo += dwo and g.wv += dwv."
     error = laws.gradient(layer, cfg)
-    assert error < laws.EXACT, f"the law finds an error of {error:.1g}: dv_j is the sum of do_t / (t + 1) over all t from j on, a cumsum from the end."
-    return f"off by {error:.0e}: you have written a layer of a language model, and proved it. As a file in model/attentions it would train."
+    assert error < laws.EXACT, f"the check finds an error of {error:.1g}: dv_j is the sum of do_t / (t + 1) over all t >= j, a cumsum from the end."
+    return f"error {error:.0e}: you have written and verified a layer of a language model. As a file in model/attentions it could be trained."
 
 # %% tags=["exercise"]
 def forward(p, x, ctx):
-    """y_t = (mean of x_j wv over j <= t) wo"""
+    """y_t = (mean of x_j wv over all j <= t) wo"""
     v, back_v = arrays.linear(x, p.wv)                   # (B, T, D) -> (B, T, H)
     n = np.arange(1, x.shape[1] + 1)[:, None]            # (T, 1): 1, 2, 3, ...
     o = v.cumsum(1) / n
@@ -261,7 +271,7 @@ check(forward)
 #
 # ```python
 # def forward(p, x, ctx):
-#     """y_t = (mean of x_j wv over j <= t) wo"""
+#     """y_t = (mean of x_j wv over all j <= t) wo"""
 #     v, back_v = arrays.linear(x, p.wv)
 #     n = np.arange(1, x.shape[1] + 1)[:, None]
 #     o = v.cumsum(1) / n
@@ -283,4 +293,4 @@ check(forward)
 # </details>
 
 # %% [markdown]
-# **Next:** [8 · Experts](08_experts.ipynb): a model may know more than it thinks about at a time.
+# **Next:** [8 · Experts](08_experts.ipynb): a model may have more weights than it uses for each token.

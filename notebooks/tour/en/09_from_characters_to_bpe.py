@@ -9,11 +9,12 @@
 # %% [markdown]
 # # 9 · From characters to BPE
 #
-# *What is a symbol?*
+# *What is a token?*
 #
-# Until now a symbol was a character. That is simple, and long: a window of 256 sees hardly five lines. One could take words instead; but then
-# what of a word that was never seen? **Byte pair encoding** lies between: it begins with bytes, and lets the text itself say which symbols are
-# worth having. You will write it in a dozen lines, and get the library's symbols, one by one.
+# Until now every character was a token. That is simple, but it makes texts long: a context of 256 tokens is less than five lines. One
+# could make every word a token, but then what about a word that never occurred in training? **Byte pair encoding** (BPE) is between the
+# two: it starts with bytes, and the training text decides which longer tokens are worth having. You will write it in a dozen lines, and
+# get exactly the library's tokens.
 
 # %%
 try:
@@ -35,86 +36,87 @@ workspace = temporary_workspace()       # this lesson's runs lie here until the 
 print("workspace:", workspace)
 
 # %% [markdown]
-# ## One step
-# Look for the two neighbours that stand side by side most often, and make them one symbol. That is all, again and again.
+# ## Merges
+# The algorithm repeats one step, a **merge**: find the two adjacent tokens that occur together most often, and make them one token. Before
+# that the text is split into pieces (a word with the space before it, a number, punctuation), because merges never cross the border of a
+# piece. So it is enough to count how often every piece occurs:
 
 # %%
 story, _ = nursery.corpus(120_000, seed=1)
-words = Counter(bpe.translated(*bpe.GPT2).compiled.findall(story))    # a word with the space before it, a number, punctuation: merges stay inside these
-print(len(words), "different pieces; the most frequent:", words.most_common(6))
+pieces = Counter(bpe.translated(*bpe.GPT2).compiled.findall(story))
+print(len(pieces), "different pieces; the most frequent:", pieces.most_common(6))
 
 # %%
-def most_frequent_pair(spelled):
-    """spelled: {tuple of symbols: how often}"""
+def most_frequent_pair(counts):
+    """counts: {tokens of a piece: how often the piece occurs}; equally frequent pairs are ordered by their characters"""
     pairs = Counter()
-    for symbols, n in spelled.items():
-        for pair in zip(symbols, symbols[1:]):
+    for tokens, n in counts.items():
+        for pair in zip(tokens, tokens[1:]):
             pairs[pair] += n
     return max(pairs, key=lambda pair: (pairs[pair], [-ord(c) for c in "".join(pair)]))
 
-def merge(symbols, pair):
-    """Every `pair` of the symbols, from the left, becomes one"""
+def merge(tokens, pair):
+    """Replace every `pair` of adjacent tokens, from the left, with one token"""
     out, i = [], 0
-    while i < len(symbols):
-        both = tuple(symbols[i:i + 2]) == pair
-        out.append("".join(pair) if both else symbols[i])
-        i += 1 + both
+    while i < len(tokens):
+        found = tuple(tokens[i:i + 2]) == pair
+        out.append("".join(pair) if found else tokens[i])
+        i += 1 + found
     return tuple(out)
 
-spelled = {tuple(word.replace(" ", "Ġ").replace("\n", "Ċ")): n for word, n in words.items()}     # GPT-2 writes a space as Ġ
+counts = {tuple(piece.replace(" ", "Ġ").replace("\n", "Ċ")): n for piece, n in pieces.items()}     # GPT-2 writes a space as Ġ
 merges = []
 for _ in range(40):
-    pair = most_frequent_pair(spelled)
-    spelled = {merge(symbols, pair): n for symbols, n in spelled.items()}
+    pair = most_frequent_pair(counts)
+    counts = {merge(tokens, pair): n for tokens, n in counts.items()}
     merges.append(pair)
 print(" ".join("".join(pair) for pair in merges))
 
 # %% [markdown]
-# Read what it found, from left to right: first pairs of letters, then ends of words, then words with their space. Now the library's, which does
-# the same with a heap, so that forty thousand merges take seconds and not days:
+# These are the new tokens, in the order in which they were found: first pairs of letters, then parts of words, then whole words with their
+# space. The library does the same with a heap, so that forty thousand merges take seconds and not days:
 
 # %%
-library = texts.train("bpe", story, 257 + 40)            # one mark for the end of a text, 256 bytes, and 40 learned symbols
-print(f"the same symbols: {sum(a == b for a, b in zip(merges, library.merges))} of 40, in the same order")
+library = texts.train("bpe", story, 257 + 40)            # a token for the end of a text, 256 bytes, and 40 merges
+print(f"equal to the library's merges: {sum(a == b for a, b in zip(merges, library.merges))} of 40, in the same order")
 
 # %% [markdown]
-# (Where two pairs are equally frequent, somebody has to go first; a difference there is a matter of taste, not of truth.)
-#
-# ## How much shorter?
-# Every new symbol shortens the text a little, and makes the table and the head of a model longer. Where does it stop to pay?
+# ## How much shorter does the text become?
+# Every new token makes the text a little shorter, but the embedding and the head of a model larger. How many tokens are worth it?
 
 # %%
 sizes = [257, 300, 350, 400, 500, 700, 1000]
 tokenizers = [texts.train("bpe", story, size) for size in sizes]
-axes = picture("characters per symbol, by size of the vocabulary", height=3.2)
+axes = picture("characters per token, by size of the vocabulary", height=3.2)
 axes.plot([t.size for t in tokenizers], [len(story) / len(t.encode(story)) for t in tokenizers], "o-", color=TRAIN)
 axes.set_ylim(0)
 for t in (tokenizers[0], tokenizers[2], tokenizers[-1]):
-    pieces = [t.decode([i]) for i in t.encode("Zoe hid a yellow mask beside a red door.")]
-    print(f"{t.size:5} symbols: {'·'.join(pieces)}")
+    tokens = [t.decode([i]) for i in t.encode("Zoe hid a yellow mask beside a red door.")]
+    print(f"vocabulary of {t.size}: {'·'.join(tokens)}")
 
 # %% [markdown]
-# The nursery has few words, so the curve ends early: once every word is a symbol nothing is left to merge, and the tokenizer stops by itself at
-# whatever it has. A real language goes on for tens of thousands.
+# The nursery has few words, so the curve ends early: when every word is a token, nothing is left to merge, and the training stops, here
+# with a vocabulary of 809 instead of 1,000. For a real language vocabularies have tens of thousands of tokens.
 #
-# ## Whose symbols?
-# A tokenizer learns the habits of its text. Let this one, which has read English, spell other things:
+# ## What does other text cost?
+# A tokenizer fits the text that it was trained on. This one was trained on English stories; how many tokens does it need for other text?
 
 # %%
 t = tokenizers[-1]
 for name, line in (("English", "Once there was a kind fox named Ada."), ("English, shouted", "ONCE THERE WAS A KIND FOX NAMED ADA."),
                    ("German", "Es war einmal ein lieber Fuchs."), ("Greek", "Μια φορά ήταν μια καλή αλεπού."), ("a number", "3141592653589793")):
     n = len(t.encode(line))
-    print(f"{name:17} {len(line):3} characters, {n:3} symbols, {n / len(line):.2f} for each")
+    print(f"{name:17} {len(line):3} characters, {n:3} tokens, {n / len(line):.2f} tokens per character")
     assert t.decode(t.encode(line)) == line
 
 # %% [markdown]
-# Nothing is unknown: what has no symbol is spelled in bytes. But Greek costs more than one symbol per *character*, shouting nearly four times as
-# much as speaking, and that is what people of many languages pay, in money and in window, for tokenizers that read mostly English.
+# Every text can be tokenized: where no longer token fits, each byte is a token. But Greek needs more than one token per *character*, and
+# capital letters need nearly four times as many tokens as the same words in small letters. Speakers of many languages pay this price, in
+# money and in context length, for tokenizers that were trained mostly on English.
 #
-# ## Who is better?
-# Now we have models whose losses cannot be compared: one is asked for a character, the other for half a word, so of course its guess is harder.
-# What can be compared is the surprise at the same **text**: bits per character.
+# ## Comparing models with different tokenizers
+# The losses of two models with different tokenizers cannot be compared: one model predicts a character, the other half a word, which is of
+# course harder. What can be compared is the loss on the same **text**, in bits per character.
 
 # %% tags=["parameters"] small="settings = dict(n_ctx=32, n_emb=32, n_heads=4, n_layers=1, n_steps=30, batch_size=4)"
 settings = dict(n_ctx=64, n_emb=48, n_heads=4, n_layers=2, n_steps=200, batch_size=8)
@@ -122,47 +124,50 @@ settings = dict(n_ctx=64, n_emb=48, n_heads=4, n_layers=2, n_steps=200, batch_si
 # %%
 from math import log
 
-found = {}
+results = {}
 for kind in ("char", "bpe"):
     run = lb.train("nursery", progress=False, c_tokenizer=kind, s_vocabulary=600, n_completion=200, n_sample=0, s_eval=settings["n_steps"],
                    r_eval_overlap=0.0, **settings)
     report = run.report
-    found[kind] = report.best_valid_loss, report.figures.bits_per_character
-    print(f"{kind:5} {report.vocabulary:4} symbols   loss {report.best_valid_loss:.3f} nats per symbol   "
+    results[kind] = report.best_valid_loss, report.figures.bits_per_character
+    print(f"{kind:5} vocabulary {report.vocabulary:3}   loss {report.best_valid_loss:.3f} nats per token   "
           f"{report.figures.bits_per_character:.3f} bits per character   {report.figures.parameters.total:,} weights")
     print("      ", " ".join(run.completion.text.split())[:110], "\n")
-print(f"perfection: {nursery.floor(story) / log(2):.3f} bits per character")
+print(f"entropy of the text: {nursery.floor(story) / log(2):.3f} bits per character")
 
-left, right = picture("nats per symbol: cannot be compared", "bits per character: can be; dashed is perfection", height=2.6)
-for axes, values in zip((left, right), zip(*found.values())):
-    axes.bar(list(found), values, color=(TRAIN, VALID), width=0.5)
+left, right = picture("nats per token: not comparable", "bits per character: comparable; dashed: entropy", height=2.6)
+for axes, values in zip((left, right), zip(*results.values())):
+    axes.bar(list(results), values, color=(TRAIN, VALID), width=0.5)
     for i, value in enumerate(values):
         axes.annotate(f"{value:.2f}", (i, value), (0, 3), textcoords="offset points", ha="center", color=INK)
     axes.margins(x=0.3, y=0.15)
-right.axhline(nursery.floor(story) / log(2), color=FLOOR, ls=(0, (6, 3)))
+right.axhline(nursery.floor(story) / log(2), color=FLOOR, ls=(0, (6, 3)));
 
 # %% [markdown]
-# On the left they look alike. On the right, where both are asked about the same text, they do not: a symbol of `bpe` is several letters, so the same
-# surprise buys several times as much. With the same steps and the same window it has read that much more and sees that much farther, and it never
-# has to learn how a word is spelled. What it pays are weights: the table that it reads with and the head that it guesses with grow with the vocabulary.
+# In nats per token the two look alike. In bits per character they do not: a token of `bpe` has several characters, so the same loss per
+# token is a much lower loss per character. With the same number of steps and the same context length in tokens, the `bpe` model was
+# trained on several times as much text, has a context several times as long in characters, and never has to learn the spelling of a word.
+# The price is more weights, because the embedding and the head grow with the vocabulary.
 #
 # ## Try it
-# ### 1. Compare fairly
-# A model has a loss of `nats` per symbol, on a text of `characters` characters that it spells in `symbols` symbols. How many bits per character?
+# ### 1. Bits per character
+# A model has a mean loss of `nats` per token on a text of `characters` characters, which its tokenizer divides into `tokens` tokens. How
+# many bits per character is that?
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title check
 @exercise
 def check(bits):
     a = bits(np.log(2), 100, 100)
-    assert a is not None, "bits returns None: all nats of the text, as bits, divided among its characters."
-    assert abs(a - 1) < 1e-10, f"ln 2 nats per symbol, as many symbols as characters: that is 1 bit per character; yours says {a:.3f}."
+    assert a is not None, "bits returns None: convert the nats of the whole text to bits, and divide by its number of characters."
+    assert abs(a - 1) < 1e-10, f"ln 2 nats per token, with as many tokens as characters, is 1 bit per character; your result is {a:.3f}."
     b = bits(2.0, 100, 400)
-    assert abs(b - 2 * 100 / np.log(2) / 400) < 1e-10, f"2 nats for each of 100 symbols, over 400 characters, are {50 / np.log(2) / 100:.4f} bits; yours says {b:.4f}."
-    return f"a loss of 2.0 with four characters per symbol beats a loss of 0.6 per character: {b:.3f} bits against {0.6 / np.log(2):.3f}."
+    right = 2 * 100 / np.log(2) / 400
+    assert abs(b - right) < 1e-10, f"2 nats for each of 100 tokens is {right:.4f} bits for each of 400 characters; your result is {b:.4f}."
+    return f"a loss of 2.0 per token of four characters is better than one of 0.6 per character: {b:.3f} bits against {0.6 / np.log(2):.3f}."
 
 # %% tags=["exercise"]
-def bits(nats, symbols, characters):
+def bits(nats, tokens, characters):
     """Bits per character"""
     return None
 
@@ -172,9 +177,9 @@ check(bits)
 # <details><summary>Solution</summary>
 #
 # ```python
-# def bits(nats, symbols, characters):
+# def bits(nats, tokens, characters):
 #     """Bits per character"""
-#     return nats * symbols / np.log(2) / characters
+#     return nats * tokens / np.log(2) / characters
 #
 # check(bits)
 # ```
@@ -182,49 +187,49 @@ check(bits)
 # </details>
 
 # %% [markdown]
-# ### 2. Spell it
-# Learning is one half, spelling the other: a new word is spelled by replaying the merges **in the order in which they were learned**. Write it,
-# with `merge` from above.
+# ### 2. Tokenize a word
+# Training a tokenizer gives the merges. To tokenize a new word, start with its single characters and apply all merges **in the order in
+# which they were learned**. Write this function; use `merge` from above.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title check
 @exercise
-def check(spell):
+def check(tokenize):
     trained = texts.train("bpe", story, 500)
-    assert spell("Ġfox", trained.merges) is not None, "spell returns None: begin with tuple(word), apply merge for every pair in order, return what is left."
+    assert tokenize("Ġfox", trained.merges) is not None, "tokenize returns None: begin with tuple(word), and call merge for every pair in order."
     for word in ("Ġfox", "Ġyellow", "ĠMonday", "Ġmarched", "Once", "Ġunheard"):
         right = tuple(trained.vocabulary[i] for i in trained.encode(word.replace("Ġ", " ")))
-        got = tuple(spell(word, trained.merges))
-        assert got == right, f"{word} is {' '.join(right)}; yours spells {' '.join(got)}."
-    return "six words spelled as the library spells them, one that it had never seen among them: " + "·".join(spell("Ġunheard", trained.merges))
+        got = tuple(tokenize(word, trained.merges))
+        assert got == right, f"the tokens of {word} should be {' '.join(right)}; yours are {' '.join(got)}."
+    return "six words have the same tokens as in the library, even one that is not in the story: " + "·".join(tokenize("Ġunheard", trained.merges))
 
 # %% tags=["exercise"]
-def spell(word, merges):
-    """The symbols of a word, by replaying the merges, [(left, right), ...]"""
+def tokenize(word, merges):
+    """The tokens of a word; merges: [(left, right), ...]"""
     return None
 
-check(spell)
+check(tokenize)
 
 # %% [markdown] tags=["solution"]
 # <details><summary>Solution</summary>
 #
 # ```python
-# def spell(word, merges):
-#     """The symbols of a word, by replaying the merges, [(left, right), ...]"""
-#     symbols = tuple(word)
+# def tokenize(word, merges):
+#     """The tokens of a word; merges: [(left, right), ...]"""
+#     tokens = tuple(word)
 #     for pair in merges:
-#         symbols = merge(symbols, tuple(pair))
-#     return symbols
+#         tokens = merge(tokens, tuple(pair))
+#     return tokens
 #
-# check(spell)
+# check(tokenize)
 # ```
 #
 # </details>
 
 # %% [markdown]
 # ### 3. Bytes
-# How many bytes does UTF-8 need for `e`, `é`, `ε` and `🦊`? Guess first; then put the four numbers in a list. (`"é".encode()` gives bytes.) This
-# is how many symbols each costs a tokenizer that has never met it.
+# How many bytes does UTF-8 need for `e`, `é`, `ε` and `🦊`? Guess first; then put the four numbers in a list. (`"é".encode()` returns the
+# bytes.) This is the number of tokens that each needs if it did not occur in the tokenizer's training text.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title check
@@ -234,8 +239,8 @@ def check(lengths):
     right = [len(c.encode()) for c in "eéε🦊"]
     assert len(lengths) == 4, f"there are four characters; your list has {len(lengths)}."
     wrong = next((c for c, n, r in zip("eéε🦊", lengths, right) if n != r), None)
-    assert wrong is None, f"{wrong} does not have that many bytes: ask len({wrong!r}.encode())."
-    return f"{right}; and the library's untrained tokenizer needs {[len(texts.train('bpe', story, 257).encode(c)) for c in 'eéε🦊']} symbols."
+    assert wrong is None, f"{wrong} does not have that many bytes: compute len({wrong!r}.encode())."
+    return f"{right} bytes; the library's tokenizer without any merges needs {[len(texts.train('bpe', story, 257).encode(c)) for c in 'eéε🦊']} tokens."
 
 # %% tags=["exercise"]
 lengths = None
