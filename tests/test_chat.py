@@ -9,6 +9,7 @@ import pytest
 import littlebaby as lb
 from littlebaby import cli
 from littlebaby.arrays import tree
+from littlebaby.cli.run_commands import print_answer
 from littlebaby.errors import BadInput
 from littlebaby.inference.baby import Baby
 from littlebaby.inference.chat import Conversation
@@ -340,12 +341,12 @@ def test_chat_from_a_shell(home, tuned, monkeypatch, capsys):
     assert out.out == "The cat is red.\nThe dog is blue.\n"
     lines = out.err.splitlines()
     assert lines[0] == "temperature 0.0" and "temperature is 'warm'" in lines[1] and "did you mean /reset?" in lines[2]
-    assert lines[3].startswith("saved as ") and lines[4] == "forgotten" and len(lines) == 5
+    assert lines[3].startswith("saved as ") and lines[4] == "the conversation starts anew" and len(lines) == 5
 
     monkeypatch.setattr("sys.stdin", io.StringIO("What is the owl? ß"))
     assert cli.main(["chat", tuned.guid, "--path", str(home), "--json", "--temperature", "0", "--system", "S"]) == 0
     out = capsys.readouterr()
-    assert [each["role"] for each in json.loads(out.out)["messages"]] == ["system", "user", "assistant"] and "'ß' read as" in out.err
+    assert [each["role"] for each in json.loads(out.out)["messages"]] == ["system", "user", "assistant"] and "'ß' replaced by" in out.err
 
 
 def test_an_interrupted_answer_is_kept(home, talker, monkeypatch, capsys):
@@ -355,7 +356,7 @@ def test_an_interrupted_answer_is_kept(home, talker, monkeypatch, capsys):
 
     monkeypatch.setattr(import_module("littlebaby.inference.chat"), "generate", three)
     talk = Conversation(talker, "kodalite", Sampling(), 9, 0)
-    cli.print_answer(talk, "What is the cat?", False)
+    print_answer(talk, "What is the cat?", False)
     out = capsys.readouterr()
     assert out.out == "The\n" and out.err == " ...\n" and talk.messages[-1] == BABY("The")
 

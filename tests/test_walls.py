@@ -23,7 +23,8 @@ ROOMS = dict(
     evaluation=["text_scores", "tasks", "lm_eval"],
     check=["laws", "mistakes", "preflight", "bench"],
     plans=["model_io", "training_data", "process_control", "generation", "training", "manage", "interchange", "inspection", "prepare_text",
-           "estimates", "documents"],
+           "estimates", "documents", "text_output"],
+    cli=["answers", "options", "run_commands", "tool_commands", "main"],
 )
 
 
@@ -59,6 +60,12 @@ def test_imports_go_down_the_stairs(path):
         order = ROOMS.get(me[0]) if it and it[0] == me[0] and len(it) > 1 and len(me) > 1 else None
         if order and me[1] != it[1]:
             assert order.index(it[1]) < order.index(me[1]), f"{name(path)} imports {module}, which is listed below it"
+
+
+def test_the_command_line_uses_plans_alone():
+    for path in HOUSE.glob("cli/*.py"):
+        rooms = {module.split(".")[1] for module in imports(path)}
+        assert rooms <= {"cli", "plans", "errors"}, f"{path.name} imports {rooms}"
 
 
 @pytest.mark.parametrize("folder", ["attentions", "networks", "norms", "positions", "optimizers"])

@@ -2,6 +2,8 @@
 
 The shell, Python and a notebook call these same functions. `path` is the workspace (None: see `runs.store.Workspace`).
 """
+from ..runs.store import brief
+from ..training.mpi import launched_ranks
 from .documents import renew_generated
 from .estimates import bench, check, config_and_tokens, panel, preflight
 from .generation import chat, inference
@@ -13,6 +15,7 @@ from .prepare_text import fetch, nursery, parse_size, prepare
 from .training import Run, finetune, train
 from .training_data import finetune_config, make_config
 
-__all__ = ["Export", "Run", "bench", "chat", "check", "config_and_tokens", "delete", "diary", "evaluate", "export", "fetch", "finetune",
-           "finetune_config", "grow_vocabulary", "import_", "inference", "info", "load", "make_config", "microscope", "nursery", "pack",
-           "panel", "parse_size", "preflight", "prepare", "renew_generated", "runs", "save_page", "train", "use_device", "walk"]
+__all__ = ["Export", "Run", "bench", "brief", "chat", "check", "config_and_tokens", "delete", "diary", "evaluate", "export", "fetch",
+           "finetune", "finetune_config", "grow_vocabulary", "import_", "inference", "info", "launched_ranks", "load",
+           "make_config", "microscope", "nursery", "pack", "panel", "parse_size", "preflight", "prepare", "renew_generated",
+           "runs", "save_page", "train", "use_device", "walk"]

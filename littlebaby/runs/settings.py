@@ -169,7 +169,7 @@ def variant_settings() -> dict[str, Any]:
                     raise TypeError(f"{option} is declared in {FOLDERS[key]}/{name}.py and differently in {owners[option][0]}.py")
                 owners.setdefault(option, []).append(name)
         for option, (default, meaning, *rest) in declared.items():
-            allowed, unit = (*rest, None, "")[:2] if len(rest) < 2 else rest
+            allowed, unit = (*rest, *(None, "")[len(rest):])
             words = allowed if isinstance(default, str) else None
             group = "training" if key == "c_optimizer" else "model"
             least, most = (None, None) if words or not allowed else allowed

@@ -1,0 +1,255 @@
+"""The commands around the runs: texts, estimates, files of other programs, laws, pages, tables."""
+from dataclasses import asdict
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from .. import plans
+from ..errors import BadInput
+from ..plans import text_output
+from .answers import Answer, plain, print_line
+from .options import Chosen, Common, Everywhere, Others, Settings, Text, Whole, app, given_settings
+
+
+@app.command
+def fetch(name: str, *, common: Everywhere = Common()):
+    """Download a text into inputs/.
+
+    Args:
+        name: tinyshakespeare, tinystories, tinystories_valid, fineweb_edu, a URL (a #sha256=... at its end is checked), datasets:NAME, or a
+            text file of NLTK or Kaggle on this machine.
+    """
+    return brought_file(plans.fetch(name, common.path))
+
+
+@app.command
+def nursery(text_size: Annotated[str, Parameter(name=("--size",))] = "300kB", *, seed: Whole = 0, common: Everywhere = Common()):
+    """Generate stories of known entropy as a text in inputs/.
+
+    Args:
+        text_size: Size of the text: 300kB, 10MB, 1GB.
+        seed: Random seed: the same seed gives the same stories.
+    """
+    return brought_file(plans.nursery(text_size, seed, common.path))
+
+
+@app.command
+def pack(guid: str = "last", *, common: Everywhere = Common()):
+    """Pack all files of a run into one zip file; unzip it in another workspace to use the run there.
+
+    Args:
+        guid: The run: its GUID, the first 4 or more characters of it, or last.
+    """
+    return brought_file(plans.pack(guid, common.path))
+
+
+@app.command
+def prepare(input: list[str], *, output: str | None = None, tokenizer: str = "char", s_vocabulary: Whole = 4096, c_unknown: str = "replace",
+            encoding: str = "utf-8", field: str = "text", text_size: Annotated[str | None, Parameter(name=("--size",))] = None,
+            workers: Whole = 0, quiet: bool = False, common: Everywhere = Common()):
+    """Tokenize texts of any size into a token file, which train maps into memory instead of loading.
+
+    Args:
+        input: Text files, folders, patterns, several with commas; .txt .md .jsonl .parquet .gz, or datasets:NAME.
+        output: Path of the token file [inputs/NAME.tok].
+        tokenizer: char, word or bpe, which are trained on the text; a tokenizer.json; or the GUID of a run.
+        s_vocabulary: Vocabulary size for word and bpe.
+        c_unknown: Unknown characters: replace them by the nearest known form, or stop with an error.
+        encoding: Encoding of the text.
+        field: The field of .jsonl lines or column of .parquet rows that holds the text.
+        text_size: Read at most this much text: 300kB, 1GB.
+        workers: Number of processes; 0 means one per core.
+        quiet: No progress bar.
+    """
+    return brought_file(plans.prepare(input, output, tokenizer, s_vocabulary, c_unknown, encoding, field, text_size, workers, common.path,
+                                      not quiet))
+
+
+def brought_file(path):
+    return Answer(dict(path=str(path), bytes=path.stat().st_size), f"{path}  {text_output.format_bytes(path.stat().st_size)}")
+
+
+@app.command
+def preflight(input: list[str] | None = None, *, preset: str | None = None, config: str | None = None, encoding: str = "utf-8",
+              quick: bool = False, settings: Chosen = Settings(), common: Everywhere = Common(), **others: Others):
+    """Estimate the cost of a training: parameters, FLOPs, memory, and minutes on this machine. Takes the options of train.
+
+    Args:
+        input: The training text, as for train [nursery].
+        preset: A named set of settings [nursery].
+        config: A JSON file of settings; they override the preset's.
+        encoding: Encoding of the text.
+        quick: Skip the trial steps, and with them the estimate of time.
+    """
+    about = plans.preflight(input, preset, config, common.path, encoding, not quick, **given_settings(settings, others))
+    return Answer(asdict(about) | dict(total=about.total), text_output.preflight_table(about))
+
+
+@app.command
+def bench(*sizes: str, quiet: bool = False, common: Everywhere = Common()):
+    """Measure this machine: a training step, its matrix products alone, and generation, in half a minute.
+
+    Args:
+        sizes: S0, S1, S2 or S3, the sizes of docs/benchmarks.md [all].
+        quiet: No progress bar.
+    """
+    found = plans.bench(sizes, not quiet and not common.json)
+    return Answer([asdict(each) for each in found], text_output.bench_table(found))
+
+
+@app.command(name="import")
+def import_(where: str, *, common: Everywhere = Common()):
+    """Import a model of another program as a run.
+
+    Args:
+        where: A Hugging Face folder, a .gguf, a .safetensors beside its config.json, a model_GUID.json of The Little Baby.
+    """
+    run = plans.import_(where, common.path, not common.json)
+    data = dict(guid=run.guid, workspace=str(run.root), config=plain(run.config))
+    return Answer(data, "" if common.json else text_output.card(run.guid, run.root))
+
+
+@app.command
+def export(guid: str = "last", *, to: str = "huggingface", d_type: str | None = None, out: str | None = None,
+           common: Everywhere = Common()):
+    """Export a run's model for other programs.
+
+    Args:
+        guid: The run: its GUID, the first 4 or more characters of it, or last.
+        to: huggingface for transformers, gguf for llama.cpp, safetensors or npz for littlebaby.
+        d_type: Number type: fp32, fp16, bf16, fp64; for gguf fp32, fp16, q8_0 [the model's own].
+        out: Folder to write to [exports/GUID_TO in the workspace].
+    """
+    done = plans.export(guid, to, d_type, out, common.path)
+    for note in done.notes:
+        print_line(note)
+    sizes = [(str(file), text_output.format_bytes(file.stat().st_size)) for file in done.files]
+    return Answer(dict(guid=done.guid, to=done.to, d_type=done.d_type, folder=str(done.folder), files=[file for file, _ in sizes],
+                       notes=list(done.notes)), "\n".join(f"{file}  {bytes_}" for file, bytes_ in sizes))
+
+
+@app.command
+def check(variant: str | None = None, *, all: bool = False, write: str | None = None, common: Everywhere = Common()):
+    """Check the laws for one attention, network, norm or position, or for all: gradients, decoding, causality, unused weights.
+
+    Args:
+        variant: Its name: mha, mlp, rmsnorm, rope.
+        all: Check every variant; this takes minutes.
+        write: Check every variant, count the planted mistakes, and write a page; docs/laws.md is made this way.
+    """
+    if all or write:
+        return check_all(write)
+    if variant is None:
+        raise BadInput("check needs a variant, such as mha, or --all")
+    rows = plans.check(variant)
+    table = text_output.align_columns([("settings", *LAWS), *(
+        (" ".join(f"{key}={value}" for key, value in row["settings"].items()) or "defaults", *law_numbers(row)) for row in rows)])
+    return judged(dict(variant=variant), rows, table)
+
+
+def check_all(write):
+    rows, planted = text_output.check_every_variant(write, print_line)
+    table = text_output.align_columns([("variant", "options", "entries", *LAWS), *(
+        (row["name"], str(len(row["settings"])), f"{row['entries']:,}", *law_numbers(row)) for row in rows)])
+    return judged(dict(mistakes=dict((family, n) for family, n, _ in planted)), rows, table)
+
+
+LAWS = ("gradient", "decoding", "causality", "without gradient", "")
+
+
+def law_numbers(row):
+    """A row's numbers under LAWS"""
+    return (f"{row['gradient']:.1e}", f"{row['decoding']:.1e}", f"{row['causality']:.1e}", ", ".join(row["life"]) or "none",
+            "kept" if row["kept"] else "BROKEN")
+
+
+def judged(about, rows, table):
+    kept = all(row["kept"] for row in rows)
+    return Answer(dict(about, kept=kept, rows=rows), f"{table}\n\n{MEANING}", 0 if kept else 1)
+
+
+MEANING = """gradient: largest relative error against finite differences, in float64; must be below 1e-6
+decoding: largest difference between decoding token by token and all tokens at once; must be below 1e-10
+causality: largest change of an output by a later token; must be 0, and rounding error if tokens are routed"""
+
+
+@app.command
+def microscope(guid: str = "last", *, text: Text | None = None, common: Everywhere = Common()):
+    """Look inside a run's baby on a text: losses, attention, predictions by layer, gradients, memory. Writes a page to outputs/.
+
+    Args:
+        guid: The run: its GUID, the first 4 or more characters of it, or last.
+        text: The text to read; without it, the beginning of the run's completion.
+    """
+    print_line("running the model, a few seconds")
+    seen = plans.microscope(guid, text, common.path)
+    path = plans.save_page(seen, "microscope", seen.name, common.path)
+    data = dict(guid=seen.name, path=path and str(path), tokens=seen.tokens, loss=seen.loss, losses=seen.losses.tolist(),
+                next=[dict(token=token, chance=float(p)) for token, p in zip(seen.spell(seen.top[-1, -1]), seen.odds[-1, -1])],
+                memory=seen.memory)
+    return Answer(data, with_path(seen, path))
+
+
+def with_path(page, path):
+    """A page as text, and the path of its file if it was saved"""
+    return f"{page}\n\n{path}" if path else str(page)
+
+
+@app.command
+def walk(variant: str, *, break_: Annotated[str | None, Parameter(name="--break")] = None, settings: Chosen = Settings(),
+         common: Everywhere = Common(), **others: Others):
+    """Trace an attention, network or norm line by line, forward and backward, with its numbers. Writes a page to outputs/.
+
+    Args:
+        variant: Its name: mha, mlp, rmsnorm.
+        break_: A mistake to plant in a copy of the file; a walk without one lists the mistakes.
+    """
+    gone = plans.walk(variant, **given_settings(settings, others))
+    gone = gone if break_ is None else gone.break_(break_)
+    path = plans.save_page(gone, "walk", variant if break_ is None else f"{variant}_{break_.replace(' ', '_')}", common.path)
+    checks = {name: dict(error=error, allowed=allowed) for name, (error, allowed) in gone.checks.items()}
+    data = dict(variant=variant, path=path and str(path), mistake=break_, mistakes=gone.mistakes, wrong=gone.wrong(), checks=checks)
+    return Answer(data, with_path(gone, path))
+
+
+@app.command
+def diary(*guids: str, prompt: list[Text] | None = None, common: Everywhere = Common()):
+    """Compare runs: losses, samples, cards, memorized text, and what a finetune changed. Writes a page to outputs/.
+
+    Args:
+        guids: The runs: their GUIDs, the first 4 or more characters of each, or last.
+        prompt: A prompt that a finetuned baby and its base both continue; may be given several times.
+    """
+    print_line("comparing the runs, some seconds for each finetune")
+    told = plans.diary(*guids, prompts=prompt or (), path=common.path)
+    path = plans.save_page(told, "diary", told.entries[0].name, common.path)
+    return Answer(dict(path=path and str(path), runs=[entry.info for entry in told.entries]), with_path(told, path))
+
+
+@app.command
+def catalog(name: str | None = None, *, write: str | None = None, all: bool = False, pictures: bool = False, measure: bool = False,
+            common: Everywhere = Common()):
+    """List all variants, tokenizers, presets and settings, as tables.
+
+    Args:
+        name: Only one table: attentions, networks, norms, positions, optimizers, schedules, tokenizers, presets or config.
+        write: Renew the tables of a page, which stand between <!-- catalog: NAME --> and <!-- end -->.
+        all: Rewrite every generated file of a clone that is out of date: schemas, tables, the variants' pages, notebooks.
+        pictures: With --all: draw the variants' pictures, too.
+        measure: With --all: measure the laws of every variant again, for their pages and docs/laws.md; this takes minutes.
+    """
+    if all:
+        return renewed(pictures, measure)
+    if pictures or measure:
+        raise BadInput(f"--{'pictures' if pictures else 'measure'} belongs to --all: littlebaby catalog --all --"
+                       f"{'pictures' if pictures else 'measure'}")
+    if write:
+        text_output.renew_tables(write)
+        return Answer(dict(path=write), f"{write} is current")
+    return Answer(*text_output.catalog_tables(name))
+
+
+def renewed(pictures, measure):
+    written, total = plans.renew_generated(pictures, measure)
+    return Answer(dict(written=written, files=total),
+                  "\n".join([*(f"wrote {path}" for path in written), f"{len(written)} of {total} generated files were out of date"]))

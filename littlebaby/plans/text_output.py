@@ -1,0 +1,79 @@
+"""What a command line shows besides the plans' own results: settings by section, cards, lists and tables as text."""
+from pathlib import Path
+from typing import Any
+
+from ..errors import BadInput, nearest
+from ..runs import disk
+from ..runs.aliases import ALIASES
+from ..runs.presets import preset, presets
+from ..runs.records import VERSION
+from ..runs.settings import FOLDERS, Config, prefixes_in_words, sections
+from ..show.formatting import align_columns, align_pairs, format_bytes
+from .estimates import check
+from .manage import info
+
+__all__ = ["ALIASES", "FOLDERS", "VERSION", "Config", "align_columns", "align_pairs", "bench_table", "card", "catalog_tables",
+           "check_every_variant", "format_bytes", "prefixes_in_words", "preflight_table", "preset", "presets", "renew_tables", "run_list",
+           "sections"]
+
+
+def card(guid: str = "last", path: str | Path | None = None) -> str:
+    """The card of a run as text; see `plans.info`"""
+    from ..show.card import card
+
+    return card(info(guid, path))
+
+
+def run_list(runs) -> str:
+    """The runs that `plans.runs` found as a table"""
+    from ..show.card import run_list
+
+    return run_list(runs)
+
+
+def preflight_table(estimate) -> str:
+    """The estimate of `plans.preflight` as a table"""
+    from ..show.estimate_tables import preflight_table
+
+    return preflight_table(estimate)
+
+
+def bench_table(measured) -> str:
+    """The measurements of `plans.bench` as a table"""
+    from ..show.estimate_tables import bench_table
+
+    return bench_table(measured)
+
+
+def catalog_tables(name: str | None = None) -> tuple[dict[str, list[dict]], str]:
+    """({table: rows}, the same as markdown) of all tables or of the named one. Raises errors.BadInput for an unknown name"""
+    from ..show import catalog
+
+    tables = catalog.catalog()
+    if name is not None:
+        if name not in tables:
+            raise BadInput(nearest("catalog", name, tables))
+        tables = {name: tables[name]}
+    return tables, "\n\n".join(f"## {each}\n\n{catalog.markdown_table(each, rows)}" for each, rows in tables.items())
+
+
+def renew_tables(page: str | Path) -> None:
+    """Rewrite a page whose tables stand between <!-- catalog: NAME --> and <!-- end -->. Raises errors.BadInput for an unknown name"""
+    from ..show import catalog
+
+    disk.write_file(Path(page), [catalog.fill(disk.read_bytes(Path(page)).decode()).encode()])
+
+
+def check_every_variant(page: str | Path | None = None, on_start=lambda name: None) -> tuple[list[dict[str, Any]], list[tuple]]:
+    """Measure the laws of every variant; with `page`, count the planted mistakes of the tests, too, and write the report there.
+
+    Returns (rows, mistakes): a row per variant, their totals last; (family, number, files) of the planted mistakes, [] without `page`.
+    on_start: called with each variant's name before it is measured
+    """
+    from ..show import laws_report
+
+    planted = laws_report.mistakes() if page else []
+    rows = laws_report.verdict_rows(check, on_start)
+    if page:
+        disk.write_file(Path(page), [laws_report.laws_page(rows, planted).encode()])
+    return rows, planted
