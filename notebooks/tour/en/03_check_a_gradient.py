@@ -96,8 +96,9 @@ print(f"largest difference between the two: {abs(back(dy) - slopes).max():.0e}")
 # do not cancel.
 #
 # ## How small should the step be?
-# The error of the formula is about $h^2$, so a smaller $h$ is better. But for a small $h$ two almost equal numbers are subtracted: their
-# rounding errors remain, and are divided by $h$. So a very small $h$ is worse again, and the best step is somewhere between.
+# The error of the formula is proportional to $h^2$, so a smaller $h$ is better. But for a small $h$ two almost equal numbers are
+# subtracted: their rounding errors remain, and are divided by $h$. So a very small $h$ is worse again, and the best step is somewhere
+# between.
 
 # %%
 def difference_error(h, dtype):
@@ -119,8 +120,8 @@ axes.set_ylim(1e-13, 1e3);
 
 # %% [markdown]
 # On the right the error grows like $h^2$; on the left it is the rounding error. Models are trained in float32, where even the best step
-# has an error a million times larger than in float64. That is for six numbers; in the loss of a whole model hardly a digit would be right,
-# and a wrong gradient could not be told from a right one. **Gradients are checked in float64.**
+# has an error a million times larger than in float64. This example has only six numbers; in the loss of a whole model hardly a digit would
+# be right, and a wrong gradient could not be distinguished from a right one. **Gradients are checked in float64.**
 #
 # The error can be reduced further: at $h$ it is four times as large as at $h/2$, so the two differences can be combined in such a way that
 # the error cancels. This is Richardson extrapolation (1911), and the library's function `differences` uses it.
@@ -186,8 +187,8 @@ for mistake in ("", "wrong activation", "constant norm", "missing gradient", "fa
     print(f"{mistake or 'no mistake':18} relative error {error:.0e}   {'passed' if error < laws.EXACT else 'FAILED'}")
 
 # %% [markdown]
-# Even the gradient of one matrix that is 0.1% too small is found: its error is about eight powers of ten above the rounding error. No loss
-# curve would ever have shown it.
+# Even the last mistake is found, which makes the gradient of one matrix 0.1% too small: its error is more than seven powers of ten above
+# the rounding error. No loss curve would ever have shown it.
 #
 # ## Try it
 # ### 1. Finite differences

@@ -96,8 +96,8 @@ print("output of the last token:", {c.replace(" ", "␣"): round(float(p), 3)
 # before it, the second searches. This is called an *induction head*.
 #
 # ## Why divide by √d?
-# A sum of $d$ products of random numbers has a standard deviation of $\sqrt d$. With large scores the softmax gives nearly all weight to
-# one token, and then its gradient is nearly zero: the scores can hardly be learned any more.
+# A sum of $d$ products of random numbers (with mean 0 and variance 1) has a standard deviation of $\sqrt d$. With large scores the softmax
+# gives nearly all weight to one token, and then its gradient is nearly zero: the scores can hardly be learned any more.
 
 # %%
 rows = []

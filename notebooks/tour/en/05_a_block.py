@@ -12,9 +12,9 @@
 # *Attention moves information between tokens; what processes it?*
 #
 # A GPT is a stack of blocks of the same form. A block has an attention, in which tokens exchange information, and a network, which
-# processes each token alone. Every token is a vector of numbers, the **residual stream**; attention and network each read it and add their
-# output to it. This lesson puts the parts of lessons 2 and 4 together, until you have rebuilt the whole model of the library, with equal
-# results to the last digit.
+# processes each token alone. Every token is represented by a vector, which goes from block to block; attention and network each read it
+# and add their output to it. These vectors are called the **residual stream**. This lesson puts the parts of lessons 2 and 4 together,
+# until you have rebuilt the whole model of the library, with equal results to the last digit.
 
 # %%
 try:
@@ -36,8 +36,8 @@ rng = np.random.default_rng(0)
 # ## The parts
 # A config names files: `c_attention="mha"` is `model/attentions/mha.py`, and so on. Each file has two functions: `params(cfg)` returns the
 # shapes and initial values of the weights, and `forward(p, x, ctx)` returns `y` and `backward(dy, g)`. Here `p` has the weights by name,
-# and `g` has a place for the gradient of each; `ctx` is the context, which tells a layer about the call, for example whether dropout is
-# on. The layer of lesson 3 has this form.
+# and `g` has a place for the gradient of each; `ctx` tells the layer about the current call, for example whether dropout is on. The layer
+# of lesson 3 has this form.
 
 # %%
 cfg = lb.Config(n_vocab=40, n_ctx=32, n_emb=32, n_heads=4, n_layers=6, d_type="fp64")

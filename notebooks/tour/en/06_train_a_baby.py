@@ -12,7 +12,7 @@
 # *What happens between noise and a sentence?*
 #
 # You have the model and its gradient. Training is what you did in lesson 2, many times: take a batch of text, compute the loss and the
-# gradient, change the weights. In this lesson you write that loop in six lines and see why plain gradient descent is not enough. Then you
+# gradient, change the weights. In this lesson you see that loop in six lines, and learn why plain gradient descent is not enough. Then you
 # let the library train a baby, and watch it grow up.
 
 # %%

@@ -133,7 +133,7 @@ axes.set_xticks(range(len(order)), order, color=INK)
 axes.margins(y=0.25)
 
 # %% [markdown]
-# Surprised? After so few steps, what helps most is the last few characters, so attentions that can use nothing else are ahead: `gla` mixes
+# Surprised? After so few steps, what helps most is the last few characters, so an attention that can use nothing else is ahead: `gla` mixes
 # the last eight tokens from the start, while `mha` must first *learn* to attend to nearby ones. Increase `steps` and see which ones catch
 # up. The result of a benchmark depends on the length of the trainings as much as on the models.
 #

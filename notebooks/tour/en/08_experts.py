@@ -37,7 +37,8 @@ rng = np.random.default_rng(0)
 # %% [markdown]
 # ## By hand
 # For each token the router gives every expert a probability $s_i$. The $k$ experts with the highest probabilities compute their outputs,
-# and the result is the sum of these outputs, weighted by the probabilities. The weights are divided by their sum, so that they sum to 1:
+# and the result is the weighted sum of these outputs. The weights are the probabilities of the $k$ experts, divided by their sum so that
+# they sum to 1:
 #
 # $$s = \text{softmax}(x\, w_{router}) \qquad y = \sum_{i \in \text{top } k} \frac{s_i}{\sum_{j \in \text{top } k} s_j}\; \text{expert}_i(x)$$
 
@@ -63,8 +64,8 @@ y, backward = moe.forward(p, x[None], Context(cfg))
 print(f"largest difference between loops and library: {abs(by_hand(p, x) - y[0]).max():.0e}")
 
 # %% [markdown]
-# The library does not process token by token. It sorts the tokens by expert, so that each expert processes all of its tokens with one
-# matrix product, and puts the outputs back in the original order. The result is the same.
+# The library does not process token by token. It sorts the tokens by expert, so that each expert processes all of its tokens at once, and
+# puts the outputs back in the original order. The result is the same.
 #
 # And the gradient? *Which* experts are selected has no derivative, because it is a discrete choice; the backward pass treats the selection
 # as fixed. *How much* each output counts has a derivative, and through it the router learns: if a larger weight of an expert would lower
