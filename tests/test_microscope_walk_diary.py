@@ -11,7 +11,7 @@ from strict import strict
 import littlebaby as lb
 from littlebaby import cli, plans, text
 from littlebaby.arrays import backend, tree
-from littlebaby.check import laws, mistakes
+from littlebaby.check import laws, mistakes, trace
 from littlebaby.errors import BadInput
 from littlebaby.model.context import variant, variants
 from littlebaby.runs.records import Config
@@ -148,7 +148,7 @@ def test_the_device_sees_the_same(attention, network):
 
 # the walk
 
-@pytest.mark.parametrize("name", [name for folder in walk.FOLDERS for name in variants(folder)])
+@pytest.mark.parametrize("name", [name for folder in trace.FOLDERS for name in variants(folder)])
 def test_a_walk_ends_where_the_layer_does(name):
     w = lb.walk(name)
     layer, s = variant(w.folder, name), laws.random_layer(variant(w.folder, name), w.config)
@@ -197,10 +197,10 @@ def test_each_mistake_is_found_in_the_right_tensor(name, mistake):
     assert broken.fix().wrong() == []
     page = html.html_document("walk", walk.body(broken))
     well_formed(page)
-    assert "broken on purpose" in page and page.count("✗ wrong") == len(broken.wrong())
+    assert "planted mistake" in page and page.count("✗ wrong") == len(broken.wrong())
 
 
-@pytest.mark.parametrize("name", [name for folder in walk.FOLDERS for name in variants(folder)])
+@pytest.mark.parametrize("name", [name for folder in trace.FOLDERS for name in variants(folder)])
 def test_every_file_can_be_broken(name):
     w = lb.walk(name)
     assert "twice" in w.mistakes and tensors(w.break_("twice")) == {"x"}
@@ -212,18 +212,18 @@ def test_every_file_can_be_broken(name):
 def test_what_a_mistake_spoils_is_red_from_there_on():
     w = lb.walk("mha").break_("forgotten weight")
     heads = next(part for part in w.parts if part.name == "heads")
-    assert not any(value.off for part in w.parts for line in part.forward for value in line.values)
-    assert not any(value.off for line in heads.backward for value in line.values)
+    assert not any(value.changed for part in w.parts for line in part.forward for value in line.values)
+    assert not any(value.changed for line in heads.backward for value in line.values)
     wrong = lb.walk("mha").break_("queries for keys")
     qkv = next(part for part in wrong.parts if part.name == "queries_keys_values")
-    assert {value.name for line in qkv.backward for value in line.values if value.off} == {"dx", "dwqkv", "g.wqkv", "→"}
+    assert {value.name for line in qkv.backward for value in line.values if value.changed} == {"dx", "dwqkv", "g.wqkv", "→"}
 
 
 def test_a_walk_leaves_no_tracer_behind_and_refuses_what_is_none():
     import sys
 
     before = sys.gettrace()
-    with pytest.raises(ZeroDivisionError), walk.Tracer({}):
+    with pytest.raises(ZeroDivisionError), trace.Tracer({}):
         raise ZeroDivisionError
     assert sys.gettrace() is before
     with pytest.raises(BadInput, match="did you mean mha"):

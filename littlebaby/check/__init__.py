@@ -2,6 +2,7 @@
 
 laws         the laws of the house, measured on any attention, network, norm or position
 mistakes     errors that can be planted in copies of our files, so that the laws have to find them
+trace        a layer's forward and backward, line by line, with the values that each line computed
 preflight    what a training will cost: parameters, FLOPs, memory, time
 bench        what this machine makes of models of four sizes
 """
