@@ -11,9 +11,10 @@ from strict import strict
 import littlebaby as lb
 from littlebaby import cli, plans, text
 from littlebaby.arrays import backend, tree
-from littlebaby.check import laws, mistakes, trace
+from littlebaby.check import inspect_model, laws, mistakes, trace
 from littlebaby.errors import BadInput
-from littlebaby.model.context import variant, variants
+from littlebaby.model import gpt
+from littlebaby.model.context import Context, variant, variants
 from littlebaby.runs.records import Config
 from littlebaby.runs.store import Workspace
 from littlebaby.show import diary, html, microscope, walk
@@ -57,19 +58,20 @@ def test_the_microscope_sees_every_attention(attention, order):
     assert "".join(m.tokens) == it.tokenizer.begin + SENTENCE
 
     # the last layer's guess is the model's own
-    last = list(microscope.streams(it, it.checked_ids(ids), microscope.Lens(it.config)))[-1]
+    recorded = {}
+    gpt.forward(it.p, it.checked_ids(ids), Context(it.config, recorder=recorded))
     logits = it.logits(ids)
-    assert np.allclose(microscope.guesses(it, last, microscope.Lens(it.config)), logits, atol=1e-6)
+    assert np.allclose(inspect_model.logits_after(it, recorded[1, "block"]), logits, atol=1e-6)
     chances = np.exp(logits[0] - np.logaddexp.reduce(logits[0], -1, keepdims=True))
-    assert (m.top[-1, :, 0] == chances.argmax(-1)).all() and np.allclose(m.odds[-1, :, 0], chances.max(-1), atol=1e-6)
-    assert np.allclose(m.true[-1], chances[np.arange(len(ids) - 1), ids[1:]], atol=1e-6)
+    assert (m.top_ids[-1, :, 0] == chances.argmax(-1)).all() and np.allclose(m.probabilities[-1, :, 0], chances.max(-1), atol=1e-6)
+    assert np.allclose(m.target_probabilities[-1], chances[np.arange(len(ids) - 1), ids[1:]], atol=1e-6)
 
     # shares of the past, and of nothing else
     assert (set(m.attention) == {0, 1}) == (attention in SCORED)
     for a in (*m.attention.values(), m.mixing):
         assert np.allclose(a.sum(-1), 1, atol=1e-5) and not np.triu(a, 1).any() and (a >= 0).all()
     if order == "post":
-        assert all(m.loads[i].sum() == 2 * len(ids) == (m.chosen[i] >= 0).sum() for i in (0, 1))
+        assert all(m.expert_loads[i].sum() == 2 * len(ids) == (m.chosen_experts[i] >= 0).sum() for i in (0, 1))
     well_formed(html.html_document("microscope", microscope.body(m)))
 
 
@@ -113,13 +115,13 @@ def test_an_array_counts_once_however_it_is_held():
         late = [lambda: (x, parts)]
         return lambda dy: late
 
-    bytes_, own = microscope.kept([op(a, flat[:3]), op(b.T[1], flat[7:])], {id(flat)})
-    assert bytes_ == a.nbytes + b.nbytes and id(a) in own and id(b) in own
+    retained = inspect_model.retained_arrays([op(a, flat[:3]), op(b.T[1], flat[7:])], {id(flat)})
+    assert retained == {id(a): ("", a.nbytes), id(b): ("", b.nbytes)}
 
 
 def test_a_long_text_is_cut_and_said_to_be_and_nothing_is_refused():
     m = microscope.examine(baby(), TALE)
-    assert len(m.ids) == 48 and m.whole == len(TALE) + 2 and "the first 48 of" in microscope.body(m)
+    assert len(m.ids) == 48 and m.token_count == len(TALE) + 2 and "the first 48 of" in microscope.body(m)
     with pytest.raises(BadInput, match="has no tokenizer"):
         microscope.examine(lb.Baby(Config(n_emb=8, n_heads=2, n_vocab=9)), "a")
 
@@ -139,9 +141,9 @@ def test_the_device_sees_the_same(attention, network):
         assert lb.walk("rmsnorm").wrong() == [] and backend.use.module is strict
     finally:
         backend.use("cpu")
-    for name in ("losses", "odds", "mixing"):
+    for name in ("losses", "probabilities", "mixing"):
         assert np.allclose(getattr(here, name), getattr(there, name), atol=1e-5)
-    for name in ("attention", "chosen", "speaks", "loads"):
+    for name in ("attention", "chosen_experts", "chosen_heads", "expert_loads"):
         mine, others = getattr(here, name), getattr(there, name)
         assert mine.keys() == others.keys() and all(np.allclose(mine[i], others[i], atol=1e-5) for i in mine)
 

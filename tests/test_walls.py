@@ -21,7 +21,7 @@ ROOMS = dict(
     training=["flat", "optimizers", "schedules", "clip", "data", "chat_data", "mpi", "parallel", "evaluate",
               "lora", "loop", "checkpoint"],
     evaluation=["text_scores", "tasks", "lm_eval"],
-    check=["laws", "mistakes", "trace", "preflight", "bench"],
+    check=["laws", "mistakes", "trace", "variant_measures", "inspect_model", "preflight", "bench"],
     plans=["model_io", "training_data", "process_control", "generation", "training", "manage", "interchange", "inspection", "prepare_text",
            "estimates", "documents"],
 )

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..check.inspect_model import root_mean_squares
 from ..errors import BadInput
 from ..text.overlap import SPAN, longest
 from ..training.data import split, windows
@@ -17,7 +18,7 @@ from .card import SAMPLES, shape, state, story
 from .charts import FLOOR, GRAY, TRAIN, VALID
 from .formatting import align_columns, align_pairs
 from .html import html_table, picture, section, shaded
-from .microscope import heat, rms
+from .microscope import heat
 
 LINES = (TRAIN, VALID, FLOOR, "#7a5cc0", "#b58900", "#1b2a3a", "#cc79a7", "#56b4e9")
 WINDOWS = 32         # of a text, on which an old and a new baby are compared
@@ -272,7 +273,7 @@ def moved(tuned):
 
     L = 1 + max(int(name.split(".")[1]) for name in tuned.weights if name.startswith("blocks."))
     old, new = ({name: pair[i] for name, pair in tuned.weights.items()} for i in (0, 1))
-    layers = [(rms(old, i), rms(new, i)) for i in range(L)]
+    layers = [(root_mean_squares(old, i), root_mean_squares(new, i)) for i in range(L)]
     leaves = list(dict.fromkeys(leaf for before, _ in layers for leaf in before))
     percent = lambda before, after, leaf: 100 * after[leaf] / max(before[leaf], 1e-12) if leaf in before else np.nan
     grid = np.array([[percent(*layer, leaf) for layer in layers] for leaf in leaves])

@@ -62,7 +62,7 @@ for part in (attention, network, norm):
 # Two things are measured: how long the gradient still is, and how much it still resembles what set out (the cosine of the angle between them).
 
 # %%
-from littlebaby.show.variant_pictures import random_layer
+from littlebaby.check.variant_measures import random_layer
 
 def depths(norms, stream, layers=24):
     """The length of the gradient and its likeness to the first one, at every depth from the top to the bottom"""

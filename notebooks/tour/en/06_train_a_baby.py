@@ -156,7 +156,7 @@ for axes, (layer, head) in zip(views, (near, far)):
     axes.set_yticks(range(len(signs)), signs, fontsize=6)
 print("characters back, by layer:", *("  ".join(f"{n:.1f}" for n in sorted(distances(heads))) for heads in seen.attention.values()), sep="\n    ")
 print(f"a head that looks at all alike: {(len(signs) - 1) / 4:.1f}")
-print("after the last Z it expects:", ", ".join(f"{word} {chance:.0%}" for word, chance in zip(seen.spell(seen.top[-1, -1]), seen.odds[-1, -1])))
+print("after the last Z it expects:", ", ".join(f"{word} {chance:.0%}" for word, chance in zip(seen.visible_tokens(seen.top_ids[-1, -1]), seen.probabilities[-1, -1])))
 
 # %% [markdown]
 # Nobody gave them their parts. Yet they have shared the work: some keep to the last letters, where the word is being spelled (its first letter is

@@ -47,7 +47,8 @@ for name in zoo:
 # token: *who is to blame for your output?* Each row is a token that reads, each column one that is read.
 
 # %%
-from littlebaby.show.variant_pictures import influence, squares
+from littlebaby.check.variant_measures import influence
+from littlebaby.show.variant_pictures import squares
 
 names = ["mha", "swa", "decay", "rfa", "gla", "hybrid"]
 for three in (names[:3], names[3:]):
@@ -139,7 +140,7 @@ axes.margins(y=0.25)
 def measured(L, W, T=40):
     """How far back the last token of L layers hears a change"""
     rng, swa, far = np.random.default_rng(0), variant("attentions", "swa"), 0
-    from littlebaby.show.variant_pictures import random_layer
+    from littlebaby.check.variant_measures import random_layer
     cfg = lb.Config(c_attention="swa", n_ctx=64, n_emb=16, n_heads=2, n_vocab=9, s_window=W, d_type="fp64", c_position="none")
     layers, x = [random_layer(swa, cfg, rng) for _ in range(L)], rng.standard_normal((1, T, 16))
     backs = []
