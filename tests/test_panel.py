@@ -167,7 +167,7 @@ def test_it_writes_finetunes_looks_and_forgets(panel, home):
 
     panel.look.click()
     wait(panel)
-    assert f"reads {len('The bear <b>')} tokens" in panel.inside.value and panel.inside.value.count("<img") >= 2
+    assert f"a text of {len('The bear <b>')} tokens" in panel.inside.value and panel.inside.value.count("<img") >= 2
 
     panel.plan.value = "finetune"
     assert not panel.inside.value
