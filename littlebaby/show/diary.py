@@ -14,7 +14,7 @@ from ..training.data import split, windows
 from ..training.evaluate import evaluate
 from ..training.parallel import Workers
 from . import charts, html
-from .card import SAMPLES, shape, state, story
+from .card import SAMPLES, facts, shape, state
 from .charts import FLOOR, GRAY, TRAIN, VALID
 from .formatting import align_columns, align_pairs
 from .html import html_table, picture, section, shaded
@@ -117,7 +117,7 @@ def summary(d):
 
 def entry_text(entry):
     report = entry.info["report"]
-    return story(report, report["figures"]) if report else []
+    return facts(report, report["figures"]) if report else []
 
 
 def largest_changes(tuned, n=5):
