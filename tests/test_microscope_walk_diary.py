@@ -13,6 +13,7 @@ from littlebaby import cli, plans, text
 from littlebaby.arrays import backend, tree
 from littlebaby.check import inspect_model, laws, mistakes, trace
 from littlebaby.errors import BadInput
+from littlebaby.evaluation import finetune_change
 from littlebaby.model import gpt
 from littlebaby.model.context import Context, variant, variants
 from littlebaby.runs.records import Config
@@ -250,24 +251,24 @@ def workspace(tmp_path_factory):
 
 def test_the_diary_of_a_finetune(workspace):
     told = lb.diary(workspace.second.guid, path=workspace.root)
-    change = told.entries[0].tuned
+    change = told.entries[0].change
     old, new = (lb.load(run.guid, workspace.root) for run in (workspace.first, workspace.second))
     before, moved = change.weights["blocks.1.att.wq"]
     assert np.allclose(before + moved, new.weights()["blocks.1.att.wq"]) and np.array_equal(before, old.weights()["blocks.1.att.wq"])
-    assert diary.share((before, moved)) == pytest.approx(np.linalg.norm(moved) / np.linalg.norm(before)) and moved.any()
+    assert finetune_change.relative_change((before, moved)) == pytest.approx(np.linalg.norm(moved) / np.linalg.norm(before)) and moved.any()
     assert change.weights["token"][0].shape == old.weights()["token"].shape != new.weights()["token"].shape       # new tokens
     assert [name for name, _, _ in change.losses] == ["tale.txt, the old text", "other.txt, the new text"]
     (_, kept, lost), (_, unknown, learned) = change.losses
     assert unknown is None and kept != lost                      # capitals it cannot spell
-    assert [kept, lost] == [diary.loss_on(each, TALE) for each in (old, new)]
+    assert [kept, lost] == [finetune_change.held_out_loss(each, TALE) for each in (old, new)]
     ids = new.encode(TALE.upper())
     held_out = ids[max(round(0.9 * len(ids)), 25):]
-    tables = data.windows(held_out, 24, diary.WINDOWS, 0.5)
+    tables = data.windows(held_out, 24, finetune_change.WINDOWS, 0.5)
     x, y = tables[:]
     n = (y >= 0).sum(1)
     each = [new.loss(*pair) for pair in zip(x, y)]
     assert learned == pytest.approx(np.average(each, weights=n), rel=1e-4)
-    assert {prompt for prompt, _, _ in change.written} == {"", "Ada the owl met", "ADA THE OWL MET"}
+    assert {prompt for prompt, _, _ in change.completions} == {"", "Ada the owl met", "ADA THE OWL MET"}
     page = html.html_document("diary", diary.body(told))
     well_formed(page)
     assert "What the finetune changed" in page and f"{learned:.3f}" in page
@@ -279,17 +280,17 @@ def test_diaries_side_by_side(workspace):
     root = well_formed(page)
     words = " ".join(root.itertext())
     assert words.count(workspace.first.guid[:8]) > 4 and "The settings in which they differ" in words and "r_learn" in words
-    figure = diary.together(told)
+    figure = diary.loss_curves(told)
     losses = [line.get_ydata() for line in figure.axes[0].lines]
     assert [len(each) for each in losses] == [len([row for row in run.report.evaluations if row.valid_loss is not None])
                                               for run in (workspace.first, workspace.second)]
     assert "24 kB" not in str(told) and workspace.second.guid in str(told)
 
 
-def test_what_is_known_by_heart():
+def test_what_is_memorized():
     source = "x" * 10 + "the quick brown fox jumps over the lazy dog and sleeps until noon" + "y" * 10
     written = "So it went: " + source[10:70] + "; and then"
-    mark = diary.recited_mask(written, source)
+    mark = finetune_change.verbatim_mask(written, source)
     assert mark.sum() == 60 and mark[12] and mark[71] and not mark[11] and not mark[72]
 
 
@@ -299,7 +300,7 @@ def test_a_run_whose_text_is_gone_has_a_diary(workspace):
     path.write_text("something else " * 20)
     try:
         told = lb.diary(workspace.first.guid, path=workspace.root)
-        assert told.entries[0].source is None and "no longer there" in diary.body(told)
+        assert told.entries[0].source is None and "training text no longer exists" in diary.body(told)
     finally:
         path.write_bytes(kept)
 

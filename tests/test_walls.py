@@ -20,7 +20,7 @@ ROOMS = dict(
     inference=["decoder", "sampling", "generate", "speculative", "baby", "chat"],
     training=["flat", "optimizers", "schedules", "clip", "data", "chat_data", "mpi", "parallel", "evaluate",
               "lora", "loop", "checkpoint"],
-    evaluation=["text_scores", "tasks", "lm_eval"],
+    evaluation=["text_scores", "tasks", "lm_eval", "finetune_change"],
     check=["laws", "mistakes", "trace", "variant_measures", "inspect_model", "preflight", "bench"],
     plans=["model_io", "training_data", "process_control", "generation", "training", "manage", "interchange", "inspection", "prepare_text",
            "estimates", "documents"],
