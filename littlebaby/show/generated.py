@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from ..check import laws
 from ..errors import BadInput
@@ -101,5 +102,5 @@ def notebook(source: str, written: str | None) -> str:
     return jupytext.writes(new, fmt="ipynb")
 
 
-def cells(book):
+def cells(book: Any) -> list[tuple]:
     return [(cell.cell_type, cell.source, dict(cell.metadata)) for cell in book.cells]
