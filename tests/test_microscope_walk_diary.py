@@ -108,6 +108,14 @@ def test_what_backward_keeps_is_counted_array_by_array():
     assert kept["norms"] in (norms, norms + T * D)
 
 
+def test_a_recorder_changes_no_number():
+    it, recorded = baby("mha", c_network="moe", n_active=2), {}
+    ids = it.checked_ids(np.arange(9))
+    observed, _ = gpt.forward(it.p, ids, Context(it.config, recorder=recorded))
+    assert np.array_equal(observed, gpt.forward(it.p, ids, Context(it.config))[0])
+    assert recorded.keys() == {(0, "embedding"), *((i, name) for i in (0, 1) for name in ("scores", "chosen", "block"))}
+
+
 def test_an_array_counts_once_however_it_is_held():
     a, b, flat = np.zeros(10), np.zeros((4, 5)), np.zeros(100)
 

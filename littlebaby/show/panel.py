@@ -223,7 +223,7 @@ class Panel:
     def press_resume(self):
         guid = self.guid.value
         self.begin(lambda: self.after_training(self.plans.train(resume=guid, path=self.folder.value, progress=self.watch,
-                                                         stop=self.stopping.is_set)))
+                                                                stop=self.stopping.is_set)))
 
     def press_delete(self):
         """Show the files that would be deleted, and ask"""
