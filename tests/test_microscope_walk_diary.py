@@ -11,9 +11,11 @@ from strict import strict
 import littlebaby as lb
 from littlebaby import cli, plans, text
 from littlebaby.arrays import backend, tree
-from littlebaby.check import laws, mistakes
+from littlebaby.check import inspect_model, laws, mistakes, trace
 from littlebaby.errors import BadInput
-from littlebaby.model.context import variant, variants
+from littlebaby.evaluation import finetune_change
+from littlebaby.model import gpt
+from littlebaby.model.context import Context, variant, variants
 from littlebaby.runs.settings import Config
 from littlebaby.runs.store import Workspace
 from littlebaby.show import diary, html, microscope, walk
@@ -57,19 +59,20 @@ def test_the_microscope_sees_every_attention(attention, order):
     assert "".join(m.tokens) == it.tokenizer.begin + SENTENCE
 
     # the last layer's guess is the model's own
-    last = list(microscope.streams(it, it.checked_ids(ids), microscope.Lens(it.config)))[-1]
+    recorded = {}
+    gpt.forward(it.p, it.checked_ids(ids), Context(it.config, recorder=recorded))
     logits = it.logits(ids)
-    assert np.allclose(microscope.guesses(it, last, microscope.Lens(it.config)), logits, atol=1e-6)
+    assert np.allclose(inspect_model.logits_after(it, recorded[1, "block"]), logits, atol=1e-6)
     chances = np.exp(logits[0] - np.logaddexp.reduce(logits[0], -1, keepdims=True))
-    assert (m.top[-1, :, 0] == chances.argmax(-1)).all() and np.allclose(m.odds[-1, :, 0], chances.max(-1), atol=1e-6)
-    assert np.allclose(m.true[-1], chances[np.arange(len(ids) - 1), ids[1:]], atol=1e-6)
+    assert (m.top_ids[-1, :, 0] == chances.argmax(-1)).all() and np.allclose(m.probabilities[-1, :, 0], chances.max(-1), atol=1e-6)
+    assert np.allclose(m.target_probabilities[-1], chances[np.arange(len(ids) - 1), ids[1:]], atol=1e-6)
 
     # shares of the past, and of nothing else
     assert (set(m.attention) == {0, 1}) == (attention in SCORED)
     for a in (*m.attention.values(), m.mixing):
         assert np.allclose(a.sum(-1), 1, atol=1e-5) and not np.triu(a, 1).any() and (a >= 0).all()
     if order == "post":
-        assert all(m.loads[i].sum() == 2 * len(ids) == (m.chosen[i] >= 0).sum() for i in (0, 1))
+        assert all(m.expert_loads[i].sum() == 2 * len(ids) == (m.chosen_experts[i] >= 0).sum() for i in (0, 1))
     well_formed(html.html_document("microscope", microscope.body(m)))
 
 
@@ -105,6 +108,14 @@ def test_what_backward_keeps_is_counted_array_by_array():
     assert kept["norms"] in (norms, norms + T * D)
 
 
+def test_a_recorder_changes_no_number():
+    it, recorded = baby("mha", c_network="moe", n_active=2), {}
+    ids = it.checked_ids(np.arange(9))
+    observed, _ = gpt.forward(it.p, ids, Context(it.config, recorder=recorded))
+    assert np.array_equal(observed, gpt.forward(it.p, ids, Context(it.config))[0])
+    assert recorded.keys() == {(0, "embedding"), *((i, name) for i in (0, 1) for name in ("scores", "chosen", "block"))}
+
+
 def test_an_array_counts_once_however_it_is_held():
     a, b, flat = np.zeros(10), np.zeros((4, 5)), np.zeros(100)
 
@@ -113,13 +124,13 @@ def test_an_array_counts_once_however_it_is_held():
         late = [lambda: (x, parts)]
         return lambda dy: late
 
-    bytes_, own = microscope.kept([op(a, flat[:3]), op(b.T[1], flat[7:])], {id(flat)})
-    assert bytes_ == a.nbytes + b.nbytes and id(a) in own and id(b) in own
+    retained = inspect_model.retained_arrays([op(a, flat[:3]), op(b.T[1], flat[7:])], {id(flat)})
+    assert retained == {id(a): ("", a.nbytes), id(b): ("", b.nbytes)}
 
 
 def test_a_long_text_is_cut_and_said_to_be_and_nothing_is_refused():
     m = microscope.examine(baby(), TALE)
-    assert len(m.ids) == 48 and m.whole == len(TALE) + 2 and "the first 48 of" in microscope.body(m)
+    assert len(m.ids) == 48 and m.token_count == len(TALE) + 2 and "the first 48 of" in microscope.body(m)
     with pytest.raises(BadInput, match="has no tokenizer"):
         microscope.examine(lb.Baby(Config(n_emb=8, n_heads=2, n_vocab=9)), "a")
 
@@ -139,16 +150,16 @@ def test_the_device_sees_the_same(attention, network):
         assert lb.walk("rmsnorm").wrong() == [] and backend.use.module is strict
     finally:
         backend.use("cpu")
-    for name in ("losses", "odds", "mixing"):
+    for name in ("losses", "probabilities", "mixing"):
         assert np.allclose(getattr(here, name), getattr(there, name), atol=1e-5)
-    for name in ("attention", "chosen", "speaks", "loads"):
+    for name in ("attention", "chosen_experts", "chosen_heads", "expert_loads"):
         mine, others = getattr(here, name), getattr(there, name)
         assert mine.keys() == others.keys() and all(np.allclose(mine[i], others[i], atol=1e-5) for i in mine)
 
 
 # the walk
 
-@pytest.mark.parametrize("name", [name for folder in walk.FOLDERS for name in variants(folder)])
+@pytest.mark.parametrize("name", [name for folder in trace.FOLDERS for name in variants(folder)])
 def test_a_walk_ends_where_the_layer_does(name):
     w = lb.walk(name)
     layer, s = variant(w.folder, name), laws.random_layer(variant(w.folder, name), w.config)
@@ -197,10 +208,10 @@ def test_each_mistake_is_found_in_the_right_tensor(name, mistake):
     assert broken.fix().wrong() == []
     page = html.html_document("walk", walk.body(broken))
     well_formed(page)
-    assert "broken on purpose" in page and page.count("✗ wrong") == len(broken.wrong())
+    assert "planted mistake" in page and page.count("✗ wrong") == len(broken.wrong())
 
 
-@pytest.mark.parametrize("name", [name for folder in walk.FOLDERS for name in variants(folder)])
+@pytest.mark.parametrize("name", [name for folder in trace.FOLDERS for name in variants(folder)])
 def test_every_file_can_be_broken(name):
     w = lb.walk(name)
     assert "twice" in w.mistakes and tensors(w.break_("twice")) == {"x"}
@@ -212,18 +223,18 @@ def test_every_file_can_be_broken(name):
 def test_what_a_mistake_spoils_is_red_from_there_on():
     w = lb.walk("mha").break_("forgotten weight")
     heads = next(part for part in w.parts if part.name == "heads")
-    assert not any(value.off for part in w.parts for line in part.forward for value in line.values)
-    assert not any(value.off for line in heads.backward for value in line.values)
+    assert not any(value.changed for part in w.parts for line in part.forward for value in line.values)
+    assert not any(value.changed for line in heads.backward for value in line.values)
     wrong = lb.walk("mha").break_("queries for keys")
     qkv = next(part for part in wrong.parts if part.name == "queries_keys_values")
-    assert {value.name for line in qkv.backward for value in line.values if value.off} == {"dx", "dwqkv", "g.wqkv", "→"}
+    assert {value.name for line in qkv.backward for value in line.values if value.changed} == {"dx", "dwqkv", "g.wqkv", "→"}
 
 
 def test_a_walk_leaves_no_tracer_behind_and_refuses_what_is_none():
     import sys
 
     before = sys.gettrace()
-    with pytest.raises(ZeroDivisionError), walk.Tracer({}):
+    with pytest.raises(ZeroDivisionError), trace.Tracer({}):
         raise ZeroDivisionError
     assert sys.gettrace() is before
     with pytest.raises(BadInput, match="did you mean mha"):
@@ -248,24 +259,24 @@ def workspace(tmp_path_factory):
 
 def test_the_diary_of_a_finetune(workspace):
     told = lb.diary(workspace.second.guid, path=workspace.root)
-    change = told.entries[0].tuned
+    change = told.entries[0].change
     old, new = (lb.load(run.guid, workspace.root) for run in (workspace.first, workspace.second))
     before, moved = change.weights["blocks.1.att.wq"]
     assert np.allclose(before + moved, new.weights()["blocks.1.att.wq"]) and np.array_equal(before, old.weights()["blocks.1.att.wq"])
-    assert diary.share((before, moved)) == pytest.approx(np.linalg.norm(moved) / np.linalg.norm(before)) and moved.any()
+    assert finetune_change.relative_change((before, moved)) == pytest.approx(np.linalg.norm(moved) / np.linalg.norm(before)) and moved.any()
     assert change.weights["token"][0].shape == old.weights()["token"].shape != new.weights()["token"].shape       # new tokens
     assert [name for name, _, _ in change.losses] == ["tale.txt, the old text", "other.txt, the new text"]
     (_, kept, lost), (_, unknown, learned) = change.losses
     assert unknown is None and kept != lost                      # capitals it cannot spell
-    assert [kept, lost] == [diary.loss_on(each, TALE) for each in (old, new)]
+    assert [kept, lost] == [finetune_change.held_out_loss(each, TALE) for each in (old, new)]
     ids = new.encode(TALE.upper())
     held_out = ids[max(round(0.9 * len(ids)), 25):]
-    tables = data.windows(held_out, 24, diary.WINDOWS, 0.5)
+    tables = data.windows(held_out, 24, finetune_change.WINDOWS, 0.5)
     x, y = tables[:]
     n = (y >= 0).sum(1)
     each = [new.loss(*pair) for pair in zip(x, y)]
     assert learned == pytest.approx(np.average(each, weights=n), rel=1e-4)
-    assert {prompt for prompt, _, _ in change.written} == {"", "Ada the owl met", "ADA THE OWL MET"}
+    assert {prompt for prompt, _, _ in change.completions} == {"", "Ada the owl met", "ADA THE OWL MET"}
     page = html.html_document("diary", diary.body(told))
     well_formed(page)
     assert "What the finetune changed" in page and f"{learned:.3f}" in page
@@ -277,17 +288,17 @@ def test_diaries_side_by_side(workspace):
     root = well_formed(page)
     words = " ".join(root.itertext())
     assert words.count(workspace.first.guid[:8]) > 4 and "The settings in which they differ" in words and "r_learn" in words
-    figure = diary.together(told)
+    figure = diary.loss_curves(told)
     losses = [line.get_ydata() for line in figure.axes[0].lines]
     assert [len(each) for each in losses] == [len([row for row in run.report.evaluations if row.valid_loss is not None])
                                               for run in (workspace.first, workspace.second)]
     assert "24 kB" not in str(told) and workspace.second.guid in str(told)
 
 
-def test_what_is_known_by_heart():
+def test_what_is_memorized():
     source = "x" * 10 + "the quick brown fox jumps over the lazy dog and sleeps until noon" + "y" * 10
     written = "So it went: " + source[10:70] + "; and then"
-    mark = diary.recited_mask(written, source)
+    mark = finetune_change.verbatim_mask(written, source)
     assert mark.sum() == 60 and mark[12] and mark[71] and not mark[11] and not mark[72]
 
 
@@ -297,7 +308,7 @@ def test_a_run_whose_text_is_gone_has_a_diary(workspace):
     path.write_text("something else " * 20)
     try:
         told = lb.diary(workspace.first.guid, path=workspace.root)
-        assert told.entries[0].source is None and "no longer there" in diary.body(told)
+        assert told.entries[0].source is None and "training text no longer exists" in diary.body(told)
     finally:
         path.write_bytes(kept)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from littlebaby.check import laws
+from littlebaby.check import laws, variant_measures
 from littlebaby.errors import BadInput
 from littlebaby.runs.settings import allowed
 from littlebaby.show import pages, variant_pictures
@@ -62,37 +62,37 @@ def test_bounds(number, said):
 
 @pytest.mark.parametrize("name", allowed("c_attention"))
 def test_influence_never_comes_from_later(name):
-    shares = variant_pictures.influence("attentions", name, T=24)
+    shares = variant_measures.influence("attentions", name, T=24)
     assert not np.triu(shares, 1).any() and np.allclose(shares.sum(1), 1) and np.diag(shares).all()
 
 
 def test_influence_is_what_the_formulas_say():
-    fading = variant_pictures.influence("attentions", "decay")
+    fading = variant_measures.influence("attentions", "decay")
     assert np.allclose(fading[40, 1:40] / fading[40, 2:41], 0.9)           # sigmoid(ln 9) at birth
     d = np.subtract.outer(np.arange(64), np.arange(64))
     for name, window in (("swa", 16), ("gla", 8)):
-        assert np.array_equal(variant_pictures.influence("attentions", name) > 0, (d >= 0) & (d < window))
-    still = variant_pictures.influence("positions", "none")
+        assert np.array_equal(variant_measures.influence("attentions", name) > 0, (d >= 0) & (d < window))
+    still = variant_measures.influence("positions", "none")
     assert np.allclose(still[9, :10], 0.1)                                 # nothing tells the tokens apart
-    near = variant_pictures.influence("positions", "alibi")[50, :51]
+    near = variant_measures.influence("positions", "alibi")[50, :51]
     assert (np.diff(near) > 0).all()
 
 
 def test_bends_and_dimensions_are_what_the_formulas_say():
     own = np.kron(np.eye(4), np.ones((8, 8)))                              # ggl: groups of 8, then dealt out
-    assert np.array_equal(variant_pictures.jacobian("networks", "ggl") > 0, own.reshape(4, 8, 32).swapaxes(0, 1).reshape(32, 32) > 0)
-    size, y = variant_pictures.response("norms", "rmsnorm")
+    assert np.array_equal(variant_measures.jacobian("networks", "ggl") > 0, own.reshape(4, 8, 32).swapaxes(0, 1).reshape(32, 32) > 0)
+    size, y = variant_measures.response("norms", "rmsnorm")
     away = np.abs(size) > 0.5
     assert np.abs(y[away] - np.sign(size[away])[:, None] * y[-1]).max() < 1e-4
-    size, y = variant_pictures.response("networks", "gln")                 # a gate and its mirror image make 1
+    size, y = variant_measures.response("networks", "gln")                 # a gate and its mirror image make 1
     both = y - y[::-1]
     assert np.abs(both - size[:, None] / 4 * both[-1]).max() < 1e-12 and np.abs(y + y[::-1]).max() > 1
 
 
 @pytest.mark.parametrize("name", allowed("c_optimizer"))
 def test_every_optimizer_finds_its_way_down(name):
-    rate, losses = variant_pictures.best(name)
-    assert losses[0] == pytest.approx(1, rel=0.2) and losses[-1] < 0.01 and variant_pictures.RATES[0] < rate <= variant_pictures.RATES[-1]
+    rate, losses = variant_measures.best_descent(name)
+    assert losses[0] == pytest.approx(1, rel=0.2) and losses[-1] < 0.01 and variant_measures.RATES[0] < rate <= variant_measures.RATES[-1]
 
 
 @pytest.mark.parametrize("folder, name", [("attentions", "rfa"), ("networks", "nft"), ("norms", "layernorm"), ("positions", "rope"),

@@ -16,6 +16,7 @@ from littlebaby.runs.presets import preset, presets  # noqa: E402
 from littlebaby.runs.settings import Config, allowed, keys, limits  # noqa: E402
 from littlebaby.runs.store import Workspace  # noqa: E402
 from littlebaby.show import panel as panels  # noqa: E402
+from littlebaby.show import panel_estimate  # noqa: E402
 from littlebaby.show.panel_fields import Fields  # noqa: E402
 from littlebaby.show.panel_html import LossHistory  # noqa: E402
 from littlebaby.text import nursery  # noqa: E402
@@ -34,9 +35,9 @@ def home(tmp_path):
 @pytest.fixture
 def panel(home, monkeypatch):
     """A panel on a small text, with a small model chosen; nothing is measured"""
-    monkeypatch.setattr(panels, "PATIENCE", 0)
-    quick = panels.preflight
-    monkeypatch.setattr(panels, "preflight", lambda cfg, tokens, probe=True: quick(cfg, tokens, probe=False))
+    monkeypatch.setattr(panel_estimate, "PATIENCE", 0)
+    quick = panel_estimate.preflight
+    monkeypatch.setattr(panel_estimate, "preflight", lambda cfg, tokens, probe=True: quick(cfg, tokens, probe=False))
     made = lb.panel(home)
     made.input.value = "tale"
     choose(made, **TINY)
@@ -79,7 +80,7 @@ def test_settings_are_found_by_their_words():
     fields.search.value = "WARM rate"
     assert fields.matching() == [fields.rows["c_schedule"], fields.rows["s_warmup"]]
     fields.search.value = "no such thing"
-    assert "no setting speaks of that" in fields.matching()[0].value
+    assert "no setting contains these words" in fields.matching()[0].value
 
 
 def test_presets_fill_the_settings_and_changes_are_counted_from_them():
@@ -97,18 +98,19 @@ def test_presets_fill_the_settings_and_changes_are_counted_from_them():
 
 
 def test_the_cost_follows_the_choice(panel, home):
-    panel.foreseeing.join(60)
-    said = " ".join(text(panel.forecast).split())
+    panel.estimate.thread.join(60)
+    said = " ".join(text(panel.estimate.costs).split())
     assert f"{lb.preflight('tale', path=home, probe=False, **TINY).total:,}" in said and "steps 30 of 128 tokens" in said
-    assert panel.blueprint.value[:4] == b"\x89PNG" and shown(panel.blueprint)
-    before = panel.blueprint.value
+    assert panel.estimate.architecture.value[:4] == b"\x89PNG" and shown(panel.estimate.architecture)
+    before = panel.estimate.architecture.value
     choose(panel, n_layers=3)
-    panel.foreseeing.join(60)
-    assert f"{lb.preflight('tale', path=home, probe=False, **TINY | dict(n_layers=3)).total:,}" in text(panel.forecast)
-    assert panel.blueprint.value != before
+    panel.estimate.thread.join(60)
+    assert f"{lb.preflight('tale', path=home, probe=False, **TINY | dict(n_layers=3)).total:,}" in text(panel.estimate.costs)
+    assert panel.estimate.architecture.value != before
     choose(panel, n_heads=5)
-    panel.foreseeing.join(60)
-    assert "n_heads is 5; allowed are divisors of head_size, 32; did you mean 4?" in text(panel.forecast) and not shown(panel.blueprint)
+    panel.estimate.thread.join(60)
+    assert "n_heads is 5; allowed are divisors of head_size, 32; did you mean 4?" in text(panel.estimate.costs)
+    assert not shown(panel.estimate.architecture)
 
 
 def test_a_run_is_trained_watched_and_carded(panel, home):
@@ -118,7 +120,7 @@ def test_a_run_is_trained_watched_and_carded(panel, home):
     run, = lb.list(home)
     assert run.report.stop_reason == "finished" and run.config.n_layers == 1 and run.report.input.name == "tale.txt"
     assert panel.live.bar.value == panel.live.bar.max == 30 and panel.live.curve.value[:4] == b"\x89PNG"
-    assert [row.step for row in panel.live.course.rows] == [10, 20, 30]
+    assert [row.step for row in panel.live.history.rows] == [10, 20, 30]
     said = text(panel.live.samples)
     assert said.index("step 30") < said.index("step 20") < said.index("step 10")
     assert run.name in text(panel.text) and "validation" in text(panel.text)
@@ -158,21 +160,21 @@ def test_it_writes_finetunes_looks_and_forgets(panel, home):
     wait(panel)
     guid = lb.list(home)[0].name
     panel.plan.value = "inference"
-    card = text(panel.who)
+    card = text(panel.run_summary)
     assert "1 layers of 32" in card and "tale.txt" in card and f"{lb.list(home)[0].report.best_valid_loss:.4f}" in card
     panel.prompt.value, panel.sampling["max_tokens"].value, panel.sampling["temperature"].value = "The bear <b>", 40, 0.0
     panel.run.click()
     wait(panel)
     done, = [json.loads(p.read_text()) for p in home.glob(f"outputs/completion_{guid}_*.json")]
     assert done["prompt"] == "The bear <b>" and done["tokens"] == 40 and "<b>" not in panel.text.value
-    assert "is read as" in text(panel.message)
+    assert "is replaced by" in text(panel.message)
 
-    panel.look.click()
+    panel.microscope.click()
     wait(panel)
-    assert f"reads {len('The bear <b>')} tokens" in panel.inside.value and panel.inside.value.count("<img") >= 2
+    assert f"a text of {len('The bear <b>')} tokens" in panel.page.value and panel.page.value.count("<img") >= 2
 
     panel.plan.value = "finetune"
-    assert not panel.inside.value
+    assert not panel.page.value
     half = plans.finetune_config(lb.load(guid, home).config)
     assert panel.fields.value("n_steps") == half.n_steps == 15 and panel.fields.value("r_learn") == half.r_learn
     choose(panel, n_steps=4)
@@ -187,7 +189,7 @@ def test_it_writes_finetunes_looks_and_forgets(panel, home):
     assert f"{guid}_finetuned" in text(panel.text)
     panel.diary.click()
     wait(panel)
-    assert guid in panel.inside.value and f"{guid}_finetuned" in panel.inside.value
+    assert guid in panel.page.value and f"{guid}_finetuned" in panel.page.value
     panel.zip.click()
     packed = home / f"outputs/archive_{guid}_finetuned.zip"
     assert packed.name in panel.text.value and "base64," in panel.text.value and zipfile.is_zipfile(packed)
@@ -205,8 +207,8 @@ def test_it_writes_finetunes_looks_and_forgets(panel, home):
 
 def test_mistakes_are_sentences(panel, home, monkeypatch):
     panel.input.value = "tail"
-    panel.foreseeing.join(60)
-    assert "did you mean tale.txt?" in text(panel.forecast)
+    panel.estimate.thread.join(60)
+    assert "did you mean tale.txt?" in text(panel.estimate.costs)
     panel.run.click()
     wait(panel)
     assert "there is no file 'tail'" in text(panel.message) and not lb.list(home)
@@ -233,7 +235,7 @@ def test_stop_ends_the_writing(panel, home):
     panel.run.click()
     panel.stop.click()
     wait(panel)
-    assert "stopped; not kept" in text(panel.live.status) and not list(home.glob("outputs/completion_*_*.json"))
+    assert "stopped; not saved" in text(panel.live.status) and not list(home.glob("outputs/completion_*_*.json"))
 
 
 def test_without_threads_it_runs_where_it_stands(home, monkeypatch):
@@ -241,9 +243,9 @@ def test_without_threads_it_runs_where_it_stands(home, monkeypatch):
         raise RuntimeError("can't start new thread")
 
     panel = lb.panel(home)
-    panel.foreseeing.join(60)
-    monkeypatch.setattr(panels, "PATIENCE", 0)
-    monkeypatch.setattr(panels, "preflight", lambda cfg, tokens, probe=True: lb.preflight("tale", path=home, probe=False))
+    panel.estimate.thread.join(60)
+    monkeypatch.setattr(panel_estimate, "PATIENCE", 0)
+    monkeypatch.setattr(panel_estimate, "preflight", lambda cfg, tokens, probe=True: lb.preflight("tale", path=home, probe=False))
     monkeypatch.setattr(threading.Thread, "start", refuse)
     panel.input.value = "tale"
     choose(panel, **TINY, c_device_cpu_cores=1)
@@ -256,7 +258,7 @@ def test_a_file_can_be_brought(panel, home):
     seven = {"mine.txt": dict(content=b"one two three")}
     assert panels.uploaded_file(seven) == panels.uploaded_file(eight) == [("mine.txt", b"one two three")]
     panel.upload = type("Upload", (), dict(value=seven))
-    panel.bring()
+    panel.upload_file()
     assert (home / "inputs/mine.txt").read_bytes() == b"one two three" and panel.input.value == "mine.txt"
 
 
@@ -264,8 +266,9 @@ def test_only_what_a_plan_needs_is_shown(panel):
     for plan in panels.PLANS:
         panel.plan.value = plan
         assert shown(panel.prompt) or plan != "inference"
-        assert shown(panel.preset) == (plan == "train") and shown(panel.every) == (plan in ("train", "finetune"))
-        assert (shown(panel.relatives), shown(panel.zip), shown(panel.look)) == (plan == "delete", plan == "info", plan == "inference")
+        assert shown(panel.preset) == (plan == "train") and shown(panel.all_settings) == (plan in ("train", "finetune"))
+        assert (shown(panel.with_finetunes), shown(panel.zip)) == (plan == "delete", plan == "info")
+        assert shown(panel.microscope) == (plan == "inference")
 
 
 def test_a_long_course_keeps_a_thousand_points():

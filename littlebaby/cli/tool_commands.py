@@ -185,7 +185,8 @@ def microscope(guid: str = "last", *, text: Text | None = None, common: Everywhe
     seen = plans.microscope(guid, text, common.path)
     path = plans.save_page(seen, "microscope", seen.name, common.path)
     data = dict(guid=seen.name, path=path and str(path), tokens=seen.tokens, loss=seen.loss, losses=seen.losses.tolist(),
-                next=[dict(token=token, chance=float(p)) for token, p in zip(seen.spell(seen.top[-1, -1]), seen.odds[-1, -1])],
+                next=[dict(token=token, probability=float(p))
+                      for token, p in zip(seen.visible_tokens(seen.top_ids[-1, -1]), seen.probabilities[-1, -1])],
                 memory=seen.memory)
     return Answer(data, with_path(seen, path))
 

@@ -2,5 +2,6 @@
 
 text_scores    perplexities and bits of a text, log-likelihoods of continuations
 tasks          multiple choice and cloze questions from JSONL, and accuracies over them
+finetune_change    losses, weights and verbatim copies, before and after a finetune
 lm_eval        the same model for EleutherAI's lm-evaluation-harness
 """

@@ -85,6 +85,7 @@ class Context:
     decisions: object = None  # laws only: the decisions of the first run, repeated in the probes
     layer_index: int = 0    # the layer's number
     counted: object = None  # (B, T), which tokens have a target that counts; None: all
+    recorder: dict | None = None  # inspection only: a dict for what layers observe, {(layer, name): value}
 
     def layer(self, i):
         return replace(self.inside(i), layer_index=i)
@@ -110,13 +111,20 @@ class Context:
         """A statistic; `join` (xp.add or xp.maximum) says how shards and accumulated batches come together."""
         self.stats[self.layer_index, name] = join or xp.add, value
 
+    def observe(self, name, value):
+        """Record a value for inspection; does nothing without a recorder."""
+        if self.recorder is not None:
+            self.recorder[self.layer_index, name] = value
+
     def record_scores(self, q, k, scale, window=None):
         """Report the largest attention score of each head if the optimizer needs it (`qk_clip_scale`); otherwise this costs nothing"""
+        self.observe("scores", (q, k, scale, window))
         if self.cfg.needs_scores and self.rng is not None:
             self.note("score", max_scores(q, k, scale, window), xp.maximum)
 
     def freeze_decision(self, name, value):
         """value; but while the gradient law probes, the value of the first run: backward treats it as a constant."""
+        self.observe(name, value)
         return value if self.decisions is None else self.decisions.setdefault((self.layer_index, name), value)
 
     # what depends on the call

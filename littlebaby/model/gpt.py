@@ -67,6 +67,7 @@ def block(p, x, ctx):
     step = pre if ctx.cfg.c_sequence == "pre" else post
     x, back_att = step(norm, attention.forward, p.norm1, p.att, x, ctx.inside("att"))
     x, back_net = step(norm, network(ctx.cfg, ctx.layer_index).forward, p.norm2, p.net, x, ctx.inside("net"))
+    ctx.observe("block", x)
 
     def backward(dx, g):
         return back_att(back_net(dx, g.norm2, g.net), g.norm1, g.att)
@@ -82,6 +83,7 @@ def forward(p, ids, ctx):
     x, back_token = embedding(ids, p.token)
     x, back_position = position.forward(p.position, x, ctx)
     x, back_drop = ctx.dropout(x)
+    ctx.observe("embedding", x)
 
     backs = []
     for i, pb in enumerate(p.blocks):

@@ -2,6 +2,7 @@
 `save(path)` writes them."""
 from ..arrays import backend
 from ..errors import BadInput, number, quoted
+from ..evaluation import finetune_change as finetunes
 from ..evaluation import tasks
 from ..evaluation.tasks import score_items
 from ..evaluation.text_scores import score_text
@@ -19,6 +20,7 @@ from .model_io import load
 from .process_control import keep_result, open_workspace
 
 SAMPLE_LENGTH = 160  # tokens, or characters, that a baby is shown of its own writing
+COMPLETION_LENGTH = 80       # tokens that a finetuned baby and its base generate after each prompt
 
 
 def evaluate(guid="last", input=None, task=None, path=None, encoding="utf-8", limit=0, overlap=None, progress=True):
@@ -122,10 +124,10 @@ def finetune_change(workspace, base, name, after, source, prompts):
     sources = {title: text for title,
                text in ((text_title(first, "old"), training_text(workspace, first)), (text_title(after, "new"), source)) if text}
     begins = dict.fromkeys(["", *(" ".join(text.split(" ")[:4]) for text in sources.values())])
-    wrote = lambda baby, prompt: generate_completion(baby, name, prompt, Sampling(0.8), diaries.TOKENS, seed=0).text
+    wrote = lambda baby, prompt: generate_completion(baby, name, prompt, Sampling(0.8), COMPLETION_LENGTH, seed=0).text
     hosts = [{each: backend.to_numpy(w) for each, w in baby.weights().items()} for baby in (old, new)]
-    return diaries.Change(base, diaries.difference(*hosts),
-                          [(title, diaries.loss_on(old, text), diaries.loss_on(new, text)) for title, text in sources.items()],
+    return finetunes.Change(base, finetunes.weight_changes(*hosts),
+                          [(title, *(finetunes.held_out_loss(baby, text) for baby in (old, new))) for title, text in sources.items()],
                           [(prompt, wrote(old, prompt), wrote(new, prompt)) for prompt in prompts or begins])
 
 

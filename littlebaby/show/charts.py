@@ -1,8 +1,11 @@
-"""The picture of a run: loss, learning rate and length of the gradient over the tokens learned from, as the bytes of a PNG."""
+"""The chart of a run: loss, learning rate and gradient norm over the training tokens, as the bytes of a PNG."""
+from collections.abc import Sequence
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 
+from ..runs.records import Report
 from .formatting import format_number
 
 INK, GRAY, PALE = "#1b2a3a", "#66727f", "#c9d1d9"
@@ -10,20 +13,20 @@ TRAIN, VALID, FLOOR = "#3f7fb5", "#c8442b", "#2f7a3d"
 TICKS = [d * 10.0 ** e for e in range(-4, 3) for d in (1, 1.5, 2, 3, 4, 6, 8)]
 
 
-def chart(report, steps=()):
-    """PNG bytes. report: a Report with its evaluation rows; steps: (step, loss), or (step, loss, rate, norm), of every step"""
+def chart(report: Report, steps: Sequence[tuple] = ()) -> bytes:
+    """PNG bytes. report: with its evaluation rows; steps: (step, loss), or (step, loss, learning rate, gradient norm), of every step"""
     return png(draw(report, steps))
 
 
-def png(figure, dpi=150):
+def png(figure: Any, dpi: float = 150) -> bytes:
     """A matplotlib Figure as PNG bytes"""
     picture = BytesIO()
     figure.savefig(picture, format="png", dpi=dpi)
     return picture.getvalue()
 
 
-def draw(report, steps=()):
-    """The picture as a matplotlib Figure"""
+def draw(report: Report, steps: Sequence[tuple] = ()) -> Any:
+    """The chart as a matplotlib Figure; arguments as for `chart`"""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 6.4), facecolor="white", layout="constrained")
@@ -40,7 +43,7 @@ def draw(report, steps=()):
     else:
         x, train = tokens, column("train_loss")
     losses.plot(x, train, ".-" if len(x) == 1 else "-", color=TRAIN, lw=1.6)
-    label(losses, x, train, len(x) // 12, "train", TRAIN, (8, 8))
+    label(losses, x, train, len(x) // 12, "training", TRAIN, (8, 8))
     losses.plot(tokens, valid, "o-", color=VALID, lw=1.6, ms=3.5)
     if np.isfinite(valid).any():
         best = int(np.nanargmin(valid))
@@ -48,7 +51,7 @@ def draw(report, steps=()):
         label(losses, tokens, valid, -1, f"validation\nbest {valid[best]:.3f}", VALID, (9, 0))
     if floor := report.nursery_floor:
         losses.axhline(floor, color=FLOOR, lw=1.2, ls=(0, (6, 3)))
-        losses.annotate(f"the floor of this text, {floor:.3f}", (0.01, floor), xycoords=("axes fraction", "data"), xytext=(0, 4),
+        losses.annotate(f"lowest possible loss, {floor:.3f}", (0.01, floor), xycoords=("axes fraction", "data"), xytext=(0, 4),
                         textcoords="offset points", color=FLOOR)
     scale(losses, np.concatenate([train, valid, each[:, 1], [floor or np.nan]]))
 
@@ -57,17 +60,17 @@ def draw(report, steps=()):
                   color=INK, lw=1.2)
         axes.set_ylim(bottom=0)
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    norms.set_xlabel("tokens learned from", color=GRAY, fontsize=9)
+    norms.set_xlabel("training tokens", color=GRAY, fontsize=9)
     norms.xaxis.set_major_formatter(lambda value, _: format_number(value))
     norms.set_xlim(0, max([*tokens, 1]))
-    for axes, heading in ((losses, "loss, nats per token"), (rates, "learning rate"), (norms, "length of the gradient")):
+    for axes, heading in ((losses, "loss (nats per token)"), (rates, "learning rate"), (norms, "gradient norm before clipping")):
         plainly(axes, heading)
     figure.suptitle(title(report), x=0.01, ha="left", fontsize=11, color=INK)
     return figure
 
 
-def plainly(axes, heading):
-    """A heading on the left, pale lines, and nothing that is not needed"""
+def plainly(axes: Any, heading: str) -> None:
+    """Give axes the style of all charts: a heading on the left, pale lines, nothing else"""
     axes.set_title(heading, loc="left", fontsize=9, color=GRAY)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(PALE)
@@ -75,8 +78,8 @@ def plainly(axes, heading):
     axes.grid(axis="y", color=PALE, lw=0.5, alpha=0.6)
 
 
-def running(values):
-    """A running mean over about a hundredth of the run; steps without a finite loss do not count"""
+def running(values: Sequence[float] | np.ndarray) -> np.ndarray:
+    """(n): an exponential running mean over about a hundredth of the values; values that are not finite do not count"""
     memory, out, mean, weight = 1 - 1 / max(4, len(values) / 100), np.empty(len(values)), 0.0, 0.0
     for i, value in enumerate(values):
         if np.isfinite(value):
@@ -85,15 +88,15 @@ def running(values):
     return out
 
 
-def label(axes, x, y, index, text, color, offset):
-    """What a line is, said beside one of its points"""
+def label(axes: Any, x: np.ndarray, y: np.ndarray, index: int, text: str, color: str, offset: tuple[float, float]) -> None:
+    """Write the name of a line beside point `index` of it, `offset` points away; nothing where the point is missing"""
     if len(y) and np.isfinite(y[index]):
         axes.annotate(text, (x[index], y[index]), xytext=offset, textcoords="offset points", va="center", color=color,
                       annotation_clip=False)
 
 
-def scale(axes, values):
-    """A logarithmic axis, so that the last tenth of the way is seen as well as the first, with plain numbers on it; a short way
+def scale(axes: Any, values: np.ndarray) -> None:
+    """Make the y axis logarithmic with plain numbers, so that late improvements are as visible as early ones; for a small range it
     stays linear"""
     values = values[np.isfinite(values) & (values > 0)]
     low, high = (values.min() / 1.12, values.max() * 1.05) if len(values) else (0, 0)
@@ -107,9 +110,9 @@ def scale(axes, values):
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
 
 
-def title(report):
-    """Who it is, what it learned, how large it is"""
-    learned = f" learns {report.input.name}" if report.input else ""
+def title(report: Report) -> str:
+    """The run, its training text and its size"""
+    text = f" trained on {report.input.name}" if report.input else ""
     size = f", {format_number(report.figures.parameters.total)} parameters" if report.figures else ""
-    return f"{report.guid[:8]}{learned}{size}"
+    return f"{report.guid[:8]}{text}{size}"
 

@@ -1,157 +1,113 @@
-"""The diary of a run: how its loss fell, what it said by then, what it knows by heart, and what a finetune changed in it. Several runs
-stand side by side.
+"""The diary of a run: how its loss fell, its samples, what it has memorized, and what a finetune changed in it. Several runs are shown
+side by side.
 """
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..errors import BadInput
+from ..check.inspect_model import root_mean_squares
+from ..evaluation.finetune_change import Change, relative_change, verbatim_mask
 from ..text.overlap import SPAN, longest
-from ..training.data import split, windows
-from ..training.evaluate import evaluate
-from ..training.parallel import Workers
 from . import charts, html
-from .card import SAMPLES, shape, state, story
+from .card import SAMPLES, facts, shape, state
 from .charts import FLOOR, GRAY, TRAIN, VALID
 from .formatting import align_columns, align_pairs
 from .html import html_table, picture, section, shaded
-from .microscope import heat, rms
+from .microscope import heat
 
 LINES = (TRAIN, VALID, FLOOR, "#7a5cc0", "#b58900", "#1b2a3a", "#cc79a7", "#56b4e9")
-WINDOWS = 32         # of a text, on which an old and a new baby are compared
-TOKENS = 80          # that both write after a prompt
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What is told of one run"""
+    """One run of a diary"""
     name: str
-    info: dict               # as plans.info tells it
+    info: dict               # as plans.info returns it
     report: Any              # a Report, None where the run has none
-    source: str | None       # the text that it learned from, None where it is no longer there
-    tuned: Any = None        # a Change, of a finetune whose base is still there
-
-
-@dataclass(frozen=True)
-class Change:
-    """What a finetune did"""
-    base: str
-    weights: dict = field(default_factory=dict)      # {"blocks.0.att.wq": (the old one, new - old)}
-    losses: list = field(default_factory=list)       # of (text, loss before, loss after), nats per token; None where it cannot be read
-    written: list = field(default_factory=list)      # of (prompt, text before, text after)
+    source: str | None       # its training text, None where that no longer exists
+    change: Change | None = None     # of a finetune whose base still exists
 
 
 @dataclass(frozen=True)
 class Diary:
     """Runs side by side; shows itself in a notebook, `save(path)` writes a page"""
-    entries: list
+    entries: list[Entry]
 
-    def _repr_html_(self):
+    def _repr_html_(self) -> str:
         return html.html_fragment(body(self))
 
-    def save(self, path):
+    def save(self, path: str | Path) -> Path:
         """Write the page; returns its path"""
         return html.save(path, f"diary {self.entries[0].name[:8]}", body(self))
 
-    def __str__(self):
+    def __str__(self) -> str:
         return summary(self)
 
 
-# old against new
+# as text
 
-def difference(old, new):
-    """{name: (the old weight, new - old)}; where the vocabulary has grown, of the rows that both have"""
-    out = {}
-    for name, w in old.items():
-        if name in new:
-            same = tuple(slice(min(a, b)) for a, b in zip(w.shape, new[name].shape))
-            out[name] = w[same], new[name][same] - w[same]
-    return out
-
-
-def loss_on(baby, text):
-    """Nats per token on the held-out part of a text, WINDOWS windows of it; None where it is too short, or the baby cannot spell it"""
-    tokenizer = baby.tokenizer
-    if tokenizer.unknown_in(text):
-        return None
-    try:
-        _, held_out = split(tokenizer.encode(text), baby.config, tokenizer.encode(tokenizer.begin))
-        return float(evaluate(Workers(1), baby.p, baby.config, windows(held_out, baby.config.n_ctx, WINDOWS, 0.5)))
-    except BadInput:
-        return None
-
-
-def share(pair):
-    """The norm of a weight's change, relative to the norm of the weight"""
-    old, moved = pair
-    return float(np.linalg.norm(moved)) / max(float(np.linalg.norm(old)), 1e-12)
-
-
-def recited_mask(written, source):
-    """(n) which characters of a text lie in a stretch of SPAN or more that stands word for word in its source"""
-    mark = np.zeros(len(written), bool)
-    for i in range(len(written) - SPAN + 1):
-        if written[i:i + SPAN] in source:
-            mark[i:i + SPAN] = True
-    return mark
-
-
-# in words
-
-def summary(d):
+def summary(d: Diary) -> str:
+    """The diary as plain text"""
     out = []
     for entry in d.entries:
         info = entry.info
         head = f"{entry.name}  {state(info['report'] or {}, info['in_use'], info['resumable'])}\n{shape(info['config'])}"
-        out.append(f"{head}\n\n{align_pairs(entry_text(entry))}")
-        if entry.tuned:
+        out.append(f"{head}\n\n{align_pairs(entry_facts(entry))}")
+        if entry.change:
             number = lambda value: "-" if value is None else f"{value:.4f}"
-            rows = [("text", "before", "after"), *((name, number(before), number(after)) for name, before, after in entry.tuned.losses)]
-            moved = align_pairs([(leaf, f"{100 * value:.2g}% of its length") for leaf, value in largest_changes(entry.tuned)])
-            out.append(f"what the finetune changed\n\n{align_columns(rows)}\n\n{moved}")
+            rows = [("validation loss on", "before", "after"),
+                    *((name, number(before), number(after)) for name, before, after in entry.change.losses)]
+            changes = align_pairs([(leaf, f"changed by {100 * value:.2g}% of its norm") for leaf, value in largest_changes(entry.change)])
+            out.append(f"what the finetune changed\n\n{align_columns(rows)}\n\n{changes}")
     return "\n\n".join(out)
 
 
-def entry_text(entry):
+def entry_facts(entry: Entry) -> list[tuple[str, str]]:
+    """(name, value) lines of the run's card"""
     report = entry.info["report"]
-    return story(report, report["figures"]) if report else []
+    return facts(report, report["figures"]) if report else []
 
 
-def largest_changes(tuned, n=5):
-    """The weights that changed most"""
-    return sorted(((name, share(pair)) for name, pair in tuned.weights.items()), key=lambda each: -each[1])[:n]
+def largest_changes(change: Change, n: int = 5) -> list[tuple[str, float]]:
+    """(name, relative change) of the n weights that changed most"""
+    return sorted(((name, relative_change(pair)) for name, pair in change.weights.items()), key=lambda each: -each[1])[:n]
 
 
 # as a page
 
-def body(d):
+def body(d: Diary) -> str:
+    """The page's HTML"""
     names = [short(entry) for entry in d.entries]
     one = len(d.entries) == 1
     head = html.head(f"The diary of {names[0]}" if one else "Diaries side by side",
                      "; ".join(f"{entry.name}: {shape(entry.info['config'])}" for entry in d.entries[:1]) if one else ", ".join(names))
-    parts = [head, curves(d), cards(d), samples(d), written(d), *(finetuned(entry) for entry in d.entries if entry.tuned)]
-    return "".join(parts)
+    parts = [head, curves(d), cards(d), samples(d), completions(d)]
+    return "".join([*parts, *(finetuned(entry, entry.change) for entry in d.entries if entry.change)])
 
 
-def short(entry):
+def short(entry: Entry) -> str:
+    """A run's short name: the first characters of its GUID and its suffix"""
     return entry.name[:8] + entry.name[36:]
 
 
-def curves(d):
+def curves(d: Diary) -> str:
+    """The losses of all runs; of a single one also learning rate and gradient norm"""
     reports = [entry.report for entry in d.entries]
     if not any(report and report.evaluations for report in reports):
         return section("How the loss fell", "No evaluation yet.")
     if len(reports) == 1 and not reports[0].base_evaluations:
-        return section("How the loss fell", "", picture(charts.draw(reports[0]), "loss, learning rate and length of the gradient"))
-    about = "Loss on held-out text over the tokens learned from"
+        return section("How the loss fell", "", picture(charts.draw(reports[0]), "loss, learning rate and gradient norm"))
+    about = "Validation loss over the training tokens"
     before = any(report and report.base_evaluations and report.base not in [each.name for each in d.entries] for report in reports)
-    return section("How the loss fell", f"{about}; dotted: how it had gone for the base, on its own text." if before else f"{about}.",
-                   picture(together(d), "losses of all runs"))
+    return section("How the loss fell", f"{about}; dotted: the base's, on its own text." if before else f"{about}.",
+                   picture(loss_curves(d), "validation losses of all runs"))
 
 
-def together(d):
+def loss_curves(d: Diary) -> Any:
     """The validation losses of several runs, and of their bases, as a matplotlib Figure"""
     from matplotlib.figure import Figure
 
@@ -160,7 +116,7 @@ def together(d):
     for entry, colour in zip(d.entries, cycle(LINES)):
         rows = (entry.report.evaluations if entry.report else []) or []
         old = entry.report.base_evaluations if entry.report else []
-        shown = [] if entry.report and entry.report.base in names else old       # a base that is here has a line of its own
+        shown = [] if entry.report and entry.report.base in names else old       # a base that is in the diary has a line of its own
         for each, style, shift in ((shown, ":", 0), (rows, "-", old[-1].tokens if old else 0)):
             points = [(row.tokens + shift, row.valid_loss) for row in each if row.valid_loss is not None]
             if points:
@@ -173,19 +129,19 @@ def together(d):
         axes.annotate(f"— {text}", (0.99, 0.97 - 0.075 * i), xycoords="axes fraction", ha="right", va="top", color=colour, fontsize=9)
     axes.set_xlim(left=0)
     axes.xaxis.set_major_formatter(lambda value, _: charts.format_number(value))
-    axes.set_xlabel("tokens learned from", color=GRAY, fontsize=9)
-    charts.plainly(axes, "loss, nats per token")
+    axes.set_xlabel("training tokens", color=GRAY, fontsize=9)
+    charts.plainly(axes, "validation loss (nats per token)")
     return figure
 
 
-def cycle(values):
+def cycle(values: Sequence[str]) -> Iterable[str]:
     while True:
         yield from values
 
 
-def cards(d):
-    """What each run came to; between several, the settings in which they differ"""
-    lines = [dict(entry_text(entry)) for entry in d.entries]
+def cards(d: Diary) -> str:
+    """The card of each run, and the settings in which several runs differ"""
+    lines = [dict(entry_facts(entry)) for entry in d.entries]
     keys = dict.fromkeys(key for each in lines for key in each)
     names = [f"<b>{escape(short(entry))}</b>" for entry in d.entries]
     long = tuple(range(1, len(names) + 1))
@@ -195,10 +151,10 @@ def cards(d):
             if len({str(each.get(key)) for each in configs}) > 1]
     if rows:
         parts.append('<p class="pale">The settings in which they differ:</p>' + html_table([["setting", *names], *rows], long=long))
-    return section("The card", "", *parts)
+    return section("Results", "", *parts)
 
 
-def samples(d):
+def samples(d: Diary) -> str:
     """The samples of each run during training"""
     parts = []
     for entry in d.entries:
@@ -209,38 +165,39 @@ def samples(d):
         number = lambda value: "-" if value is None else f"{value:.3f}"
         lines = [[f"{row.step:,}", number(row.valid_loss if row.valid_loss is not None else row.train_loss),
                   escape(clean(row.sample))] for row in shown]
-        grown = html_table([["step", "loss", "what it wrote"], *lines], long=(2,))
-        parts.append(f'<section><p class="pale">{escape(short(entry))}</p>{grown}</section>')
-    return section("Growing up", "Samples from an empty prompt, by training step.", f'<div class="columns">{"".join(parts)}</div>')
+        table = html_table([["step", "loss", "sample"], *lines], long=(2,))
+        parts.append(f'<section><p class="pale">{escape(short(entry))}</p>{table}</section>')
+    return section("Growing up", "Samples during training, generated from an empty prompt.", f'<div class="columns">{"".join(parts)}</div>')
 
 
-def clean(text):
+def clean(text: str) -> str:
+    """A text with its unprintable characters made visible"""
     return "".join(c if c.isprintable() or c == "\n" else html.visible(c) for c in text).strip()
 
 
-def written(d):
-    """What they write now, with what they know by heart"""
+def completions(d: Diary) -> str:
+    """The completion of each run, its verbatim copies marked"""
     parts = []
     for entry in d.entries:
         text, figures = clean(entry.info["completion"]), (entry.info["report"] or {}).get("figures") or {}
         if not text:
             continue
         if entry.source is None:
-            says = "Its text is no longer there. When it ended: "
-            says += f"{figures['longest_overlap']} characters in one piece by heart." if figures.get("longest_overlap") is not None else "-"
+            about, overlap = "The training text no longer exists.", figures.get("longest_overlap")
+            about += f" At the end of training the longest verbatim copy had {overlap} characters." if overlap is not None else ""
             mark = np.zeros(len(text))
         else:
-            mark, piece = recited_mask(text, entry.source), longest(text, entry.source)
-            says = (f"{mark.mean():.0%} of its characters lie in stretches of {SPAN} or more that stand word for word in its text; the "
-                    f"longest piece has {len(piece)} characters: “{' '.join(piece.split())[:120]}”")
-        parts.append(f'<section><p class="pale">{escape(short(entry))}. {escape(says)}</p>{runs_of(text, mark)}</section>')
-    return section("What it writes, and what of that it knows by heart", "Red: copied from the text it learned from; white: its own.",
+            mark, piece = verbatim_mask(text, entry.source), longest(text, entry.source)
+            about = (f"{mark.mean():.0%} of the characters lie in stretches of {SPAN} or more that occur verbatim in the training text; "
+                     f"the longest has {len(piece)} characters: “{' '.join(piece.split())[:120]}”")
+        parts.append(f'<section><p class="pale">{escape(short(entry))}. {escape(about)}</p>{marked_text(text, mark)}</section>')
+    return section("Completion, and what of it is memorized", "Red: copied verbatim from the training text; white: not copied.",
                    f'<div class="columns">{"".join(parts)}</div>') if parts else ""
 
 
-def runs_of(text, mark):
-    """A text with its marked stretches on colour"""
-    pieces, shares, first = [], [], 0
+def marked_text(text: str, mark: np.ndarray) -> str:
+    """A text with its marked characters on colour"""
+    pieces, shares, first = list[str](), list[float](), 0
     for i in range(1, len(text) + 1):
         if i == len(text) or mark[i] != mark[first]:
             pieces.append(text[first:i])
@@ -249,33 +206,34 @@ def runs_of(text, mark):
     return shaded(pieces, shares, VALID, small=True)
 
 
-def finetuned(entry):
-    """What a finetune changed: losses, weights, words"""
-    tuned, number = entry.tuned, lambda value: "–" if value is None else f"{value:.3f}"
-    verdict = lambda before, after: "" if None in (before, after) else f"{'+' if after > before else '−'}{abs(after - before):.3f}"
-    losses = [["held-out text", "before", "after", "change"],
-              *([escape(name), number(before), number(after), verdict(before, after)] for name, before, after in tuned.losses)]
+def finetuned(entry: Entry, change: Change) -> str:
+    """What a finetune changed: losses, weights, completions"""
+    number = lambda value: "–" if value is None else f"{value:.3f}"
+    difference = lambda before, after: "" if None in (before, after) else f"{'+' if after > before else '−'}{abs(after - before):.3f}"
+    losses = [["validation loss on", "before", "after", "change"],
+              *([escape(name), number(before), number(after), difference(before, after)] for name, before, after in change.losses)]
     prompts = [["prompt", "before", "after"]]
     prompts += [[f"<code>{escape(prompt) or '(nothing)'}</code>", *(escape(clean(text)) for text in texts)]
-                for prompt, *texts in tuned.written]
-    rest = ", ".join(f"{name} {share(pair):.1%}" for name, pair in tuned.weights.items() if not name.startswith("blocks."))
-    dash = "A dash: it does not know all tokens of that text." if any(None in each for _, *each in tuned.losses) else ""
-    return section(f"What the finetune changed: {short(entry)}", f"Against its base {tuned.base}. {dash}", html_table(losses),
-                   '<p class="pale">How far every weight has moved, in percent of its own length, block by block. '
-                   f"Outside the blocks: {escape(rest)}.</p>", picture(moved(tuned), "change of the weights by layer"),
-                   '<p class="pale">The same prompts, the same seed, before and after:</p>', html_table(prompts, long=(1, 2)))
+                for prompt, *texts in change.completions]
+    rest = ", ".join(f"{name} {relative_change(pair):.1%}" for name, pair in change.weights.items() if not name.startswith("blocks."))
+    dash = "A dash: the text has unknown tokens or is too short." if any(None in each for _, *each in change.losses) else ""
+    return section(f"What the finetune changed: {short(entry)}", f"Compared with its base {change.base}. {dash}", html_table(losses),
+                   '<p class="pale">The norm of every weight\'s change, in percent of the weight\'s norm, block by block. '
+                   f"Outside the blocks: {escape(rest)}.</p>", picture(changes_by_block(change), "change of the weights by block"),
+                   '<p class="pale">Completions of the same prompts with the same seed, before and after:</p>',
+                   html_table(prompts, long=(1, 2)))
 
 
-def moved(tuned):
-    """How far the weights of every layer have moved, as a matplotlib Figure"""
+def changes_by_block(change: Change) -> Any:
+    """The relative change of every leaf in every block, as a matplotlib Figure"""
     from matplotlib.figure import Figure
 
-    L = 1 + max(int(name.split(".")[1]) for name in tuned.weights if name.startswith("blocks."))
-    old, new = ({name: pair[i] for name, pair in tuned.weights.items()} for i in (0, 1))
-    layers = [(rms(old, i), rms(new, i)) for i in range(L)]
+    L = 1 + max(int(name.split(".")[1]) for name in change.weights if name.startswith("blocks."))
+    base, changes = ({name: pair[i] for name, pair in change.weights.items()} for i in (0, 1))
+    layers = [(root_mean_squares(base, i), root_mean_squares(changes, i)) for i in range(L)]
     leaves = list(dict.fromkeys(leaf for before, _ in layers for leaf in before))
     percent = lambda before, after, leaf: 100 * after[leaf] / max(before[leaf], 1e-12) if leaf in before else np.nan
     grid = np.array([[percent(*layer, leaf) for layer in layers] for leaf in leaves])
     figure = Figure(figsize=(min(9.0, 2.2 + 1.1 * L), 0.7 + 0.235 * len(leaves)), facecolor="white", layout="constrained")
-    heat(figure.subplots(), grid, VALID, [f"{i + 1}" for i in range(L)], leaves, "moved, in percent")
+    heat(figure.subplots(), grid, VALID, [f"{i + 1}" for i in range(L)], leaves, "norm of the change, % of the weight's norm")
     return figure

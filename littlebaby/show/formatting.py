@@ -1,10 +1,11 @@
-"""Numbers in few words, and tables in plain text."""
+"""Numbers in few characters, and tables in plain text."""
 import re
+from collections.abc import Sequence
 
 NUMBER = re.compile(r"-|[\d.,]*\d(e[+-]?\d+)?%?( ?[kMGTPE]?B?)")
 
 
-def format_number(number):
+def format_number(number: float) -> str:
     """1234567 as 1.23M"""
     for unit, name in ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if number >= 0.9995 * unit:
@@ -12,14 +13,14 @@ def format_number(number):
     return f"{number:.3g}"
 
 
-def format_bytes(number):
-    """Bytes: 1234567 as 1.23 MB"""
+def format_bytes(number: float) -> str:
+    """1234567 bytes as 1.23 MB"""
     text = format_number(number)
     return f"{text[:-1]} {text[-1]}B" if text[-1].isalpha() else f"{text} B"
 
 
-def format_duration(seconds):
-    """Seconds in words"""
+def format_duration(seconds: float) -> str:
+    """Seconds as seconds, minutes, hours or days"""
     if seconds < 90:
         return f"{seconds:.0f} seconds"
     if seconds < 5400:
@@ -27,15 +28,15 @@ def format_duration(seconds):
     return f"{seconds / 3600:.1f} hours" if seconds < 172800 else f"{seconds / 86400:,.0f} days"
 
 
-def align_columns(rows):
-    """Rows of texts as aligned lines, the first row the heading; columns of numbers stand on the right"""
+def align_columns(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of texts as aligned lines, the first row the heading; columns of numbers are right-aligned"""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     right = [all(NUMBER.fullmatch(row[i]) for row in rows[1:]) for i in range(len(widths))]
     return "\n".join("  ".join(cell.rjust(n) if r else cell.ljust(n) for cell, n, r in zip(row, widths, right)).rstrip()
                      for row in rows)
 
 
-def align_pairs(pairs):
-    """(name, value) as lines, the values below each other; a value of several lines keeps its indentation"""
+def align_pairs(pairs: Sequence[tuple[str, str]]) -> str:
+    """(name, value) pairs as lines with aligned values; a value of several lines is indented as a whole"""
     wide = max((len(name) for name, _ in pairs), default=0) + 2
     return "\n".join(f"{name:<{wide}}" + value.replace("\n", "\n" + " " * wide) for name, value in pairs)

@@ -1,15 +1,18 @@
-"""Which files of a clone are made from others, and what belongs into each of them today. `littlebaby catalog --all` writes them.
+"""The generated files of a clone, and their current contents. `littlebaby catalog --all` writes those that are out of date.
 
     littlebaby/runs/schemas/*.schema.json    from the records in runs/records.py
     README.md, docs/**/*.md                  the tables between <!-- catalog: NAME --> or <!-- pages: NAME --> and <!-- end -->
     docs/variants/*.md                       from each variant's file
-    notebooks/**/*.ipynb                     from their .py files, in which the choices of the form are renewed
-    docs/variants/pictures/*.png             only if asked for: their bytes differ from machine to machine
-    docs/laws.md                             only if asked for: it takes minutes to measure, as do the numbers in docs/variants/*.md
+    notebooks/**/*.ipynb                     from their .py files, of which one has a form whose choices are renewed
+    docs/variants/pictures/*.png             only with `pictures`: their bytes differ between machines
+    docs/laws.md                             only with `measure`, which takes minutes, as do the errors in docs/variants/*.md
 """
 import json
 import re
+from collections.abc import Callable
 from functools import cache
+from pathlib import Path
+from typing import Any
 
 from ..check import laws
 from ..errors import BadInput
@@ -20,18 +23,18 @@ from . import catalog, laws_report, pages
 
 VARIANTS = "docs/variants"
 FORM = "notebooks/littlebaby_notebook.py"
-NOTEBOOKS = {FORM: "notebooks/littlebaby.ipynb"}         # every other source has the name of its notebook
+NOTEBOOKS = {FORM: "notebooks/littlebaby.ipynb"}         # every other notebook has the name of its source
 
 
-def generated(root, pictures=False, measure=False, verdicts=laws.verdicts):
-    """{path below `root`, a clone: bytes that belong there}
+def generated(root: Path, pictures: bool = False, measure: bool = False, verdicts: Callable = laws.verdicts) -> dict[str, bytes]:
+    """{path below `root`, a clone: the current contents}
 
-    pictures: the variants' pictures, too. measure: every number of the laws anew, docs/laws.md with them; otherwise a page keeps the
-    numbers it has as long as it lists the options of today. verdicts: what measures a variant.
+    pictures: also the pictures of the variants. measure: measure all errors again, also for docs/laws.md; otherwise a page keeps its errors
+    while its options are the current ones. verdicts: measures a variant, like laws.verdicts.
     BadInput: `root` is no clone, a mark names no table, or jupytext is missing.
     """
     if not (root / VARIANTS / "README.md").exists() or not (root / FORM).exists():
-        raise BadInput(f"{root} is no clone of the repository: its docs/ and notebooks/ are not there")
+        raise BadInput(f"{root} is no clone of the repository: it lacks docs/ or notebooks/")
     verdicts = cache(verdicts)
     made = schemas() | tables(root) | variant_pages(root, verdicts, measure) | notebooks(root)
     if pictures:
@@ -41,27 +44,27 @@ def generated(root, pictures=False, measure=False, verdicts=laws.verdicts):
     return made
 
 
-def schemas():
+def schemas() -> dict[str, bytes]:
     return {f"littlebaby/runs/schemas/{name}.schema.json": disk.indented_json(schema).encode()
             for name, schema in records.schemas().items()}
 
 
-def tables(root):
-    """Every page with a mark, its tables renewed"""
+def tables(root: Path) -> dict[str, bytes]:
+    """Every page that has a mark, with new tables"""
     texts = {path: path.read_text("utf-8") for path in (root / "README.md", *sorted((root / "docs").rglob("*.md")))}
     return {path.relative_to(root).as_posix(): pages.index(catalog.fill(text)).encode() for path, text in texts.items()
             if catalog.MARK.search(text) or pages.MARK.search(text)}
 
 
-def variant_pages(root, verdicts, measure):
+def variant_pages(root: Path, verdicts: Callable, measure: bool) -> dict[str, bytes]:
     written = {} if measure else {path.name: path.read_text("utf-8") for path in (root / VARIANTS).glob("*.md")}
     return {f"{VARIANTS}/{name}": text.encode() for name, text in pages.pages(verdicts, written).items()}
 
 
 # notebooks
 
-def notebooks(root):
-    """The source of the form with today's choices, and every notebook; one that already is what its source says keeps its bytes"""
+def notebooks(root: Path) -> dict[str, bytes]:
+    """The source of the form with the current choices, and every notebook; one that agrees with its source keeps its bytes"""
     sources = {path.relative_to(root).as_posix(): path.read_text("utf-8")
                for path in (root / FORM, *sorted((root / "notebooks" / "tour").glob("*/*.py")))}
     sources[FORM] = with_choices(sources[FORM])
@@ -72,8 +75,8 @@ def notebooks(root):
     return made
 
 
-def with_choices(source):
-    """The notebook's source, its form offering every preset, attention and network there is"""
+def with_choices(source: str) -> str:
+    """The source with a form that offers all presets, attentions and networks"""
     choices = dict(preset=list(presets()), attention=["", *allowed("c_attention")],
                    network=["", *allowed("c_network")])
     for name, values in choices.items():
@@ -81,8 +84,8 @@ def with_choices(source):
     return source
 
 
-def notebook(source, written):
-    """A notebook without outputs from its source, as jupytext makes it; `written`: the one that is there, or None"""
+def notebook(source: str, written: str | None) -> str:
+    """A notebook without outputs, made from its source by jupytext; `written`: the existing one. BadInput: jupytext is missing"""
     try:
         import jupytext
         from jupytext.combine import combine_inputs_with_outputs
@@ -101,5 +104,5 @@ def notebook(source, written):
     return jupytext.writes(new, fmt="ipynb")
 
 
-def cells(book):
+def cells(book: Any) -> list[tuple]:
     return [(cell.cell_type, cell.source, dict(cell.metadata)) for cell in book.cells]

@@ -1,12 +1,14 @@
-"""HTML pages for notebooks and files: HTML with its pictures inside it, no script, nothing fetched. The same in a notebook, as a file and
-on paper.
+"""HTML pages for notebooks and files: the pictures are part of the HTML, there is no script, and nothing is loaded from elsewhere. A page
+looks the same in a notebook, as a file and on paper.
 
-A page is a title and a body; the body is well-formed, so that a test can read it. Colours never speak alone: a word, a number or a sign
-says the same.
+A page is a title and a body; the body is well-formed, so that a test can parse it. Whatever a colour means, a word, a number or a sign
+means too.
 """
 from base64 import b64encode
+from collections.abc import Collection, Iterable, Sequence
 from html import escape
 from pathlib import Path
+from typing import Any
 
 from ..runs import disk
 from .charts import FLOOR, GRAY, INK, PALE, TRAIN, VALID, png
@@ -46,19 +48,19 @@ CSS = f"""
 VISIBLE_SIGNS = {"\n": "⏎", "\t": "⇥", " ": "·", "": "∅"}
 
 
-def html_fragment(body):
-    """What a notebook shows"""
+def html_fragment(body: str) -> str:
+    """The body with its style, for a notebook"""
     return f'<style>{CSS}</style><div class="littlebaby">{body}</div>'
 
 
-def html_document(title, body):
-    """A whole document"""
+def html_document(title: str, body: str) -> str:
+    """A complete HTML document"""
     return (f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"/><meta name="viewport" content="width=device-width"/>'
             f'<title>{escape(title)}</title></head><body style="margin: 0 auto; max-width: 1048px">{html_fragment(body)}</body></html>\n')
 
 
-def save(path, title, body):
-    """The whole document as a file; returns its path"""
+def save(path: str | Path, title: str, body: str) -> Path:
+    """Write the complete document into a file; returns its path"""
     path = Path(path)
     disk.write_file(path, [html_document(title, body).encode("utf-8", "backslashreplace")])
     return path
@@ -66,50 +68,53 @@ def save(path, title, body):
 
 # pieces of a body
 
-def head(title, line):
+def head(title: str, line: str) -> str:
+    """The heading of a page, with a line below it"""
     return f'<h1>{escape(title)}</h1><p class="pale">{escape(line)}</p>'
 
 
-def section(title, about, *parts):
+def section(title: str, about: str, *parts: str) -> str:
+    """A section: its heading, a line that explains it, and its HTML parts"""
     return "".join([f"<h2>{escape(title)}</h2>", f'<p class="pale">{escape(about)}</p>' if about else "", *parts])
 
 
-def picture(figure, alt):
-    """A matplotlib Figure at the size it was drawn for, twice as fine as a screen"""
+def picture(figure: Any, alt: str) -> str:
+    """A matplotlib Figure at its own size, with twice the resolution of a screen"""
     width = round(96 * figure.get_figwidth())
     return f'<img alt="{escape(alt)}" style="width: {width}px" src="data:image/png;base64,{b64encode(png(figure, 192)).decode()}"/>'
 
 
-def html_table(rows, long=()):
-    """Rows of HTML, the first the heading; a column stands right where all of it are numbers, and breaks its lines where `long`"""
+def html_table(rows: Sequence[Sequence[str]], long: Collection[int] = ()) -> str:
+    """A table of HTML cells, the first row the heading. Columns of numbers are right-aligned; the columns in `long` may wrap"""
     numbers = [all(NUMBER.fullmatch(row[i]) for row in rows[1:]) for i in range(len(rows[0]))]
     kind = lambda i: ' class="number"' if numbers[i] else ' class="long"' if i in long else ""
     line = lambda tag, row: "<tr>" + "".join(f"<{tag}{kind(i)}>{cell}</{tag}>" for i, cell in enumerate(row)) + "</tr>"
     return f'<div class="wide"><table>{line("th", rows[0])}{"".join(line("td", row) for row in rows[1:])}</table></div>'
 
 
-def bar(share, colour=TRAIN, most=160):
-    """A bar as long as its share of `most` pixels"""
+def bar(share: float, colour: str = TRAIN, most: float = 160) -> str:
+    """A bar of `share` times `most` pixels"""
     return f'<span class="bar" style="width: {max(1, round(most * share))}px; background: {colour}"></span>'
 
 
-def tint(share, colour=TRAIN, most=0.72):
-    """White at 0, the colour at 1, never so dark that ink cannot be read on it"""
+def tint(share: float, colour: str = TRAIN, most: float = 0.72) -> str:
+    """A colour between white at share 0 and `colour` at 1, limited to `most` so that text on it stays readable"""
     share = most * min(max(float(share), 0.0), 1.0)
     parts = (int(colour[i:i + 2], 16) for i in (1, 3, 5))
     return "#" + "".join(f"{round(255 + share * (part - 255)):02x}" for part in parts)
 
 
-def shaded(words, shares, colour=TRAIN, notes=None, small=False):
-    """A text whose words stand on colours; `notes` show when one is pointed at"""
+def shaded(words: Sequence[str], shares: Iterable[float], colour: str = TRAIN, notes: Sequence[str] | None = None,
+           small: bool = False) -> str:
+    """A text with a background colour for each word; a word's note shows when the mouse points at it"""
     notes = notes or [""] * len(words)
     spans = (f'<span style="background: {tint(share, colour)}"' + (f' title="{escape(note)}"' if note else "") + f">{escape(word)}</span>"
              for word, share, note in zip(words, shares, notes))
     return f'<div class="text mono{" small" if small else ""}">{"".join(spans)}</div>'
 
 
-def visible(token):
-    """A token as it can be seen: a line's end, a blank, and what has no sign at all"""
+def visible(token: str) -> str:
+    """A token with signs for line breaks, tabs, blanks and characters that cannot be printed; ∅ for an empty one"""
     if token in VISIBLE_SIGNS:
         return VISIBLE_SIGNS[token]
     return "".join(c if c.isprintable() and c != " " else VISIBLE_SIGNS.get(c) or f"\\x{ord(c):02x}" for c in token)

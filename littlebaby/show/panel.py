@@ -1,45 +1,50 @@
-"""The plans with buttons, for a notebook: choose, see what it will cost, run, watch, stop, go on, write, look, forget.
+"""The plans with buttons, for a notebook: choose, estimate, run, watch, stop, resume, generate, inspect, delete.
 
     lb.panel()                  as the last line of a cell
 
-The plans are handed in, for they stand above this room. A plan runs in a thread of its own, so the notebook stays usable; where there
-are no threads, as in a browser's Python, it runs where it stands. One runs at a time, and whatever goes wrong is said in a sentence.
+The module with the plans is an argument, because this package must not import it. A plan runs in a thread of its own, so the notebook
+stays usable; where threads cannot start, as in a browser's Python, it runs in the calling cell. One plan runs at a time, and every error
+is shown as one sentence.
 """
 import threading
 from base64 import b64encode
+from collections.abc import Callable
 from contextlib import contextmanager
-from time import perf_counter, sleep
+from pathlib import Path
+from time import perf_counter
+from typing import Any
 
 import ipywidgets as widgets
 from IPython.display import display
 
-from ..check.preflight import preflight
 from ..errors import BadInput, RunFailed
 from ..runs.presets import preset, presets
 from ..runs.store import Workspace
 from . import panel_html
 from .card import card, state
+from .panel_estimate import Estimate, start_thread
 from .panel_fields import Fields
 from .panel_live import Live, show
 
 PLANS = ("train", "finetune", "inference", "info", "delete")
-MAIN = ("c_attention", "c_network", "n_layers", "n_emb", "n_heads", "n_ctx", "n_steps")      # settings that stand beside the preset too
-SAMPLING = dict(max_tokens=200, repetition_penalty=1.0, temperature=0.8, top_k=0, top_p=1.0, min_p=0.0)     # in the order in which they act
-PATIENCE = 0.4          # seconds without a change after which the speed is measured
+MAIN = ("c_attention", "c_network", "n_layers", "n_emb", "n_heads", "n_ctx", "n_steps")      # settings that are shown beside the preset
+SAMPLING = dict(max_tokens=200, repetition_penalty=1.0, temperature=0.8, top_k=0, top_p=1.0, min_p=0.0)     # in the order of use
+NONE = "there is no run in this folder yet; train makes one"
 
 
 class Stopped(Exception):
-    """Stop was pressed while the baby wrote"""
+    """Stop was pressed during generation"""
 
 
 class Panel:
-    """plans: the module of that name      path: the workspace, None as everywhere"""
+    """plans: the module littlebaby.plans      path: the workspace, by default as for all plans"""
 
-    def __init__(self, plans, path=None):
+    def __init__(self, plans: Any, path: str | Path | None = None) -> None:
         self.plans, self.stopping, self.machine = plans, threading.Event(), threading.Lock()
-        self.busy, self.thread, self.foreseeing, self.found = False, None, None, {}
-        self.wish = self.answered = 0          # changes so far; the last one whose cost was told
-        self.fields, self.live = Fields(self.changed), Live(lambda guid: self.workspace.load_report(guid).evaluations)
+        self.busy, self.runs = False, dict[str, Any]()
+        self.thread: threading.Thread | None = None
+        self.estimate = Estimate(self.chosen_training, lambda: not self.busy and self.plan.value in ("train", "finetune"), self.machine)
+        self.fields, self.live = Fields(self.estimate.request), Live(lambda guid: self.workspace.load_report(guid).evaluations)
         self.make_choices(str(Workspace(path).root))
         self.make_buttons()
         self.arrange()
@@ -56,21 +61,22 @@ class Panel:
         self.folder = box(widgets.Text, "folder", value=root, continuous_update=False)
         self.folder.layout = widgets.Layout(width="auto", flex="1 1 auto")
         self.plan = widgets.ToggleButtons(options=PLANS, style=dict(button_width="96px"))
-        self.guid = box(widgets.Dropdown, "run", options=[("none yet", "")])
+        self.guid = box(widgets.Dropdown, "run", options=[("no run yet", "")])
         self.preset = box(widgets.Dropdown, "preset", options=list(presets()), value="nursery")
-        self.about, self.who = (widgets.HTML(layout=widgets.Layout(width="268px", margin="0 0 4px 92px")) for _ in range(2))
+        below = widgets.Layout(width="268px", margin="0 0 4px 92px")
+        self.preset_meaning, self.run_summary = widgets.HTML(layout=below), widgets.HTML(layout=below)
         self.input = box(widgets.Combobox, "text", value="nursery", continuous_update=False, placeholder="a file, or a name in inputs/")
-        self.upload = widgets.FileUpload(accept=".txt,.jsonl", multiple=False, description="bring a file",
+        self.upload = widgets.FileUpload(accept=".txt,.jsonl", multiple=False, description="upload a file",
                                          layout=widgets.Layout(width="140px", margin="2px 2px 6px 92px"))
-        self.prompt = widgets.Textarea(placeholder="what the baby goes on from; empty begins a story", layout=widgets.Layout(width="auto"))
+        self.prompt = widgets.Textarea(placeholder="the prompt; leave it empty to start a new text", layout=widgets.Layout(width="auto"))
         self.sampling = {name: (widgets.IntText if isinstance(value, int) else widgets.FloatText)(
             value=value, description=name, layout=widgets.Layout(width="215px"), style=dict(description_width="125px"))
             for name, value in SAMPLING.items()}
-        self.relatives = widgets.Checkbox(value=False, description="its finetunes too", indent=False)
+        self.with_finetunes = widgets.Checkbox(value=False, description="also its finetunes", indent=False)
         for name in ("folder", "plan", "guid", "preset", "input", "prompt"):
             getattr(self, name).add_class(f"lb-{name}")
         for widget, act in ((self.folder, self.choose_folder), (self.plan, self.choose_plan), (self.guid, self.choose_run),
-                            (self.preset, self.fill), (self.input, self.changed), (self.upload, self.bring)):
+                            (self.preset, self.fill), (self.input, self.estimate.request), (self.upload, self.upload_file)):
             widget.observe(lambda _, act=act: act(), "value")
 
     def make_buttons(self):
@@ -81,51 +87,52 @@ class Panel:
 
         self.run, self.stop = button("Run", "play", "success", self.press_run), button("Stop", "stop", "warning", self.press_stop)
         self.resume, self.zip = button("Resume", "forward", "info", self.press_resume), button("Zip", "download", "", self.press_zip)
-        self.look, self.diary = button("Microscope", "search", "", self.press_look), button("Diary", "book", "", self.press_diary)
+        self.microscope = button("Microscope", "search", "", self.press_microscope)
+        self.diary = button("Diary", "book", "", self.press_diary)
         self.sure, self.keep = button("Delete", "trash", "danger", self.press_sure), button("Keep", "undo", "", self.press_keep)
 
     def arrange(self):
-        """Where everything stands; `parts`: what is shown for some plans only"""
+        """The layout; `parts`: {plan: the widgets that are shown for it}, of those that are not shown for all"""
         column = lambda *inside, **layout: widgets.VBox(inside, layout=widgets.Layout(**layout))
         row = lambda *inside, **layout: widgets.HBox(inside, layout=widgets.Layout(**layout))
-        self.message, self.text, self.inside = widgets.HTML(), widgets.HTML(), widgets.HTML()
-        self.forecast = widgets.HTML(layout=widgets.Layout(width="330px"))
-        self.blueprint = widgets.Image(format="png", layout=widgets.Layout(width="215px", display="none"))
+        self.message, self.text, self.page = widgets.HTML(), widgets.HTML(), widgets.HTML()
         self.chart = widgets.Image(format="png", layout=widgets.Layout(width="600px", display="none"))
-        self.every = widgets.Accordion([self.fields.view], selected_index=None)
-        self.every.set_title(0, "every setting, its meaning and range")
+        self.all_settings = widgets.Accordion([self.fields.view], selected_index=None)
+        self.all_settings.set_title(0, "all settings, with meaning and range")
         named = lambda name: row(widgets.HTML(f'<div style="text-align:right;font-size:13px">{name}</div>',
                                               layout=widgets.Layout(width="86px", flex="0 0 auto")), self.fields.controls[name])
         main = column(*map(named, MAIN))
-        cost = row(self.blueprint, self.forecast, grid_gap="10px")
-        ask = column(self.prompt, widgets.Box(list(self.sampling.values()), layout=widgets.Layout(flex_flow="row wrap")), flex="1 1 460px")
-        choices = column(self.guid, self.who, self.preset, self.about, self.input, self.upload, main)
+        cost = self.estimate.view
+        sampling = widgets.Box(list(self.sampling.values()), layout=widgets.Layout(flex_flow="row wrap"))
+        generation = column(self.prompt, sampling, flex="1 1 460px")
+        choices = column(self.guid, self.run_summary, self.preset, self.preset_meaning, self.input, self.upload, main)
         self.confirm = row(self.sure, self.keep)
-        self.parts = dict(train=[self.preset, self.about, self.input, self.upload, main, cost, self.every, self.resume, self.stop],
-                          finetune=[self.input, self.upload, main, cost, self.every, self.stop],
-                          inference=[ask, self.look, self.stop], info=[self.diary, self.zip], delete=[self.relatives])
-        chosen = row(choices, cost, ask, flex_flow="row wrap", align_items="flex-start", grid_gap="14px", margin="6px 0")
-        buttons = row(self.run, self.look, self.stop, self.resume, self.diary, self.zip, self.relatives, self.live.bar, self.live.status,
-                      align_items="center")
+        self.parts = dict(train=[self.preset, self.preset_meaning, self.input, self.upload, main, cost, self.all_settings, self.resume,
+                                 self.stop],
+                          finetune=[self.input, self.upload, main, cost, self.all_settings, self.stop],
+                          inference=[generation, self.microscope, self.stop], info=[self.diary, self.zip], delete=[self.with_finetunes])
+        chosen = row(choices, cost, generation, flex_flow="row wrap", align_items="flex-start", grid_gap="14px", margin="6px 0")
+        buttons = row(self.run, self.microscope, self.stop, self.resume, self.diary, self.zip, self.with_finetunes, self.live.bar,
+                      self.live.status, align_items="center")
         self.view = column(
-            self.folder, self.plan, chosen, self.every, buttons, self.message, self.confirm, self.live.view, self.text, self.chart,
-            self.inside)
+            self.folder, self.plan, chosen, self.all_settings, buttons, self.message, self.confirm, self.live.view, self.text, self.chart,
+            self.page)
         self.view.add_class("lb-panel")
 
     # choices
 
     @property
-    def workspace(self):
+    def workspace(self) -> Workspace:
         return Workspace(self.folder.value.strip() or None)
 
     def choose_folder(self):
         with self.errors_as_messages():
-            self.folder.value = str(self.workspace.root)         # absolute: a later change of the current folder does not move it
+            self.folder.value = str(self.workspace.root)         # absolute: it stays the same if the current folder changes
             self.input.options = ["nursery", *(name for name in self.workspace.inputs() if name != "nursery.txt")]
             self.choose_plan()
 
     def choose_plan(self):
-        """Show what this plan needs, and nothing else"""
+        """Show the widgets that this plan needs, and no others"""
         plan = self.plan.value
         for part in {id(part): part for parts in self.parts.values() for part in parts}.values():
             part.layout.display = None if part in self.parts[plan] else "none"
@@ -137,77 +144,49 @@ class Panel:
         self.refresh()
         self.fill()
 
-    def refresh(self, select=None):
-        """The runs of the folder, the newest first; for train those that can go on"""
+    def refresh(self, select: str | None = None) -> None:
+        """List the runs of the folder, the newest first; for train only those that can be resumed"""
         with self.errors_as_messages():
-            self.found = {run.name: run for run in reversed(self.workspace.list()) if self.plan.value != "train" or run.resumable}
-            chosen, found = select or self.guid.value, [(run_in_words(run), name) for name, run in self.found.items()]
-            self.guid.layout.display = "none" if self.plan.value == "train" and not found else None
-            self.guid.options = found or [("nothing to go on with" if self.plan.value == "train" else "none yet", "")]
-            self.guid.value = chosen if chosen in self.found else self.guid.options[0][1]
-        self.introduce()
+            self.runs = {run.name: run for run in reversed(self.workspace.list()) if self.plan.value != "train" or run.resumable}
+            chosen, options = select or self.guid.value, [(run_label(run), name) for name, run in self.runs.items()]
+            self.guid.layout.display = "none" if self.plan.value == "train" and not options else None
+            self.guid.options = options or [("no run to resume" if self.plan.value == "train" else "no run yet", "")]
+            self.guid.value = chosen if chosen in self.runs else self.guid.options[0][1]
+        self.show_run_summary()
         self.enable()
 
-    def introduce(self):
-        """The card of the run that is chosen"""
-        run = self.found.get(self.guid.value)
-        self.who.value = panel_html.run_summary(run) if run else ""
+    def show_run_summary(self):
+        """Show the chosen run below the picker"""
+        run = self.runs.get(self.guid.value)
+        self.run_summary.value = panel_html.run_summary(run) if run else ""
 
     def choose_run(self):
         self.confirm.layout.display = "none"
-        self.introduce()
+        self.show_run_summary()
         self.enable()
         if self.plan.value == "finetune":
             self.fill()
 
     def fill(self):
-        """The settings from which changes are counted: a preset's, or what a finetune makes of its base's"""
-        self.about.value = panel_html.hint(presets()[self.preset.value])
+        """Fill in the settings of the preset, or those that a finetune derives from its base; changes are counted from them"""
+        self.preset_meaning.value = panel_html.hint(presets()[self.preset.value])
         with self.errors_as_messages():
             if self.plan.value == "train":
                 self.fields.fill(preset(self.preset.value))
             elif self.plan.value == "finetune" and self.guid.value:
                 self.fields.fill(self.plans.finetune_config(self.workspace.load_config(self.guid.value)).model_dump())
-        self.changed()
+        self.estimate.request()
 
-    def bring(self):
-        """A file of one's own into inputs/"""
+    def upload_file(self):
+        """Store an uploaded file in inputs/ and choose it"""
         with self.errors_as_messages():
             for name, content in uploaded_file(self.upload.value):
                 self.workspace.write_input(name, [bytes(content)])
                 self.input.options = [*self.input.options, name]
                 self.input.value = name
 
-    # what it will cost
-
-    def changed(self):
-        """Estimate the cost again, unless a run is training; the newest request counts"""
-        self.wish += 1
-        wish = self.wish
-        if self.plan.value in ("train", "finetune") and not self.busy:
-            self.foreseeing = start_thread(lambda: self.update_estimate(wish))
-
-    def update_estimate(self, wish):
-        sleep(PATIENCE / 4)
-        with self.machine:
-            if wish != self.wish or self.busy:
-                return
-            self.answered = wish
-            try:
-                cfg, tokens = self.estimated()
-                show(self.blueprint, panel_html.blueprint(cfg))
-                self.forecast.value = panel_html.cost_tiles(preflight(cfg, tokens, probe=False), "measuring this machine")
-            except BadInput as error:
-                show(self.blueprint, b"")
-                self.forecast.value = panel_html.message_html(str(error), wrong=True)
-                return
-        sleep(PATIENCE)
-        with self.machine:
-            if wish == self.wish and not self.busy:
-                self.forecast.value = panel_html.cost_tiles(preflight(cfg, tokens))
-
-    def estimated(self):
-        """(Config with its vocabulary, tokens to learn from) of what Run would begin"""
+    def chosen_training(self):
+        """(Config with its vocabulary, number of training tokens) of the training that Run would start"""
         text, path = self.input.value.strip() or None, self.folder.value
         if self.plan.value == "train":
             return self.plans.config_and_tokens(text, self.preset.value, path=path, settings=self.fields.changes(), progress=False)
@@ -215,7 +194,7 @@ class Panel:
             raise BadInput(NONE)
         cfg = self.plans.finetune_config(self.workspace.load_config(self.guid.value), self.fields.changes())
         if is_conversations(text) or cfg.lora_rank:
-            raise BadInput("the cost of conversations and adapters is not estimated; Run works all the same")
+            raise BadInput("the cost of conversations and adapters is not estimated; Run works nevertheless")
         return self.plans.config_and_tokens(text, path=path, settings=cfg.model_dump(), progress=False)
 
     # buttons
@@ -224,14 +203,14 @@ class Panel:
         plan, guid, path, text = self.plan.value, self.guid.value, self.folder.value, self.input.value.strip() or None
         more = dict(path=path, progress=self.watch, stop=self.stopping.is_set, **self.fields.changes())
         if plan == "train":
-            self.begin(lambda: self.learned(self.plans.train(text, self.preset.value, **more)))
+            self.begin(lambda: self.after_training(self.plans.train(text, self.preset.value, **more)))
         elif not guid:
             self.say(NONE, wrong=True)
         elif plan == "finetune":
             source = dict(chat=text) if is_conversations(text) else dict(input=text)
-            self.begin(lambda: self.learned(self.plans.finetune(guid, **source, **more)))
+            self.begin(lambda: self.after_training(self.plans.finetune(guid, **source, **more)))
         elif plan == "inference":
-            self.begin(lambda: self.write(guid))
+            self.begin(lambda: self.generate(guid))
         elif plan == "info":
             self.begin(lambda: self.show_card(guid))
         else:
@@ -243,29 +222,29 @@ class Panel:
 
     def press_resume(self):
         guid = self.guid.value
-        self.begin(lambda: self.learned(self.plans.train(resume=guid, path=self.folder.value, progress=self.watch,
-                                                         stop=self.stopping.is_set)))
+        self.begin(lambda: self.after_training(self.plans.train(resume=guid, path=self.folder.value, progress=self.watch,
+                                                                stop=self.stopping.is_set)))
 
     def press_delete(self):
-        """Show what would go, and ask"""
-        asked = []
+        """Show the files that would be deleted, and ask"""
+        questions = []
 
         def refuse(question):
-            asked.append(question)
+            questions.append(question)
             return "no"
 
         with self.errors_as_messages():
-            self.plans.delete(self.guid.value, self.folder.value, self.relatives.value, ask=refuse)
+            self.plans.delete(self.guid.value, self.folder.value, self.with_finetunes.value, ask=refuse)
             self.clear()
-            self.text.value = panel_html.text_html(asked[0].removesuffix("[y/N] "))
+            self.text.value = panel_html.text_html(questions[0].removesuffix("[y/N] "))
             self.confirm.layout.display = None
 
     def press_sure(self):
         with self.errors_as_messages():
-            gone = self.plans.delete(self.guid.value, self.folder.value, self.relatives.value, yes=True)
+            deleted = self.plans.delete(self.guid.value, self.folder.value, self.with_finetunes.value, yes=True)
             self.press_keep()
             self.refresh()
-            self.say(f"{len(gone)} files deleted")
+            self.say(f"{len(deleted)} files deleted")
 
     def press_keep(self):
         self.clear()
@@ -276,40 +255,42 @@ class Panel:
             packed = self.plans.pack(self.guid.value, self.folder.value)
             self.text.value = panel_html.download(packed, b64encode(packed.read_bytes()).decode())
 
-    def press_look(self):
+    def press_microscope(self):
         guid, path, sentence = self.guid.value, self.folder.value, self.prompt.value.strip() or None
-        self.begin(lambda: self.open("looking inside", lambda: self.plans.microscope(guid, sentence, path)))
+        self.begin(lambda: self.show_page("examining the model", lambda: self.plans.microscope(guid, sentence, path)))
 
     def press_diary(self):
         guid, path = self.guid.value, self.folder.value
-        self.begin(lambda: self.open("reading", lambda: self.plans.diary(guid, path=path)))
+        self.begin(lambda: self.show_page("comparing runs", lambda: self.plans.diary(guid, path=path)))
 
-    # what runs
+    # the running plan
 
-    def begin(self, work):
-        """Do this in a thread, one at a time"""
+    def begin(self, work: Callable[[], Any]) -> None:
+        """Run `work` in a thread, unless another one is running"""
         if self.busy:
             return
         self.busy = True
         self.stopping.clear()
         self.clear()
         self.enable()
-        self.thread = start_thread(lambda: self.job(work))
+        self.thread = start_thread(lambda: self.run_alone(work))
 
-    def job(self, work):
+    def run_alone(self, work):
+        """Run `work` while no estimate measures, and show its errors"""
         try:
             with self.machine, self.errors_as_messages():
                 work()
         finally:
             self.busy = False
             self.enable()
-        if self.wish != self.answered:
-            self.changed()
+        if self.estimate.requested != self.estimate.answered:
+            self.estimate.request()
 
     def enable(self):
+        """Enable the widgets that can be used now"""
         for each in (self.run, self.sure, self.folder):
             each.disabled = self.busy
-        for each in (self.look, self.diary, self.zip):
+        for each in (self.microscope, self.diary, self.zip):
             each.disabled = self.busy or not self.guid.value
         self.stop.disabled = not self.busy
         self.resume.disabled = self.busy or not self.guid.value
@@ -318,35 +299,35 @@ class Panel:
         self.message.value = self.text.value = ""
         self.live.hide()
         show(self.chart, b"")
-        self.inside.value = ""
+        self.page.value = ""
 
     @contextmanager
     def errors_as_messages(self):
-        """Errors inside are shown as one sentence"""
+        """Show an error raised inside as one sentence"""
         try:
             yield
         except (BadInput, RunFailed) as error:
             self.say(str(error), wrong=True)
-        except Exception as error:          # a mistake of ours: a traceback would be lost in a thread
-            self.say(f"this should not have happened: {type(error).__name__}: {error}", wrong=True)
+        except Exception as error:          # a defect of this program: a traceback would be lost in a thread
+            self.say(f"internal error: {type(error).__name__}: {error}", wrong=True)
 
-    def say(self, text, wrong=False):
+    def say(self, text: str, wrong: bool = False) -> None:
         self.message.value = panel_html.message_html(text, wrong)
 
-    def watch(self, event):
-        """Every event of a run, in its thread"""
+    def watch(self, event: Any) -> None:
+        """Called with every event of a run, in its thread"""
         if words := getattr(event, "words", ""):
             self.say(words)
         self.live(event)
         if self.stopping.is_set():
             self.live.say("stopping …")
 
-    def learned(self, run):
-        """After train and finetune: the run is chosen; its card, or how to go on"""
+    def after_training(self, run):
+        """Choose the run, and show its card or how to resume it"""
         self.refresh(run.guid)
         self.live.say(run.report.stop_reason)
         if run.report.stop_reason == "interrupted":
-            self.say(f"{run.guid} is saved at step {self.live.step:,}; Resume goes on as if it had never stopped")
+            self.say(f"{run.guid} is saved at step {self.live.step:,}; Resume continues as if it had not stopped")
         else:
             self.show_card(run.guid)
 
@@ -355,14 +336,14 @@ class Panel:
         chart = self.workspace.path("chart", guid)
         show(self.chart, chart.read_bytes() if chart.exists() else b"")
 
-    def open(self, doing, make):
-        """A page below everything else"""
+    def show_page(self, doing: str, make: Callable[[], Any]) -> None:
+        """Show a page below everything else"""
         self.live.say(f"{doing} …")
-        self.inside.value = make()._repr_html_()
+        self.page.value = make()._repr_html_()
         self.live.say("")
 
-    def write(self, guid):
-        """The prompt and what the baby goes on with, as it comes"""
+    def generate(self, guid: str) -> None:
+        """Show the prompt and its completion, token by token"""
         written, when = [self.prompt.value], [0.0]
 
         def stream(piece):
@@ -377,20 +358,18 @@ class Panel:
             done = self.plans.inference(guid, self.prompt.value, stream=stream, path=self.folder.value,
                                         **{name: each.value for name, each in self.sampling.items()})
             kept = any(each.time == done.time for each in self.workspace.completions(guid))
-            self.live.say(f"{done.tokens:,} tokens, {'kept in outputs/' if kept else 'not kept: the workspace cannot be written'}; "
+            self.live.say(f"{done.tokens:,} tokens, {'saved in outputs/' if kept else 'not saved: the workspace cannot be written'}; "
                           f"seed {done.seed}")
             if done.replaced:
-                self.say("new to this baby: " + ", ".join(f"{new!r} is read as {old!r}" for new, old in done.replaced.items()))
+                replaced = ", ".join(f"{new!r} is replaced by {old!r}" for new, old in done.replaced.items())
+                self.say(f"not in this model's vocabulary: {replaced}")
         except Stopped:
-            self.live.say("stopped; not kept")
+            self.live.say("stopped; not saved")
         self.text.value = panel_html.text_html("".join(written))
 
 
-NONE = "there is no run in this folder yet; train makes one"
-
-
-def run_in_words(run):
-    """A run in a line, as the picker shows it"""
+def run_label(run: Any) -> str:
+    """A run in one line, for the picker"""
     cfg, report = run.config, run.report
     words = [run.name[:8] + run.name[36:], f"{cfg.c_attention} + {cfg.c_network}" if cfg else "damaged"]
     if report:
@@ -399,23 +378,13 @@ def run_in_words(run):
     return " · ".join(filter(None, words))
 
 
-def start_thread(work):
-    """Start this in a thread, which is returned; where threads do not exist, run it now"""
-    thread = threading.Thread(target=work, daemon=True)
-    try:
-        thread.start()
-    except RuntimeError:
-        work()
-    return thread
-
-
-def is_conversations(text):
+def is_conversations(text: str | None) -> bool:
     """Whether a text is a file of conversations"""
-    return bool(text) and text.endswith(".jsonl")
+    return text is not None and text.endswith(".jsonl")
 
 
-def uploaded_file(value):
-    """(name, bytes) of what was uploaded, as ipywidgets 7 says it, {name: {content}}, or as 8 does, ({name, content}, ...)"""
+def uploaded_file(value: Any) -> list[tuple[str, Any]]:
+    """[(name, bytes)] of an upload, from the value of ipywidgets 7, {name: {content}}, or of 8, ({name, content}, ...)"""
     if isinstance(value, dict):
         return [(name, each["content"]) for name, each in value.items()]
     return [(each["name"], each["content"]) for each in value]

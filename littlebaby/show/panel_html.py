@@ -1,10 +1,15 @@
 """HTML and PNGs for the panel: the cost of a run, the architecture, the loss curve."""
+from collections.abc import Iterable, Sequence
 from html import escape
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from ..check.preflight import GOOD_RATIO, parameters_by_part
+from ..check.preflight import GOOD_RATIO, Preflight, parameters_by_part
 from ..model import gpt
+from ..runs.settings import Config
+from ..training.loop import Step
 from .charts import FLOOR, GRAY, INK, PALE, TRAIN, VALID, label, plainly, png, scale
 from .formatting import format_bytes, format_duration, format_number
 
@@ -14,18 +19,21 @@ ROUND = "round,pad=0,rounding_size=0.2"
 WRONG = "color:#c8442b"
 
 
-# what it will cost
+# the cost of a training
 
-def cost_tiles(about, busy=""):
-    """A Preflight as tiles. busy: what is still being computed"""
-    speed = about.seconds is not None
+def cost_tiles(about: Preflight, busy: str = "") -> str:
+    """A Preflight as tiles. busy: what is still being measured"""
+    time, speed, note = "not measured", about.tokens_per_second, ""
+    if about.seconds is not None and speed is not None:
+        time, note = format_duration(about.seconds), f"at {format_number(speed)} tokens/s"
+    elif busy:
+        time, note = "…", busy
     tiles = [("parameters", format_number(about.total), f"{about.frozen:,} of them frozen" if about.frozen else f"{about.total:,}"),
-             ("time, about", format_duration(about.seconds) if speed else "…" if busy else "not measured",
-              f"at {format_number(about.tokens_per_second)} tokens/s" if speed else busy),
-             ("memory", format_bytes(about.memory), f"{format_bytes(about.memory_parts['activations'])} of it for a step's activations"),
-             ("arithmetic", f"{format_number(about.flops)} FLOPs", f"{format_number(about.flops_per_token)} per token"),
-             ("steps", f"{about.steps:,}", f"of {about.tokens_per_step:,} tokens; the text {about.tokens / about.train_tokens:,.1f} times"),
-             ("tokens per parameter", format_number(about.tokens_per_parameter), f"about {GOOD_RATIO} make the best use of arithmetic")]
+             ("estimated time", time, note),
+             ("memory", format_bytes(about.memory), f"{format_bytes(about.memory_parts['activations'])} of it for activations"),
+             ("compute", f"{format_number(about.flops)} FLOPs", f"{format_number(about.flops_per_token)} per token"),
+             ("steps", f"{about.steps:,}", f"of {about.tokens_per_step:,} tokens; {about.tokens / about.train_tokens:,.1f} times the text"),
+             ("tokens per parameter", format_number(about.tokens_per_parameter), f"about {GOOD_RATIO} are compute-optimal")]
     boxes = "".join(f'<div style="border:1px solid var(--jp-border-color2,{PALE});border-radius:6px;padding:6px 10px;line-height:1.35">'
                     f'<div style="font-size:11px;{QUIET}">{name}</div><div style="font-size:17px;font-weight:600">{value}</div>'
                     f'<div style="font-size:11px;{QUIET}">{note or "&nbsp;"}</div>{data_ratio_bar(about) if "per" in name else ""}</div>'
@@ -35,31 +43,31 @@ def cost_tiles(about, busy=""):
             f'<div style="font-size:11px;{QUIET}">{escape(about.device)}</div>{notes}')
 
 
-def data_ratio_bar(about):
-    """A bar of tokens per parameter, full at the recommended ratio"""
+def data_ratio_bar(about: Preflight) -> str:
+    """A bar of tokens per parameter, full at the compute-optimal ratio"""
     share = min(1, about.tokens_per_parameter / GOOD_RATIO)
     return (f'<div style="height:4px;border-radius:2px;background:{PALE};margin-top:3px"><div style="height:4px;border-radius:2px;'
             f'width:{share:.0%};background:{FLOOR if share == 1 else PARTS["network"]}"></div></div>')
 
 
-def parameter_bar(found):
+def parameter_bar(counts: dict[str, int]) -> str:
     """Parameters by part as one bar, and its legend"""
-    total = sum(found.values()) or 1
-    bar = "".join(f'<div style="width:{n / total:.2%};background:{PARTS[part]}"></div>' for part, n in found.items())
+    total = sum(counts.values()) or 1
+    bar = "".join(f'<div style="width:{n / total:.2%};background:{PARTS[part]}"></div>' for part, n in counts.items())
     legend = " ".join(f'<span style="white-space:nowrap"><span style="color:{PARTS[part]}">■</span> {part} {format_number(n)}</span>'
-                      for part, n in found.items() if n)
+                      for part, n in counts.items() if n)
     return (f'<div style="display:flex;height:8px;border-radius:4px;overflow:hidden;margin-top:9px">{bar}</div>'
             f'<div style="font-size:11px;line-height:1.5;{QUIET}">{legend}</div>')
 
 
-# what it looks like
+# the architecture
 
-def blueprint(cfg):
-    """The architecture from bottom to top, PNG bytes: a block with its residual stream, how often it is repeated, what each part is"""
+def architecture(cfg: Config) -> bytes:
+    """The architecture from bottom to top, PNG bytes: a block with its residual stream, the number of blocks, the name of each part"""
     from matplotlib.figure import Figure
     from matplotlib.patches import Circle, FancyBboxPatch
 
-    found = parameters_by_part(gpt.params(cfg))
+    counts = parameters_by_part(gpt.params(cfg))
     figure = Figure(figsize=(2.5, 4.1), facecolor="white")
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, 10), ylim=(0, 16.4))
     axes.set_axis_off()
@@ -82,7 +90,7 @@ def blueprint(cfg):
         axes.plot([1.5, 1.5], [y - 0.22, y + 0.22], color=GRAY, lw=0.9, zorder=4)
 
     def sublayer(y, part, name, more):
-        """Off the stream, through the part, and added to it; the norm before, or after the sum"""
+        """A part beside the residual stream, added to it; the norm is before the part (pre) or after the sum (post)"""
         if cfg.c_sequence == "pre":
             box(y, "norms", cfg.c_norm)
             box(y + 1.5, part, name, more)
@@ -95,13 +103,13 @@ def blueprint(cfg):
             axes.add_patch(FancyBboxPatch((0.6, y + 2.2), 1.8, 0.8, ROUND, fc=PARTS["norms"], ec="none", zorder=3))
             axes.text(1.5, y + 2.58, "norm", ha="center", va="center", fontsize=6, color=INK, zorder=4)
 
-    axes.text(5.95, 0.4, f"{cfg.n_ctx:,} tokens at most", ha="center", va="center", fontsize=7, color=GRAY)
-    box(1.0, "embedding", "token table", f"{format_number(cfg.n_vocab)} × {cfg.n_emb}")
+    axes.text(5.95, 0.4, f"context of {cfg.n_ctx:,} tokens", ha="center", va="center", fontsize=7, color=GRAY)
+    box(1.0, "embedding", "embedding", f"{format_number(cfg.n_vocab)} × {cfg.n_emb}")
     where = "" if cfg.c_position == "none" else f"positions: {cfg.c_position}"
     axes.text(5.95, 2.35, where, ha="center", va="center", fontsize=6.5, color=GRAY)
     axes.add_patch(FancyBboxPatch((0.5, 2.75), 9.1, 8.75, ROUND, fc="#f5f7f9", ec=PALE, lw=0.8, zorder=0))
-    attends = f"{cfg.n_heads} heads" if cfg.n_heads > 1 else ""
-    sublayer(3.8, "attention", cfg.c_attention, attends)
+    heads = f"{cfg.n_heads} heads" if cfg.n_heads > 1 else ""
+    sublayer(3.8, "attention", cfg.c_attention, heads)
     sublayer(8.0, "network", cfg.c_network, f"{cfg.n_experts} experts" if cfg.c_network == "moe" else "")
     axes.text(9.35, 11.15, f"× {cfg.n_layers}", ha="right", va="center", fontsize=9, color=INK, weight="bold")
     line((2.7, 1.5), (1.5, 1.5), (1.5, 12.6), (2.7, 12.6))
@@ -111,23 +119,28 @@ def blueprint(cfg):
         line((2.7, 12.6), (5.95, 12.6), (5.95, 13.6))
     line((5.95, 13.1), (5.95, 15.3), tip=True)
     box(13.6, "embedding" if cfg.b_tied else "head", "head",
-        "= token table" if cfg.b_tied else f"{cfg.n_emb} × {format_number(cfg.n_vocab)}")
-    axes.text(5.95, 15.7, "the next token", ha="center", va="center", fontsize=7, color=GRAY)
-    axes.text(0.5, 16.0, f"{format_number(sum(found.values()))}", ha="left", va="center", fontsize=8, color=INK, weight="bold")
+        "= embedding" if cfg.b_tied else f"{cfg.n_emb} × {format_number(cfg.n_vocab)}")
+    axes.text(5.95, 15.7, "logits of the next token", ha="center", va="center", fontsize=7, color=GRAY)
+    axes.text(0.5, 16.0, f"{format_number(sum(counts.values()))}", ha="left", va="center", fontsize=8, color=INK, weight="bold")
     axes.text(0.5, 15.5, "parameters", ha="left", va="center", fontsize=5.5, color=GRAY)
     return png(figure, 200)
 
 
-# how it learns
+# the losses
 
 class LossHistory:
-    """The losses of a run as they come, and its picture; however long the run, about a thousand points are kept"""
+    """The losses of a run so far, and their picture; of a long run every n-th step is kept, at most MOST points.
+
+    floor: the lowest possible loss, where it is known      rows: evaluations that the report of a resumed run already has
+    """
     MOST = 2000
 
-    def __init__(self, floor=None, rows=()):
-        self.floor, self.points, self.rows, self.every, self.mean = floor, [], list(rows), 1, None
+    def __init__(self, floor: float | None = None, rows: Iterable = ()) -> None:
+        self.floor, self.rows, self.every = floor, list(rows), 1
+        self.points = list[tuple[int, float, float]]()           # (step, loss, running mean)
+        self.mean: float | None = None
 
-    def step(self, event):
+    def step(self, event: Step) -> None:
         if event.skipped:
             return
         self.mean = event.loss if self.mean is None else 0.95 * self.mean + 0.05 * event.loss
@@ -137,8 +150,8 @@ class LossHistory:
             self.every *= 2
             self.points = [point for point in self.points if point[0] % self.every == 0]
 
-    def picture(self, total):
-        """PNG bytes"""
+    def picture(self, total: int) -> bytes:
+        """PNG bytes; `total`: steps of the whole run"""
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(5.6, 3.1), facecolor="white", layout="constrained")
@@ -148,22 +161,22 @@ class LossHistory:
         valid = np.array([np.nan if row.valid_loss is None else row.valid_loss for row in self.rows], float)
         axes.plot(step, loss, color=TRAIN, lw=0.6, alpha=0.35)
         axes.plot(step, mean, color=TRAIN, lw=1.6)
-        label(axes, step, mean, len(step) // 12, "train", TRAIN, (8, 8))
+        label(axes, step, mean, len(step) // 12, "training", TRAIN, (8, 8))
         axes.plot(at, valid, "o-", color=VALID, lw=1.6, ms=3.5)
-        label(axes, at, valid, -1, f"validation {valid[-1]:.3f}" if len(valid) else "", VALID, (-4, 12))
+        label(axes, at, valid, -1, f"validation, now {valid[-1]:.3f}" if len(valid) else "", VALID, (-4, 12))
         if self.floor:
             axes.axhline(self.floor, color=FLOOR, lw=1.2, ls=(0, (6, 3)))
-            axes.annotate(f"the floor of this text, {self.floor:.3f}", (0.01, self.floor), xycoords=("axes fraction", "data"),
+            axes.annotate(f"lowest possible loss, {self.floor:.3f}", (0.01, self.floor), xycoords=("axes fraction", "data"),
                           xytext=(0, 4), textcoords="offset points", color=FLOOR, fontsize=9)
         scale(axes, np.concatenate([mean, valid, loss, [self.floor or np.nan]]))
         axes.set_xlim(0, max(total, 1))
         axes.xaxis.set_major_formatter(lambda value, _: format_number(value) if value else "0")
         axes.set_xlabel("step", color=GRAY, fontsize=9)
-        plainly(axes, "loss, nats per token")
+        plainly(axes, "loss (nats per token)")
         return png(figure, 110)
 
 
-def samples_so_far(rows):
+def samples_so_far(rows: Sequence) -> str:
     """The sample of each evaluation, the newest first"""
     number = lambda value: "" if value is None else f"{value:.3f}"
     samples = "".join(f'<div style="margin-bottom:7px"><span style="font-size:11px;{QUIET}">step {row.step:,} · loss '
@@ -173,39 +186,40 @@ def samples_so_far(rows):
     return f'<div class="lb-growing" style="max-height:300px;overflow-y:auto">{samples or hint("samples will appear here")}</div>'
 
 
-def run_summary(run):
-    """A run's card under the picker: model, results, last sample"""
+def run_summary(run: Any) -> str:
+    """The chosen run in a few lines: model, results, last sample"""
     if not run.config or not run.report:
-        return hint("; ".join(run.damaged) or "nothing is known of it yet")
+        return hint("; ".join(run.damaged) or "there is no report yet")
     cfg, report = run.config, run.report
     last_sample = next((row.sample for row in reversed(report.evaluations) if row.sample), "")
     lines = [f"{cfg.n_layers} layers of {cfg.n_emb}"
              + (f", {format_number(report.figures.parameters.total)} parameters" if report.figures else ""),
              f"{report.input.name if report.input else 'no text'}, {run.time.astimezone():%d %B %Y, %H:%M}",
-             f"validation {report.best_valid_loss:.4f} at step {report.best_step:,}" if report.best_valid_loss else ""]
+             f"validation loss {report.best_valid_loss:.4f} at step {report.best_step:,}" if report.best_valid_loss else ""]
     sample = f'<div style="font-family:monospace;font-size:11px;line-height:1.35">{escape(" ".join(last_sample.split())[:120])}</div>'
     return "".join(map(hint, filter(None, lines))) + (sample if last_sample else "")
 
 
-# words
+# texts
 
-def hint(text):
+def hint(text: str) -> str:
+    """A text in small gray letters"""
     return f'<div style="font-size:12px;line-height:1.4;{QUIET}">{escape(text)}</div>'
 
 
-def message_html(text, wrong=False):
-    """One message, each of its lines by itself"""
+def message_html(text: str, wrong: bool = False) -> str:
+    """A message, its line breaks kept; `wrong`: an error"""
     lines = "<br>".join(map(escape, text.splitlines()))
     return f'<div class="lb-message" style="line-height:1.45;overflow-wrap:anywhere;{WRONG if wrong else ""}">{lines}</div>' if text else ""
 
 
-def download(path, content):
-    """A link that holds a zip's bytes (base64), for a browser that cannot see this machine's files"""
+def download(path: Path, content: str) -> str:
+    """A link that contains a zip's bytes in base64, for a browser on another machine"""
     return (f'<a class="lb-zip" download="{escape(path.name)}" href="data:application/zip;base64,{content}" style="text-decoration:'
             f'underline">download {escape(path.name)}</a> {hint(f"{format_bytes(len(content) * 3 // 4)}, also at {path}")}')
 
 
-def text_html(text, height=420):
-    """Text as it stands, in a column of its own"""
+def text_html(text: str, height: int = 420) -> str:
+    """Preformatted text that scrolls beyond `height` pixels"""
     return (f'<pre class="lb-printed" style="font-size:12px;line-height:1.4;max-height:{height}px;overflow:auto;white-space:pre-wrap;'
             f'margin:0">{escape(text)}</pre>')

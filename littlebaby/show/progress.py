@@ -1,5 +1,6 @@
 """Progress of a run: a bar with the loss and the time left, and a line with a sample at each evaluation."""
 import sys
+from collections.abc import Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -11,41 +12,43 @@ from ..training.loop import Done, Evaluation, Step
 
 @dataclass(frozen=True)
 class Began:
-    """The first event of a run: its name and its number of steps"""
+    """The first event of a run"""
     guid: str
-    step: int                     # steps done, of a run that goes on
-    total: int
-    floor: float | None           # nats per token below which no model can come, where that is known
-    words: str                    # what it says of itself
+    step: int                     # steps already done, of a resumed run
+    total: int                    # steps of the whole run
+    floor: float | None           # the lowest possible loss in nats per token, where it is known
+    words: str                    # the message that introduces the run
 
 
 class Watcher:
-    """Call it with every event of a run, `Began` first; writes to `out`, the terminal's stderr or a notebook's cell"""
+    """Call it with every event of a run, `Began` first. out: a text stream, stderr by default"""
 
-    def __init__(self, out=None):
-        self.out, self.floor, self.loss = out or sys.stderr, None, None
+    def __init__(self, out: Any = None) -> None:
+        self.out = out or sys.stderr
+        self.floor: float | None = None
+        self.loss: float | None = None
         self.bar: Any = None                                     # from Began on
 
-    def __call__(self, event):
+    def __call__(self, event: Any) -> None:
         if isinstance(event, Began):
             self.floor = event.floor
             print(event.words, file=self.out)
             self.bar = tqdm(total=event.total, initial=event.step, unit="step", file=self.out, dynamic_ncols=True, mininterval=0.5)
         else:
-            with self.unheard():
+            with self.ignoring_closed_output():
                 self.show(event)
 
     @contextmanager
-    def unheard(self):
+    def ignoring_closed_output(self):
         """A closed terminal ends the progress display, not the run"""
         try:
             yield
         except OSError:
             self.bar.disable = True
 
-    def show(self, event):
+    def show(self, event: Any) -> None:
         if isinstance(event, Step):
-            # one batch says little: the bar shows a mean over about twenty
+            # the loss of one batch is noisy: the bar shows a running mean over about twenty
             self.loss = event.loss if self.loss is None or event.skipped else 0.95 * self.loss + 0.05 * event.loss
             self.bar.set_postfix_str(f"loss {self.loss:.3f}, {event.tokens_per_second:,.0f} tokens/s", refresh=False)
             self.bar.update(event.step - self.bar.n)
@@ -56,27 +59,28 @@ class Watcher:
         elif isinstance(event, Done):
             self.close()
 
-    def print_line(self, text):
+    def print_line(self, text: str) -> None:
         self.bar.write(text, file=self.out)
 
     def close(self):
         if self.bar is not None:
-            with self.unheard():
+            with self.ignoring_closed_output():
                 self.bar.close()
 
 
-def counted(pieces, what, shown=True):
-    """The pieces one after the other, and a bar that counts them"""
+def counted(pieces: Iterable, what: str, shown: bool = True) -> Iterable:
+    """Yields the pieces, and shows a bar that counts them"""
     return tqdm(pieces, desc=what, file=sys.stderr, dynamic_ncols=True, leave=False, delay=2, disable=not shown)
 
 
 class Counter:
-    """Progress of a long task, in increments: `counter("reading", 1000)`; quiet where `shown` is False or it takes no time"""
+    """The progress of a long task in bytes: `counter("reading", 1000)` adds 1000. No bar where `shown` is False or within two seconds"""
 
-    def __init__(self, shown=True, out=None):
-        self.out, self.shown, self.what, self.bar = out or sys.stderr, shown, None, None
+    def __init__(self, shown: bool = True, out: Any = None) -> None:
+        self.out, self.shown, self.what = out or sys.stderr, shown, ""
+        self.bar: Any = None
 
-    def __call__(self, what, n):
+    def __call__(self, what: str, n: int) -> None:
         if self.shown and what != self.what:
             self.close()
             self.what = what
@@ -95,8 +99,8 @@ class Counter:
         self.close()
 
 
-def line(event, floor):
-    """One evaluation in one line; a star marks the best so far"""
-    valid = "" if event.valid_loss is None else f"   valid {event.valid_loss:.3f}{' *' if event.best else '  '}"
-    above = f"   {event.valid_loss / floor:.2f} x the floor" if floor and valid else ""
-    return f"step {event.step:>6,}   train {event.train_loss:.3f}{valid}{above}"
+def line(event: Evaluation, floor: float | None) -> str:
+    """An evaluation in one line; a star marks the lowest validation loss so far"""
+    valid = "" if event.valid_loss is None else f"   valid loss {event.valid_loss:.3f}{' *' if event.best else '  '}"
+    above = f"   {event.valid_loss / floor:.2f} x the lowest possible" if floor and event.valid_loss is not None else ""
+    return f"step {event.step:>6,}   train loss {event.train_loss:.3f}{valid}{above}"

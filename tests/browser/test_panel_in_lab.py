@@ -53,7 +53,7 @@ def test_the_notebook_from_opening_to_deleting(looked, tmp_path):
     # a file of one's own, then the nursery
     (tmp_path / "mine.txt").write_text("one two three " * 100)
     with looked.expect_file_chooser() as chooser:
-        button("bring a file").click()
+        button("upload a file").click()
     chooser.value.set_files(tmp_path / "mine.txt")
     text = panel.locator(".lb-input input")
     expect(text).to_have_value("mine.txt")
@@ -72,7 +72,7 @@ def test_the_notebook_from_opening_to_deleting(looked, tmp_path):
         control.fill(str(value))
         control.press("Enter")
     looked.wait_for_function(f"document.body.innerText.includes('of {4 * 64} tokens')")
-    looked.wait_for_function("/time, about\\n\\d+ (seconds|minutes)/.test(document.body.innerText)")
+    looked.wait_for_function("/estimated time\\n\\d+ (seconds|minutes)/.test(document.body.innerText)")
     picture(looked, panel, "panel-choose", tmp_path)
 
     # train: the curve moves, the kernel answers, Stop is heard
@@ -88,7 +88,7 @@ def test_the_notebook_from_opening_to_deleting(looked, tmp_path):
     assert button("Stop").is_enabled() and "tokens/s" in status.inner_text()
     panel.scroll_into_view_if_needed()
     button("Stop").click()
-    looked.wait_for_selector(".lb-message:has-text('Resume goes on')")
+    looked.wait_for_selector(".lb-message:has-text('Resume continues')")
     run, = [run for run in lb.list(home) if run.name not in before]
     step = int(message.inner_text().split("step ")[1].split(";")[0].replace(",", ""))
     assert run.report.stop_reason == "interrupted" and 0 < step < STEPS
@@ -109,7 +109,7 @@ def test_the_notebook_from_opening_to_deleting(looked, tmp_path):
     button("inference").click()
     panel.locator(".lb-prompt textarea").fill("The bear")
     button("Run").click()
-    looked.wait_for_selector(".lb-status:has-text('kept in outputs')")
+    looked.wait_for_selector(".lb-status:has-text('saved in outputs')")
     written = store.completions(run.name)[-1]
     assert written.prompt == "The bear" and panel.locator(".lb-printed").inner_text().strip() == ("The bear" + written.text).strip()
     picture(looked, panel, "panel-write", tmp_path)

@@ -67,7 +67,7 @@ for part in (attention, network, norm):
 # gradient and that at the top (1: same direction, 0: nothing in common).
 
 # %%
-from littlebaby.show.variant_pictures import random_layer
+from littlebaby.check.variant_measures import random_layer
 
 def follow_gradient(norms, stream, layers=24):
     """The relative gradient norm and the cosine similarity to the gradient at the top, at every depth from the top to the bottom"""

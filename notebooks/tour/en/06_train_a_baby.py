@@ -165,7 +165,8 @@ print("mean distance of the heads of each layer:")
 for layer, heads in seen.attention.items():
     print(f"    layer {layer + 1}  ", "  ".join(f"{n:.1f}" for n in sorted(distances(heads))))
 print(f"mean distance with equal attention weights: {(len(labels) - 1) / 4:.1f}")
-print("prediction after the last Z:", ", ".join(f"{token} {p:.0%}" for token, p in zip(seen.spell(seen.top[-1, -1]), seen.odds[-1, -1])))
+likely = zip(seen.visible_tokens(seen.top_ids[-1, -1]), seen.probabilities[-1, -1])
+print("prediction after the last Z:", ", ".join(f"{token} {p:.0%}" for token, p in likely))
 
 # %% [markdown]
 # Nobody assigned tasks to the heads, yet they have divided the work: some attend mostly to the characters of the current word, especially

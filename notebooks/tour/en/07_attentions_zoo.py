@@ -48,7 +48,8 @@ for name in zoo:
 # an input, and dark means a strong dependence.
 
 # %%
-from littlebaby.show.variant_pictures import influence, squares
+from littlebaby.check.variant_measures import influence
+from littlebaby.show.variant_pictures import squares
 
 names = ["mha", "swa", "decay", "rfa", "gla", "hybrid"]
 for three in (names[:3], names[3:]):
@@ -148,7 +149,7 @@ axes.margins(y=0.25)
 def measured(L, W, T=40):
     """How many tokens back the output of the last token depends on the input, in L layers"""
     rng, swa = np.random.default_rng(0), variant("attentions", "swa")
-    from littlebaby.show.variant_pictures import random_layer
+    from littlebaby.check.variant_measures import random_layer
     cfg = lb.Config(c_attention="swa", n_ctx=64, n_emb=16, n_heads=2, n_vocab=9, s_window=W, d_type="fp64", c_position="none")
     layers, x = [random_layer(swa, cfg, rng) for _ in range(L)], rng.standard_normal((1, T, 16))
     backs = []
