@@ -383,7 +383,7 @@ def test_adapters_refuse_what_they_cannot_do(tmp_path):
     with pytest.raises(BadInput, match="for finetune"):
         lb.train("tale", path=tmp_path, lora_rank=4, **TALE)
     base = lb.train("tale", path=tmp_path, **{**TALE, "n_steps": 2})
-    with pytest.raises(BadInput, match="new to this baby.*without lora_rank"):
+    with pytest.raises(BadInput, match="not in this model's vocabulary.*without lora_rank"):
         lb.finetune(base.guid, "greek", path=tmp_path, progress=False, lora_rank=4)
     assert len(lb.list(tmp_path)) == 1
 
