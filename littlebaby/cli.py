@@ -91,8 +91,8 @@ Chosen = Annotated[Settings, flat]  # type: ignore[valid-type]  # made from the 
 Everywhere = Annotated[Common, flat]
 Others = Annotated[str, Parameter(show=False)]        # names that are no option's: older names of settings, and mistakes
 Text = Annotated[str, Parameter(allow_leading_hyphen=True)]
-Whole = Annotated[int | str, Parameter(converter=lambda _, tokens: tokens[0].value)]      # a number is checked by the plan, `errors.number`
-Real = Annotated[float | str, Parameter(converter=lambda _, tokens: tokens[0].value)]
+Whole = Annotated[int, Parameter(converter=lambda _, tokens: tokens[0].value)]      # a number is checked by the plan, `errors.number`
+Real = Annotated[float, Parameter(converter=lambda _, tokens: tokens[0].value)]
 OPTIONS = ("input", "chat", "preset", "config", "resume", "encoding", "quiet", "path", "json")
 
 app = App(name="littlebaby", help=WELCOME.splitlines()[0], version=records.VERSION, help_formatter=show, help_format="plaintext",
@@ -194,8 +194,9 @@ def inference(guid: str = "last", *, prompt: Text = "", max_tokens: Whole = 200,
     pieces = stream and not common.json and (lambda piece: print(piece, end="", flush=True))
     if pieces:
         pieces(prompt)
-    done = plans.inference(guid, prompt, max_tokens, temperature, top_k, top_p, min_p, repetition_penalty, stop or (), seed, samples,
-                           pieces or None, common.path, draft)
+    done = plans.inference(guid, prompt, max_tokens, repetition_penalty=repetition_penalty, temperature=temperature, top_k=top_k,
+                           top_p=top_p, min_p=min_p, stop=stop or (), seed=seed, samples=samples, stream=pieces or None, path=common.path,
+                           draft=draft)
     if pieces:
         pieces("\n")
     if done.replaced:
@@ -225,7 +226,8 @@ def chat(guid: str = "last", *, system: Text = "", template: str | None = None, 
         min_p: Min-p sampling: keep tokens with at least this fraction of the likeliest token's probability.
         seed: Random seed: the same seed gives the same answers; drawn at random if not given.
     """
-    talk = plans.chat(guid, system, template, max_tokens, temperature, top_k, top_p, min_p, repetition_penalty, seed, common.path)
+    talk = plans.chat(guid, system, template, max_tokens, repetition_penalty=repetition_penalty, temperature=temperature, top_k=top_k,
+                      top_p=top_p, min_p=min_p, seed=seed, path=common.path)
     at_a_desk = sys.stdin.isatty()
     if at_a_desk:
         print_line(f"{', '.join(COMMANDS)}; an empty line is nothing, Ctrl-C ends an answer")

@@ -22,16 +22,16 @@ def test_equals_transformers(reference, case):
 
 def test_temperature_zero_takes_the_likeliest_after_the_penalty():
     logits = np.array([[1.0, 2.0, 1.5], [-1.0, -3.0, -1.4]], "f4")
-    assert probabilities(logits, [[], []], Sampling(0.0)).tolist() == [[0, 1, 0], [1, 0, 0]]
-    greedy = Sampling(0.0, top_k=2, top_p=0.3, min_p=0.5, repetition_penalty=2.0)
+    assert probabilities(logits, [[], []], Sampling(temperature=0.0)).tolist() == [[0, 1, 0], [1, 0, 0]]
+    greedy = Sampling(temperature=0.0, top_k=2, top_p=0.3, min_p=0.5, repetition_penalty=2.0)
     assert probabilities(logits, [[1, 1], [0]], greedy).tolist() == [[0, 0, 1], [0, 0, 1]]
-    assert probabilities(logits, [[], []], Sampling(1e-300)).tolist() == [[0, 1, 0], [1, 0, 0]]
+    assert probabilities(logits, [[], []], Sampling(temperature=1e-300)).tolist() == [[0, 1, 0], [1, 0, 0]]
 
 
 def test_previous_may_be_ragged_and_rows_are_independent():
     rng = np.random.default_rng(0)
     logits, previous = rng.standard_normal((3, 20)) * 3, [[], [4, 4, 7], [1]]
-    sampling = Sampling(0.8, 9, 0.9, 0.02, 1.4)
+    sampling = Sampling(repetition_penalty=1.4, temperature=0.8, top_k=9, top_p=0.9, min_p=0.02)
     together = probabilities(logits, previous, sampling)
     for row in range(3):
         np.testing.assert_array_equal(together[row:row + 1], probabilities(logits[row:row + 1], previous[row:row + 1], sampling))
@@ -61,8 +61,8 @@ def test_a_draw_at_either_end_is_a_token_that_can_be_drawn():
 
 
 @pytest.mark.parametrize("wrong, words", [
-    (dict(temperature=-0.5), "temperature is -0.5; allowed is 0"), (dict(temperature=float("nan")), "temperature is nan"),
-    (dict(top_k=-1), "top_k is -1"), (dict(top_k=2.5), "top_k is 2.5"), (dict(top_p=0.0), "top_p is 0.0; allowed is above 0"),
+    (dict(temperature=-0.5), "temperature is -0.5; allowed is a number from 0"), (dict(temperature=float("nan")), "temperature is nan"),
+    (dict(top_k=-1), "top_k is -1"), (dict(top_k=2.5), "top_k is 2.5"), (dict(top_p=0.0), "top_p is 0.0; allowed is a number from 1e-06"),
     (dict(top_p=1.2), "top_p is 1.2"), (dict(min_p=1.5), "min_p is 1.5"), (dict(repetition_penalty=0), "repetition_penalty is 0"),
     (dict(temperature=-1, min_p=-1), "temperature is -1.*; min_p is -1"),
 ])

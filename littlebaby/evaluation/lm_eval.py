@@ -57,7 +57,7 @@ class LMEvalModel(TemplateLM):
         hot = settings.get("temperature", 0) if settings.get("do_sample") else 0
         tokenizer = self.baby.tokenizer
         ids, eos = tokenizer.encode(context or tokenizer.begin), tokenizer.special_tokens.stops
-        columns = generate(self.baby.p, self.baby.config, ids[None], settings.get("max_gen_toks", self.max_tokens), Sampling(hot),
-                           np.random.default_rng(0))
+        columns = generate(self.baby.p, self.baby.config, ids[None], settings.get("max_gen_toks", self.max_tokens),
+                           Sampling(temperature=hot), np.random.default_rng(0))
         new = (int(column[0]) for column in until_eos(columns, eos) if column[0] not in eos)
         return "".join(until_stop(stream(tokenizer, new), stops))

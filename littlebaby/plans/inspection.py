@@ -75,9 +75,9 @@ def microscope(guid="last", text=None, path=None):
     baby = load(name, workspace.root)
     if text is None:
         final = workspace.existing("completion", name).exists()
-        written = workspace.load_completion(name).text if final else generate_completion(baby, name, "", Sampling(0.8), SAMPLE_LENGTH,
-                                                                                         seed=0).text
-        text = written.strip()[:SAMPLE_LENGTH]
+        completion = workspace.load_completion(name) if final else generate_completion(baby, name, "", Sampling(temperature=0.8),
+                                                                                       SAMPLE_LENGTH, seed=0)
+        text = completion.text.strip()[:SAMPLE_LENGTH]
     return scope.examine(baby, text, name)
 
 
@@ -123,7 +123,7 @@ def finetune_change(workspace, base, name, after, source, prompts):
     sources = {title: text for title,
                text in ((text_title(first, "old"), training_text(workspace, first)), (text_title(after, "new"), source)) if text}
     begins = dict.fromkeys(["", *(" ".join(text.split(" ")[:4]) for text in sources.values())])
-    wrote = lambda baby, prompt: generate_completion(baby, name, prompt, Sampling(0.8), diaries.TOKENS, seed=0).text
+    wrote = lambda baby, prompt: generate_completion(baby, name, prompt, Sampling(temperature=0.8), diaries.TOKENS, seed=0).text
     hosts = [{each: backend.to_numpy(w) for each, w in baby.weights().items()} for baby in (old, new)]
     return diaries.Change(base, diaries.difference(*hosts),
                           [(title, diaries.loss_on(old, text), diaries.loss_on(new, text)) for title, text in sources.items()],
