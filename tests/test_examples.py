@@ -16,7 +16,9 @@ from littlebaby.check import bench
 from littlebaby.inference.chat import Conversation
 
 FINDER = doctest.DocTestFinder(recurse=False)
-OFFERED = {f"lb.{name}": getattr(lb, name) for name in lb.__all__ if callable(getattr(lb, name))} | {"Conversation": Conversation}
+ERRORS = {"lb.BadInput", "lb.RunFailed"}                          # raised, not called: the package's own docstring shows one
+OFFERED = {f"lb.{name}": getattr(lb, name) for name in lb.__all__ if callable(getattr(lb, name)) and f"lb.{name}" not in ERRORS}
+OFFERED["Conversation"] = Conversation
 METHODS = {f"{name}.{method}": function for name, each in OFFERED.items() if inspect.isclass(each) and not issubclass(each, BaseModel)
            for method, function in vars(each).items() if inspect.isfunction(function) and not method.startswith("_")}
 DOCUMENTED = OFFERED | METHODS
@@ -24,7 +26,7 @@ DOCUMENTED = OFFERED | METHODS
 
 def parameters(it):
     """The parameters of a function or class that a caller gives; the fields of a record say themselves what they mean"""
-    if inspect.isclass(it) and issubclass(it, BaseModel | Exception):
+    if inspect.isclass(it) and issubclass(it, BaseModel):
         return []
     return [each for each in inspect.signature(it).parameters.values() if each.name != "self"]
 
@@ -63,15 +65,18 @@ def home(tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize("name", DOCUMENTED)
+@pytest.mark.parametrize("name", ["lb", *DOCUMENTED])
 def test_every_example_is_true(home, tmp_path, monkeypatch, name):
     if name == "lb.panel":
         pytest.importorskip("ipywidgets")
     shutil.copytree(home, tmp_path, dirs_exist_ok=True)
     monkeypatch.setenv("LITTLEBABY_HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "nltk" / "corpora").mkdir(parents=True)
+    (tmp_path / "nltk" / "corpora" / "poems.txt").write_text("A poem.\n")
+    monkeypatch.setenv("NLTK_DATA", str(tmp_path / "nltk"))
     monkeypatch.setattr(bench, "SECONDS", 0.0)                   # a few steps are enough to see what a Bench holds
-    for example in FINDER.find(DOCUMENTED[name], name, module=False, globs=dict(lb=lb, np=np)):
+    for example in FINDER.find(DOCUMENTED.get(name, lb), name, module=False, globs=dict(lb=lb, np=np, Config=lb.Config)):
         failed = []
         doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(example, out=failed.append)
         assert not failed, "".join(failed)
