@@ -91,8 +91,8 @@ Chosen = Annotated[Settings, flat]  # type: ignore[valid-type]  # made from the 
 Everywhere = Annotated[Common, flat]
 Others = Annotated[str, Parameter(show=False)]        # names that are no option's: older names of settings, and mistakes
 Text = Annotated[str, Parameter(allow_leading_hyphen=True)]
-Whole = Annotated[int, Parameter(converter=lambda _, tokens: tokens[0].value)]      # a number is checked by the plan, `errors.number`
-Real = Annotated[float, Parameter(converter=lambda _, tokens: tokens[0].value)]
+Whole = Annotated[Any, Parameter(converter=lambda _, tokens: tokens[0].value)]      # a number is checked by the plan, `errors.number`
+Real = Annotated[Any, Parameter(converter=lambda _, tokens: tokens[0].value)]
 OPTIONS = ("input", "chat", "preset", "config", "resume", "encoding", "quiet", "path", "json")
 
 app = App(name="littlebaby", help=WELCOME.splitlines()[0], version=records.VERSION, help_formatter=show, help_format="plaintext",

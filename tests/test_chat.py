@@ -258,7 +258,7 @@ def test_wrong_use_of_finetune(home, base):
         lb.finetune(base.guid, "tale", chat="talks.jsonl", path=home)
     with pytest.raises(BadInput, match="tale.txt: line 1 is not JSON"):
         lb.finetune(base.guid, chat="tale", path=home)
-    with pytest.raises(BadInput, match="tokens of talks.jsonl are new .*'<'.*lora_rank"):
+    with pytest.raises(BadInput, match="tokens of talks.jsonl are not in .*'<'.*lora_rank"):
         lb.finetune(base.guid, chat=home / "talks.jsonl", path=home, lora_rank=4)
     assert Workspace(home).resolve(base.guid) == base.guid
 
