@@ -145,7 +145,7 @@ def train(baby: Baby, state: State, batches: Any, valid: Any, stop: Callable[[],
         drawn = [tuple(map(xp.asarray, batches.batch(first + i))) for i in range(cfg.n_accumulate)]
         if halved:
             half[...] = baby.flat
-        loss, book = gradient(workers, grads, shard, drawn, (cfg.seed, state.step), state.scale)
+        loss, stats = gradient(workers, grads, shard, drawn, (cfg.seed, state.step), state.scale)
         norm, coefficient = clip(grads[0], cfg.r_clip)
         state.step += 1
         rate = cfg.r_learn * multiplier(state.step, state.total, cfg)
@@ -156,11 +156,11 @@ def train(baby: Baby, state: State, batches: Any, valid: Any, stop: Callable[[],
             except WorkerLost as lost:
                 lost.whole = False
                 raise
-            gpt.post_step(baby.p, book, cfg)
+            gpt.post_step(baby.p, stats, cfg)
         if halved:
             rescale(state, fine)
         tokens = sum(int((t >= 0).sum()) for _, t in drawn)
-        return loss, norm, rate, coefficient < 1, fine, tokens, book
+        return loss, norm, rate, coefficient < 1, fine, tokens, stats
 
     def measure(rate, norm):
         recent = state.recent
@@ -197,16 +197,16 @@ def train(baby: Baby, state: State, batches: Any, valid: Any, stop: Callable[[],
                 yield Checkpoint(0)
             while not (reason := over()):
                 clock = perf_counter()
-                loss, norm, rate, clipped, fine, tokens, book = one_step()
+                loss, norm, rate, clipped, fine, tokens, stats = one_step()
                 seconds = perf_counter() - clock
                 state.seconds += seconds
                 if fine:
                     state.skipped_in_a_row = 0
                     state.tokens += tokens
-                    for name, value in dict(loss=loss, aux=auxiliary_losses(book), steps=1, clipped=clipped, tokens=tokens,
+                    for name, value in dict(loss=loss, aux=auxiliary_losses(stats), steps=1, clipped=clipped, tokens=tokens,
                                             seconds=seconds).items():
                         state.recent[name] += value
-                    state.recent["load"] = add_loads(state.recent["load"], expert_loads(book, cfg))
+                    state.recent["load"] = add_loads(state.recent["load"], expert_loads(stats, cfg))
                 else:
                     state.skipped += 1
                     state.skipped_in_a_row += 1
