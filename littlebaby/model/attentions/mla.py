@@ -53,7 +53,8 @@ def breadth(cfg):
 def heads(cfg, h):
     """The weights of h heads"""
     widths = {name: n for name, n in latent_widths(cfg, h).items() if n}
-    p = dict(down=fused_matrices(cfg.n_emb, **widths), wuk=matrix(cfg.mla_rank, h * cfg.mla_nope), wuv=matrix(cfg.mla_rank, h * cfg.mla_v))
+    p: dict = dict(down=fused_matrices(cfg.n_emb, **widths), wuk=matrix(cfg.mla_rank, h * cfg.mla_nope),
+                   wuv=matrix(cfg.mla_rank, h * cfg.mla_v))
     if cfg.mla_q_rank:
         p["wuq"] = matrix(cfg.mla_q_rank, h * (cfg.mla_nope + cfg.mla_rope))
     norm = dict(none=(), rmsnorm=("w",), layernorm=("w", "b"))[cfg.mla_norm]

@@ -1,5 +1,6 @@
 """learned: a learned vector for every position.
 
+The vector of its position is added to every token vector:
     y_t = x_t + table_t        t counted from `ctx.start`
 
 Cost O(B T D).  Cache per token 0.  There are no vectors for positions from `n_ctx` on.
