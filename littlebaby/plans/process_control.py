@@ -136,5 +136,5 @@ def all_or_none(ranks: Ranks, name: str) -> Iterator[None]:
 
 
 def resume_hint(name: str) -> str:
-    """The beginning of a sentence that says how to resume a run; a checkpoint is named after it"""
+    """The first words of a sentence on how to resume a run, to which the caller adds a checkpoint"""
     return f"`littlebaby train --resume {brief(name)}` resumes from"
