@@ -188,7 +188,7 @@ def training_text(workspace: Workspace, report: Report | None) -> str | None:
 
 
 def finetune_change(workspace: Workspace, base: str, name: str, after: Report | None, source: str | None,
-                    prompts: Sequence[str]) -> diaries.Change:
+                    prompts: Sequence[str]) -> Any:
     """How a finetune changed weights, losses and completions. Both models are run, which takes seconds"""
     old, new = load(base, workspace.root), load(name, workspace.root)
     first = workspace.load_report(base) if workspace.existing("report", base).exists() else None
