@@ -108,7 +108,7 @@ def prepare(input: str | Path | Sequence[str], output: str | Path | None = None,
         raise BadInput(records.nearest("tokenizer", tokenizer, texts.KINDS) + "; or a tokenizer.json, or a run's GUID")
     with Counter(progress) as counter:
         return preparing.prepare(workspace, found[0].paths, file, kind, s_vocabulary, c_unknown, encoding, field,
-                                 size and parse_size(size), workers, counter)
+                                 parse_size(size) if size else None, workers, counter)
 
 
 def parse_size(size: str | int) -> int:
