@@ -174,14 +174,15 @@ def card(guid, path):
 def inference(guid: str = "last", *, prompt: Text = "", max_tokens: Whole = 200, repetition_penalty: Real = 1.0, temperature: Real = 0.8,
               top_k: Whole = 0, top_p: Real = 1.0, min_p: Real = 0.0, stop: list[Text] | None = None, seed: Whole | None = None,
               samples: Whole = 1, stream: bool = False, draft: str | None = None, common: Everywhere = Common()):
-    """Let a run's baby write. The settings from repetition_penalty to min_p act in the order of this list.
+    """Generate text with a run's baby. The settings from repetition_penalty to min_p are applied in the order of this list.
 
     Args:
         guid: The run: its GUID, the first 4 or more characters of it, or last.
         prompt: The prompt to continue; empty starts a new document.
         max_tokens: Maximum number of tokens to generate.
         repetition_penalty: Repetition penalty: lowers the logits of tokens that occurred before; 1 changes nothing.
-        temperature: Below 1 surer, above 1 wilder, 0 always the likeliest; a little surer than Baby.generate, which measures at 1.
+        temperature: Temperature: logits are divided by it; below 1 favours likely tokens, above 1 unlikely ones; 0 always takes the
+            likeliest.
         top_k: Top-k sampling: keep only the k likeliest tokens; 0 keeps all.
         top_p: Nucleus sampling: keep the smallest set of tokens whose probabilities sum to at least p.
         min_p: Min-p sampling: keep tokens with at least this fraction of the likeliest token's probability.
@@ -217,8 +218,8 @@ def chat(guid: str = "last", *, system: Text = "", template: str | None = None, 
         system: The system message.
         template: Chat template: kodalite, chatml or plain [the run's own].
         max_tokens: Maximum number of tokens of an answer.
-        repetition_penalty: Repetition penalty: lowers the logits of tokens that occurred before; 1 changes nothing. It acts first, then
-            the next four in order.
+        repetition_penalty: Repetition penalty: lowers the logits of tokens that occurred before; 1 changes nothing. It is applied
+            first, then the next four in this order.
         temperature: Temperature: logits are divided by it; below 1 favours likely tokens, above 1 unlikely ones; 0 always takes the
             likeliest.
         top_k: Top-k sampling: keep only the k likeliest tokens; 0 keeps all.
@@ -687,7 +688,7 @@ def misread(error):
                 return stranger(extra, error.argument_collection if hasattr(error, "argument_collection") else ()) + see
             return f"{quoted(extra)} is one word too many: `littlebaby {chain}` takes no further one without an option before it{see}"
         case MissingArgumentError():
-            name = error.argument.name.lstrip("-").upper()
+            name = error.argument.name.lstrip("-").upper() if error.argument else "an argument"
             return (f"{error.keyword} needs a value" if error.keyword else f"`littlebaby {chain}` needs {name}") + see
         case RepeatArgumentError():
             return f"{error.token.keyword} is given twice; once is allowed"
