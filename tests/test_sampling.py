@@ -1,11 +1,13 @@
 """Sampling: transformers' probabilities, and draws that follow them."""
+import inspect
 import json
 
 import numpy as np
 import pytest
 
+import littlebaby as lb
 from littlebaby.errors import BadInput
-from littlebaby.inference.sampling import Sampling, draw, probabilities
+from littlebaby.inference.sampling import ALLOWED, Sampling, draw, probabilities
 
 
 @pytest.mark.parametrize("case", range(12))
@@ -69,3 +71,25 @@ def test_a_draw_at_either_end_is_a_token_that_can_be_drawn():
 def test_what_is_out_of_range_is_named(wrong, words):
     with pytest.raises(BadInput, match=words):
         Sampling(**wrong)
+
+
+@pytest.mark.parametrize("it", [Sampling, lb.inference, lb.chat, lb.Baby.generate, lb.Baby.generate_each, lb.Baby.speculate])
+def test_every_signature_lists_the_settings_in_the_order_in_which_they_apply(it):
+    """By keyword only, so that a number can never be taken for another setting"""
+    parameters = [each for each in inspect.signature(it).parameters.values() if each.name in ALLOWED]
+    assert [each.name for each in parameters] == ["repetition_penalty", "temperature", "top_k", "top_p", "min_p"] == list(ALLOWED)
+    assert all(each.kind is inspect.Parameter.KEYWORD_ONLY for each in parameters)
+
+
+def test_the_settings_apply_in_the_order_in_which_they_are_listed():
+    """Step by step; top-p before top-k would keep one token more"""
+    z, previous = np.log(np.array([[0.4, 0.3, 0.2, 0.1]])), [[0]]
+    penalized = z / [[0.5, 1, 1, 1]]                             # the logits are negative, so a penalty of 2 doubles the first one
+    settings = dict(repetition_penalty=2.0, temperature=2.0, top_k=3, top_p=0.7, min_p=0.8)
+    w = np.exp(penalized / 2)                                    # penalty, then temperature
+    w[w < np.sort(w)[:, -3]] = 0                                 # top-k
+    order = np.argsort(-w[0])
+    before = np.cumsum(w[0][order]) - w[0][order]
+    w[0][order[before >= 0.7 * w.sum()]] = 0                     # top-p of what top-k left
+    w[w < 0.8 * w.max()] = 0                                     # min-p
+    np.testing.assert_allclose(probabilities(z, previous, Sampling(**settings)), w / w.sum(), rtol=1e-12)
