@@ -7,8 +7,8 @@
     baby = lb.load(run.guid)                                             its config, tokenizer and weights
     loss, grads = baby.loss_and_grads(ids, targets)                      gradients of all weights, by name
 
-Every function here is documented with an example, `help(lb.train)`. In the examples "last" is a run that was trained on the text
-nursery_5kB_0.txt, and `np` is NumPy.
+Every function here is documented with an example, `help(lb.train)`. A default that the signature does not show is given in brackets. In the
+examples "last" is a run that was trained on the text nursery_5kB_0.txt, and `np` is NumPy.
 
 An input that cannot be used raises BadInput, whose message names the allowed values; a training that fails raises RunFailed.
 
