@@ -1,9 +1,20 @@
-"""littlebaby: a whole GPT, forward and backward, written by hand on NumPy or CuPy.
+"""littlebaby: a complete GPT, forward and backward, written by hand on NumPy or CuPy.
 
->>> import littlebaby as lb
->>> run = lb.train(input="inputs/my.txt", n_layers=4, c_attention="gqa", seed=0)
->>> lb.inference(run.guid, prompt="Once", max_tokens=200).text
->>> lb.load(run.guid).loss_and_grads(ids, targets)
+    import littlebaby as lb
+
+    run = lb.train("my.txt", n_layers=4, c_attention="gqa", seed=0)      train on inputs/my.txt and save the run
+    lb.inference(run.guid, "Once", max_tokens=200).text                  generate text with it
+    baby = lb.load(run.guid)                                             its config, tokenizer and weights
+    loss, grads = baby.loss_and_grads(ids, targets)                      gradients of all weights, by name
+
+Every function here is documented with an example, `help(lb.train)`. A default that the signature does not show is given in brackets. In the
+examples "last" is a run that was trained on the text nursery_5kB_0.txt, and `np` is NumPy.
+
+An input that cannot be used raises BadInput, whose message names the allowed values; a training that fails raises RunFailed.
+
+>>> lb.Config(n_heads=3)
+Traceback (most recent call last):
+littlebaby.errors.BadInput: n_heads is 3; allowed are divisors of head_size, 128; did you mean ...
 """
 from .errors import BadInput, RunFailed
 from .inference.baby import Baby

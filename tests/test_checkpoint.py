@@ -121,18 +121,18 @@ def test_a_new_field_of_the_state_is_saved_by_itself(monkeypatch):
     del numbers["waited"]
     old = state_from_arrays(babe(config(seed=4)), arrays, numbers)
     assert old.waited == State(1, {}).waited == 0 and np.array_equal(old.best_flat, baby.flat + 1) and old.best_loss == float("inf")
-    with pytest.raises(BadInput, match="holds scaler, which this version does not know: a newer littlebaby wrote it"):
+    with pytest.raises(BadInput, match="holds scaler, which this version does not know; a newer littlebaby wrote it"):
         state_from_arrays(baby, arrays, numbers | dict(scaler=2.0))
 
 
 @pytest.mark.parametrize("spoil, said", [
-    (lambda a, n: a.pop("flat"), "flat is missing and should be float32 of shape"),
-    (lambda a, n: a.update(flat=a["flat"][:-1]), r"flat is float32 of shape \(\d+,\) and should be float32"),
+    (lambda a, n: a.pop("flat"), "flat is missing; allowed is float32 of shape"),
+    (lambda a, n: a.update(flat=a["flat"][:-1]), r"flat is float32 of shape \(\d+,\); allowed is float32"),
     (lambda a, n: a.update({"optimizer.m": a["optimizer.m"].astype("float64")}), "optimizer.m is float64 of shape"),
-    (lambda a, n: n["optimizer"].pop("v"), "it holds m, t and should hold m, v, t"),
+    (lambda a, n: n["optimizer"].pop("v"), "it holds m, t; allowed are m, v, t"),
     (lambda a, n: n.update(best_flat=dict(array="optimizer.m")), "optimizer.m is float32"),
-    (lambda a, n: n.update(step="ten"), "it holds 'ten' where int belongs"),
-    (lambda a, n: n.update(recent=[]), r"it holds \[\] where dict belongs")])
+    (lambda a, n: n.update(step="ten"), "it holds 'ten' in place of a value of type int"),
+    (lambda a, n: n.update(recent=[]), r"it holds \[\] in place of a value of type dict")])
 def test_a_checkpoint_that_does_not_fit_is_told(spoil, said):
     baby = babe(config(lora_rank=2))
     arrays, numbers = state_to_arrays(baby, begin(baby, STEPS))

@@ -95,7 +95,7 @@ def test_finetune(shell, home, run):
     assert code == 0 and out.startswith(f"{run.guid}_finetuned  finished") and err == ""
     code, out, err = shell("finetune", run.guid, "tale", "--n_steps", "2", "--quiet", "--path", str(home))
     assert code == 0 and out.startswith(f"{run.guid}_finetuned_2  finished")
-    assert "a finetune needs a text" in shell("finetune", run.guid, "--path", str(home))[2]
+    assert "finetune needs either a text" in shell("finetune", run.guid, "--path", str(home))[2]
 
 
 def test_delete_asks(shell, home, run, monkeypatch):

@@ -66,7 +66,7 @@ def test_shuffled_documents_stay_whole():
     stories = [(5, 1, 0, 0), (6, 0, 1, 0, 0), (7, 7, 0, 0), (8, 0, 0)]
     assert len(seen) > 4 and all(any(text[:len(story)] == story for story in stories) for text in seen)
     assert all(sorted(text) == sorted(ids) for text in seen)
-    with pytest.raises(BadInput, match="16 tokens, is a single document"):
+    with pytest.raises(BadInput, match="16 tokens is a single document"):
         split(ids, settings(c_shuffle="documents"), [9])
 
 

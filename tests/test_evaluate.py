@@ -243,10 +243,12 @@ def test_plain_rows():
 
 
 @pytest.mark.parametrize("row, sentence", [
-    ('{"a": 1}', "line 1 has 'a'; known are rows with context, choices, answer"), ("[]", "line 1 holds list"), ("", "no rows"),
-    ('{"ctx": "x", "endings": ["a", "b"], "label": ""}', "line 1 has ctx, endings, label, but not"),
-    ('{"context": "x", "choices": ["a"], "answer": 1}', "the right one among them"), ('{"text": "word"}', "line 1 has text, but not"),
-    ('{"context": 3, "target": "x"}', "not as they should be"), ('{"context": "x", "choices": ["a", ""], "answer": 0}', "not as they")])
+    ('{"a": 1}', "line 1 has 'a'; allowed are rows with context, choices, answer"), ("[]", "line 1 holds list"), ("", "no rows"),
+    ('{"ctx": "x", "endings": ["a", "b"], "label": ""}', "line 1 has ctx, endings, label with values that are not allowed"),
+    ('{"context": "x", "choices": ["a"], "answer": 1}', "texts and not empty, and the correct one of them"),
+    ('{"text": "word"}', "line 1 has text with values that are not allowed"),
+    ('{"context": 3, "target": "x"}', "values that are not allowed"),
+    ('{"context": "x", "choices": ["a", ""], "answer": 0}', "values that are not allowed")])
 def test_what_is_no_task_is_told(row, sentence):
     with pytest.raises(BadInput, match=re.escape(sentence)):
         tasks.read_items(row)
@@ -257,7 +259,7 @@ def test_what_is_no_task_is_told(row, sentence):
     dict(question_stem="Q", choices=dict(text=[" ", "b"], label=["A", "B"]), answerKey="A"), dict(goal="g", sol1="", sol2="b", label=1),
     dict(sentence="a _ b", option1="x", option2="", answer="1"), dict(ctx="a", endings=["b", ""], label=0), dict(text="once upon ")])
 def test_an_empty_answer_is_told_with_its_line(row):
-    with pytest.raises(BadInput, match=r"^line 3 has .* but not as they should be: choices that are texts and not empty"):
+    with pytest.raises(BadInput, match="^line 3 has .* with values that are not allowed; allowed are choices that are texts and not "):
         tasks.read_items('{"context": "a", "target": "b"}\n\n' + json.dumps(row))
 
 
@@ -281,7 +283,7 @@ def test_an_answer_without_tokens_is_told_with_its_line(home, run):
     task = home / "strange.jsonl"
     for answer, tokens in (("\u6f22", 0), ("a" * 65, 65)):
         task.write_text(json.dumps(dict(context="a", target="b")) + "\n\n" + json.dumps(dict(context="a", target=answer)))
-        with pytest.raises(BadInput, match=rf"strange.jsonl: line 3 has the answer '{answer[:9]}.*, which is {tokens} tokens for"):
+        with pytest.raises(BadInput, match=rf"strange.jsonl: line 3 has the answer '{answer[:9]}.* with {tokens} tokens; allowed"):
             lb.evaluate(run.guid, task=str(task), path=home, progress=False)
 
 

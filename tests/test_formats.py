@@ -541,7 +541,7 @@ def test_the_commands(tmp_path, capsys, llama):
     assert code == 0 and info["report"]["origin"] == str(llama) and info["report"]["figures"]["parameters"]["total"] > 0
     assert cli.main(["info", guid, "--path", home]) == 0 and "came without a tokenizer" in capsys.readouterr().out
     code, told, _ = shell("inference", guid, "--prompt", "x")
-    assert code == 2 and told["error"] == "this baby has no tokenizer: it reads and writes ids only"
+    assert code == 2 and told["error"] == "this baby has no tokenizer: it can be used with token ids only"
     for to in ("huggingface", "safetensors", "npz"):
         code, done, _ = shell("export", guid, "--to", to, "--out", str(tmp_path / to))
         assert code == 0 and done["to"] == to and same(lb.load(tmp_path / to), lb.load(guid, home))

@@ -78,8 +78,9 @@ def test_what_may_become_a_stop_string_is_held_back():
     assert possible_stop_length("abc<|e", ["<|end|>"]) == 3 and possible_stop_length("abc", ["<|end|>"]) == 0
 
 
-@pytest.mark.parametrize("ids, sentence", [([17], "between 0 and 16"), ([[1, 2], [3, -1]], "between 0 and 16"), ([], "at least one"),
-                                           ([1.5], "whole numbers"), (np.zeros((1, 13), int), "more than n_ctx = 12")])
+@pytest.mark.parametrize("ids, sentence", [([17], "between 17 and 17; allowed are 0 to 16"),
+                                           ([[1, 2], [3, -1]], "between -1 and 3; allowed are 0 to 16"), ([], "at least one"),
+                                           ([1.5], "allowed are integers"), (np.zeros((1, 13), int), "allowed are at most n_ctx, 12")])
 def test_bad_ids_are_told(ids, sentence):
     with pytest.raises(BadInput, match=sentence):
         baby().logits(ids)
@@ -198,5 +199,5 @@ def next_logits(b, ids, start):
 
 
 def test_a_draft_of_other_symbols_is_refused():
-    with pytest.raises(BadInput, match="the draft has 5 tokens and this baby 17"):
+    with pytest.raises(BadInput, match="^the vocabulary of the draft has 5 tokens; allowed is that of this baby, 17"):
         baby().speculate(baby(n_vocab=5), [1], 4)

@@ -88,7 +88,7 @@ def test_a_full_disk_says_how_to_go_on(home):
         small(home, stop=stop, b_keep_last=True, s_checkpoint=1)
     name = next(run.name for run in lb.list(home) if run.resumable)
     path = Workspace(home).path("checkpoint", name) / "state_000000005.safetensors"
-    assert str(refused.value) == f"cannot write {path}: the disk is full; `littlebaby train --resume {name[:8]}` goes on from step 4"
+    assert str(refused.value) == f"cannot write {path}: the disk is full; `littlebaby train --resume {name[:8]}` resumes from step 4"
     assert kills.equal(kills.come_to(home, lb.train(resume="last", path=home, progress=False).guid), whole)
 
 
@@ -130,7 +130,7 @@ def test_a_folder_to_read_only_is_told():
         name = Workspace(home).resolve("last")
         assert done.stdout.splitlines()[-1] == "[2, 0, 0]" and done.stderr.count("\n") == 2, done.stderr
         first, second = done.stderr.splitlines()
-        assert first.endswith(f": permission is denied; `littlebaby train --resume {name[:8]}` goes on from step 2")
+        assert first.endswith(f": permission is denied; `littlebaby train --resume {name[:8]}` resumes from step 2")
         assert second.startswith("cannot write ") and second.endswith(": permission is denied")
         assert lb.train(resume=name, path=home, progress=False).report.stop_reason == "finished"
 
@@ -142,7 +142,7 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_sentence(home, capsys):
     newest.write_bytes(newest.read_bytes()[:-100])
     assert lb.train(resume=name, path=home, progress=False).guid == name
     said = capsys.readouterr().err
-    assert said.startswith(f"{newest} is truncated or damaged") and said.endswith("going on from the one before it, of step 4\n")
+    assert said.startswith(f"{newest} is truncated or damaged") and said.endswith("resuming from the checkpoint before it, of step 4\n")
     assert kills.equal(kills.come_to(home, name), whole)
 
 
@@ -151,7 +151,7 @@ def test_a_checkpoint_of_another_version_is_told(home):
     workspace = Workspace(home)
     arrays, meta, _ = workspace.load_checkpoint(name)
     workspace.save_checkpoint(name, 6, arrays, dict(state=meta["state"], rows=[]))
-    with pytest.raises(lb.BadInput, match=f"^the checkpoint of {name} was written by another version of littlebaby, which alone"):
+    with pytest.raises(lb.BadInput, match=f"^the checkpoint of {name} was written by another version of littlebaby; only that"):
         lb.train(resume=name, path=home)
     assert [run.resumable for run in lb.list(home)] == [True]
 
@@ -269,7 +269,7 @@ def test_a_second_ctrl_c_ends_at_once_and_says_how_to_go_on(home, capsys):
     with pytest.raises(KeyboardInterrupt):
         small(home, stop=impatient, b_keep_last=True)
     name = next(run.name for run in lb.list(home) if run.resumable)
-    assert capsys.readouterr().err == f"stopped at once; `littlebaby train --resume {name[:8]}` goes on from step 4\n"
+    assert capsys.readouterr().err == f"stopped at once; `littlebaby train --resume {name[:8]}` resumes from step 4\n"
     assert kills.equal(kills.come_to(home, lb.train(resume="last", path=home, progress=False).guid), whole)
 
 

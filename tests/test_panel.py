@@ -197,7 +197,7 @@ def test_it_writes_finetunes_looks_and_forgets(panel, home):
     panel.plan.value, panel.guid.value = "delete", guid
     before = {path for path in home.rglob("*") if path.is_file()}
     panel.run.click()
-    assert shown(panel.confirm) and f"Delete these {len(lb.info(guid, home)['files'])}?" in text(panel.text)
+    assert shown(panel.confirm) and f"Delete these {len(lb.info(guid, home)['files'])} files?" in text(panel.text)
     panel.keep.click()
     assert not shown(panel.confirm) and {path for path in home.rglob("*") if path.is_file()} == before
     panel.run.click()

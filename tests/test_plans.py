@@ -120,7 +120,7 @@ def test_a_draft_changes_nothing_but_the_time(home, run):
     alone, helped = (lb.inference(run.guid, "Ada", 100, temperature=0, seed=1, path=home, draft=d) for d in (None, draft.guid))
     assert helped.text == alone.text and helped.tokens == 100
     assert len(lb.inference(run.guid, "Ada", 33, seed=1, path=home, draft=draft.guid).text) == 33
-    with pytest.raises(lb.BadInput, match="only a single one can be streamed or guessed"):
+    with pytest.raises(lb.BadInput, match="^samples is 2; allowed with a draft is 1; did you mean 1"):
         lb.inference(run.guid, samples=2, draft=draft.guid, path=home)
     other = lb.train("greek", path=home, **{**TINY, "n_steps": 1, "n_completion": 0})
     with pytest.raises(lb.BadInput, match="has another tokenizer than"):

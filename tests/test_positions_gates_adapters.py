@@ -316,7 +316,7 @@ def test_adapters_sit_where_they_are_asked_to():
     assert shapes == both | {"blocks.1.att.wv_lora_a": (8, 3), "blocks.1.att.wv_lora_b": (3, 8)}
     assert cfg.lora_alpha == 6 and tree.size(baby.spec, train=True) == sum(a * b for a, b in shapes.values())
     assert all(kind == "lora" for kind in (leaf.kind for _, leaf in tree.leaves(baby.spec) if leaf.train))
-    with pytest.raises(BadInput, match=r"asks for \*\.wx, which fits no matrix; there are blocks.0.att.wq, "):
+    with pytest.raises(BadInput, match=r"has \*\.wx, which matches no matrix; allowed are blocks.0.att.wq, "):
         lora.with_adapters(Baby(cfg.replace(lora_targets="*.wq,*.wx")))
 
 
@@ -384,7 +384,7 @@ def test_adapters_refuse_what_they_cannot_do(tmp_path):
     with pytest.raises(BadInput, match="for finetune"):
         lb.train("tale", path=tmp_path, lora_rank=4, **TALE)
     base = lb.train("tale", path=tmp_path, **{**TALE, "n_steps": 2})
-    with pytest.raises(BadInput, match="new to this baby.*without lora_rank"):
+    with pytest.raises(BadInput, match="not in this model's vocabulary.*without lora_rank"):
         lb.finetune(base.guid, "greek", path=tmp_path, progress=False, lora_rank=4)
     assert len(lb.list(tmp_path)) == 1
 

@@ -239,7 +239,7 @@ def taught(eos_place=3, **roles):
 @pytest.mark.parametrize("samples, draft", [(1, False), (3, False), (1, True)])
 def test_any_eos_ends_a_text(samples, draft):
     baby, free, at = taught()
-    done = generate_completion(baby, str(UUID(int=0)), "ab", Sampling(0), 12, 0, samples=samples, draft=baby if draft else None)
+    done = generate_completion(baby, str(UUID(int=0)), "ab", Sampling(temperature=0), 12, 0, samples=samples, draft=baby if draft else None)
     assert done.text == baby.tokenizer.decode(free[:at]) and done.tokens == (at + 1 if samples > 1 else at)
     assert not done.samples or done.samples == [done.text] * 3
 
@@ -247,7 +247,7 @@ def test_any_eos_ends_a_text(samples, draft):
 def test_any_eos_ends_an_answer():
     baby, _, _ = taught()
     unended = Baby(baby.config, tokenizer=with_special_tokens(baby.tokenizer, SpecialTokens()), flat=baby.flat)
-    talk = lambda baby: Conversation(baby, "plain", Sampling(0), 12, 0)
+    talk = lambda baby: Conversation(baby, "plain", Sampling(temperature=0), 12, 0)
     long = "".join(talk(unended).stream("ab"))
     ids = baby.tokenizer.encode(long)
     baby.tokenizer = with_special_tokens(baby.tokenizer, SpecialTokens(eos=(int(ids[2]),)))
@@ -257,7 +257,7 @@ def test_any_eos_ends_an_answer():
 
 def test_a_conversation_begins_with_bos():
     baby, _, _ = taught(bos=5, prefix=(5,), suffix=(6,))
-    talk = Conversation(baby, "plain", Sampling(0), 4, 0)
+    talk = Conversation(baby, "plain", Sampling(temperature=0), 4, 0)
     talk.messages.append(dict(role="user", content="ab"))
     ids = talk.visible_ids().tolist()
     assert ids[0] == 5 and ids[1:] == baby.tokenizer.encode("User: ab\n\nAssistant: ").tolist()

@@ -26,7 +26,7 @@ RUN = "0b2f8a52-1111-4222-8333-444455556666"
 @pytest.fixture(autouse=True)
 def nothing_named(monkeypatch):
     monkeypatch.delenv("LITTLEBABY_HOME", raising=False)
-    monkeypatch.setattr(process_control, "NAMED", set())
+    monkeypatch.setattr(process_control, "ANNOUNCED", set())
 
 
 @pytest.fixture
@@ -286,7 +286,7 @@ SHOWN = {"inference": ["inference", "last", "--prompt", "hello", "--max_tokens",
 def test_what_was_computed_is_shown_and_told_once_that_it_is_not_kept(read_only, capsys, words):
     assert main([*words, "--path", str(read_only[0])]) == 0
     out, err = capsys.readouterr()
-    notes = [line for line in err.splitlines() if "could not be kept" in line]
+    notes = [line for line in err.splitlines() if "could not be saved" in line]
     assert len(notes) == 1 and "the disk is read-only" in notes[0] and "--path" in notes[0] and len(out) >= 5
     assert main([*words, "--path", str(read_only[0]), "--json"]) == 0
     assert json.loads(capsys.readouterr().out).get("path") is None

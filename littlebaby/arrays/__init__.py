@@ -1,11 +1,11 @@
-"""Room 1: numbers. Touch freely: every primitive with its gradient is here, plain in ops, its faster twin in kernels.
+"""Room 1: numbers. Every primitive operation with its gradient: a plain version in ops, a faster one in kernels.
 
-backend   where arrays live (NumPy or CuPy), devices, threads, memory
-tree      weights as named views over one flat vector
+backend   NumPy or CuPy, devices, threads, memory
+tree      weights as named views of one flat vector
 erfc      the complementary error function, for gelu_exact
-ops       the primitives, plain: y, back = op(x, ...)
-kernels   faster twins of some of them for the CPU, equal by test; importing from this door gives the twin where there is one
-scans     primitives that walk along the tokens: running sums and means, filters, windows
+ops       the primitives in plain form: y, back = op(x, ...)
+kernels   faster versions of some of them for the CPU, tested to be equal; `from ..arrays import linear` gives the faster one
+scans     primitives along the sequence: running sums and means, filters, windows
 """
 from .kernels import attention, cross_entropy, embedding, gelu, layernorm, linear, rmsnorm, rotate, swiglu
 from .ops import dropout, full_matrix, gelu_exact, glu, matmul, merge_heads, relu, relu2, sigmoid, silu, softmax, split_heads, weight_heads

@@ -1,37 +1,46 @@
-"""The only file that knows where arrays live: NumPy on the CPU, CuPy on the GPU. Everyone else writes `from .backend import xp`."""
+"""The choice of NumPy on the CPU or CuPy on the GPU. It is made only here; all other files use `from .backend import xp`."""
 import ctypes
 import os
 import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
+from types import ModuleType
+from typing import Any
 
 import numpy
 from threadpoolctl import ThreadpoolController
 
 from ..errors import BadInput
 
-# found once, at import: the search holds the dynamic loader's lock while it waits for Python's, and an import in another thread does the
-# opposite; together they would wait for ever
+# found once, at import: the search holds the lock of the dynamic loader while it waits for Python's, and an import in another thread does
+# the opposite, so the two could deadlock later
 LIBRARIES = ThreadpoolController()
 DTYPES = {"fp16": numpy.float32, "fp32": numpy.float32, "fp64": numpy.float64}
 
 
 class Module:
-    """Stands for numpy or cupy; `use` says which."""
+    """The module numpy or cupy, whichever `use` chose"""
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         return getattr(use.module, name)
 
 
 xp = Module()
 
 
-def use(device="cpu", number=0, tensor=False):
-    """Choose where arrays live: "cpu", "gpu", "auto" (the GPU if there is one) or a module with NumPy's names. Returns the choice.
+def use(device: str | ModuleType = "cpu", number: int = 0, tensor: bool = False) -> str:
+    """Choose the device of all arrays from now on; returns "cpu" or "gpu".
 
-    number: which GPU      tensor: let it multiply in tf32, about three digits
+    Args:
+        device: "cpu", "gpu", "auto" (the GPU if there is one), or a module with NumPy's functions.
+        number: Number of the GPU, counted from 0.
+        tensor: Whether the GPU may multiply in tf32, which has about three digits.
+
+    Raises:
+        BadInput: There is no GPU, or none of this number.
     """
-    module = numpy if device == "cpu" else device
+    module: Any = numpy if device == "cpu" else device
     if device in ("gpu", "auto"):
         os.environ["CUPY_TF32"] = str(int(tensor))
         module = gpu_module() or numpy
@@ -41,7 +50,8 @@ def use(device="cpu", number=0, tensor=False):
         if module is not numpy:
             found = module.cuda.runtime.getDeviceCount()
             if number >= found:
-                raise BadInput(f"c_device_gpu_core is {number}; allowed are 0 to {found - 1}, the GPUs of this machine")
+                raise BadInput(f"c_device_gpu_core is {number}; allowed are 0 to {found - 1}, the GPUs of this machine; did you mean "
+                               f"{found - 1}?")
             module.cuda.Device(number).use()
     use.module = module
     return "cpu" if module is numpy else "gpu"
@@ -50,46 +60,48 @@ def use(device="cpu", number=0, tensor=False):
 use.module = numpy
 
 
-def gpu_module():
-    """CuPy if it can be imported and sees a GPU (importing it succeeds on a machine without one)"""
+def gpu_module() -> Any:
+    """CuPy if it is installed and there is a GPU, else None"""
     try:
         import cupy
     except ImportError:
         return None
     try:
         return cupy if cupy.cuda.is_available() else None
-    except Exception:                                            # a driver that answers with an error is no GPU
+    except Exception:                                            # a driver that reports an error counts as no GPU
         return None
 
 
-def on_cpu():
+def on_cpu() -> bool:
+    """Whether arrays are NumPy's"""
     return use.module is numpy
 
 
-def dtype(name):
-    """What weights and sums are held in, as an array type; fp16 halves only what is multiplied in training"""
+def dtype(name: str) -> numpy.dtype:
+    """The array type of weights and sums for a d_type; with fp16 it is float32, only products in training use half precision"""
     return numpy.dtype(DTYPES[name])
 
 
-def generator(*seeds):
-    """A generator of its own for every list of numbers: [seed, step, shard] gives the same draws however the work is split"""
+def generator(*seeds: int) -> Any:
+    """A random generator for these numbers, such as (seed, step, shard): equal numbers give equal draws"""
     return xp.random.default_rng(list(seeds) if on_cpu() else hash(seeds) % 2 ** 63)
 
 
-def to_numpy(a):
+def to_numpy(a: Any) -> Any:
+    """The array as a NumPy array; copied only from a GPU"""
     return a if isinstance(a, numpy.ndarray) else use.module.asnumpy(a)
 
 
-def scatter_add(table, index, rows):
-    """table[index] += rows, counting repeated indices"""
+def scatter_add(table: Any, index: Any, rows: Any) -> None:
+    """table[index] += rows, where rows of repeated indices add up"""
     (numpy if on_cpu() else use.module).add.at(table, index, rows)
 
 
-def tune_malloc():
-    """Ask glibc to hand freed arrays out again instead of returning them to the system: a third of a training step's time.
+def tune_malloc() -> bool:
+    """Make glibc reuse the memory of freed arrays instead of returning it to the system, which saves a third of the time of a step.
 
     Arrays below 1 GiB come from the heap (M_MMAP_THRESHOLD), the heap is never trimmed, and every thread has an arena of its own.
-    Returns whether the system understood.
+    Returns whether the system supports it.
     """
     if not sys.platform.startswith("linux"):
         return False
@@ -100,17 +112,17 @@ def tune_malloc():
         return False
 
 
-def cores():
-    """The processor cores this process may use"""
+def cores() -> int:
+    """Number of processor cores that this process may use"""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager
-def blas_threads(n):
-    """Matrix products use n threads each inside this block; None leaves the number as it is.
+def blas_threads(n: int | None) -> Iterator[None]:
+    """Inside this block a matrix product uses n BLAS threads; None does not change the number.
 
-    The setting belongs to the whole process: where blocks of several threads overlap, the smallest number holds, and the number from
-    before comes back when the last block ends.
+    The setting belongs to the whole process: while blocks of several threads overlap, the smallest number is used, and the number from
+    before is restored when the last block ends.
     """
     mine = object()
     set_blas_limit(mine, n)
@@ -120,8 +132,8 @@ def blas_threads(n):
         set_blas_limit(mine, None)
 
 
-def set_blas_limit(owner, n):
-    """The limit that `owner` asks for, None to withdraw it; the smallest of all that are asked for is set"""
+def set_blas_limit(owner: object, n: int | None) -> None:
+    """Set the limit of one owner, or remove it (None); the smallest of all limits is used"""
     blas = [library for library in LIBRARIES.lib_controllers if library.user_api == "blas"]
     with set_blas_limit.lock:
         limits = set_blas_limit.limits
@@ -138,8 +150,8 @@ def set_blas_limit(owner, n):
 set_blas_limit.lock, set_blas_limit.limits, set_blas_limit.before = Lock(), {}, []
 
 
-def peak_memory():
-    """The most memory this process has had, in bytes; None where the system does not tell"""
+def peak_memory() -> int | None:
+    """Largest memory use of this process so far, in bytes; None if the system does not report it"""
     try:
         import resource
     except ImportError:
@@ -147,8 +159,8 @@ def peak_memory():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def describe():
-    """One line about what computes: for reports and the first line of a run"""
+def describe() -> str:
+    """The device in one line, for reports and the start message of a run"""
     if not on_cpu():
         name = use.module.cuda.runtime.getDeviceProperties(0)["name"].decode()
         return f"GPU {name}"

@@ -1,7 +1,8 @@
-"""The complementary error function for whole arrays, on every device: NumPy has none."""
+"""The complementary error function for arrays on every device; NumPy has none."""
 from functools import lru_cache
 from math import cos, log, pi
 from math import erfc as math_erfc
+from typing import Any
 
 from .backend import xp
 
@@ -9,10 +10,10 @@ FAR = 26.0                                                       # erfc is below
 NEAR = 2 / (2 + FAR)
 
 
-def erfc(x):
-    """The complementary error function to 1e-13, used as a constant: it brings no gradient
+def erfc(x: Any) -> Any:
+    """The complementary error function, accurate to 1e-13, without a gradient.
 
-    For z >= 0, erfc z = t exp(P(t) - z^2) with t = 2 / (2 + z) and P smooth: here its Chebyshev series, summed by Clenshaw's rule.
+    For z >= 0, erfc z = t exp(P(t) - z^2) with t = 2 / (2 + z) and a smooth P, computed as a Chebyshev series by Clenshaw's algorithm.
     """
     z = xp.minimum(xp.abs(x), FAR)
     t = 2 / (2 + z)
@@ -26,8 +27,8 @@ def erfc(x):
 
 
 @lru_cache(1)
-def erfc_series(n=40):
-    """The n Chebyshev coefficients of P, from the erfc of Python's own math at Chebyshev's nodes"""
+def erfc_series(n: int = 40) -> tuple[float, ...]:
+    """The n Chebyshev coefficients of P, from Python's math.erfc at the Chebyshev nodes"""
     angles = [pi * (j + 0.5) / n for j in range(n)]
     ts = [((1 - NEAR) * cos(a) + 1 + NEAR) / 2 for a in angles]
     values = [log(math_erfc(2 / t - 2) / t) + (2 / t - 2) ** 2 for t in ts]

@@ -1,28 +1,30 @@
-"""Faster twins of ops for the CPU: same name, same arguments, equal by test. Read ops to understand, this to see what speed costs.
+"""Faster versions of functions of ops for the CPU, with the same names and arguments; tests check that the results are equal.
 
-What pays, and why: products on 2-D arrays; element-wise work in chunks that stay in the cache; row and column sums as products
-with ones (BLAS adds faster than a ufunc); `out=` on arrays of one's own; causal attention in row blocks that never touch the future.
+What makes them faster: products of 2-D arrays; element-wise operations in chunks that fit into the cache; sums over rows and columns as
+products with ones (BLAS adds faster than a ufunc); `out=` into existing arrays; causal attention in blocks, without the masked keys.
 """
 import threading
 from copy import deepcopy
 from functools import lru_cache, wraps
 from math import sqrt
+from typing import Any
 
 import numpy as np
 
 from . import ops
 from .backend import on_cpu
+from .ops import Array, Back
 from .tree import Lora
 
-CHUNK = 131072     # numbers of a chunk: half a megabyte of float32
-BLOCK = 64         # query rows of an attention block
-LONG = 2048        # keys above which backward looks again instead of keeping T T / 2 weights a head: less memory for some more time
-SAFE = 60.0        # exp of scores up to here cannot overflow float32, nor its sums over a million keys
+CHUNK = 131072     # numbers per chunk: half a megabyte in float32
+BLOCK = 64         # queries per attention block
+LONG = 2048        # with more keys backward recomputes the T T / 2 weights per head instead of storing them: less memory, more time
+SAFE = 60.0        # exp of scores up to here does not overflow float32, nor do its sums over a million keys
 MASKED = -1e30     # a score whose exp is 0
 
 
-def cpu_twin(fast):
-    """On the CPU the fast one, elsewhere the plain one of the same name."""
+def cpu_twin(fast: Back) -> Back:
+    """The fast function on the CPU, and the function of the same name in ops on a GPU"""
     plain = getattr(ops, fast.__name__)
 
     @wraps(plain)
@@ -33,7 +35,7 @@ def cpu_twin(fast):
 
 
 @lru_cache(256)
-def ones(n, dtype):
+def ones(n: int, dtype: Any) -> Array:
     a = np.ones(n, dtype)
     a.flags.writeable = False
     return a
@@ -42,8 +44,8 @@ def ones(n, dtype):
 local = threading.local()
 
 
-def scratch(like, slot=0):
-    """An array shaped like `like` for intermediate results, the thread's own; the next call with this slot overwrites it"""
+def scratch(like: Array, slot: int = 0) -> Array:
+    """A buffer with the shape of `like` for intermediate results; the next call with this slot in this thread overwrites it"""
     pool = local.__dict__.setdefault("pool", {})
     key = slot, like.dtype
     if key not in pool or pool[key].size < like.size:
@@ -51,19 +53,19 @@ def scratch(like, slot=0):
     return pool[key][:like.size].reshape(like.shape)
 
 
-def chunks(x):
-    """Slices of the rows of x (N, I) that hold about CHUNK numbers"""
+def chunks(x: Array) -> list[slice]:
+    """Slices of the rows of x (N, I) with about CHUNK numbers each"""
     step = max(1, CHUNK // x.shape[1])
     return [slice(i, i + step) for i in range(0, len(x), step)]
 
 
-def column_sum(x):
+def column_sum(x: Array) -> Array:
     """(N, I) -> (I)"""
     return ones(len(x), x.dtype) @ x
 
 
 @cpu_twin
-def linear(x, w, b=None):
+def linear(x: Array, w: Array, b: Array = None) -> tuple[Array, Back]:
     if isinstance(w, Lora) or w.dtype != x.dtype:
         return ops.linear(x, w, b)
     x2 = ops.rows(x)
@@ -81,10 +83,10 @@ def linear(x, w, b=None):
 
 
 @cpu_twin
-def embedding(ids, w):
+def embedding(ids: Array, w: Array) -> tuple[Array, Back]:
     def back(dy):
         flat, dy, V = ids.reshape(-1), ops.rows(dy), len(w)
-        if V <= 256:                                             # a product with one-hot rows: BLAS adds the repeats
+        if V <= 256:                                             # a product with one-hot rows adds up repeated ids
             hot = np.zeros((len(flat), V), dy.dtype)
             hot[np.arange(len(flat)), flat] = 1
             return hot.T @ dy
@@ -99,9 +101,9 @@ def embedding(ids, w):
 
 
 @cpu_twin
-def gelu(x):
+def gelu(x: Array) -> tuple[Array, Back]:
     # with q = sigmoid 2u:  y = x q  and  y' = q + (1 - q) y 2u',  2u' = 2c + 6 c a x^2 = -3 w - 4c  where  w = -2c - 2 c a x^2 = -2u / x
-    c, shape, x2 = sqrt(2 / np.pi), x.shape, ops.rows(x)         # back names no x: it need not live until then
+    c, shape, x2 = sqrt(2 / np.pi), x.shape, ops.rows(x)         # back does not use x, so that x can be freed
     y, d = np.empty_like(x2), np.empty_like(x2)
     for z in chunks(x2):
         u, q = x2[z], d[z]
@@ -123,8 +125,8 @@ def gelu(x):
     return y.reshape(shape), back
 
 
-def inverse_of_one_and_exp(x):
-    """x <- 1 / (1 + exp x), in place: sigmoid of -x. Where exp overflows, 0 is right. NumPy's exp takes half as long as its tanh"""
+def inverse_of_one_and_exp(x: Array) -> None:
+    """x <- 1 / (1 + exp x), in place: sigmoid(-x); 0 if exp overflows, which is right. NumPy's exp takes half the time of its tanh"""
     with np.errstate(over="ignore"):
         np.exp(x, out=x)
     x += 1
@@ -132,7 +134,7 @@ def inverse_of_one_and_exp(x):
 
 
 @cpu_twin
-def swiglu(a, b):
+def swiglu(a: Array, b: Array) -> tuple[Array, Back]:
     shape, a2, b2 = a.shape, ops.rows(a), ops.rows(b)
     u, s, y = np.empty_like(a2), np.empty_like(a2), np.empty_like(a2)
     for z in chunks(a2):
@@ -157,7 +159,7 @@ def swiglu(a, b):
 
 
 @cpu_twin
-def rmsnorm(x, w, eps=1e-6):
+def rmsnorm(x: Array, w: Array, eps: float = 1e-6) -> tuple[Array, Back]:
     shape, x2 = x.shape, ops.rows(x)
     N, D = x2.shape
     n, y, r = np.empty_like(x2), np.empty_like(x2), np.empty((N, 1), x.dtype)
@@ -183,7 +185,7 @@ def rmsnorm(x, w, eps=1e-6):
 
 
 @cpu_twin
-def layernorm(x, w, b, eps=1e-5):
+def layernorm(x: Array, w: Array, b: Array, eps: float = 1e-5) -> tuple[Array, Back]:
     shape, x2 = x.shape, ops.rows(x)
     N, D = x2.shape
     n, y, r = np.empty_like(x2), np.empty_like(x2), np.empty((N, 1), x.dtype)
@@ -212,7 +214,7 @@ def layernorm(x, w, b, eps=1e-5):
     return y.reshape(shape), back
 
 
-def inverse_root(total, D, eps):
+def inverse_root(total: Array, D: int, eps: float) -> None:
     """total <- 1 / sqrt(total / D + eps), in place"""
     total *= 1 / D
     total += eps
@@ -221,13 +223,13 @@ def inverse_root(total, D, eps):
 
 
 @cpu_twin
-def cross_entropy(logits, targets):
+def cross_entropy(logits: Array, targets: Array) -> tuple[float, Back]:
     z, t = ops.rows(logits), targets.reshape(-1)
     counted = t >= 0
     n = max(int(np.count_nonzero(counted)), 1)
     at = np.where(counted, t, 0)
     loss = 0.0
-    e = z if z.flags.writeable else np.empty_like(z)             # the logits are consumed
+    e = z if z.flags.writeable else np.empty_like(z)             # the logits are overwritten
     total = np.empty(len(z), z.dtype)
     for c in chunks(z):
         row = np.arange(len(t[c]))
@@ -249,10 +251,10 @@ def cross_entropy(logits, targets):
 
 
 @cpu_twin
-def rotate(x, cos, sin, layout):
+def rotate(x: Array, cos: Array, sin: Array, layout: str) -> tuple[Array, Back]:
     if layout == "interleaved" and x.strides[-1] == x.itemsize:
         kind = np.complex64 if x.dtype == np.float32 else np.complex128
-        angle = cos.astype(kind)                                 # a pair is one complex number, a turn one product
+        angle = cos.astype(kind)                                 # a pair is one complex number, a rotation one product
         angle.imag = sin
         back_angle = angle.conj()
         return (x.view(kind) * angle).view(x.dtype), lambda dy: rotate_pairs(dy, kind, back_angle)
@@ -273,23 +275,23 @@ def rotate(x, cos, sin, layout):
     return turn(x, sin), lambda dy: turn(dy, -sin)
 
 
-def rotate_pairs(x, kind, angle):
+def rotate_pairs(x: Array, kind: Any, angle: Array) -> Array:
     return (np.ascontiguousarray(x).view(kind) * angle).view(x.dtype)
 
 
 @lru_cache(64)
-def causal_mask(n, dtype):
+def causal_mask(n: int, dtype: Any) -> Array:
     """(n, n) 0 at and below the diagonal, MASKED above: added to the scores of a block on the diagonal"""
     return np.triu(np.full((n, n), MASKED, dtype), 1)
 
 
 @cpu_twin
-def attention(q, k, v, scale, rate=0.0, rng=None, slopes=None):
+def attention(q: Array, k: Array, v: Array, scale: float, rate: float = 0.0, rng: Any = None, slopes: Array = None) -> tuple[Array, Back]:
     (B, h, T, d), (n, S), dv = q.shape, k.shape[1:3], v.shape[3]
     if T == 1 and rng is None:
         return one_query(q, k, v, scale, slopes)
     m, past = h // n, S - T                                      # heads of a group; keys before the first query
-    # (B, n, m T, .) would mix rows of different times, so a group's heads get an axis: (B, n, m, T, .) against (B, n, 1, S, .)
+    # blocks of rows must hold equal positions of all heads, so the heads of a group get an axis: (B, n, m, T, .) and (B, n, 1, S, .)
     deep = lambda z: z.reshape(B, n, m, *z.shape[2:])
     qs = heads_last(B, h, T, d, q.dtype)
     np.multiply(q, scale, out=qs)
@@ -300,13 +302,13 @@ def attention(q, k, v, scale, rate=0.0, rng=None, slopes=None):
     kept = []
     deep_slopes = None if slopes is None else slopes.reshape(n, m, 1, 1)
 
-    def look(i, e, rng):
-        """exp of the scores of queries i ... e - 1, which see the keys up to their own end; what dropout keeps of them"""
+    def exp_scores(i, e, rng):
+        """exp of the scores of queries i ... e - 1 with all keys up to e - 1, and the dropout mask or None"""
         s = np.matmul(q5[..., i:e, :], k5[..., :past + e, :].swapaxes(-1, -2))      # (B, n, m, e - i, past + e)
-        if slopes is not None:                                   # it only lowers scores of the past: the bound still holds
+        if slopes is not None:                                   # this only lowers scores, so the bound of needs_shift still holds
             s -= deep_slopes * ops.distance(past + i, past + e, past + e).astype(s.dtype)
         s[..., past + i:] += causal_mask(e - i, q.dtype)
-        if shift is not None and shift[..., i:e].any():          # exp needs no maximum where a bound proves the scores small
+        if shift is not None and shift[..., i:e].any():          # rows whose scores are proved small need no shift
             s -= np.where(shift[..., i:e, None], s.max(-1, keepdims=True), 0)
         np.exp(s, out=s)
         if rng is None or not rate:
@@ -316,13 +318,13 @@ def attention(q, k, v, scale, rate=0.0, rng=None, slopes=None):
         return s, keep
 
     for i, e in blocks:
-        again = None if S <= LONG else deepcopy(rng)             # a long text is looked at twice, with the same draws, and not kept
-        s, keep = look(i, e, rng)
+        rng_before = None if S <= LONG else deepcopy(rng)        # backward repeats the same random numbers for a long text
+        s, keep = exp_scores(i, e, rng)
         total = inverse[..., i:e, :]
         np.matmul(s, ones(past + e, q.dtype)[:, None], out=total)
         np.divide(1, total, out=total)
         np.matmul(s if keep is None else s * keep, v5[..., :past + e, :], out=o5[..., i:e, :])
-        kept.append((s, keep) if S <= LONG else again)
+        kept.append((s, keep) if S <= LONG else rng_before)
     o5 *= inverse
 
     def back(do):
@@ -331,10 +333,10 @@ def attention(q, k, v, scale, rate=0.0, rng=None, slopes=None):
         dn = heads_last(B, h, T, dv, q.dtype)
         dn5 = deep(dn)
         np.multiply(deep(do), inverse, out=dn5)
-        mean = np.vecdot(dn, o).reshape(B, n, m, T, 1)           # sum over keys of a da
+        mean = np.vecdot(dn, o).reshape(B, n, m, T, 1)           # sum of a da over the keys
         fresh = True
-        for (i, e), seen in zip(reversed(blocks), reversed(kept)):
-            s, keep = seen if S <= LONG else look(i, e, seen)
+        for (i, e), stored in zip(reversed(blocks), reversed(kept)):
+            s, keep = stored if S <= LONG else exp_scores(i, e, stored)
             da = np.matmul(dn5[..., i:e, :], v5[..., :past + e, :].swapaxes(-1, -2))
             a = s
             if keep is not None:
@@ -352,8 +354,8 @@ def attention(q, k, v, scale, rate=0.0, rng=None, slopes=None):
     return o, back
 
 
-def add_group(out, a, b, stop, fresh):
-    """out[:stop] += a' b, summed over a group's heads; the first block reaches every key and writes"""
+def add_group(out: Array, a: Array, b: Array, stop: int, fresh: bool) -> None:
+    """out[:stop] += a' b, summed over the heads of a group; if `fresh` (the first block, which has all keys) out = a' b"""
     if fresh and a.shape[2] == 1:
         np.matmul(a.swapaxes(-1, -2), b, out=out)
         return
@@ -366,23 +368,21 @@ def add_group(out, a, b, stop, fresh):
         out[..., :stop, :] += d
 
 
-def heads_last(B, h, T, d, dtype):
-    """An empty (B, h, T, d) that lies in memory as (B, T, h, d): merging its heads costs nothing"""
+def heads_last(B: int, h: int, T: int, d: int, dtype: Any) -> Array:
+    """An uninitialized (B, h, T, d) with the memory layout (B, T, h, d), so that merge_heads need not copy it"""
     return np.empty((B, T, h, d), dtype).transpose(0, 2, 1, 3)
 
 
-def needs_shift(q5, k5, past):
-    """Which rows need their maximum subtracted before exp: those whose bound |q_t| max_{j<=t} |k_j| passes SAFE; None: no row does
-
-    The bound of a row reads no later key, so that a token's result never depends on the future, not even in its last bit.
-    """
+def needs_shift(q5: Array, k5: Array, past: int) -> Array:
+    """A mask (B, n, m, T) of the rows whose maximum must be subtracted before exp, None if there are none: rows with |q_t| max_{j<=t} |k_j|
+    of SAFE or more. No later key is used, so that not even the last bit of a token's result depends on later tokens."""
     reach = np.maximum.accumulate(np.vecdot(k5, k5), -1)[..., past:]
     reach = reach * np.vecdot(q5, q5)                            # (B, n, m, T), of squares
     return None if reach.max() < SAFE * SAFE else ~(reach < SAFE * SAFE)
 
 
-def one_query(q, k, v, scale, slopes):
-    """Decoding: a single row needs no mask, no blocks and no way back"""
+def one_query(q: Array, k: Array, v: Array, scale: float, slopes: Array) -> tuple[Array, Back]:
+    """attention for one query, as in generation: without mask and blocks"""
     B, h, _, d = q.shape
     n, dv = k.shape[1], v.shape[3]
     s = np.matmul((q * scale).reshape(B, n, h // n, d), k.swapaxes(-1, -2))         # (B, n, h/n, S)

@@ -1,48 +1,53 @@
-"""Primitives, each with its gradient, in order of increasing complexity.
+"""Primitive operations, each with its gradient, in order of increasing complexity.
 
-Each is one function: `y, back = op(*arrays, **settings)`. `back(dy)` gives the gradient of every array argument, in the order
-they were given. Arguments are read-only in both directions; y belongs to the caller unless the docstring says that it may be the
-argument itself. Nothing here knows of names, configs or layers.
+Each is one function: `y, back = op(*arrays, **settings)`. `back(dy)` returns the gradients of all array arguments, in their order. No
+argument of op or back is changed. The caller may overwrite y, unless the docstring says that y can be the argument itself. Nothing here
+uses names of weights, configs or layers.
 
 Letters, everywhere in littlebaby:
     B batch   T new tokens   S all tokens so far   D n_emb   H head_size (all heads)   h heads   n key/value heads   d = H / h
     V vocabulary   F hidden width   N rows (B T)   I, O any width in, out
 """
+from collections.abc import Callable
 from math import pi, sqrt
+from typing import Any
 
 from .backend import scatter_add, xp
 from .erfc import erfc
 from .tree import Lora
 
+Array = Any                   # of NumPy or CuPy
+Back = Callable[..., Any]     # dy -> the gradients
+
+
 # shapes
 
-def rows(x):
+def rows(x: Array) -> Array:
     """(..., I) -> (N, I)"""
     return x.reshape(-1, x.shape[-1])
 
 
-def split_heads(x, h):
+def split_heads(x: Array, h: int) -> Array:
     """(B, T, h d) -> (B, h, T, d); its gradient is merge_heads"""
     B, T, H = x.shape
     return x.reshape(B, T, h, H // h).transpose(0, 2, 1, 3)
 
 
-def merge_heads(*xs):
-    """(B, h, T, d), ... -> (B, T, sum of h d), side by side; its gradient is split_heads of each part"""
+def merge_heads(*xs: Array) -> Array:
+    """(B, h, T, d), ... -> (B, T, sum of h d), concatenated; its gradient is split_heads of each part"""
     flat = [x.transpose(0, 2, 1, 3).reshape(x.shape[0], x.shape[2], -1) for x in xs]
     return flat[0] if len(flat) == 1 else xp.concatenate(flat, -1)
 
 
 # linear algebra
 
-def matmul_as(x, w):
-    """x w, multiplied in w's precision and given in x's: where w is a half copy of a matrix (d_type fp16), so is the product"""
+def matmul_as(x: Array, w: Array) -> Array:
+    """x w, computed in the precision of w, which is half precision with d_type fp16, and returned in that of x"""
     return (x.astype(w.dtype, copy=False) @ w).astype(x.dtype, copy=False)
 
 
-def linear(x, w, b=None):
-    """y = x w + b          x (..., I)   w (I, O)   b (O) or None, then its gradient is None, too; a Lora in w's place gives its adapters'
-    gradients for dw"""
+def linear(x: Array, w: Array, b: Array = None) -> tuple[Array, Back]:
+    """y = x w + b          x (..., I)   w (I, O)   b (O) or None, whose gradient is None. If w is a Lora, dw are its adapters' gradients"""
     if isinstance(w, Lora):
         return adapted(x, w, b)
     y = matmul_as(rows(x), w)                                    # (N, I) (I, O) -> (N, O)
@@ -58,8 +63,8 @@ def linear(x, w, b=None):
     return y.reshape(*x.shape[:-1], w.shape[1]), back
 
 
-def adapted(x, w, b=None):
-    """y = x w + scale (x a) b + bias, for a Lora; of the frozen matrix no gradient is made     Hu et al. 2021, arXiv:2106.09685"""
+def adapted(x: Array, w: Lora, b: Array = None) -> tuple[Array, Back]:
+    """y = x w + scale (x a) b + bias, for a Lora; the frozen matrix gets no gradient     Hu et al. 2021, arXiv:2106.09685"""
     y = matmul_as(rows(x), w.w)                                  # (N, I) (I, O) -> (N, O)
     u = xp.empty(0)
     if b is not None:
@@ -87,9 +92,8 @@ def adapted(x, w, b=None):
     return y.reshape(*x.shape[:-1], w.shape[1]), back
 
 
-def full_matrix(w):
-    """The matrix that w stands for: itself, or a Lora's w + scale a b. For all who meet a matrix elsewhere than in `linear`;
-    back(dw) is what `g` is to be given"""
+def full_matrix(w: Array) -> tuple[Array, Back]:
+    """w, or w + scale a b for a Lora, for products outside of `linear`; back(dw) is the gradient to be added to g"""
     if not isinstance(w, Lora):
         return w, lambda dw: dw
     y = xp.array(w.w)
@@ -108,7 +112,7 @@ def full_matrix(w):
     return y, back
 
 
-def matmul(a, b):
+def matmul(a: Array, b: Array) -> tuple[Array, Back]:
     """y = a b              a (..., M, K)   b (..., K, N)"""
     def back(dy):
         return dy @ b.swapaxes(-1, -2), a.swapaxes(-1, -2) @ dy
@@ -116,8 +120,8 @@ def matmul(a, b):
     return a @ b, back
 
 
-def embedding(ids, w):
-    """y = w[ids]           ids (...)   w (V, D)   y (..., D); back gives dw alone: ids have no gradient"""
+def embedding(ids: Array, w: Array) -> tuple[Array, Back]:
+    """y = w[ids]           ids (...)   w (V, D)   y (..., D); back returns dw only, since ids have no gradient"""
     def back(dy):
         dw = xp.zeros_like(w)
         scatter_add(dw, ids.reshape(-1), rows(dy))
@@ -128,7 +132,7 @@ def embedding(ids, w):
 
 # element by element
 
-def gelu(x):
+def gelu(x: Array) -> tuple[Array, Back]:
     """y = x/2 (1 + tanh(c (x + a x^3))),  c = sqrt(2/pi), a = 0.044715      Hendrycks & Gimpel 2016, arXiv:1606.08415"""
     c, a = sqrt(2 / pi), 0.044715
     t = xp.tanh(c * (x + a * x * x * x))
@@ -139,7 +143,7 @@ def gelu(x):
     return 0.5 * x * (1 + t), back
 
 
-def gelu_exact(x):
+def gelu_exact(x: Array) -> tuple[Array, Back]:
     """y = x Phi(x),  Phi(x) = erfc(-x / sqrt 2) / 2"""
     phi = 0.5 * erfc(x * -sqrt(0.5))
 
@@ -149,7 +153,7 @@ def gelu_exact(x):
     return x * phi, back
 
 
-def relu(x):
+def relu(x: Array) -> tuple[Array, Back]:
     """y = max(x, 0)"""
     def back(dy):
         return dy * (x > 0)
@@ -157,7 +161,7 @@ def relu(x):
     return xp.maximum(x, 0), back
 
 
-def relu2(x):
+def relu2(x: Array) -> tuple[Array, Back]:
     """y = max(x, 0)^2      So et al. 2021, arXiv:2109.08668"""
     r = xp.maximum(x, 0)
 
@@ -167,8 +171,8 @@ def relu2(x):
     return r * r, back
 
 
-def sigmoid(x):
-    """y = 1 / (1 + exp -x), exact in every digit however negative x is; y is no one's to overwrite"""
+def sigmoid(x: Array) -> tuple[Array, Back]:
+    """y = 1 / (1 + exp -x), accurate also for very negative x; back uses y, so y must not be overwritten"""
     e = xp.exp(-xp.abs(x))
     y = xp.where(x < 0, e, 1) / (1 + e)
 
@@ -178,7 +182,7 @@ def sigmoid(x):
     return y, back
 
 
-def silu(x):
+def silu(x: Array) -> tuple[Array, Back]:
     """y = x sigmoid(x)     Elfwing et al. 2017, arXiv:1702.03118"""
     s, _ = sigmoid(x)
 
@@ -188,7 +192,7 @@ def silu(x):
     return x * s, back
 
 
-def glu(a, z):
+def glu(a: Array, z: Array) -> tuple[Array, Back]:
     """y = a sigmoid(z)     Dauphin et al. 2016, arXiv:1612.08083"""
     s, _ = sigmoid(z)
 
@@ -199,7 +203,7 @@ def glu(a, z):
     return a * s, back
 
 
-def swiglu(a, b):
+def swiglu(a: Array, b: Array) -> tuple[Array, Back]:
     """y = silu(a) b        Shazeer 2020, arXiv:2002.05202"""
     s, _ = sigmoid(a)
     u = a * s
@@ -210,8 +214,8 @@ def swiglu(a, b):
     return u * b, back
 
 
-def dropout(x, rate, rng):
-    """Zero a share `rate` of x and scale the rest up; y is x itself when rng is None or rate is 0"""
+def dropout(x: Array, rate: float, rng: Any) -> tuple[Array, Back]:
+    """Set a random fraction `rate` of x to 0 and multiply the rest by 1 / (1 - rate); y is x itself if rng is None or rate is 0"""
     if rng is None or rate == 0:
         return x, lambda dy: dy
     keep = (rng.random(x.shape, dtype=xp.float32) >= rate).astype(x.dtype) * (1 / (1 - rate))
@@ -222,8 +226,8 @@ def dropout(x, rate, rng):
     return x * keep, back
 
 
-def rotate(x, cos, sin, layout):
-    """Rotary positions: turn each pair of x (..., T, d) by its angle, cos, sin (T, d/2); the gradient turns back
+def rotate(x: Array, cos: Array, sin: Array, layout: str) -> tuple[Array, Back]:
+    """Rotary positions: rotate each pair of x (..., T, d) by its angle, cos, sin (T, d/2); the gradient is rotated by the negative angle
 
     layout: interleaved pairs (0, 1), (2, 3), ... or half pairs (0, d/2), (1, d/2 + 1), ...     Su et al. 2021, arXiv:2104.09864
     """
@@ -241,7 +245,7 @@ def rotate(x, cos, sin, layout):
 
 # over the last axis
 
-def softmax(x):
+def softmax(x: Array) -> tuple[Array, Back]:
     """y_i = exp x_i / sum_j exp x_j"""
     y = xp.exp(x - x.max(-1, keepdims=True))
     y /= y.sum(-1, keepdims=True)
@@ -254,7 +258,7 @@ def softmax(x):
     return y, back
 
 
-def rmsnorm(x, w, eps=1e-6):
+def rmsnorm(x: Array, w: Array, eps: float = 1e-6) -> tuple[Array, Back]:
     """y = w n,  n = x / sqrt(mean x^2 + eps)          Zhang & Sennrich 2019, arXiv:1910.07467"""
     r = 1 / xp.sqrt((x * x).mean(-1, keepdims=True) + eps)
     n = x * r
@@ -267,7 +271,7 @@ def rmsnorm(x, w, eps=1e-6):
     return n * w, back
 
 
-def layernorm(x, w, b, eps=1e-5):
+def layernorm(x: Array, w: Array, b: Array, eps: float = 1e-5) -> tuple[Array, Back]:
     """y = w n + b,  n = (x - mean) / sqrt(var + eps)  Ba et al. 2016, arXiv:1607.06450"""
     n = x - x.mean(-1, keepdims=True)
     r = 1 / xp.sqrt((n * n).mean(-1, keepdims=True) + eps)
@@ -281,10 +285,10 @@ def layernorm(x, w, b, eps=1e-5):
     return n * w + b, back
 
 
-def cross_entropy(logits, targets):
+def cross_entropy(logits: Array, targets: Array) -> tuple[float, Back]:
     """The mean over counted tokens of -log softmax(logits)[target], in nats; a target of -1 is not counted
 
-    logits (..., V)   targets (...)   y a number: 0 where nothing is counted.   `logits` are consumed: they may be overwritten.
+    logits (..., V)   targets (...)   y a number, 0 if no target is counted. `logits` may be overwritten.
     """
     z, t = rows(logits), targets.reshape(-1)                     # (N, V), (N,)
     counted = t >= 0
@@ -296,7 +300,7 @@ def cross_entropy(logits, targets):
     loss = float(((xp.log(total) - z[at]) * counted).sum()) / n
 
     def back(scale=1.0):
-        """scale: what the loss is multiplied with downstream"""
+        """scale: factor of the loss in the total loss"""
         d = e / total[:, None]
         d[at] -= 1
         d *= counted[:, None] * (scale / n)
@@ -307,25 +311,26 @@ def cross_entropy(logits, targets):
 
 # attention
 
-def distance(first, last, S):
-    """(last - first, S): how far each key lies before the queries at first ... last - 1; below 0 for keys after them"""
+def distance(first: int, last: int, S: int) -> Array:
+    """(last - first, S): distance in tokens from each key to the queries at first ... last - 1; negative for keys after the query"""
     return xp.arange(first, last)[:, None] - xp.arange(S)
 
 
-def attention(q, k, v, scale, rate=0.0, rng=None, slopes=None):
-    """o = softmax(scale q k', future masked) v: every query mixes the values of the keys it matches, none of them later than itself
+def attention(q: Array, k: Array, v: Array, scale: float, rate: float = 0.0, rng: Any = None,
+              slopes: Array = None) -> tuple[Array, Back]:
+    """o = softmax(scale q k', later tokens masked) v: a weighted mean of the values up to each query's own position
 
-    q (B, h, T, d)   k (B, n, S, d)   v (B, n, S, dv)   o (B, h, T, dv)       the last query stands beside the last key
-    The h/n query heads of a group share one key head; dropout `rate` falls on the mixing weights; with `slopes` (h), constants of zero
-    or more, a score falls by its head's slope with every token between query and key.
+    q (B, h, T, d)   k (B, n, S, d)   v (B, n, S, dv)   o (B, h, T, dv)       the last query has the position of the last key
+    The h/n query heads of a group share one key head; dropout with `rate` is applied to the softmax weights; `slopes` (h), constants of
+    0 or more, are multiplied by the distance of query and key and subtracted from the scores.
     Vaswani et al. 2017, arXiv:1706.03762; groups: Ainslie et al. 2023, arXiv:2305.13245; slopes: Press et al. 2021, arXiv:2108.12409.
     """
     (B, h, T, _), (n, S) = q.shape, k.shape[1:3]
-    # a group's heads stand in one tall matrix: their key's gradient sums over them by itself
+    # the heads of a group form one matrix, so the products for dk and dv sum over them
     group = lambda z: z.reshape(B, n, h // n * T, -1)            # (B, h, T, .) -> (B, n, h/n T, .)
     apart = lambda z: z.reshape(B, h, T, -1)
 
-    # who looks at whom                                          (B, h, T, S)
+    # scores and softmax                                         (B, h, T, S)
     s, back_s = matmul(group(q * scale), k.swapaxes(-1, -2))
     s = apart(s)
     if slopes is not None:
@@ -334,7 +339,7 @@ def attention(q, k, v, scale, rate=0.0, rng=None, slopes=None):
     a, back_a = softmax(s)
     a, back_drop = dropout(a, rate, rng)
 
-    # mix the values                                             (B, h, T, dv)
+    # weighted mean of the values                                (B, h, T, dv)
     o, back_o = matmul(group(a), v)
 
     def back(do):
@@ -346,8 +351,8 @@ def attention(q, k, v, scale, rate=0.0, rng=None, slopes=None):
     return apart(o), back
 
 
-def weight_heads(o, w):
-    """y = w o: each head's answer o (B, h, T, d) by that head's weight for each token, w (B, T, h)"""
+def weight_heads(o: Array, w: Array) -> tuple[Array, Back]:
+    """y = w o: the outputs of the heads o (B, h, T, d), multiplied by a weight per token and head, w (B, T, h)"""
     w = w.swapaxes(1, 2)[..., None]                              # (B, h, T, 1)
 
     def back(dy):

@@ -1,32 +1,35 @@
-"""Primitives that walk along the tokens: running sums and means, filters, windows. In blocks, as products, never token by token.
+"""Primitives along the sequence: running sums and means, filters, windows, computed in blocks as matrix products, not token by token.
 
-As in ops: `y, back = op(*arrays, **settings)`. An op that can go on where an earlier call ended takes that call's state as `past`
-and returns its own as a third value; its back is the one of past=None, for decoding has no way back. T is axis -2 throughout.
+As in ops: `y, back = op(*arrays, **settings)`. An op that can continue an earlier call takes the state of that call as `past` and returns
+its own state as a third value; its back is valid for past=None only, since generation has no backward pass. T is axis -2 everywhere.
 """
+from collections.abc import Iterator
+from typing import Any
+
 from .backend import xp
-from .ops import dropout
+from .ops import Array, Back, dropout
 
-BLOCK = 64     # tokens of a block
+BLOCK = 64     # tokens per block
 
 
-def split_blocks(x, C):
-    """(..., T, D) -> (..., n, C, D); zeros fill the last block"""
+def split_blocks(x: Array, C: int) -> Array:
+    """(..., T, D) -> (..., n, C, D); the last block is padded with zeros"""
     *lead, T, D = x.shape
     if T % C:
         x = xp.concatenate([x, xp.zeros((*lead, -T % C, D), x.dtype)], -2)
     return x.reshape(*lead, -1, C, D)
 
 
-def join_blocks(x, T):
-    """(..., n, C, D) -> (..., T, D): the blocks end to end, without what filled the last one"""
+def join_blocks(x: Array, T: int) -> Array:
+    """(..., n, C, D) -> (..., T, D): the blocks end to end, without the padding"""
     *lead, n, C, D = x.shape
     return x.reshape(*lead, n * C, D)[..., :T, :]
 
 
 # element by element
 
-def exp_clip(x, limit=20.0):
-    """y = exp(clip(x, +-limit)), no gradient where clipped: a million of them add up in float32 without any maximum"""
+def exp_clip(x: Array, limit: float = 20.0) -> tuple[Array, Back]:
+    """y = exp(clip(x, +-limit)), with gradient 0 where clipped: sums of a million of them cannot overflow float32"""
     y = xp.exp(xp.clip(x, -limit, limit))
 
     def back(dy):
@@ -35,8 +38,8 @@ def exp_clip(x, limit=20.0):
     return y, back
 
 
-def log_sigmoid(x):
-    """y = ln sigmoid(x), y' = 1 - sigmoid(x): both exact where the sigmoid itself would round to 1"""
+def log_sigmoid(x: Array) -> tuple[Array, Back]:
+    """y = ln sigmoid(x), y' = 1 - sigmoid(x): both accurate also if the sigmoid rounds to 1"""
     def back(dy):
         return dy * xp.exp(-xp.logaddexp(0, x))
 
@@ -45,16 +48,17 @@ def log_sigmoid(x):
 
 # running sums
 
-def scan(x, w=None):
-    """y_t = e^w y_{t-1} + x_t from nothing: the bare sum, without its gradient     x (..., T, D); w (h, 1, 1) for x (..., h, T, D)
+def scan(x: Array, w: Array = None) -> Array:
+    """y_t = e^w y_{t-1} + x_t with y_{-1} = 0, without a gradient     x (..., T, D); w (h, 1, 1) for x (..., h, T, D), None: 0
 
-    In a block of C tokens a product with a triangle of powers of e^w; between blocks the same sum over their ends, C tokens a step.
+    Inside a block of C tokens it is a product with a triangular matrix of powers of e^w; between blocks the same scan over the last y of
+    each block.
     """
     T = x.shape[-2]
     C = min(BLOCK, T)
     i = xp.arange(C, dtype=x.dtype)[:, None]
     weights = xp.tri(C, dtype=x.dtype)
-    if w is not None:                                            # no power below 0: dividing by e^(w t) would overflow
+    if w is not None:                                            # no negative powers, which would overflow
         weights = (weights * xp.exp(w * xp.maximum(i - i.T, 0)))[:, None]                # (h, 1, C, C)
     y = weights @ split_blocks(x, C)                             # (..., n, C, D)
     if y.shape[-3] > 1:
@@ -63,12 +67,12 @@ def scan(x, w=None):
     return join_blocks(y, T)
 
 
-def scan_back(dy, w=None):
-    """The gradient of scan: the same sum, from the last token to the first"""
+def scan_back(dy: Array, w: Array = None) -> Array:
+    """The gradient of scan: the same scan from the last token to the first"""
     return scan(dy[..., ::-1, :], w)[..., ::-1, :]
 
 
-def running_sum(x, past=None):
+def running_sum(x: Array, past: Array = None) -> tuple[Array, Back, Array]:
     """y_t = y_{t-1} + x_t; returns y, back, state (..., 1, D): the last y"""
     y = scan(x)
     if past is not None:
@@ -76,7 +80,7 @@ def running_sum(x, past=None):
     return y, scan_back, y[..., -1:, :]
 
 
-def running_mean(k, v, past=None):
+def running_mean(k: Array, v: Array, past: Array = None) -> tuple[Array, Back, Array]:
     """y_t = sum_{j<=t} e_j v_j / sum_{j<=t} e_j,  e = exp(clip(k, +-20)), channel by channel      k, v (..., T, D)
 
     Returns y, back, state (..., 1, 2D): both sums.     Zhai et al. 2021, arXiv:2105.14103
@@ -96,18 +100,18 @@ def running_mean(k, v, past=None):
     return y, back, state
 
 
-def discounted_mean(x, w, past=None):
-    """y_t = s_t / z_t,  s_t = e^w s_{t-1} + x_t,  z_t = e^w z_{t-1} + 1        x (B, h, T, d)   w (h), the ln of what is kept
+def discounted_mean(x: Array, w: Array, past: Array = None) -> tuple[Array, Back, Array]:
+    """y_t = s_t / z_t,  s_t = e^w s_{t-1} + x_t,  z_t = e^w z_{t-1} + 1        x (B, h, T, d)   w (h), the log of the decay factor
 
     Returns y, back, state (B, h, 1, d + 1): s and z of the last token. It is also y_t = y_{t-1} + (x_t - y_{t-1}) / z_t, hence
-    dw = -sum dx_t (x_t - y_{t-1}) z'_t / z_t: a sum of differences, which survives float32 and e^w next to 1.
+    dw = -sum dx_t (x_t - y_{t-1}) z'_t / z_t: a sum of differences, which is accurate in float32 also for e^w near 1.
     """
     d = x.shape[-1]
     w = w[:, None, None]
     sums = scan(xp.concatenate([x, xp.ones((*x.shape[:-1], 1), x.dtype)], -1), w)
     if past is not None:
         sums += xp.exp(w * xp.arange(1, x.shape[-2] + 1, dtype=x.dtype)[:, None]) * past
-    y, z = sums[..., :d] / sums[..., d:], sums[0, ..., d:]       # z (h, T, 1): the batch has one
+    y, z = sums[..., :d] / sums[..., d:], sums[0, ..., d:]       # z (h, T, 1): equal in all rows of the batch
 
     def back(dy):
         dx = scan_back(dy / z, w)
@@ -118,10 +122,10 @@ def discounted_mean(x, w, past=None):
     return y, back, sums[..., -1:, :]
 
 
-def linear_attention(q, k, v, past=None):
+def linear_attention(q: Array, k: Array, v: Array, past: Array = None) -> tuple[Array, Back, Array]:
     """y_t = sum_{j<=t} (q_t k_j) v_j: attention without its softmax       q, k (..., T, M)   v (..., T, d)
 
-    Returns y, back, state (..., M, d): the sum of k_j' v_j. In a block as attention, between blocks through that sum.
+    Returns y, back, state (..., M, d): the sum of k_j' v_j. Inside a block computed as attention, between blocks through that sum.
     Katharopoulos et al. 2020, arXiv:2006.16236.
     """
     *lead, T, M = q.shape
@@ -129,7 +133,7 @@ def linear_attention(q, k, v, past=None):
     qs, ks, vs, seen = split_blocks(q, C), split_blocks(k, C), split_blocks(v, C), xp.tri(C, dtype=q.dtype)
 
     def before(s):
-        """(..., n, M, d) -> (..., n + 1, M, d): what stands before each block, and after the last"""
+        """(..., n, M, d) -> (..., n + 1, M, d): the sums over the blocks before each block, and over all blocks"""
         sums = scan(s.reshape(*lead, -1, M * d))
         return xp.concatenate([xp.zeros_like(sums[..., :1, :]), sums], -2).reshape(*lead, -1, M, d)
 
@@ -145,8 +149,8 @@ def linear_attention(q, k, v, past=None):
         dys = split_blocks(dy, C)
         da = dys @ vs.swapaxes(-1, -2)
         da *= seen
-        asked = qs.swapaxes(-1, -2) @ dys                        # what each block asks of all the blocks before it
-        after = before(asked[..., ::-1, :, :])[..., -2::-1, :, :]
+        dsums = qs.swapaxes(-1, -2) @ dys                        # the gradient of the sum over all earlier blocks
+        after = before(dsums[..., ::-1, :, :])[..., -2::-1, :, :]
         dq = da @ ks + dys @ sums[..., :-1, :, :].swapaxes(-1, -2)
         dk = da.swapaxes(-1, -2) @ qs + vs @ after.swapaxes(-1, -2)
         dv = a.swapaxes(-1, -2) @ dys + ks @ after
@@ -155,9 +159,9 @@ def linear_attention(q, k, v, past=None):
     return join_blocks(y, T), back, sums[..., -1, :, :]
 
 
-# what is near
+# filters and windows
 
-def causal_filter(x, f, T):
+def causal_filter(x: Array, f: Array, T: int) -> tuple[Array, Back]:
     """y_t = sum_{i<K} f_i x_{t-i}, channel by channel, for the last T rows      x (B, S, D), 0 before its first row   f (K, D)"""
     K, (B, S, D) = len(f), x.shape
     fill = max(0, K - 1 + T - S)
@@ -178,9 +182,9 @@ def causal_filter(x, f, T):
     return y, back
 
 
-def window_blocks(T, S, window):
-    """Block by block of the last T of S tokens: the rows r, the columns c of all that any of them sees, and how far (r, c) each lies
-    back, seen where that is 0 or more and less than the window"""
+def window_blocks(T: int, S: int, window: int) -> Iterator[tuple[slice, slice, Array]]:
+    """Yield for each block of the last T of S tokens: the rows r, the columns c of all keys in their windows, and the distances (r, c);
+    a key is in the window if its distance is 0 or more and less than `window`"""
     for i in range(0, T, BLOCK):
         r = slice(i, min(i + BLOCK, T))
         own = xp.arange(S - T + i, S - T + r.stop)[:, None]
@@ -188,7 +192,7 @@ def window_blocks(T, S, window):
         yield r, c, own - xp.arange(c.start, c.stop)
 
 
-def max_scores(q, k, scale, window=None):
+def max_scores(q: Array, k: Array, scale: float, window: int | None = None) -> Array:
     """The largest score of each head, (h): max of scale q_t k_j over the batch and all j <= t, or the last `window` of them; no gradient
 
     q (B, h, T, d)   k (B, n, S, d)
@@ -202,15 +206,17 @@ def max_scores(q, k, scale, window=None):
     return xp.stack(top).max(0).reshape(h) * scale
 
 
-def window_attention(q, k, v, scale, window, rate=0.0, rng=None, slopes=None):
-    """o = softmax(scale q k') v, where a query sees the last `window` keys up to its own; ops.attention, if that is all of them
+def window_attention(q: Array, k: Array, v: Array, scale: float, window: int, rate: float = 0.0, rng: Any = None,
+                     slopes: Array = None) -> tuple[Array, Array, Back]:
+    """o = softmax(scale q k') v over the last `window` keys up to each query's own; equal to ops.attention if the window covers all keys
 
     q (B, h, T, d)   k, v (B, n, S, d)   o (B, h, T, d)         Returns o, ln_sum, back.
     `slopes` as in ops.attention.
-    ln_sum (B, h, T, 1) is the ln of the softmax's sum, for who lets more keys compete: back(do, dln_sum) -> dq, dk, dv, all yours
+    ln_sum (B, h, T, 1) is the log of the softmax's denominator, with which a caller can add more keys. back(do, dln_sum) -> dq, dk, dv,
+    which the caller may overwrite.
     """
     (B, h, T, _), (n, S) = q.shape, k.shape[1:3]
-    deep = lambda z: z.reshape(B, n, h // n, T, -1)              # the heads of a group, against their one key head
+    deep = lambda z: z.reshape(B, n, h // n, T, -1)              # the heads of a group, with an axis for their shared key head
     qs, ks, vs = deep(q * scale), k[:, :, None], v[:, :, None]
     o, ln_sum, kept = xp.empty_like(qs), xp.empty_like(qs[..., :1]), []
 

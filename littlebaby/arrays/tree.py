@@ -1,82 +1,85 @@
-"""Weights: named views into one flat vector. Gradients, moments and shards: the same names on another vector.
+"""Weights as named views of one flat vector; gradients and optimizer states are vectors with the same names.
 
-`params(cfg)` of a layer gives a spec: nested dicts and lists of leaves. `views(spec, flat)` gives the arrays.
-Trainable leaves come first in the vector, frozen ones after them. A vector as long as the trainable stretch (a gradient,
-Adam's moments) is enough for `views`: what is frozen answers `+=` there and forgets it.
+`params(cfg)` of a layer returns a spec: nested dicts and lists of leaves. `views(spec, flat)` returns the arrays.
+Trainable leaves come first in the vector, frozen ones after them. A vector may also hold the trainable part only (a gradient, an optimizer
+state); the frozen leaves of its views are then Sinks, which ignore `+=`.
 """
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 import numpy
 
 from .backend import xp
 
-PIECE = 2**20      # weights that are drawn at a time
+PIECE = 2**20      # random weights that are generated at a time
 
 
 @dataclass(frozen=True)
 class Leaf:
+    """The description of one weight array"""
     shape: tuple
-    kind: str          # matrix | table | head | router | vector | lora: what an optimizer may do with it
-    fill: float = 0.0  # where it starts
-    std: float = 0.0   # and how far it is scattered around that
+    kind: str          # matrix, table, head, router, vector, lora or taps (a filter): decides how an optimizer treats it
+    fill: float = 0.0  # mean of the initial values
+    std: float = 0.0   # their standard deviation
     train: bool = True
-    parts: tuple = ()  # ((name, width), ...): several matrices side by side, so that one product serves them all
+    parts: tuple = ()  # ((name, width), ...) of several matrices side by side, for one product with all of them
 
 
-def matrix(i, o, std=0.02, kind="matrix", train=True): return Leaf((i, o), kind, 0.0, std, train)
-def table(n, d): return Leaf((n, d), "table", 0.0, 0.02)
-def vector(n, fill=0.0, train=True): return Leaf((n,), "vector", fill, train=train)
+def matrix(i: int, o: int, std: float = 0.02, kind: str = "matrix", train: bool = True) -> Leaf: return Leaf((i, o), kind, 0.0, std, train)
+def table(n: int, d: int) -> Leaf: return Leaf((n, d), "table", 0.0, 0.02)
+def vector(n: int, fill: float = 0.0, train: bool = True) -> Leaf: return Leaf((n,), "vector", fill, train=train)
 
 
-def fused_matrices(i, std=0.02, **widths):
-    """Matrices (i, width) side by side: `columns(D, wq=H, wk=H, wv=H)` is one (D, 3H) leaf, seen as wq, wk, wv by name"""
+def fused_matrices(i: int, std: float = 0.02, **widths: int) -> Leaf:
+    """Matrices (i, width) side by side: fused_matrices(D, wq=H, wk=H, wv=H) is one (D, 3H) leaf with the parts wq, wk and wv"""
     return Leaf((i, sum(widths.values())), "matrix", 0.0, std, parts=tuple(widths.items()))
 
 
-def fused_vectors(**widths):
-    """Vectors end to end: the biases of `columns`"""
+def fused_vectors(**widths: int) -> Leaf:
+    """Vectors end to end: the biases of `fused_matrices`"""
     return Leaf((sum(widths.values()),), "vector", parts=tuple(widths.items()))
 
 
 class Tree(dict):
-    """A dict read as attributes: p.blocks[0].att.wqkv. Leaves change only in place."""
+    """A dict whose entries are attributes too, p.blocks[0].att.wqkv. Arrays can only be changed in place."""
     __getattr__ = dict.__getitem__
 
-    def __setattr__(self, name, value):
+    def __setattr__(self, name: str, value: Any) -> None:
         if self.get(name) is not value:
             raise TypeError(f"write g.{name} += ..., not g.{name} = ...")
 
-
-    def add(self, **grads):
-        """`g.add(wo=dwo, bo=dbo)` is g.wo += dwo and g.bo += dbo; None, the gradient of a bias that is not there, is passed over"""
+    def add(self, **grads: Any) -> None:
+        """`g.add(wo=dwo, bo=dbo)` is g.wo += dwo and g.bo += dbo; None, the gradient of a missing bias, is ignored"""
         for name, grad in grads.items():
             if grad is not None:
                 self[name] += grad
 
 
 class Lora:
-    """A frozen matrix w (I, O), with or without a trainable correction of low rank, w + scale a b, in some of its columns.
+    """A frozen matrix w (I, O), with or without trainable adapters of rank r in some of its columns: w + scale a b.
 
-    In a spec it holds leaves, in p arrays, in g their gradients; only `ops.linear` and `ops.whole` look inside. `columns`: the stretches
-    ((first, last), ...) of w that have an adapter of their own; a (I, r each) and b (r, widths) hold them side by side.
+    In a spec it holds leaves, in p arrays, in g their gradients; only `ops.linear` and `ops.full_matrix` use its parts. `columns`: the
+    ranges ((first, last), ...) of columns of w with an adapter; a (I, r for each) and b (r, all widths) hold the adapters side by side.
     """
 
-    def __init__(self, w, a=None, b=None, scale=0.0, columns=()):
+    def __init__(self, w: Any, a: Any = None, b: Any = None, scale: float = 0.0, columns: tuple = ()) -> None:
         self.w, self.a, self.b, self.scale, self.columns = w, a, b, scale, columns
 
     @property
-    def shape(self):
+    def shape(self) -> tuple:
+        """(I, O)"""
         return self.w.shape
 
-    def parts(self):
-        """For each adapter its columns in w, in a and in b"""
+    def parts(self) -> Iterator[tuple[slice, slice, slice]]:
+        """The columns of each adapter in w, in a and in b"""
         at, r = 0, self.b.shape[0] if self.columns else 0
         for i, (first, last) in enumerate(self.columns):
             yield slice(first, last), slice(i * r, i * r + r), slice(at, at + last - first)
             at += last - first
 
-    def __iadd__(self, grads):                                   # g.wq += dwq, as every variant writes it
+    def __iadd__(self, grads: Any) -> "Lora":                    # g.wq += dwq, as in every variant
         if self.columns:
             self.a += grads[0]
             self.b += grads[1]
@@ -84,14 +87,14 @@ class Lora:
 
 
 class Sink:
-    """The gradient of what is frozen"""
+    """The gradient of a frozen leaf: it ignores `+=`"""
 
-    def __iadd__(self, grad):
+    def __iadd__(self, grad: Any) -> "Sink":
         return self
 
 
-def leaves(spec, path=""):
-    """(path, leaf) in the order of declaration"""
+def leaves(spec: Any, path: str = "") -> Iterator[tuple[str, Leaf]]:
+    """Yield (path, leaf) in the order of declaration"""
     if isinstance(spec, Leaf):
         yield path, spec
     elif isinstance(spec, Lora):
@@ -100,19 +103,19 @@ def leaves(spec, path=""):
             yield f"{path}_lora_a", spec.a
             yield f"{path}_lora_b", spec.b
     else:
-        pairs = spec.items() if isinstance(spec, dict) else enumerate(spec)
+        pairs: Iterable = spec.items() if isinstance(spec, dict) else enumerate(spec)
         for name, child in pairs:
             yield from leaves(child, f"{path}.{name}" if path else str(name))
 
 
-def size(spec, train=None):
-    """How many numbers: all of them, the trainable (True) or the frozen (False)"""
+def size(spec: Any, train: bool | None = None) -> int:
+    """Number of weights: all of them, the trainable (True) or the frozen ones (False)"""
     return sum(prod(leaf.shape) for _, leaf in leaves(spec) if train in (None, leaf.train))
 
 
-def offsets(spec):
-    """path -> (first, last) in the flat vector"""
-    at, out = {True: 0, False: size(spec, train=True)}, {}
+def offsets(spec: Any) -> dict[str, tuple[int, int]]:
+    """{path: (first, last)}, the range of every leaf in the flat vector"""
+    at, out = {True: 0, False: size(spec, train=True)}, dict[str, tuple[int, int]]()
     for path, leaf in leaves(spec):
         n = prod(leaf.shape)
         out[path] = at[leaf.train], at[leaf.train] + n
@@ -120,18 +123,19 @@ def offsets(spec):
     return out
 
 
-HALF_PRECISION_KINDS = ("matrix", "head")  # kinds whose products lose little in half precision; all else decides, adds up or is small
+HALF_PRECISION_KINDS = ("matrix", "head")  # kinds whose products lose little in half precision; routers, norms and biases need more
 
 
-def views(spec, flat, half=None):
-    """The tree of views that `spec` names over `flat`; leaves of the HALVED kinds over `half`, the same numbers in half precision"""
+def views(spec: Any, flat: Any, half: Any = None) -> Any:
+    """The tree of views of `flat` (n,) in the structure of `spec`. With `half` (n,), the same numbers in half precision, the leaves of
+    HALF_PRECISION_KINDS are views of it"""
     at = offsets(spec)
 
     def build(node, path):
         if isinstance(node, Leaf):
             first, last = at[path]
-            seen = half if half is not None and node.kind in HALF_PRECISION_KINDS else flat
-            return seen[first:last].reshape(node.shape) if last <= flat.size else Sink()
+            source = half if half is not None and node.kind in HALF_PRECISION_KINDS else flat
+            return source[first:last].reshape(node.shape) if last <= flat.size else Sink()
         if isinstance(node, Lora):
             factors = [build(each, f"{path}_lora_{name}") for name, each in (("a", node.a), ("b", node.b)) if node.columns]
             a, b = factors or (None, None)
@@ -144,9 +148,9 @@ def views(spec, flat, half=None):
     return build(spec, "")
 
 
-def named(spec, flat):
-    """path -> view, with fused leaves split into their parts: {"blocks.0.att.wq": (D, H), ...}"""
-    out, at = {}, offsets(spec)
+def named(spec: Any, flat: Any) -> dict[str, Any]:
+    """{path: view}, with fused leaves split into their parts: {"blocks.0.att.wq": (D, H), ...}"""
+    out, at = dict[str, Any](), offsets(spec)
     for path, leaf in leaves(spec):
         first, last = at[path]
         if last > flat.size:
@@ -160,9 +164,9 @@ def named(spec, flat):
     return out
 
 
-def init(spec, rng, dtype):
-    """A fresh flat vector: every leaf drawn by its own law, in the order of declaration, on the host, so that a seed means the same
-    weights on every device. A leaf is drawn in pieces, which need little memory of their own"""
+def init(spec: Any, rng: numpy.random.Generator, dtype: Any) -> Any:
+    """A new flat vector (n,) of random weights. They are generated on the CPU, so that a seed gives the same weights on every device, in
+    the order of declaration, and in pieces, which need little memory"""
     flat, at = numpy.zeros(size(spec), dtype), offsets(spec)
     for path, leaf in leaves(spec):
         first, last = at[path]

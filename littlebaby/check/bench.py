@@ -1,11 +1,13 @@
-"""What this machine makes of littlebaby: a training step and a stream of text in four sizes, and how near to the bare products they come.
+"""The speed of this machine with models of four sizes: a training step, its matrix products alone, and generation.
 
-The floor of a step is the time of its matrix products alone, on as many cores, with nothing in between: no norm, no softmax, no optimizer.
-The sizes are those of the benchmarks, so that a table from here can be laid beside theirs.
+The floor of a step is the time of its matrix products alone on the same number of cores, without norm, softmax and optimizer. The sizes
+are those of docs/benchmarks.md, so that the results can be compared.
 """
+from collections.abc import Generator
 from dataclasses import dataclass
 from itertools import islice
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 
@@ -22,8 +24,8 @@ SIZES = dict(S0=dict(n_layers=4, n_heads=4, n_emb=128, n_ctx=64, n_vocab=65, bat
              S1=dict(n_layers=4, n_heads=4, n_emb=128, n_ctx=128, n_vocab=65, batch_size=16),
              S2=dict(n_layers=6, n_heads=6, n_emb=384, n_ctx=256, n_vocab=65, batch_size=16),
              S3=dict(n_layers=4, n_heads=4, n_emb=256, n_ctx=256, n_vocab=4096, batch_size=8))
-GPT2 = dict(c_bias="all", c_position="learned", c_optimizer="adamw")     # the shape that others are measured in
-SECONDS = 2.0                    # for each figure
+GPT2 = dict(c_bias="all", c_position="learned", c_optimizer="adamw")     # as GPT-2, with which other programs are measured
+SECONDS = 2.0                    # of measuring for each figure
 
 
 @dataclass(frozen=True)
@@ -33,28 +35,29 @@ class Bench:
     parameters: int
     step: float                  # seconds of a training step
     floor: float                 # seconds of its matrix products alone
-    learned: float               # tokens per second in training
-    written: float               # tokens per second of one stream of text
-    flops: float                 # floating-point operations per second in training
+    learned: float               # training targets per second
+    written: float               # generated tokens per second, of one text
+    flops: float                 # FLOPs per second in training
 
 
-def config(size, **more):
-    """A model of one of the SIZES, of which nothing is evaluated, sampled or saved"""
-    return Config(**SIZES[size], **GPT2, s_eval=10 ** 9, s_checkpoint=10 ** 9, n_sample=0, **more)
+def config(size: str, **more: Any) -> Config:
+    """The config of one of the SIZES, without evaluations, samples and checkpoints"""
+    settings: dict[str, Any] = dict(**SIZES[size], **GPT2, s_eval=10 ** 9, s_checkpoint=10 ** 9, n_sample=0, **more)
+    return Config(**settings)
 
 
-def bench(name, cfg):
-    """A Bench of a config(name)"""
+def bench(name: str, cfg: Config) -> Bench:
+    """Measure a size; cfg: config(name)"""
     baby, tokens = Baby(cfg), cfg.batch_size * cfg.n_ctx
     step, floor = median_of(steps(baby), SECONDS), median_of(products(baby), SECONDS)
     with backend.blas_threads(generation_threads(baby.flat)):
-        written = 1 / median_of(texts(baby), SECONDS)
+        generated = 1 / median_of(texts(baby), SECONDS)
     _, per_token = flops(cfg, baby.spec)
-    return Bench(name, tree.size(baby.spec), step, floor, tokens / step, written, per_token * tokens / step)
+    return Bench(name, tree.size(baby.spec), step, floor, tokens / step, generated, per_token * tokens / step)
 
 
-def products(baby):
-    """Without end the seconds of a step's matrix products, each worker with its rows: x w, and backward dy w' and x' dy"""
+def products(baby: Baby) -> Generator[float, None, None]:
+    """Yield the seconds of the matrix products of a step, x w, dy w' and x' dy, without end; each worker computes those of its rows"""
     cfg = baby.config
     workers = Workers(worker_count(cfg))
     rows = max(part.stop - part.start for part in split_rows(cfg.batch_size, workers.n)) * cfg.n_ctx
@@ -62,11 +65,11 @@ def products(baby):
     array = lambda *shape: xp.ones(shape, baby.flat.dtype)
     work = [[(array(rows, n_in), array(n_in, n_out), array(rows, n_out), array(rows, n_in), array(n_in, n_out), array(rows, n_out))
              for n_in, n_out in set(shapes)] for _ in range(workers.n)]
-    often = {shape: shapes.count(shape) for shape in set(shapes)}
+    counts = {shape: shapes.count(shape) for shape in set(shapes)}
 
     def multiply(i):
         for x, w, dy, dx, dw, y in work[i]:
-            for _ in range(often[w.shape]):
+            for _ in range(counts[w.shape]):
                 xp.matmul(x, w, out=y)
                 xp.matmul(dy, w.T, out=dx)
                 xp.matmul(x.T, dy, out=dw)
@@ -81,10 +84,10 @@ def products(baby):
             workers.close()
 
 
-def texts(baby):
-    """Without end the seconds per token of one text that fills the window"""
+def texts(baby: Baby) -> Generator[float, None, None]:
+    """Yield the seconds per token of generating one text of n_ctx tokens, without end"""
     cfg, rng = baby.config, np.random.default_rng(0)
     while True:
         clock = perf_counter()
-        written = sum(1 for _ in islice(generate(baby.p, cfg, np.zeros((1, 1), int), cfg.n_ctx, Sampling(), rng), cfg.n_ctx))
-        yield (perf_counter() - clock) / written
+        count = sum(1 for _ in islice(generate(baby.p, cfg, np.zeros((1, 1), int), cfg.n_ctx, Sampling(), rng), cfg.n_ctx))
+        yield (perf_counter() - clock) / count

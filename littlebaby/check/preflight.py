@@ -1,18 +1,19 @@
-"""What a training would cost, before it begins: parameters, arithmetic, memory, the data's share, minutes on this machine.
+"""The estimated cost of a training, before it begins: parameters, FLOPs, memory, tokens per parameter, and time on this machine.
 
-Nothing of the model's size is allocated: all but the minutes follows from the spec and the config.
+Nothing of the model's size is allocated. Everything except the time is computed from the spec and the config.
 
-    FLOPs of one token, forward    2 w for every number w of a matrix (a tied table is one: the head), of k experts out of E k / E
-                                   of that
-                                   + 4 H r for an attention that looks back at rows: scores and mixture, r rows on average, (T + 1) / 2
-                                     of a causal window of T; 2 b r where a file says with `breadth(cfg)` that b numbers meet a row
-                                   + 4 s for one that carries a state of s numbers: brought up to date and read
-    backward                       twice that, once for the input and once for the weight; once only for a frozen weight
-Summed up, 6 N + 12 L H r: the 6 N of Kaplan et al. 2020 (arXiv:2001.08361) and their 12 L H T, causal.
-About 20 tokens per parameter make the best use of arithmetic: Hoffmann et al. 2022, arXiv:2203.15556.
+    FLOPs of one token, forward    2 for every weight of a matrix (a tied table counts once, as the head); k / E of that for an expert, if
+                                   k of E experts are active
+                                   + 4 H r for an attention over earlier rows (scores and weighted sum), r rows on average, (T + 1) / 2
+                                     for a causal window of T; 2 b r if the file defines `breadth(cfg)`, b numbers per row
+                                   + 4 s for an attention with a state of s numbers, which is updated and read
+    backward                       twice that, for the gradients of the input and of the weight; once for a frozen weight
+The sum is 6 N + 12 L H r: the 6 N of Kaplan et al. 2020 (arXiv:2001.08361) and their 12 L H T, with a causal mask.
+About 20 tokens per parameter are the best use of FLOPs: Hoffmann et al. 2022, arXiv:2203.15556.
 """
 import os
 from collections import Counter
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,6 +22,7 @@ from math import prod
 from statistics import median
 from time import perf_counter
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
@@ -35,45 +37,48 @@ from ..training.parallel import worker_count
 
 GOOD_RATIO = 20             # tokens per parameter
 PROBE_SECONDS = 2.0
-PROBE_FLOPS = 7e10          # the largest step that is probed as it is; larger ones are probed smaller
-MIN_MEASUREMENTS = 3        # measurements that a median is taken of
-LOOK_BACK = 512             # tokens after which an attention's memory is looked at
-PRODUCTS = ("matrix", "head", "router", "lora")
+PROBE_FLOPS = 7e10          # a step with more FLOPs is not measured itself; a smaller config is
+MIN_MEASUREMENTS = 3        # least number of measurements of a median
+LOOK_BACK = 512             # number of tokens from which the growth of an attention's cache is determined
+PRODUCTS = ("matrix", "head", "router", "lora")      # kinds of leaves that are multiplied with activations
 
 
 @dataclass(frozen=True)
 class Preflight:
-    """What a training would cost"""
-    parts: dict                     # parameters: embedding, attention, network, norms, head
-    trainable: int
-    frozen: int
-    flops_forward: float            # one token
-    flops_per_token: float          # forward and backward
-    flops: float                    # the whole training
-    memory_parts: dict              # bytes: weights, best weights, optimizer, gradients, activations
+    """The estimated cost of a training"""
+    parts: dict                     # parameters of embedding, attention, network, norms, head
+    trainable: int                  # parameters
+    frozen: int                     # parameters
+    flops_forward: float            # FLOPs of one token, forward
+    flops_per_token: float          # FLOPs of one token, forward and backward
+    flops: float                    # FLOPs of the whole training, without evaluations
+    memory_parts: dict              # bytes of weights, best weights, optimizer, gradients, activations
     memory: int                     # bytes
     steps: int
     tokens_per_step: int
-    tokens: int                     # learned from, every pass over the text counted
-    train_tokens: int               # there are
-    tokens_per_parameter: float
-    tokens_per_second: float | None     # None where nothing was probed
-    seconds: float | None               # evaluations included, samples and files not
+    tokens: int                     # training targets of all steps
+    train_tokens: int               # size of the training split
+    tokens_per_parameter: float     # tokens / trainable
+    tokens_per_second: float | None     # None if nothing was measured
+    seconds: float | None               # with evaluations, without samples and files; None if nothing was measured
     device: str
-    warnings: list
-    vocabulary: int = 0             # tokens, of this text's tokenizer
-    published_vocabulary: int = 0   # the vocabulary that a preset names, and the parameters with it; 0 where it names none
-    published: int = 0
+    warnings: list[str]
+    vocabulary: int = 0             # tokens of this text's tokenizer
+    published_vocabulary: int = 0   # vocabulary that the preset names; 0 if it names none
+    published: int = 0              # parameters with that vocabulary
 
     @property
-    def total(self):
+    def total(self) -> int:
+        """Number of parameters"""
         return self.trainable + self.frozen
 
 
-def preflight(cfg, n_tokens, probe=True, published_vocabulary=0):
-    """A Preflight for a config with n_vocab and a training split of n_tokens; `probe` spends two seconds on real steps
+def preflight(cfg: Any, n_tokens: int, probe: bool = True, published_vocabulary: int = 0) -> Preflight:
+    """A Preflight for a config with n_vocab and a training split of n_tokens.
 
-    published_vocabulary: the vocabulary with which a preset was published, whose parameters are counted, too (0: none)
+    Args:
+        probe: Whether to measure real training steps for 2 seconds.
+        published_vocabulary: Vocabulary of the published model of a preset, with which its parameters are counted too; 0: none.
     """
     spec = gpt.params(cfg)
     trainable, frozen = tree.size(spec, train=True), tree.size(spec, train=False)
@@ -97,8 +102,8 @@ def preflight(cfg, n_tokens, probe=True, published_vocabulary=0):
                      cfg.n_vocab, published_vocabulary, published)
 
 
-def parameters_by_part(spec):
-    """Parameters by part of the model"""
+def parameters_by_part(spec: Any) -> dict[str, int]:
+    """Number of parameters of each part of the model"""
     names = dict(token="embedding", position="embedding", norm="norms", norm1="norms", norm2="norms", att="attention", net="network")
     found = Counter(dict.fromkeys(("embedding", "attention", "network", "norms", "head"), 0))
     for path, leaf in tree.leaves(spec):
@@ -109,8 +114,8 @@ def parameters_by_part(spec):
 
 # arithmetic
 
-def flops(cfg, spec):
-    """FLOPs of one token: forward, and forward with backward"""
+def flops(cfg: Any, spec: Any) -> tuple[float, float]:
+    """FLOPs of one token: (forward, forward and backward)"""
     forward, backward = products(spec, cfg)
     if cfg.b_tied:
         head = 2 * prod(spec["token"].shape)
@@ -119,13 +124,13 @@ def flops(cfg, spec):
     return forward + mixing, forward + backward + 3 * mixing
 
 
-def share_of_tokens(path, cfg):
-    """The share of tokens that meet a leaf: of experts, those that ask it"""
+def share_of_tokens(path: str, cfg: Any) -> float:
+    """Fraction of the tokens that are multiplied with a leaf: below 1 for a routed expert, 1 for all others"""
     return cfg.n_active / cfg.n_experts if "experts" in path.split(".") else 1
 
 
-def products(spec, cfg):
-    """FLOPs of one token in the products with a spec's matrices: forward, backward"""
+def products(spec: Any, cfg: Any) -> tuple[float, float]:
+    """FLOPs of one token in the products with the matrices of a spec: (forward, backward)"""
     forward = backward = 0.0
     for path, leaf in tree.leaves(spec):
         if leaf.kind in PRODUCTS:
@@ -135,8 +140,8 @@ def products(spec, cfg):
     return forward, backward
 
 
-def mixing_flops(cfg):
-    """FLOPs of one token, forward, with which one layer's attention brings tokens together"""
+def mixing_flops(cfg: Any) -> float:
+    """FLOPs of one token, forward, in one layer's attention besides the products with its matrices"""
     rows, growth, state = memory_of(cfg)
     attention = variant("attentions", cfg.c_attention)
     breadth = attention.breadth(cfg) if hasattr(attention, "breadth") else 2 * cfg.head_size
@@ -144,9 +149,9 @@ def mixing_flops(cfg):
 
 
 @lru_cache(8)
-def memory_of(cfg):
-    """What one layer's attention remembers, found by running it: rows that a token looks back at on average, numbers added per
-    token, numbers of a state that does not grow"""
+def memory_of(cfg: Any) -> tuple[float, int, int]:
+    """The cache of one layer's attention, measured by running it: (mean number of rows that a token attends to, numbers that are added
+    per token, numbers of the state that does not grow)"""
     attention = variant("attentions", cfg.c_attention)
     spec = attention.params(cfg)
     n = tree.size(spec)
@@ -161,41 +166,42 @@ def memory_of(cfg):
     first, second, last = kept(1), kept(2), kept(far)
     growth = second - first
     state = first - growth
-    seen = (last - state) / growth if growth else 0             # rows left after `far` tokens: all, or a window's
+    seen = (last - state) / growth if growth else 0             # rows in the cache after `far` tokens: all, or those of a window
     window = cfg.n_ctx if seen >= far else seen
     rows = (window * (window + 1) / 2 + (cfg.n_ctx - window) * window) / cfg.n_ctx
     return rows, growth, state
 
 
-def numbers(cache):
-    """How many numbers a cache holds: it has rows and states"""
+def numbers(cache: Any) -> int:
+    """Number of elements of a cache, which holds rows and states"""
     return sum(map(numbers, cache.values())) if isinstance(cache, dict) else cache.size
 
 
 # memory
 
-def bytes_of(cfg, spec):
-    """Bytes by what they hold. Activations are an estimate: for every token what each product reads and writes, the stream around it
-    and its gradient, the logits three times, and an attention's weights where they are kept."""
+def bytes_of(cfg: Any, spec: Any) -> dict[str, int]:
+    """Bytes of weights, best weights, optimizer state, gradients and activations. The activations are an estimate: for every token the
+    inputs and outputs of all products, the residual stream and its gradient, the logits three times, and the attention weights if they
+    are stored."""
     one = backend.dtype(cfg.d_type).itemsize
     total, trainable = tree.size(spec), tree.size(spec, train=True)
     few = dict(w=tree.vector(100))
     optimizer = import_module(f"..training.optimizers.{cfg.c_optimizer}", __package__)
-    remembered = sum(getattr(a, "size", 0) for a in optimizer.state(few, backend.dtype(cfg.d_type)).values()) / 100
+    state_size = sum(getattr(a, "size", 0) for a in optimizer.state(few, backend.dtype(cfg.d_type)).values()) / 100    # per weight
     wide = sum(sum(leaf.shape) * share_of_tokens(path, cfg) for path, leaf in tree.leaves(spec)
                if path.startswith("blocks.") and leaf.kind in PRODUCTS)
     rows, growth, _ = memory_of(cfg)
     weights = cfg.n_heads * rows if growth and cfg.n_ctx <= LONG else 0
     per_token = 1.25 * (wide + cfg.n_layers * 4 * cfg.n_emb) + 1.6 * cfg.n_vocab + cfg.n_layers * weights
-    halves = 2 * total if cfg.d_type == "fp16" else 0             # the copy that products see
-    return dict(weights=one * total + halves, best=one * total, optimizer=round(one * trainable * remembered),
+    halves = 2 * total if cfg.d_type == "fp16" else 0             # the copy in half precision that is used in products
+    return dict(weights=one * total + halves, best=one * total, optimizer=round(one * trainable * state_size),
                 gradients=one * trainable * worker_count(cfg), activations=round(one * cfg.batch_size * cfg.n_ctx * per_token))
 
 
 # time
 
-def tokens_per_second(cfg, per_token, memory):
-    """Targets learned per second, from real steps on random ids; None where even a small step is too large to try"""
+def tokens_per_second(cfg: Any, per_token: float, memory: int) -> float | None:
+    """Training targets per second, from real steps on random ids; None if even the smallest config is too large to measure"""
     small = next((each for each in smaller(cfg) if step_flops(each) <= PROBE_FLOPS), None)
     if small is None:
         return None
@@ -205,8 +211,8 @@ def tokens_per_second(cfg, per_token, memory):
     return small.batch_size * small.n_ctx * small.n_accumulate * spent / per_token / typical
 
 
-def steps(baby):
-    """Without end the seconds of a step in the training loop, on random ids"""
+def steps(baby: Baby) -> Generator[float, None, None]:
+    """Yield the seconds of a step of the training loop on random ids, without end"""
     cfg = baby.config
     ids, targets = np.random.default_rng(0).integers(0, cfg.n_vocab, (2, cfg.batch_size, cfg.n_ctx))
     clock = perf_counter()
@@ -216,8 +222,8 @@ def steps(baby):
         clock = perf_counter()
 
 
-def median_of(measurements, seconds):
-    """The median of endless measurements that go on for so many seconds, LEAST of them at least and the first one left out"""
+def median_of(measurements: Generator[float, None, None], seconds: float) -> float:
+    """The median of endless measurements, taken for so many seconds, at least MIN_MEASUREMENTS of them, without the first one"""
     end, taken = perf_counter() + seconds, list[float]()
     with closing(measurements):
         next(measurements)
@@ -226,8 +232,8 @@ def median_of(measurements, seconds):
     return median(taken)
 
 
-def smaller(cfg):
-    """The config and ever smaller ones, whose step tells how long the whole one's takes"""
+def smaller(cfg: Any) -> Iterator[Any]:
+    """Yield the config and ever smaller ones, from whose speed that of the first is estimated"""
     yield (cfg := cfg.replace(s_eval=0, s_checkpoint=0))
     yield (cfg := cfg.replace(n_accumulate=1))
     while cfg.batch_size > worker_count(cfg):
@@ -237,19 +243,19 @@ def smaller(cfg):
     yield cfg.replace(n_layers=1, n_dense_layers=0, n_ctx=min(cfg.n_ctx, 128))
 
 
-def step_flops(cfg):
-    """Roughly: 6 for every parameter and token"""
+def step_flops(cfg: Any) -> float:
+    """Rough estimate of the FLOPs of a step: 6 per parameter and token"""
     return 6 * tree.size(gpt.params(cfg)) * cfg.batch_size * cfg.n_ctx * cfg.n_accumulate
 
 
-# words
+# warnings
 
-def warnings(cfg):
-    """What slows this machine down without need"""
+def warnings(cfg: Any) -> list[str]:
+    """Sentences about settings that make this machine slower than necessary"""
     found = []
     if cfg.d_type == "fp16" and backend.on_cpu():
         found.append("d_type fp16 is made for a GPU: this processor multiplies in half precision a hundred times slower than in fp32")
     if kind := os.environ.get("OPENBLAS_CORETYPE"):
-        found.append(f"OPENBLAS_CORETYPE={kind} is set: it makes NumPy use that processor's matrix kernels, often half as fast as this "
-                     f"one's own; `unset OPENBLAS_CORETYPE` and start again")
+        found.append(f"OPENBLAS_CORETYPE={kind} is set: NumPy uses the matrix kernels of that processor, often half as fast as those of "
+                     f"this one; `unset OPENBLAS_CORETYPE` and start again")
     return found

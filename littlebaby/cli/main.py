@@ -76,7 +76,7 @@ def parse_error(error):
                 return unknown_option(extra, error.argument_collection if hasattr(error, "argument_collection") else ()) + see
             return f"{quoted(extra)} is one argument too many for `littlebaby {chain}`{see}"
         case MissingArgumentError():
-            name = error.argument.name.lstrip("-").upper()
+            name = error.argument.name.lstrip("-").upper() if error.argument else "an argument"
             return (f"{error.keyword} needs a value" if error.keyword else f"`littlebaby {chain}` needs {name}") + see
         case RepeatArgumentError():
             return f"{error.token.keyword} is given twice; once is allowed"

@@ -4,7 +4,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, make_dataclass
 from difflib import get_close_matches
 from shutil import get_terminal_size
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import App, Group, Parameter
 
@@ -80,8 +80,8 @@ Chosen = Annotated[Settings, flat]  # type: ignore[valid-type]  # a class made a
 Everywhere = Annotated[Common, flat]
 Others = Annotated[str, Parameter(show=False)]        # names that are no option's: older names of settings, and mistakes
 Text = Annotated[str, Parameter(allow_leading_hyphen=True)]
-Whole = Annotated[int | str, Parameter(converter=lambda _, tokens: tokens[0].value)]      # a number is checked by the plan, `errors.number`
-Real = Annotated[float | str, Parameter(converter=lambda _, tokens: tokens[0].value)]
+Whole = Annotated[Any, Parameter(converter=lambda _, tokens: tokens[0].value)]      # a number is checked by the plan, `errors.number`
+Real = Annotated[Any, Parameter(converter=lambda _, tokens: tokens[0].value)]
 OPTIONS = ("input", "chat", "preset", "config", "resume", "encoding", "quiet", "path", "json")
 
 app = App(name="littlebaby", help=WELCOME.splitlines()[0], version=text_output.VERSION, help_formatter=show, help_format="plaintext",

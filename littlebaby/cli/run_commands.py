@@ -80,8 +80,9 @@ def inference(guid: str = "last", *, prompt: Text = "", max_tokens: Whole = 200,
     pieces = stream and not common.json and (lambda piece: print(piece, end="", flush=True))
     if pieces:
         pieces(prompt)
-    done = plans.inference(guid, prompt, max_tokens, temperature, top_k, top_p, min_p, repetition_penalty, stop or (), seed, samples,
-                           pieces or None, common.path, draft)
+    done = plans.inference(guid, prompt, max_tokens, repetition_penalty=repetition_penalty, temperature=temperature, top_k=top_k,
+                           top_p=top_p, min_p=min_p, stop=stop or (), seed=seed, samples=samples, stream=pieces or None, path=common.path,
+                           draft=draft)
     if pieces:
         pieces("\n")
     if done.replaced:
@@ -111,7 +112,8 @@ def chat(guid: str = "last", *, system: Text = "", template: str | None = None, 
         min_p: Min-p sampling: keep tokens with at least this fraction of the likeliest token's probability.
         seed: Random seed: the same seed gives the same answers; drawn at random if not given.
     """
-    talk = plans.chat(guid, system, template, max_tokens, temperature, top_k, top_p, min_p, repetition_penalty, seed, common.path)
+    talk = plans.chat(guid, system, template, max_tokens, repetition_penalty=repetition_penalty, temperature=temperature, top_k=top_k,
+                      top_p=top_p, min_p=min_p, seed=seed, path=common.path)
     at_a_desk = sys.stdin.isatty()
     if at_a_desk:
         print_line(f"commands: {', '.join(COMMANDS)}; Ctrl-C ends an answer")

@@ -1,7 +1,7 @@
-"""Room 5: what a trained model is worth. Add a measure here; nothing here changes weights or writes files.
+"""Room 5: the quality of a trained model. New measures go here; nothing here changes weights or writes files.
 
-text_scores    perplexities and bits of a text, log-likelihoods of continuations
-tasks          multiple choice and cloze questions from JSONL, and accuracies over them
+text_scores    perplexity and bits of a text, log-likelihoods of continuations
+tasks          multiple-choice and cloze questions from JSONL, and accuracies on them
 finetune_change    losses, weights and verbatim copies, before and after a finetune
-lm_eval        the same model for EleutherAI's lm-evaluation-harness
+lm_eval        an adapter for EleutherAI's lm-evaluation-harness
 """

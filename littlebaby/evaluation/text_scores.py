@@ -1,23 +1,19 @@
-"""Text scores: perplexity and bits of a text, and log-likelihoods of continuations, from which tasks are scored.
+"""Text scores: perplexity and bits of a text, and the log-likelihoods of continuations, from which tasks are scored.
 
     perplexity per token, per word    exp(nats / tokens), exp(nats / words)
-    bits per byte, per character      nats / (ln 2 bytes), nats / (ln 2 characters): comparable whatever the tokenizer
+    bits per byte, per character      nats / (ln 2 bytes), nats / (ln 2 characters): comparable between tokenizers
 
-Every token of the text counts, the first one after what begins a document. Of several choices the one of the greatest score is taken:
-
-    raw             sum log p                 prefers short choices
-    per token       sum log p / tokens        KodaLite's
-    per character   sum log p / characters    lm-eval's acc_norm; without the space that leads in
-
-Chance is what guessing reaches. The standard error of an accuracy a over n questions is sqrt(a (1 - a) / n). A cloze is right where each
-token of the target is the likeliest; its perplexity per word takes a target for a word, exp(mean nats of a target).
+nats is the sum of -ln p over all tokens of the text; the context of the first one is the text that begins a document.
 """
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import exp, inf, log
+from typing import Any
 
 import numpy as np
 
 from ..errors import BadInput
+from ..inference.baby import Baby
 from ..inference.generate import Reader
 from ..training.data import windows
 from ..training.evaluate import evaluate
@@ -27,30 +23,36 @@ from ..training.parallel import Workers, worker_count
 @dataclass(frozen=True)
 class TextScores:
     """Perplexity and bits of a text"""
-    tokens: int
-    words: int
-    characters: int
-    bytes: int
-    nats: float                    # of the whole text
+    tokens: int                    # number of tokens
+    words: int                     # number of words, separated by white space
+    characters: int                # number of characters
+    bytes: int                     # number of bytes in UTF-8
+    nats: float                    # negative log-likelihood of the whole text, nats
     perplexity_per_token: float
     perplexity_per_word: float
     bits_per_byte: float
     bits_per_character: float
 
 
-def perplexity(nats):
+def perplexity(nats: float) -> float:
+    """exp of the mean nats of a token or word; inf if that is too large"""
     return exp(nats) if nats < 700 else inf
 
 
-def score_text(baby, text, overlap=None, progress=iter):
-    """The TextScores of a text, read in windows that overlap by this share (None: the config's r_eval_overlap)
+def score_text(baby: Baby, text: str, overlap: float | None = None, progress: Callable[[Any], Iterable] = iter) -> TextScores:
+    """The TextScores of a text.
 
-    progress: wraps the iteration, for example with a progress bar
+    Args:
+        overlap: Fraction of each window that repeats the one before and is not scored again [the config's r_eval_overlap].
+        progress: Function that wraps an iterable, for example with a progress bar.
+
+    Raises:
+        BadInput: The tokenizer knows no character of the text.
     """
-    cfg, tokenizer = baby.config, baby.tokenizer
+    cfg, tokenizer = baby.config, baby.require_tokenizer()
     ids, begin = tokenizer.encode(text), tokenizer.encode(tokenizer.begin)
     if not len(ids):
-        raise BadInput("the text has no character that this baby's tokenizer knows")
+        raise BadInput("this model's tokenizer knows no character of the text")
     begin = begin[-cfg.n_ctx:]
     views = windows(np.concatenate([begin, ids]), cfg.n_ctx, 0, cfg.r_eval_overlap if overlap is None else overlap, len(begin))
     workers, nats, part = Workers(worker_count(cfg)), 0.0, worker_count(cfg) * cfg.batch_size
@@ -67,13 +69,20 @@ def score_text(baby, text, overlap=None, progress=iter):
                       nats / log(2) / len(decoded))
 
 
-def likelihoods(baby, context, continuations):
-    """[(log p (t), whether each token is the likeliest (t)), ...] of continuations (t) of a context (T), all ids
+def likelihoods(baby: Baby, context: np.ndarray, continuations: Sequence[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Log-likelihoods of continuations [(t,), ...] of a context (T,), all token ids.
 
-    The context is read once, and each continuation goes on from its cache. Of a context that is too long with a continuation, the
-    newest ids that fit are read.
+    The context is computed once, and its cache is used for all continuations. If context and continuation together are longer than n_ctx,
+    the context loses its oldest ids.
+
+    Returns:
+        [(ln p of each token (t,), in nats; whether each token is the most likely one (t,)), ...]
+
+    Raises:
+        BadInput: A continuation has no token or more than n_ctx.
     """
-    n_ctx, heads, out = baby.config.n_ctx, {}, []
+    n_ctx, out = baby.config.n_ctx, []
+    heads: dict[int, tuple[Reader, np.ndarray]] = {}
     for ids in continuations:
         if not 0 < len(ids) <= n_ctx:
             raise BadInput(f"an answer has {len(ids)} tokens; allowed are 1 to n_ctx, {n_ctx}")

@@ -1,5 +1,9 @@
-"""A baby: config, tokenizer and weights in one hand. Below it lies only `model.gpt`; everything here is a few lines around that."""
+"""A baby: config, tokenizer and weights together. All methods are a few lines around `model.gpt` and this package."""
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..arrays import tree
 from ..arrays.backend import dtype, to_numpy, xp
@@ -13,13 +17,28 @@ from .speculative import speculate
 
 
 class Baby:
-    """An untrained one from a config and a vocabulary size (or a tokenizer), a trained one where `flat` brings the weights, one with
-    adapters where `spec` says so.
+    """A model: config, tokenizer and weights. Without `flat` its weights are random; `lb.load` returns a trained one.
 
-    >>> baby = Baby(Config(n_layers=2), vocab_size=65, seed=0)
+    In the methods, ids are integer token ids, B is the number of rows, T the number of ids in a row and V the size of the vocabulary.
+
+    Args:
+        config: All settings, a `Config`.
+        vocab_size: Size of the vocabulary in tokens [the tokenizer's, else the config's n_vocab].
+        seed: Seed of the random weights; not used with `flat`.
+        tokenizer: Tokenizer, for encode and decode; None: only ids can be used.
+        flat: (n,) all weights in one vector, on the device; it is used, not copied [random weights].
+        spec: Tree of the weights' names, shapes and kinds [as the config says; with adapters it differs].
+
+    Raises:
+        BadInput: No argument gives the size of the vocabulary, or a number is out of range.
+
+    >>> baby = lb.Baby(lb.Config(n_layers=2, n_emb=16, n_ctx=8), vocab_size=65, seed=0)
+    >>> baby.logits([1, 2, 3]).shape
+    (1, 3, 65)
     """
 
-    def __init__(self, config, vocab_size=None, seed=0, tokenizer=None, flat=None, spec=None):
+    def __init__(self, config: Any, vocab_size: int | None = None, seed: int = 0, tokenizer: Any = None, flat: Any = None,
+                 spec: Any = None) -> None:
         if vocab_size is not None:
             vocab_size = number("vocab_size", vocab_size, 0, 2**24, whole=True)
         size = vocab_size or (tokenizer.size if tokenizer else config.n_vocab)
@@ -32,82 +51,256 @@ class Baby:
             flat = tree.init(self.spec, np.random.default_rng(seeded(seed)), dtype(self.config.d_type))
         self.flat, self.p = flat, tree.views(self.spec, flat)
 
-    def logits(self, ids):
-        """(B, T) or (T) ids -> (B, T, V) logits, of the model's own type"""
+    def logits(self, ids: ArrayLike) -> np.ndarray:
+        """Logits of the next token after every id.
+
+        Args:
+            ids: (B, T) or (T,), with T up to n_ctx.
+
+        Returns:
+            (B, T, V) in the type of the weights; B is 1 for one row of ids.
+
+        Raises:
+            BadInput: The ids are no integers from 0 to V - 1, or more than n_ctx in a row.
+
+        >>> baby = lb.load("last")
+        >>> logits = baby.logits(baby.encode("Ada"))
+        >>> logits.shape == (1, 3, baby.config.n_vocab)
+        True
+        """
         return to_numpy(gpt.forward(self.p, self.ids_in_context(ids), Context(self.config))[0])
 
-    def loss(self, ids, targets):
-        """The mean cross-entropy in nats; targets stand beside the ids (already shifted), -1 is not counted"""
+    def loss(self, ids: ArrayLike, targets: ArrayLike) -> float:
+        """Mean cross-entropy of the targets, without dropout.
+
+        Args:
+            ids: (B, T) or (T,), with T up to n_ctx.
+            targets: The token that follows each id, in the same shape; -1 is not counted.
+
+        Returns:
+            The mean over all counted targets, in nats.
+
+        Raises:
+            BadInput: As in `logits`.
+
+        >>> baby = lb.load("last")
+        >>> ids = baby.encode("Ada hid")
+        >>> 0 < baby.loss(ids[:-1], ids[1:]) < 10
+        True
+        """
         return gpt.loss(self.p, self.ids_in_context(ids), self.checked_ids(targets, least=-1), Context(self.config))
 
-    def loss_and_grads(self, ids, targets):
-        """The loss and the gradient of every weight: float, {"blocks.0.att.wq": array, ...}"""
+    def loss_and_grads(self, ids: ArrayLike, targets: ArrayLike) -> tuple[float, dict[str, np.ndarray]]:
+        """The loss, and its gradient with respect to every trainable weight.
+
+        Args:
+            ids: As in `loss`.
+            targets: As in `loss`.
+
+        Returns:
+            The loss in nats, and {"blocks.0.att.wq": array of the weight's shape, ...}.
+
+        Raises:
+            BadInput: As in `logits`.
+
+        >>> baby = lb.load("last")
+        >>> ids = baby.encode("Ada hid")
+        >>> loss, grads = baby.loss_and_grads(ids[:-1], ids[1:])
+        >>> grads["blocks.0.att.wq"].shape == baby.weights()["blocks.0.att.wq"].shape
+        True
+        """
         grad = xp.zeros(tree.size(self.spec, train=True), self.flat.dtype)
         loss = gpt.loss_and_grad(self.p, tree.views(self.spec, grad), self.ids_in_context(ids), self.checked_ids(targets, least=-1),
                                  Context(self.config))
         return loss, {name: to_numpy(g) for name, g in tree.named(self.spec, grad).items()}
 
-    def weights(self):
-        """Every weight by name, live: what is written into them changes the baby"""
+    def weights(self) -> dict[str, Any]:
+        """All weights by name, as views: assigning to their elements changes the model.
+
+        Returns:
+            {"blocks.0.att.wq": array, ...}; on a GPU the arrays are CuPy's.
+
+        >>> baby = lb.load("last")
+        >>> baby.weights()["blocks.0.att.wq"][...] = 0
+        >>> float(np.abs(baby.weights()["blocks.0.att.wq"]).max())
+        0.0
+        """
         return tree.named(self.spec, self.flat)
 
-    def encode(self, text):
-        """text -> ids (n,), between what its tokenizer puts around every text: bos, if a model from elsewhere begins with it"""
+    def encode(self, text: str) -> np.ndarray:
+        """Token ids of a text. An imported tokenizer may add its own ids around them, such as bos.
+
+        Args:
+            text: Characters that the tokenizer does not know are replaced or left out, as c_unknown says.
+
+        Returns:
+            (n,) ids.
+
+        Raises:
+            BadInput: The baby has no tokenizer, or c_unknown is "error" and a character is unknown.
+
+        >>> baby = lb.load("last")
+        >>> baby.decode(baby.encode("Ada hid"))
+        'Ada hid'
+        """
         return surrounded(self.require_tokenizer(), self.require_tokenizer().encode(text))
 
-    def decode(self, ids):
-        """ids (n,) -> text, without what `encode` puts around it"""
+    def decode(self, ids: Any) -> str:
+        """The text of token ids, without the ids that `encode` adds around a text.
+
+        Args:
+            ids: (n,) ids.
+
+        Returns:
+            The text.
+
+        Raises:
+            BadInput: The baby has no tokenizer.
+
+        >>> baby = lb.load("last")
+        >>> baby.decode(baby.encode("Ada")[:2])
+        'Ad'
+        """
         return self.require_tokenizer().decode(bare(self.require_tokenizer(), ids))
 
-    def require_tokenizer(self):
+    def require_tokenizer(self) -> Any:
+        """The tokenizer.
+
+        Raises:
+            BadInput: There is none.
+
+        >>> lb.load("last").require_tokenizer().kind
+        'char'
+        """
         if self.tokenizer is None:
-            raise BadInput("this baby has no tokenizer: it reads and writes ids only")
+            raise BadInput("this baby has no tokenizer: it can be used with token ids only")
         return self.tokenizer
 
-    def generate(self, ids, max_tokens, temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, repetition_penalty=1.0, seed=0, cached=True):
-        """The max_tokens ids that follow `ids`, (T) -> (max_tokens) or (B, T) -> (B, max_tokens); temperature 0 takes the likeliest.
+    def generate(self, ids: ArrayLike, max_tokens: int, *, repetition_penalty: float = 1.0, temperature: float = 1.0, top_k: int = 0,
+                 top_p: float = 1.0, min_p: float = 0.0, seed: int = 0, cached: bool = True) -> np.ndarray:
+        """Sample the ids that follow. The default temperature 1 is the model's own distribution; `lb.inference` and `lb.chat` take 0.8.
 
-        The default temperature is 1, the model's own distribution, as a measurement needs it; `lb.inference` and `lb.chat`, which write
-        for readers, take 0.8."""
+        Args:
+            ids: (B, T) or (T,), any T: the model sees the newest n_ctx or fewer, see `inference.generate`.
+            max_tokens: Number of ids to generate, 0 or more.
+            repetition_penalty, temperature, top_k, top_p, min_p: Sampling settings, applied in this order; see `lb.inference`.
+            seed: Seed of the random numbers.
+            cached: False recomputes all tokens for every new one, with the same result, more slowly.
+
+        Returns:
+            (B, max_tokens) or (max_tokens,) new ids.
+
+        Raises:
+            BadInput: The ids are no integers from 0 to V - 1, or a number is out of range.
+
+        >>> baby = lb.load("last")
+        >>> baby.generate(baby.encode("Ada"), 5, temperature=0).shape
+        (5,)
+        """
         max_tokens = number("max_tokens", max_tokens, 0, TOKENS, whole=True)
         rows = to_numpy(self.checked_ids(ids))
-        sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty)
+        sampling = Sampling(repetition_penalty=repetition_penalty, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
         columns = list(generate(self.p, self.config, rows, max_tokens, sampling, np.random.default_rng(seeded(seed)), cached))
         new = np.stack(columns, 1) if columns else rows[:, :0]
         return new[0] if np.ndim(ids) == 1 else new
 
-    def generate_each(self, prompts, max_tokens, temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, repetition_penalty=1.0, seed=0):
-        """The same for prompts of different lengths, [(T1), (T2), ...] -> [(max_tokens), ...]: number i is what `generate` gives for it
-        with seed + i, whatever stands beside it"""
+    def generate_each(self, prompts: Sequence[ArrayLike], max_tokens: int, *, repetition_penalty: float = 1.0, temperature: float = 1.0,
+                      top_k: int = 0, top_p: float = 1.0, min_p: float = 0.0, seed: int = 0) -> list[np.ndarray]:
+        """Sample the ids that follow each of several prompts, which may differ in length.
+
+        Args:
+            prompts: Rows of ids, [(T_0,), (T_1,), ...].
+            max_tokens: Number of ids to generate after each, 0 or more.
+            repetition_penalty, temperature, top_k, top_p, min_p: Sampling settings, applied in this order; see `lb.inference`.
+            seed: Row i has the seed `seed + i`, so its result is that of `generate` with it, whatever the other prompts are.
+
+        Returns:
+            [(max_tokens,), ...] new ids, one array per prompt.
+
+        Raises:
+            BadInput: As in `generate`.
+
+        >>> baby = lb.load("last")
+        >>> [row.shape for row in baby.generate_each([[1], [2, 3]], 4)]
+        [(4,), (4,)]
+        """
         max_tokens, seed = number("max_tokens", max_tokens, 0, TOKENS, whole=True), seeded(seed)
         rows = [to_numpy(self.checked_ids(prompt))[0] for prompt in prompts]
-        sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty)
+        sampling = Sampling(repetition_penalty=repetition_penalty, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
         return generate_each(self.p, self.config, rows, max_tokens, sampling, [np.random.default_rng(seed + i) for i in range(len(rows))])
 
-    def speculate(self, draft, ids, max_tokens, ahead=4, temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, repetition_penalty=1.0, seed=0):
-        """The max_tokens ids that follow ids (T), drawn as `generate` draws them, but guessed `ahead` by a smaller baby of the same
-        vocabulary: this one is asked once for several tokens"""
+    def speculate(self, draft: "Baby", ids: ArrayLike, max_tokens: int, ahead: int = 4, *, repetition_penalty: float = 1.0,
+                  temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0, min_p: float = 0.0, seed: int = 0) -> np.ndarray:
+        """Sample as `generate` does, faster: a smaller baby proposes tokens, and this one checks several of them in one call.
+
+        Args:
+            draft: The smaller baby, with the same vocabulary.
+            ids: (T,) or (1, T), any T.
+            max_tokens: Number of ids to generate, 0 or more.
+            ahead: Number of tokens that the draft proposes at a time, 0 to 1024.
+            repetition_penalty, temperature, top_k, top_p, min_p: Sampling settings, applied in this order; see `lb.inference`.
+            seed: Seed of the random numbers.
+
+        Returns:
+            (max_tokens,) new ids: those of `generate` at temperature 0, and of the same distribution above.
+
+        Raises:
+            BadInput: The vocabularies differ in size; or as in `generate`.
+
+        >>> baby = lb.load("last")
+        >>> ids = baby.encode("Ada")
+        >>> np.array_equal(baby.speculate(baby, ids, 5, temperature=0), baby.generate(ids, 5, temperature=0))
+        True
+        """
         max_tokens = number("max_tokens", max_tokens, 0, TOKENS, whole=True)
         ahead = number("ahead", ahead, 0, 1024, whole=True)
         if draft.config.n_vocab != self.config.n_vocab:
-            raise BadInput(f"the draft has {draft.config.n_vocab} tokens and this baby {self.config.n_vocab}; both must have the same")
-        sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty)
+            raise BadInput(f"the vocabulary of the draft has {draft.config.n_vocab} tokens; allowed is that of this baby, "
+                           f"{self.config.n_vocab}")
+        sampling = Sampling(repetition_penalty=repetition_penalty, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
         rows, rng = to_numpy(self.checked_ids(ids)), np.random.default_rng(seeded(seed))
         return np.fromiter(speculate((self.p, self.config), (draft.p, draft.config), rows, max_tokens, sampling, rng, ahead), np.int64)
 
-    def ids_in_context(self, ids):
-        """A table no longer than what the model can see at once"""
+    def ids_in_context(self, ids: ArrayLike) -> Any:
+        """Checked ids with at most n_ctx in a row.
+
+        Args:
+            ids: (B, T) or (T,).
+
+        Returns:
+            (B, T) on the device.
+
+        Raises:
+            BadInput: As in `logits`.
+
+        >>> lb.load("last").ids_in_context([1, 2, 3]).shape
+        (1, 3)
+        """
         rows = self.checked_ids(ids)
         if rows.shape[1] > self.config.n_ctx:
-            raise BadInput(f"{rows.shape[1]} ids are more than n_ctx = {self.config.n_ctx}, all that this model sees at once")
+            raise BadInput(f"a row has {rows.shape[1]} ids; allowed are at most n_ctx, {self.config.n_ctx}")
         return rows
 
-    def checked_ids(self, ids, least=0):
-        """(B, T) integer ids on the device, checked"""
+    def checked_ids(self, ids: ArrayLike, least: int = 0) -> Any:
+        """Ids as an integer array, checked.
+
+        Args:
+            ids: (B, T) or (T,).
+            least: Smallest allowed id: 0, or -1 for targets.
+
+        Returns:
+            (B, T) on the device.
+
+        Raises:
+            BadInput: The ids are no integers from `least` to V - 1, or there are none.
+
+        >>> lb.load("last").checked_ids([1, -1], least=-1).tolist()
+        [[1, -1]]
+        """
         rows = np.atleast_2d(np.asarray(ids))
         if rows.ndim != 2 or not rows.size or not np.issubdtype(rows.dtype, np.integer):
-            raise BadInput(f"ids are whole numbers in rows of equal length (B, T), at least one; these have shape {rows.shape} "
-                           f"and type {rows.dtype}")
+            raise BadInput(f"ids have shape {rows.shape} and type {rows.dtype}; allowed are integers in rows of equal length, (B, T), at "
+                           f"least one")
         if rows.min() < least or rows.max() >= self.config.n_vocab:
-            raise BadInput(f"ids lie between {least} and {self.config.n_vocab - 1}; these between {rows.min()} and {rows.max()}")
+            raise BadInput(f"ids lie between {rows.min()} and {rows.max()}; allowed are {least} to {self.config.n_vocab - 1}")
         return xp.asarray(rows)

@@ -1,13 +1,16 @@
-"""decoder: gpt.forward for the next token of one text, without what batches and gradients need.
+"""decoder: a faster gpt.forward for the next token of one text on the CPU, without batches and without a backward pass.
 
-One row is so little work that a call costs as much as the product it asks for. So weights, widths and tables are looked up once a text,
-arrays have no more axes than they need, and nothing is kept for a way back. The cache is gpt.forward's own, and the two may take turns on
-it. A part without a fast version here is called as it stands, so every variant decodes. Equal to gpt.forward by test; how fast:
-docs/benchmarks.md.
+For one token a function call costs as much time as the matrix product in it. So weights, widths and tables are looked up once per text,
+arrays have no unnecessary axes, and nothing is stored for a backward pass. The cache is that of gpt.forward, and the two can be used
+alternately. A variant without a fast version here is called through its own forward, so every variant can be decoded. A test checks that
+the results equal those of gpt.forward; speed: docs/benchmarks.md.
 
-For the CPU. Letters as in ops; x is one token's vector, (D).
+Letters as in arrays/ops.py; x (D,) is the vector of one token, and `place` its position in the window.
 """
+from collections.abc import Callable
 from math import sqrt
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -17,8 +20,8 @@ from ..model.context import Context, variant
 from ..model.gpt import network, parts
 
 
-def decoder(p, cfg):
-    """A function of a token, its place and the cache of all tokens before it -> its logits (V)"""
+def decoder(p: Any, cfg: Any) -> Callable[[Any, int, dict], np.ndarray]:
+    """The function logits(token, place, cache) -> (V,), with the cache of all earlier tokens, to which it adds this one"""
     _, norm, position = parts(cfg)
     pre, head, bias = cfg.c_sequence == "pre", p.head.w if "w" in p.head else p.token.T, p.head.get("b")
     blocks = [[(normalizer(pb.norm1, cfg), part_function(variant("attentions", cfg.c_attention), pb.att, cfg, i, "att")),
@@ -36,8 +39,8 @@ def decoder(p, cfg):
     return logits
 
 
-def normalizer(p, cfg):
-    """x (D) -> (D)"""
+def normalizer(p: Any, cfg: Any) -> Callable:
+    """The function of a norm: x (D,) -> (D,)"""
     w, b, D, eps = p.w, p.get("b"), cfg.n_emb, cfg.norm_eps
     share = np.full(D, 1 / D, w.dtype)
 
@@ -56,8 +59,8 @@ def normalizer(p, cfg):
     return rmsnorm if b is None else layernorm
 
 
-def part_function(module, p, cfg, i, part):
-    """x (D), place, cache -> (D): the fast version of a variant if there is one, else the variant as gpt.forward calls it"""
+def part_function(module: ModuleType, p: Any, cfg: Any, i: int, part: str) -> Callable:
+    """The function (x (D,), place, cache) -> (D,) of an attention ("att") or network ("net"): its fast version here, if there is one"""
     fast = FAST.get(module.__name__.rpartition(".")[2])
     if fast and not any(isinstance(w, Lora) for w in p.values()):
         return fast(p, cfg, i)
@@ -68,8 +71,8 @@ def part_function(module, p, cfg, i, part):
     return f
 
 
-def product(w, b):
-    """x (I) -> x w + b (O)"""
+def product(w: Any, b: Any) -> Callable:
+    """The function x (I,) -> x w + b (O,)"""
     if b is None:
         return lambda x: np.dot(x, w)
 
@@ -81,26 +84,26 @@ def product(w, b):
     return f
 
 
-def attention(p, cfg, i):
-    """x (D), place, cache -> (D): mha and gqa"""
+def attention(p: Any, cfg: Any, i: int) -> Callable:
+    """The function (x (D,), place, cache) -> (D,) of mha and gqa"""
     h, H = cfg.n_heads, cfg.head_size
     d, K = H // h, (p.wqkv.shape[1] - H) // 2
     n, scale = K // d, d ** -0.5 / cfg.r_temp
     qkv, join = product(p.wqkv, p.get("bqkv")), product(p.wo, p.get("bo"))
-    turn, price = rotation(cfg, d, p.wo.dtype), distance_penalties(cfg, n, p.wo.dtype)
+    rotate, penalties = rotation(cfg, d, p.wo.dtype), distance_penalties(cfg, n, p.wo.dtype)
 
     def f(x, place, cache):
         y = qkv(x)                                               # (H + 2K)
         z = y[:H + K].reshape(h + n, d)                          # queries, then keys
-        z = turn(z, place) if turn else z
+        z = rotate(z, place) if rotate else z
         s, v = z[:h].reshape(n, h // n, d), y[H + K:].reshape(n, d)
-        room = cache[i]["att"]
-        keys, values = room["k"].append(z[None, h:, None])[0], room["v"].append(v[None, :, None])[0]             # (n, S, d)
+        rows = cache[i]["att"]
+        keys, values = rows["k"].append(z[None, h:, None])[0], rows["v"].append(v[None, :, None])[0]             # (n, S, d)
 
         s = np.matmul(s, keys.swapaxes(1, 2))                    # (n, h/n, S)
         s *= scale
-        if price is not None:
-            s -= price[..., -s.shape[-1]:]
+        if penalties is not None:
+            s -= penalties[..., -s.shape[-1]:]
         s -= np.maximum.reduce(s, -1, keepdims=True)
         np.exp(s, out=s)
         o = np.matmul(s, values)                                 # (n, h/n, d)
@@ -110,26 +113,26 @@ def attention(p, cfg, i):
     return f
 
 
-def rotation(cfg, d, dtype):
-    """z (heads, d), place -> z turned to its place; None where the positions turn nothing"""
+def rotation(cfg: Any, d: int, dtype: np.dtype) -> Callable | None:
+    """The function of rope, (z (heads, d), place) -> z rotated to its position; None for positions without a rotation"""
     position = variant("positions", cfg.c_position)
     if not hasattr(position, "rotate"):
         return None
     cos, sin = position.cos_sin_tables(d, cfg.n_ctx, position.rule(cfg), dtype.name, True)             # (n_ctx, d/2)
-    if cfg.rope_layout == "interleaved":                         # a pair is one complex number, a turn one product
+    if cfg.rope_layout == "interleaved":                         # a pair is one complex number, a rotation one product
         angle = cos + 1j * sin
         return lambda z, place: (z.view(angle.dtype) * angle[place]).view(dtype)
     cos, sin = np.concatenate([cos, cos], 1), np.concatenate([-sin, sin], 1)                     # (n_ctx, d)
 
-    def turn(z, place):
+    def rotate(z, place):
         other = z.reshape(-1, 2, d // 2)[:, ::-1].reshape(-1, d)
         return z * cos[place] + other * sin[place]
 
-    return turn
+    return rotate
 
 
-def distance_penalties(cfg, n, dtype):
-    """(n, h/n, n_ctx): what a key costs by its distance, the nearest last; None where distance is free"""
+def distance_penalties(cfg: Any, n: int, dtype: np.dtype) -> np.ndarray | None:
+    """(n, h/n, n_ctx): alibi's penalties of the keys, from the farthest to the nearest; None for positions without penalties"""
     position = variant("positions", cfg.c_position)
     if not hasattr(position, "slopes"):
         return None
@@ -137,15 +140,15 @@ def distance_penalties(cfg, n, dtype):
     return slopes * np.arange(cfg.n_ctx - 1, -1, -1, dtype=dtype)
 
 
-def mlp(p, cfg, i):
-    """x (D), place, cache -> (D)"""
+def mlp(p: Any, cfg: Any, i: int) -> Callable:
+    """The function (x (D,), place, cache) -> (D,) of mlp"""
     up, down = product(p.up, p.get("b1")), product(p.down, p.get("b2"))
     activation = gelu if cfg.c_activation == "gelu" else lambda u: getattr(arrays, cfg.c_activation)(u)[0]
     return lambda x, place, cache: down(activation(up(x)))
 
 
-def swi(p, cfg, i):
-    """x (D), place, cache -> (D)"""
+def swi(p: Any, cfg: Any, i: int) -> Callable:
+    """The function (x (D,), place, cache) -> (D,) of swi"""
     wide, down, F = product(p.wide, p.get("bwide")), product(p.down, p.get("bdown")), len(p.down)
 
     def f(x, place, cache):
@@ -155,8 +158,8 @@ def swi(p, cfg, i):
     return f
 
 
-def gelu(x):
-    """arrays.gelu of a short row"""
+def gelu(x: np.ndarray) -> np.ndarray:
+    """arrays.gelu for one row (F,), without a backward pass"""
     c = sqrt(2 / np.pi)
     y = x * x
     y *= c * 0.044715
@@ -169,8 +172,8 @@ def gelu(x):
     return y
 
 
-def swiglu(a, b):
-    """arrays.swiglu of short rows"""
+def swiglu(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """arrays.swiglu for rows (F,), without a backward pass"""
     y = a * 0.5                                                  # sigmoid a = (1 + tanh(a/2)) / 2
     np.tanh(y, out=y)
     y += 1

@@ -1,8 +1,9 @@
-"""Decoding: read the prompt, then one token a call. The caches live here, not in the layers.
+"""Generation: the prompt in one forward pass, then one token per pass. The caches are kept here, not in the layers.
 
-The window rule: when `n_ctx` tokens are in view and one more is wanted, the view shrinks to its newest half and grows again. It is the
-same with and without a cache, so the two write the same text, always; and the cache is refilled once in n_ctx / 2 tokens.
+The window rule: when n_ctx tokens are in the window and another one is needed, the window shrinks to its newest half and grows again. The
+rule is the same with and without a cache, so both generate the same tokens; the cache is refilled once in n_ctx / 2 tokens.
 """
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,55 +12,56 @@ from ..arrays.backend import on_cpu, to_numpy, xp
 from ..model import gpt
 from ..model.context import Context, Rows
 from .decoder import decoder
-from .sampling import draw, probabilities
+from .sampling import Sampling, draw, probabilities
 
 
 class Reader:
     """A model with a cache for B growing rows of ids: only new ids are computed"""
 
-    def __init__(self, p, cfg, cached=True):
+    def __init__(self, p: Any, cfg: Any, cached: bool = True) -> None:
         self.p, self.cfg, self.cached = p, cfg, cached
-        self.first, self.seen, self.cache = 0, 0, {}             # where the view begins, how much of it is read, what was kept
+        self.first, self.seen = 0, 0                             # index of the window's first id; number of its ids in the cache
+        self.cache: dict = {}
         self.one = decoder(p, cfg) if cached and on_cpu() else None
 
-    def look(self, T):
-        """Apply the window rule for a view that ends with id T - 1; returns how many more ids it has room for"""
+    def fit_window(self, T: int) -> int:
+        """Apply the window rule for T ids; returns how many more ids the window has room for"""
         n_ctx = self.cfg.n_ctx
-        if T - self.first > n_ctx:                               # at once too long: the newest; grown too long: their newer half
+        if T - self.first > n_ctx:                               # a prompt that is too long: its newest n_ctx ids; later: the newest half
             self.first, self.seen, self.cache = T - (max(1, n_ctx // 2) if self.seen else n_ctx), 0, {}
         return n_ctx - (T - self.first)
 
-    def read(self, ids, n=1):
-        """The logits (B, n, V) after each of the last n of ids (B, T), which begin with those read before"""
+    def read(self, ids: np.ndarray, n: int = 1) -> np.ndarray:
+        """Logits (B, n, V) after each of the last n of ids (B, T); the ids must begin with those of the call before"""
         T = ids.shape[1]
-        self.look(T)
+        self.fit_window(T)
         if self.cached:
             new, ctx = ids[:, self.first + self.seen:], Context(self.cfg, start=self.seen, cache=self.cache)
         else:
             new, ctx = ids[:, self.first:], Context(self.cfg)
-        if self.one and self.seen and new.shape == (1, 1):       # one token of one text: the fast decoder
+        if self.one and self.seen and new.shape == (1, 1):       # one token of one text
             logits = self.one(new[0, 0], self.seen, self.cache)[None, None]
         else:
             logits, _ = gpt.forward(self.p, xp.asarray(new), ctx)             # (B, T new, V)
         self.seen = T - self.first
         return to_numpy(logits[:, -n:])
 
-    def fork(self):
-        """Another reader that has read the same. Rows that the two add lie in the same places: go on with one of them only, or with
-        one after the other"""
+    def fork(self) -> "Reader":
+        """A copy of this reader with the same cache contents. The two write later rows into the same memory, so a read by one of them
+        invalidates what the other one has read since the fork"""
         other = Reader(self.p, self.cfg, self.cached)
         other.first, other.seen, other.cache = self.first, self.seen, copy_cache(self.cache)
         return other
 
 
-def copy_cache(cache):
-    """A cache that can go on by itself: states are never changed, only replaced; rows are added to"""
-    copies = {dict: copy_cache, Rows: Rows.fork}
+def copy_cache(cache: dict) -> dict:
+    """A cache that can be extended independently: `Rows` are forked, because they grow in place; states are only ever replaced"""
+    copies: dict[Any, Callable] = {dict: copy_cache, Rows: Rows.fork}
     return {name: copies.get(type(kept), lambda state: state)(kept) for name, kept in cache.items()}
 
 
-def generate(p, cfg, ids, max_tokens, sampling, rng, cached=True):
-    """Yield up to max_tokens columns of new ids (B,) after ids (B, T); equal prompts in the B rows give B samples"""
+def generate(p: Any, cfg: Any, ids: Any, max_tokens: int, sampling: Sampling, rng: Any, cached: bool = True) -> Iterator[np.ndarray]:
+    """Yield max_tokens columns (B,) of new ids that follow ids (B, T); B equal prompts give B samples"""
     reader = Reader(p, cfg, cached)
     for _ in range(max_tokens):
         chosen = draw(probabilities(reader.read(ids)[:, 0], ids, sampling), rng)
@@ -67,8 +69,8 @@ def generate(p, cfg, ids, max_tokens, sampling, rng, cached=True):
         yield chosen
 
 
-def until_eos(columns, eos):
-    """The columns of new ids (B,) up to the one with which every row has had an id of `eos`"""
+def until_eos(columns: Iterable[np.ndarray], eos: Sequence[int]) -> Iterator[np.ndarray]:
+    """Yield columns (B,) of new ids until every row has had one of the eos ids; that column is included"""
     ended: Any = False
     for column in columns:
         yield column
@@ -77,28 +79,31 @@ def until_eos(columns, eos):
             return
 
 
-def before_eos(row, eos):
-    """ids (n,) before the first one of `eos`"""
+def before_eos(row: Any, eos: Sequence[int]) -> Any:
+    """The ids of a row (n,) before its first eos id"""
     found = np.flatnonzero(np.isin(row, eos))
     return row[:found[0]] if len(found) else row
 
 
 class RowGenerators:
-    """A generator for every row: row i draws what it would draw alone"""
+    """One random generator per row, so that row i draws the same numbers as alone"""
 
-    def __init__(self, rngs):
+    def __init__(self, rngs: Sequence[np.random.Generator]) -> None:
         self.rngs = rngs
 
-    def random(self, shape):
+    def random(self, shape: tuple[int, ...]) -> np.ndarray:
+        """Random numbers from 0 to 1 of this shape; its first axis is the rows"""
         return np.concatenate([rng.random((1, *shape[1:])) for rng in self.rngs])
 
 
-def generate_each(p, cfg, prompts, max_tokens, sampling, rngs):
-    """The max_tokens ids that follow each of the prompts, rows of any lengths, with a generator for each: what each gives alone
+def generate_each(p: Any, cfg: Any, prompts: Sequence[np.ndarray], max_tokens: int, sampling: Sampling,
+                  rngs: Sequence[np.random.Generator]) -> list[np.ndarray]:
+    """The max_tokens ids that follow each prompt (T_i,), with one random generator per prompt: [(max_tokens,), ...], each as alone.
 
-    Prompts of one length share every call. Others do not: filling them up would put strangers into every memory but a masked one.
+    Prompts of equal length are one batch. Prompts of different lengths are not padded to one batch, because the padding would enter the
+    state of every attention that has no mask.
     """
-    out = [None] * len(prompts)
+    out: list[Any] = [None] * len(prompts)
     for length in sorted({len(prompt) for prompt in prompts}):
         rows = [i for i, prompt in enumerate(prompts) if len(prompt) == length]
         ids, rng = np.stack([prompts[i] for i in rows]), RowGenerators([rngs[i] for i in rows])
@@ -108,13 +113,13 @@ def generate_each(p, cfg, prompts, max_tokens, sampling, rngs):
     return out
 
 
-def append(ids, column):
+def append(ids: Any, column: Any) -> np.ndarray:
     """(B, T), (B,) -> (B, T + 1)"""
     return to_numpy(xp.concatenate([xp.asarray(ids), xp.asarray(column)[:, None]], 1))
 
 
-def until_stop(pieces, stops):
-    """The text of `pieces` up to the first stop string, which is left out; what may yet become one is held back"""
+def until_stop(pieces: Iterable[str], stops: Sequence[str]) -> Iterator[str]:
+    """Yield the text of `pieces` up to the first stop string, which is left out; an end that may become a stop string is held back"""
     held = ""
     for piece in pieces:
         held += piece
@@ -129,7 +134,7 @@ def until_stop(pieces, stops):
     yield held
 
 
-def possible_stop_length(text, stops):
-    """How many characters at the end of `text` could begin a stop string"""
+def possible_stop_length(text: str, stops: Sequence[str]) -> int:
+    """Number of characters at the end of `text` that are the beginning of a stop string"""
     longest = max((len(stop) for stop in stops), default=1) - 1
     return next((n for n in range(min(longest, len(text)), 0, -1) if any(stop.startswith(text[-n:]) for stop in stops)), 0)

@@ -1,42 +1,48 @@
-"""Sampling: from the logits of the next token to a choice. B rows, V vocabulary.
+"""Sampling: from the logits z of the next token to a choice. B rows, V vocabulary.
 
-Each setting acts once, in this order, on what the earlier ones left; at its default it does nothing:
+Each setting is applied once, in this order, to the result of those before it; at its default it does nothing:
 
-    repetition penalty r    z <- z / r where z > 0, z r elsewhere, for every token that occurs before (Keskar et al. 2019)
-    temperature t           z <- z / t; t = 0 leaves only the likeliest token
-    top-k                   the k likeliest tokens stay
-    top-p                   the fewest likeliest tokens whose probabilities reach p together stay (Holtzman et al. 2020)
-    min-p                   tokens at least min_p times as likely as the likeliest stay (Nguyen et al. 2024)
+    repetition penalty r    z <- z / r where z > 0, z r elsewhere, for every token that occurred before (Keskar et al. 2019)
+    temperature t           z <- z / t; t = 0 keeps only the most likely token
+    top-k                   keeps the k most likely tokens
+    top-p                   keeps the smallest set of most likely tokens whose probabilities sum to at least p (Holtzman et al. 2020)
+    min-p                   keeps the tokens with at least min_p times the highest probability (Nguyen et al. 2024)
 
-and the probabilities are softmax(z) over what stays. All in float64 on the CPU, the same for every device.
+The probabilities are the softmax of z over the tokens that are kept. All is computed in float64 on the CPU, equally for every device.
 """
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from ..arrays.backend import to_numpy
 from ..errors import BadInput, number
 
-# name: smallest, largest, whether a whole number, what is allowed in words
+# name: smallest, largest, whether an integer, the allowed values in words
 ALLOWED = {
-    "temperature": (0, 10**6, False, "0 (always the likeliest token) or more, up to 1,000,000"),
-    "top_k": (0, 2**31, True, "0 (off) or a whole number of tokens, up to 2,147,483,648"),
-    "top_p": (1e-6, 1, False, "above 0, from 1e-06 up to 1 (off)"),
-    "min_p": (0, 1, False, "a number from 0 (off) to 1"),
     "repetition_penalty": (1e-6, 10**6, False, "a number from 1e-06 to 1,000,000; 1 is off, more than 1 repeats less"),
+    "temperature": (0, 10**6, False, "a number from 0 (always the most likely token) to 1,000,000"),
+    "top_k": (0, 2**31, True, "a whole number of tokens from 0 (off) to 2,147,483,648"),
+    "top_p": (1e-6, 1, False, "a number from 1e-06 to 1 (off)"),
+    "min_p": (0, 1, False, "a number from 0 (off) to 1"),
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """How the next token is chosen. BadInput names every setting that is out of its range."""
+    """How the next token is chosen. The settings are applied in the order in which they stand here.
+
+    Raises:
+        BadInput: Names every setting that is out of its range.
+    """
+    repetition_penalty: float = 1.0
     temperature: float = 1.0
     top_k: int = 0
     top_p: float = 1.0
     min_p: float = 0.0
-    repetition_penalty: float = 1.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         wrong = []
         for name, (least, most, whole, allowed) in ALLOWED.items():
             try:
@@ -47,8 +53,8 @@ class Sampling:
             raise BadInput("; ".join(wrong))
 
 
-def probabilities(logits, previous, settings):
-    """(B, V) logits, the B lists of ids that stand before, a Sampling -> (B, V) probabilities, float64; each row sums to 1"""
+def probabilities(logits: Any, previous: Iterable, settings: Sampling) -> np.ndarray:
+    """(B, V) logits and the B rows of previous ids -> (B, V) probabilities in float64; each row sums to 1"""
     z = np.array(to_numpy(logits), np.float64)
     V = z.shape[-1]
 
@@ -57,9 +63,9 @@ def probabilities(logits, previous, settings):
             ids = np.asarray(ids, np.int64)
             row[ids] *= np.where(row[ids] > 0, 1 / settings.repetition_penalty, settings.repetition_penalty)
 
-    # w is proportional to the probabilities, 1 for the likeliest token                                   (B, V)
+    # w is proportional to the probabilities, 1 for the most likely token                                 (B, V)
     if settings.temperature:
-        with np.errstate(over="ignore"):                         # far below 1, a temperature makes -inf of a difference: weight 0
+        with np.errstate(over="ignore"):                         # a tiny temperature makes a difference -inf, and the weight 0
             w = np.exp((z - z.max(-1, keepdims=True)) / settings.temperature)
     else:
         w = (np.arange(V) == z.argmax(-1)[:, None]).astype(np.float64)
@@ -81,8 +87,8 @@ def probabilities(logits, previous, settings):
     return w / w.sum(-1, keepdims=True)
 
 
-def draw(probs, rng):
-    """(B, V) probabilities -> (B,) ids, one draw from the generator each; a token of probability 0 is never drawn"""
+def draw(probs: np.ndarray, rng: Any) -> np.ndarray:
+    """(B, V) probabilities -> (B,) ids, with one random number per row; a token of probability 0 is never drawn"""
     reached = np.cumsum(probs, -1)
     aim = to_numpy(rng.random((len(probs), 1))) * reached[:, -1:]
     return (reached <= aim).sum(-1)

@@ -1,63 +1,76 @@
-"""Speculative decoding: a small model guesses ahead, the large one judges all its guesses in one call.
+"""Speculative decoding: a small model, the draft, proposes tokens, and the large model, the target, checks all of them in one call.
 
-A guess x, drawn from the draft's q, stays with the chance min(1, p(x) / q(x)), p the target's own; at the first one refused a token is
-drawn from max(0, p - q), brought to sum 1, and the guesses after it are forgotten. What stays follows p exactly, whatever q is:
+A proposed token x, drawn from the draft's distribution q, is accepted with probability min(1, p(x) / q(x)), where p is the target's
+distribution. At the first rejected token, one is drawn from max(0, p - q), normalized to sum 1, in its place, and the proposals after it
+are dropped. The resulting tokens follow p exactly, for any q:
 
     q(x) min(1, p(x) / q(x)) + sum_z max(0, q(z) - p(z)) max(0, p(x) - q(x)) / sum_z max(0, p(z) - q(z))  =  p(x)
 
-At temperature 0 it is the target's likeliest token. Where all guesses stay the same call has given one token more. Every memory can be
-forgotten, running states too, since a refused guess is read by a fork of the reader; what stood before it is read again next time.
+At temperature 0 each is the target's most likely token. If all proposals are accepted, the same call yields one more token. Every kind of
+cache can be rolled back, running states too: proposals are read by a fork of the reader, and after a rejection the fork is dropped and
+the accepted tokens are read again.
 Leviathan et al. 2023, arXiv:2211.17192; Chen et al. 2023, arXiv:2302.01318.
 """
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 
 from ..arrays.backend import to_numpy
 from .generate import Reader
-from .sampling import draw, probabilities
+from .sampling import Sampling, draw, probabilities
 
-PATIENCE = 4      # times `ahead` tokens that may wait to be read for good
+UNREAD = 4        # the target reads accepted tokens into its own cache when more than UNREAD * ahead of them are missing there
 
 
-def speculate(target, draft, ids, max_tokens, sampling, rng, ahead=4):
-    """Yield max_tokens ids after ids (1, T); target and draft are pairs (p, cfg) of one vocabulary, `ahead` guesses are made at a time"""
+def speculate(target: tuple, draft: tuple, ids: Any, max_tokens: int, sampling: Sampling, rng: Any, ahead: int = 4) -> Iterator[int]:
+    """Yield max_tokens ids that follow ids (1, T).
+
+    Args:
+        target, draft: Pairs (p, cfg) of weights and config, with the same vocabulary.
+        ahead: Number of tokens that the draft proposes at a time.
+    """
     ids, large, small = to_numpy(ids), Reader(*target), Reader(*draft)
     end = ids.shape[1] + max_tokens
     while ids.shape[1] < end:
         T = ids.shape[1]
-        k = min(ahead, large.look(T), end - T - 1)               # no further than the view reaches
+        k = min(ahead, large.fit_window(T), end - T - 1)         # no further than the target's window
 
-        # guess                                                  k tokens, q (k, V)
-        guesses, q, reader = ids, [], small
+        # propose                                                k tokens, q (k, V)
+        proposed, q, reader = ids, [], small
         for i in range(k):
-            q.append(probabilities(reader.read(guesses)[:, 0], guesses, sampling))
-            guesses = append_id(guesses, draw(q[-1], rng)[0])
+            q.append(probabilities(reader.read(proposed)[:, 0], proposed, sampling))
+            proposed = append_id(proposed, draw(q[-1], rng)[0])
             if i == 0:
-                reader = small.fork()                            # what it reads from now on may be refused
+                reader = small.fork()                            # the tokens that it reads from now on may be rejected
 
-        # judge: p (k + 1, V), after each guess and before the first
-        if T - large.first - large.seen > PATIENCE * max(ahead, 1):
+        # check: p (k + 1, V), before the first proposal and after each
+        if T - large.first - large.seen > UNREAD * max(ahead, 1):
             large.read(ids[:, :-1])
         fork = large.fork()
-        logits = fork.read(guesses, k + 1)[0]
+        logits = fork.read(proposed, k + 1)[0]
         for i in range(k + 1):
-            p = probabilities(logits[i:i + 1], guesses[:, :T + i], sampling)
-            stays, rest = acceptance(p[0], q[i][0], guesses[0, T + i]) if i < k else (0.0, p[0])
-            refused = draw(np.array([[stays, 1 - stays]]), rng)[0]
-            chosen = draw(rest[None], rng)[0] if refused else guesses[0, T + i]
+            p = probabilities(logits[i:i + 1], proposed[:, :T + i], sampling)
+            accepted, rest = acceptance(p[0], q[i][0], proposed[0, T + i]) if i < k else (0.0, p[0])
+            rejected = draw(np.array([[accepted, 1 - accepted]]), rng)[0]
+            chosen = draw(rest[None], rng)[0] if rejected else proposed[0, T + i]
             ids = append_id(ids, chosen)
             yield int(chosen)
-            if refused:
+            if rejected:
                 break
         if i == k:
-            large = fork                                         # nothing was refused: what the fork has read is right
+            large = fork                                         # nothing was rejected: the fork's cache is right
 
 
-def acceptance(p, q, guess):
-    """The chance that a guess from q (V) stays, and the distribution (V) that takes its place: together they are p (V)"""
+def acceptance(p: np.ndarray, q: np.ndarray, token: int) -> tuple[float, np.ndarray]:
+    """(probability of accepting a token that was drawn from q (V), distribution (V) of the token that replaces a rejected one).
+
+    Together they give the distribution p (V).
+    """
     rest = np.maximum(p - q, 0)
-    return min(1.0, p[guess] / q[guess]), rest / rest.sum() if rest.any() else p
+    return min(1.0, p[token] / q[token]), rest / rest.sum() if rest.any() else p
 
 
-def append_id(ids, new):
+def append_id(ids: np.ndarray, new: int) -> np.ndarray:
     """(1, T) -> (1, T + 1)"""
     return np.concatenate([ids, [[new]]], 1)

@@ -1,6 +1,6 @@
-"""Room 2: the GPT, forward and backward. Add a variant by adding a file; touch gpt only to change what every model is.
+"""Room 2: the GPT, forward and backward. Add a variant by adding a file; change gpt only to change every model.
 
-context      what a layer may know about this call, and what it may say
+context      what a layer may use in a call besides weights and input, and what it may report
 attentions/ networks/ norms/ positions/     one file per variant: the folder is the registry, the file name is the config value
-gpt          embed, blocks, head, loss
+gpt          embedding, blocks, head, loss
 """

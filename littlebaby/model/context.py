@@ -1,6 +1,7 @@
-"""What a layer may know besides its weights and its input, and what it may report. Made anew for every call, never stored.
+"""What a layer may use in a call besides its weights and its input, and what it may report. A context is made for every call.
 
-It is the only door for randomness, position and memory: the same `forward` trains, evaluates and decodes with another context.
+Randomness, positions and caches come only from the context: the same `forward` is used in training, evaluation and generation, with
+different contexts.
 """
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -13,13 +14,13 @@ from ..arrays.backend import xp
 
 
 def variants(kind):
-    """The names that lie in a folder: `variants("attentions")` -> ["gqa", "mha"]"""
+    """The names of the files in a folder: `variants("attentions")` -> ["aft", "decay", ...]"""
     return sorted(m.name for m in iter_modules(import_module(f"{__package__}.{kind}").__path__))
 
 
 @lru_cache(None)
 def variant(kind, name):
-    """The file that a config's name means"""
+    """The module of a variant, such as variant("attentions", "mha")"""
     return import_module(f"{__package__}.{kind}.{name}")
 
 
@@ -29,18 +30,18 @@ def rotates(cfg):
 
 
 def residual_std(cfg):
-    """The spread of matrices that write into the residual stream: 2 L of them add up (Radford et al. 2019)"""
+    """Initial standard deviation of the 2 L matrices whose outputs are added to the residual stream (Radford et al. 2019)"""
     return 0.02 * (2 * cfg.n_layers) ** -0.5
 
 
 def qk_clip_scale(stats, cfg):
-    """What the scores of each head are to shrink by so that none passes `qk_clip`, (h); None where they were not recorded"""
+    """The factors (h,) that bring the largest score of each head down to `qk_clip`; None if scores were not recorded"""
     return cfg.qk_clip / xp.maximum(stats["score"], cfg.qk_clip) if "score" in stats else None
 
 
 class Rows:
-    """The newest rows of a growing array (..., S, d), at most `most`, in a buffer with spare room behind them: a row is added without
-    moving those before it. bounded: no more than `most` rows will ever come, so the buffer need be no longer."""
+    """The newest rows of a growing array (..., S, d), at most `most`, in a buffer with free space after them, so that rows can be added
+    without copying the earlier ones. bounded: no more than `most` rows will be added in all, so the buffer has no extra space."""
 
     def __init__(self, most, bounded):
         self.most, self.length = most, most if bounded else 2 * most + 64
@@ -48,9 +49,9 @@ class Rows:
         self.first = self.stop = 0
 
     def append(self, new):
-        """new (..., T, d) -> the kept rows, then the new ones (..., S, d), all of them seen this once"""
+        """new (..., T, d) -> the kept rows and the new ones (..., S, d), including those that the next call will drop"""
         T = new.shape[-2]
-        if self.buffer is None or self.stop + T > self.buffer.shape[-2]:         # first call, or no room left: moved once in many tokens
+        if self.buffer is None or self.stop + T > self.buffer.shape[-2]:         # first call, or the buffer is full, which is rare
             kept = new[..., :0, :] if self.buffer is None else self.buffer[..., self.first:self.stop, :]
             n = kept.shape[-2]
             self.buffer = xp.empty((*new.shape[:-2], max(self.length, n + T), new.shape[-1]), new.dtype)
@@ -63,11 +64,11 @@ class Rows:
 
     @property
     def size(self):
-        """How many numbers are kept"""
+        """Number of elements of the kept rows"""
         return self.buffer[..., self.first:self.stop, :].size
 
     def fork(self):
-        """Other rows that begin with these; they share the buffer, so only one of the two may go on"""
+        """A copy with the same rows. The two share the buffer: rows that one appends overwrite those of the other"""
         other = Rows.__new__(Rows)
         other.__dict__.update(self.__dict__)
         return other
@@ -77,14 +78,14 @@ class Rows:
 class Context:
     cfg: object
     rng: object = None      # a generator in training, None in evaluation and decoding
-    start: int = 0          # position of the first token of this call
-    cache: object = None    # None in training; in decoding a dict of arrays, one room per layer and part
-    share: float = 1.0      # this call's part of the step's tokens (shards, accumulated batches)
-    scale: float = 1.0      # what gradients are multiplied with, so that half precision can hold the small ones
-    stats: dict = field(default_factory=dict)  # what the layers report: {(layer, name): (join, value)}
-    decisions: object = None  # laws only: the decisions of the first run, repeated in the probes
-    layer_index: int = 0    # the layer's number
-    counted: object = None  # (B, T), which tokens have a target that counts; None: all
+    start: int = 0          # position of the first token of this call in the window
+    cache: object = None    # None in training; in generation a dict with a dict for every layer and part
+    share: float = 1.0      # fraction of the step's counted tokens in this call (shards, accumulated batches)
+    scale: float = 1.0      # loss scale: gradients are multiplied by it, so that small ones do not underflow in half precision
+    stats: dict = field(default_factory=dict)  # statistics of the layers: {(layer, name): (join, value)}
+    decisions: object = None  # laws only: decisions of the first run, which the later ones repeat
+    layer_index: int = 0    # number of the layer
+    counted: object = None  # (B, T), whether the target of a token is counted; None: all
     recorder: dict | None = None  # inspection only: a dict for what layers observe, {(layer, name): value}
 
     def layer(self, i):
@@ -94,7 +95,7 @@ class Context:
         return replace(self, counted=targets >= 0)
 
     def inside(self, *path):
-        """The context of a part: its own room in the cache, so that two parts may use one name."""
+        """The context of a part, with a cache of its own, so that two parts can use the same names."""
         cache = self.cache
         for name in path if cache is not None else ():
             cache = cache.setdefault(name, {})
@@ -103,12 +104,12 @@ class Context:
     # what a layer reports
 
     def aux(self, name, value):
-        """A loss of the layer's own. Returns scale * d total / d value, with which its backward multiplies."""
+        """Report an auxiliary loss. Returns scale * d total / d value, by which the layer multiplies its gradient in backward."""
         self.stats[self.layer_index, "aux." + name] = xp.add, self.share * value
         return self.share * self.scale
 
     def note(self, name, value, join=None):
-        """A statistic; `join` (xp.add or xp.maximum) says how shards and accumulated batches come together."""
+        """Report a statistic; `join` (xp.add or xp.maximum) combines those of shards and accumulated batches."""
         self.stats[self.layer_index, name] = join or xp.add, value
 
     def observe(self, name, value):
@@ -123,7 +124,7 @@ class Context:
             self.note("score", max_scores(q, k, scale, window), xp.maximum)
 
     def freeze_decision(self, name, value):
-        """value; but while the gradient law probes, the value of the first run: backward treats it as a constant."""
+        """The value; in later runs of the gradient law that of the first run, because backward treats it as a constant."""
         self.observe(name, value)
         return value if self.decisions is None else self.decisions.setdefault((self.layer_index, name), value)
 
@@ -131,43 +132,43 @@ class Context:
 
     @property
     def drop(self) -> tuple[float, Any]:
-        """(rate, generator), for primitives that drop inside"""
+        """(rate, generator), for primitives with dropout inside"""
         return self.cfg.r_dropout, self.rng
 
     def dropout(self, x):
         return dropout(x, *self.drop)
 
     def rotate(self, x):
-        """Queries or keys (B, h, T, d) turned to their positions, where the positions turn anything"""
+        """Queries or keys (B, h, T, d), rotated to their positions if c_position rotates"""
         turn = getattr(variant("positions", self.cfg.c_position), "rotate", None)
         return turn(x, self) if turn and x.size else (x, lambda dy: dy)
 
     def slopes(self, q):
-        """What each head of q (B, h, T, d) pays for distance, (h); None where the positions ask for nothing"""
+        """The penalty of each head of q (B, h, T, d) per token of distance, (h,); None if c_position has none"""
         priced = getattr(variant("positions", self.cfg.c_position), "slopes", None)
         return priced(q) if priced else None
 
-    # memory: rows (extend) and running states (recall, keep); in training all three are the identity
+    # cache: rows (extend) and running states (recall, keep); without a cache, as in training, they do nothing
 
     def extend(self, last=None, **new):
-        """The rows kept so far, then the new ones (axis -2). Keeps all of them, or the `last` ones."""
+        """The cached rows and the new ones, along axis -2. All of them are kept for the next call, or the `last` ones."""
         if self.cache is None:
             return tuple(new.values())
         most = self.cfg.n_ctx if last is None else last
         return tuple(self.cache.setdefault(name, Rows(most, last is None)).append(x) for name, x in new.items())
 
     def recall(self, name):
-        """What `keep` stored at the end of the last call; None in training and at the first token."""
+        """The state that `keep` stored in the last call; None in training and in the first call."""
         return None if self.cache is None else self.cache.get(name)
 
     def keep(self, **states):
-        """Store states for the next call; copies, so no large array stays alive."""
+        """Store states for the next call, as copies, so that no large array of which they are views stays in memory."""
         if self.cache is not None:
             self.cache.update((name, xp.array(state)) for name, state in states.items())
 
 
 def merge_stats(all_stats):
-    """The statistics of the shards and accumulated batches of one step, joined"""
+    """The combined statistics of the shards and accumulated batches of a step"""
     out: dict = {}
     for stats in all_stats:
         for key, (how, value) in stats.items():

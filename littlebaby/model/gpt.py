@@ -1,7 +1,7 @@
-"""The GPT: embed, L blocks, head, loss. The same forward trains, evaluates and decodes.
+"""The GPT: embedding, L blocks, head, loss. The same forward is used in training, evaluation and generation.
 
     x = token(ids) + position        x = block_i(x), i < L        logits = norm(x) head
-A block is an attention and a network, each in a residual step: pre, x + f(norm x), or post, norm(x + f x).
+A block is an attention f and a network f, each with a residual connection: pre, x + f(norm x), or post, norm(x + f x).
 Radford et al. 2019; Vaswani et al. 2017.
 """
 from ..arrays import cross_entropy, embedding, linear
@@ -10,7 +10,7 @@ from .context import Context, variant
 
 
 def params(cfg):
-    """The spec of a whole model; `tree.init`, `tree.views` and `tree.named` make arrays of it."""
+    """The spec of a whole model, from which `tree.init`, `tree.views` and `tree.named` make arrays."""
     attention, norm, position = parts(cfg)
     block = lambda i: dict(norm1=norm.params(cfg), att=attention.params(cfg), norm2=norm.params(cfg), net=network(cfg, i).params(cfg))
     p = dict(token=table(cfg.n_vocab, cfg.n_emb), position=position.params(cfg), blocks=[block(i) for i in range(cfg.n_layers)])
@@ -23,7 +23,7 @@ def params(cfg):
 
 
 def parts(cfg):
-    """The files that a config names: attention, norm, position"""
+    """The modules of a config: attention, norm, position"""
     return variant("attentions", cfg.c_attention), variant("norms", cfg.c_norm), variant("positions", cfg.c_position)
 
 
@@ -34,7 +34,7 @@ def network(cfg, i):
 
 
 def pre(norm, f, pn, p, x, ctx):
-    """x + f(norm x): the stream itself is never normalised, so gradients flow straight through (Xiong et al. 2020)"""
+    """x + f(norm x): the residual stream is not normalized, so gradients pass it unchanged (Xiong et al. 2020)"""
     n, back_n = norm.forward(pn, x, ctx)
     y, back_f = f(p, n, ctx)
     y += x
@@ -48,7 +48,7 @@ def pre(norm, f, pn, p, x, ctx):
 
 
 def post(norm, f, pn, p, x, ctx):
-    """norm(x + f x): the original order"""
+    """norm(x + f x): the order of the original Transformer"""
     y, back_f = f(p, x, ctx)
     y += x
     n, back_n = norm.forward(pn, y, ctx)
@@ -76,10 +76,10 @@ def block(p, x, ctx):
 
 
 def forward(p, ids, ctx):
-    """ids (B, T) -> logits (B, T, V), backward; `backward(dlogits, g)` adds every weight's gradient into g"""
+    """ids (B, T) -> logits (B, T, V), backward; `backward(dlogits, g)` adds the gradient of every weight to g"""
     _, norm, position = parts(ctx.cfg)
 
-    # what each token is and where it stands                     (B, T) -> (B, T, D)
+    # token and position                                         (B, T) -> (B, T, D)
     x, back_token = embedding(ids, p.token)
     x, back_position = position.forward(p.position, x, ctx)
     x, back_drop = ctx.dropout(x)
@@ -90,7 +90,7 @@ def forward(p, ids, ctx):
         x, back = block(pb, x, ctx.layer(i))
         backs.append(back)
 
-    # what comes next                                            (B, T, D) -> (B, T, V)
+    # logits of the next token                                   (B, T, D) -> (B, T, V)
     x, back_norm = norm.forward(p.norm, x, ctx) if "norm" in p else (x, lambda dx, g: dx)
     logits, back_head = linear(x, p.head.w if "w" in p.head else p.token.T, p.head.get("b"))
 
@@ -99,10 +99,10 @@ def forward(p, ids, ctx):
         if "w" in p.head:
             g.head.w += dw
         else:
-            g.token += dw.T                                      # tied: the table is used twice, its gradient is the sum
+            g.token += dw.T                                      # tied: the token table is used twice, and its gradient is the sum
         g.head.add(b=db)
         dx = back_norm(dx, g.get("norm"))
-        while backs:                                             # frees each block's activations as it goes
+        while backs:                                             # frees the activations of each block after its backward
             back = backs.pop()
             dx = back(dx, g.blocks[len(backs)])
         dx = back_position(back_drop(dx), g.position)
@@ -118,7 +118,7 @@ def loss(p, ids, targets, ctx):
 
 
 def loss_and_grad(p, g, ids, targets, ctx):
-    """Adds scale times the gradient of share * cross-entropy + the layers' own losses into g; returns the cross-entropy alone."""
+    """Add scale times the gradient of share * cross-entropy + the layers' auxiliary losses to g; returns the cross-entropy in nats"""
     logits, backward = forward(p, ids, ctx.counting(targets))
     value, back = cross_entropy(logits, targets)
     backward(back(ctx.share * ctx.scale), g)
@@ -126,7 +126,7 @@ def loss_and_grad(p, g, ids, targets, ctx):
 
 
 def post_step(p, stats, cfg):
-    """Once a step, after the optimizer: what a variant does with its own statistics."""
+    """After the optimizer step: the updates that variants make from their own statistics"""
     attention, _, _ = parts(cfg)
     for i, pb in enumerate(p.blocks):
         own = {name: value for (at, name), (_, value) in stats.items() if at == i}

@@ -1,6 +1,5 @@
-"""The plans: train, finetune, inference, delete, info and their companions. Each reads, acts and writes; only here the rooms meet.
-
-The shell, Python and a notebook call these same functions. `path` is the workspace (None: see `runs.store.Workspace`).
+"""The plans: train, finetune, inference, delete, info and the other commands as functions. Each reads files, computes and writes files.
+Only this package combines all others; the command line, Python and the panel call the same functions.
 """
 from ..runs.store import brief
 from ..training.mpi import launched_ranks

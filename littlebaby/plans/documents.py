@@ -1,5 +1,6 @@
-"""Documents: the files of a clone that are made from others, written anew where they are out of date."""
+"""Generated documents: the files of a clone that are generated from others, rewritten if they are out of date."""
 from pathlib import Path
+from typing import Any
 
 from ..check import laws
 from ..runs import disk
@@ -8,14 +9,23 @@ from .process_control import print_to_stderr
 CLONE = Path(__file__).parents[2]
 
 
-def renew_generated(pictures=False, measure=False, root=CLONE):
-    """Writes every generated file of a clone that is out of date; returns ([path below root that was written, ...], number of all).
+def renew_generated(pictures: bool = False, measure: bool = False, root: str | Path = CLONE) -> tuple[list[str], int]:
+    """Write every generated file of a clone that is out of date.
 
-    pictures: the variants' pictures, too. measure: every number of the laws anew, which takes minutes. BadInput: `root` is no clone.
+    Args:
+        pictures: Whether to renew the pictures of the variants too.
+        measure: Whether to measure all checks of the variants again, which takes minutes.
+        root: Folder of the clone.
+
+    Returns:
+        (paths below `root` of the files that were written, number of all generated files)
+
+    Raises:
+        BadInput: `root` is no clone.
     """
     from ..show.generated import generated
 
-    def verdicts(name):
+    def verdicts(name: str) -> list[dict[str, Any]]:
         print_to_stderr(f"measuring {name}")
         return laws.verdicts(name)
 

@@ -1,13 +1,19 @@
-"""Inspection: measured on texts and tasks, under the microscope, line by line, side by side. Pages show themselves in a notebook, and
-`save(path)` writes them."""
+"""Inspection of runs: scores on texts and tasks, the microscope, the walk and the diary. The pages display themselves in a notebook;
+`save(path)` writes them to a file."""
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
 from ..arrays import backend
 from ..errors import BadInput, number, quoted
-from ..evaluation import finetune_change as finetunes
 from ..evaluation import tasks
 from ..evaluation.tasks import score_items
 from ..evaluation.text_scores import score_text
+from ..inference.baby import Baby
 from ..inference.sampling import Sampling
 from ..runs.fetch import HUB_TASKS, questions
+from ..runs.records import Report
+from ..runs.store import Workspace
 from ..show import diary as diaries
 from ..show import microscope as scope
 from ..show import walk as walks
@@ -19,19 +25,37 @@ from .manage import info
 from .model_io import load
 from .process_control import keep_result, open_workspace
 
-SAMPLE_LENGTH = 160  # tokens, or characters, that a baby is shown of its own writing
+SAMPLE_LENGTH = 160          # tokens to generate for the microscope, and characters of the text that it shows
 COMPLETION_LENGTH = 80       # tokens that a finetuned baby and its base generate after each prompt
 
 
-def evaluate(guid="last", input=None, task=None, path=None, encoding="utf-8", limit=0, overlap=None, progress=True):
-    """What a run's baby foresees of a text, and how it answers a task: dict(text=TextScores, choices=Choices, cloze=Cloze), None for what
-    was not asked.
+def evaluate(guid: str = "last", input: str | Path | None = None, task: str | Path | None = None, path: str | Path | None = None,
+             encoding: str = "utf-8", limit: int = 0, overlap: float | None = None, progress: bool = True) -> dict[str, Any]:
+    """Evaluate a run's model: perplexity and bits per byte of a text, accuracy on a task, or both.
 
-    task: a JSONL file of questions (`text.tasks` says of which kinds), or the name of one of the eight that `datasets` can bring
-    limit: only the first questions, 0 for all      overlap: the share of a window that is only read; None is the run's r_eval_overlap
+    Args:
+        guid: Run: its GUID, the first 4 or more characters of it, or "last".
+        input: Text file, or the name of one in inputs/.
+        task: JSONL file of questions (formats: `evaluation.tasks`), or the name of a task that the package datasets downloads:
+            arc_challenge, arc_easy, boolq, hellaswag, lambada, openbookqa, piqa or winogrande.
+        path: Folder of the workspace [LITTLEBABY_HOME, else the nearest from the current folder up].
+        encoding: Encoding of the files.
+        limit: Number of questions, from the first; 0 means all.
+        overlap: Fraction of each window of the text that is context only and not scored, 0 to 0.95 [the run's r_eval_overlap].
+        progress: Whether to show a progress bar.
+
+    Returns:
+        {"text": TextScores, "choices": Choices, "cloze": Cloze}; None for each that was not asked for.
+
+    Raises:
+        BadInput: Neither input nor task is given, a file or the run cannot be read, or an answer does not fit into n_ctx.
+
+    >>> scores = lb.evaluate("last", "nursery_5kB_0.txt", progress=False)["text"]
+    >>> scores.tokens == scores.characters, 1 < scores.perplexity_per_token < 50
+    (True, True)
     """
     if input is None and task is None:
-        raise BadInput("an evaluation needs a text, --input FILE, or questions, --task FILE.jsonl, or both")
+        raise BadInput("evaluate needs a text, --input FILE, or questions, --task FILE.jsonl, or both")
     limit = number("limit", limit, 0, 10**9, whole=True)
     overlap = overlap if overlap is None else number("overlap", overlap, 0, 0.95)
     workspace = open_workspace(path)
@@ -46,8 +70,8 @@ def evaluate(guid="last", input=None, task=None, path=None, encoding="utf-8", li
     return dict(text=text, choices=choices, cloze=cloze)
 
 
-def task_items(workspace, task, encoding, limit):
-    """[(line or row, Item), ...] of a task, a file's or one that datasets brings"""
+def task_items(workspace: Workspace, task: str | Path | None, encoding: str, limit: int) -> list[tuple[int, tasks.Item]]:
+    """[(line or row number, Item), ...] of a task file or of a task that the package datasets downloads"""
     if task is None:
         return []
     try:
@@ -58,55 +82,102 @@ def task_items(workspace, task, encoding, limit):
         raise BadInput(f"{task}: {error}") from None
 
 
-def answerable(baby, questions, task):
-    """The items, each of whose answers has tokens for this baby and fits into its window; BadInput names the line that has another"""
+def answerable(baby: Baby, questions: list[tuple[int, tasks.Item]], task: str | Path | None) -> list[tasks.Item]:
+    """The items, after a check that each answer has 1 to n_ctx tokens; BadInput names the line of one that has not"""
     n_ctx = baby.config.n_ctx
     for line, item in questions:
         for choice in item.choices:
             if not 0 < (n := len(baby.tokenizer.encode(choice))) <= n_ctx:
-                raise BadInput(f"{task}: line {line} has the answer {quoted(choice)}, which is {n} tokens for this baby; allowed are 1 to "
-                               f"n_ctx, {n_ctx}")
+                raise BadInput(f"{task}: line {line} has the answer {quoted(choice)} with {n} tokens; allowed are 1 to n_ctx, {n_ctx}")
     return [item for _, item in questions]
 
 
-def microscope(guid="last", text=None, path=None):
-    """A run's baby while it reads a text of yours: losses, attention, guesses by layer, gradients, memory. None: what it wrote itself"""
+def microscope(guid: str = "last", text: str | None = None, path: str | Path | None = None) -> scope.Microscope:
+    """Run a model on a text and record losses, attention, the predictions of every layer, gradients and memory.
+
+    Args:
+        guid: Run: its GUID, the first 4 or more characters of it, or "last".
+        text: Text to run it on [the beginning of a text that it generated].
+        path: Folder of the workspace [LITTLEBABY_HOME, else the nearest from the current folder up].
+
+    Returns:
+        A page: it displays itself in a notebook, and `save(path)` writes it as HTML.
+
+    Raises:
+        BadInput: There is no such run, or it knows no character of the text.
+
+    >>> seen = lb.microscope("last", "Ada hid a ball.")
+    >>> seen.tokens[-5:]
+    ['b', 'a', 'l', 'l', '.']
+    """
     workspace = open_workspace(path)
     name = workspace.resolve(guid)
     baby = load(name, workspace.root)
     if text is None:
         final = workspace.existing("completion", name).exists()
-        written = workspace.load_completion(name).text if final else generate_completion(baby, name, "", Sampling(0.8), SAMPLE_LENGTH,
-                                                                                         seed=0).text
-        text = written.strip()[:SAMPLE_LENGTH]
+        completion = workspace.load_completion(name) if final else generate_completion(baby, name, "", Sampling(temperature=0.8),
+                                                                                       SAMPLE_LENGTH, seed=0)
+        text = completion.text.strip()[:SAMPLE_LENGTH]
     return scope.examine(baby, text, name)
 
 
-def walk(variant, **settings):
-    """An attention, network or norm line by line, forth and back, with its numbers; `break_` plants a mistake in a copy of it"""
+def walk(variant: str, **settings: Any) -> walks.Walk:
+    """Trace an attention, network or norm line by line, forward and backward, with the arrays that each line computes.
+
+    Args:
+        variant: Name of an attention, network or norm, such as "mha".
+        settings: Settings of `Config`, such as n_heads=2.
+
+    Returns:
+        A page: it displays itself in a notebook, and `save(path)` writes it as HTML. Its method `break_(mistake)` traces a copy with one of
+        its `mistakes`.
+
+    Raises:
+        BadInput: There is no such variant, or a setting is not allowed.
+
+    >>> broken = lb.walk("mha").break_("lost scale")
+    >>> broken.wrong()                                           # the arrays whose gradient is wrong
+    ['x', 'wq']
+    """
     return walks.walk(variant, **settings)
 
 
-def diary(*guids, prompts=(), path=None):
-    """Runs side by side: losses, samples, cards, what they know by heart; what a finetune changed, with the texts that both write
-    after `prompts` (none: nothing, and how its old and its new text begin). None given: the newest run"""
+def diary(*guids: str, prompts: Sequence[str] = (), path: str | Path | None = None) -> diaries.Diary:
+    """Compare runs: losses, samples, sizes and memorized text; for a finetune also how its weights, losses and completions changed.
+
+    Args:
+        guids: Runs: the GUID of each, the first 4 or more characters of it, or "last" [the newest run].
+        prompts: Prompts that a finetuned model and its base both continue [an empty one, and the beginnings of their training texts].
+        path: Folder of the workspace [LITTLEBABY_HOME, else the nearest from the current folder up].
+
+    Returns:
+        A page: it displays itself in a notebook, and `save(path)` writes it as HTML.
+
+    Raises:
+        BadInput: There is no such run.
+
+    >>> len(lb.diary("last").entries)
+    1
+    """
     workspace = open_workspace(path)
     return diaries.Diary([diary_entry(workspace, workspace.resolve(guid), prompts) for guid in guids or ["last"]])
 
 
-def diary_entry(workspace, name, prompts):
-    """A run's entry in a diary"""
+def diary_entry(workspace: Workspace, name: str, prompts: Sequence[str]) -> diaries.Entry:
+    """The entry of a run in a diary"""
     about, report = info(name, workspace.root), None
     if about["report"]:
         report = workspace.load_report(name)
     source = training_text(workspace, report)
     base = report and report.base
-    known = bool(base) and base in workspace.names() and workspace.existing("model", base).exists()
-    return diaries.Entry(name, about, report, source, finetune_change(workspace, base, name, report, source, prompts) if known else None)
+    change = None
+    if base and base in workspace.names() and workspace.existing("model", base).exists():
+        change = finetune_change(workspace, base, name, report, source, prompts)
+    return diaries.Entry(name, about, report, source, change)
 
 
-def training_text(workspace, report):
-    """The text that a run learned from, None where it is gone or has changed"""
+def training_text(workspace: Workspace, report: Report | None) -> str | None:
+    """The training text of a run; None if its file is gone or has changed"""
     if not report or not report.input:
         return None
     about = report.input
@@ -117,25 +188,27 @@ def training_text(workspace, report):
     return source.text if source.sha256 == about.sha256 else None
 
 
-def finetune_change(workspace, base, name, after, source, prompts):
-    """What a finetune changed. Reads and writes with both babies, which takes seconds"""
+def finetune_change(workspace: Workspace, base: str, name: str, after: Report | None, source: str | None,
+                    prompts: Sequence[str]) -> Any:
+    """How a finetune changed weights, losses and completions. Both models are run, which takes seconds"""
     old, new = load(base, workspace.root), load(name, workspace.root)
     first = workspace.load_report(base) if workspace.existing("report", base).exists() else None
     sources = {title: text for title,
                text in ((text_title(first, "old"), training_text(workspace, first)), (text_title(after, "new"), source)) if text}
-    begins = dict.fromkeys(["", *(" ".join(text.split(" ")[:4]) for text in sources.values())])
-    wrote = lambda baby, prompt: generate_completion(baby, name, prompt, Sampling(0.8), COMPLETION_LENGTH, seed=0).text
+    beginnings = dict.fromkeys(["", *(" ".join(text.split(" ")[:4]) for text in sources.values())])
+    completed = lambda baby, prompt: generate_completion(baby, name, prompt, Sampling(temperature=0.8), COMPLETION_LENGTH, seed=0).text
     hosts = [{each: backend.to_numpy(w) for each, w in baby.weights().items()} for baby in (old, new)]
     return finetunes.Change(base, finetunes.weight_changes(*hosts),
-                          [(title, *(finetunes.held_out_loss(baby, text) for baby in (old, new))) for title, text in sources.items()],
-                          [(prompt, wrote(old, prompt), wrote(new, prompt)) for prompt in prompts or begins])
+                            [(title, *(finetunes.held_out_loss(baby, text) for baby in (old, new))) for title, text in sources.items()],
+                            [(prompt, completed(old, prompt), completed(new, prompt)) for prompt in prompts or beginnings])
 
 
-def text_title(report, age):
+def text_title(report: Report | None, age: str) -> str:
+    """Heading for the training text of the base (age "old") or of the finetune ("new")"""
     return f"{report.input.name}, the {age} text" if report and report.input else f"the {age} text"
 
 
-def save_page(page, kind, name, path=None):
-    """Write a page into outputs/; returns its path, None where it cannot be written, which is said"""
+def save_page(page: Any, kind: str, name: str, path: str | Path | None = None) -> Path | None:
+    """Write a page to outputs/KIND_NAME.html and return its path; if it cannot be written, print the reason and return None"""
     workspace = open_workspace(path)
     return keep_result(lambda: page.save(workspace.path(kind, name)))

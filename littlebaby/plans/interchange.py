@@ -1,4 +1,4 @@
-"""Other people's files: models come in as runs and go out for other programs."""
+"""Import of models from other programs, and export for other programs."""
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +13,24 @@ from .process_control import open_workspace, print_to_stderr
 from .training import Run, environment
 
 
-def import_(where, path=None, progress=True):
-    """Make a run of a model out of other people's files: a Hugging Face folder, a GGUF, Kilat, NANO-KIMI-K2, nanoKimi, KodaLite, The
-    Little Baby, or one that `export` wrote. It can then be finetuned, asked and exported as any other.
+def import_(where: str | Path, path: str | Path | None = None, progress: bool = True) -> Run:
+    """Import a model of another program as a new run, which can be used, finetuned and exported like any other.
+
+    Args:
+        where: Hugging Face folder, GGUF file, model of Kilat, NANO-KIMI-K2, nanoKimi, KodaLite or The Little Baby, or a folder or file
+            that `export` wrote.
+        path: Folder of the workspace [LITTLEBABY_HOME, else the nearest from the current folder up].
+        progress: Whether to show a progress bar and notes.
+
+    Returns:
+        The saved run; its report has the stop_reason "imported".
+
+    Raises:
+        BadInput: The files are of no known format, are damaged, or use what littlebaby cannot compute.
+
+    >>> done = lb.export("last", "safetensors")
+    >>> lb.import_(done.folder, progress=False).report.stop_reason
+    'imported'
     """
     workspace = open_workspace(path)
     workspace.require_writable()
@@ -40,12 +55,25 @@ def import_(where, path=None, progress=True):
     return Run(name, baby.config, report, None, workspace.root)
 
 
-def export(guid="last", to="huggingface", d_type=None, out=None, path=None):
-    """Write a run's model for other programs into a folder (None: exports/GUID_TO in the workspace); returns an Export.
+def export(guid: str = "last", to: str = "huggingface", d_type: str | None = None, out: str | Path | None = None,
+           path: str | Path | None = None) -> "Export":
+    """Write a run's model for other programs. A model that no architecture of transformers can compute is written as plain safetensors.
 
-    to: huggingface (transformers), gguf (llama.cpp), safetensors or npz (littlebaby's own names)
-    d_type: fp32, fp16, bf16, fp64, for gguf fp32, fp16, q8_0; None: as the model is
-    A model that no architecture of huggingface computes is written as plain safetensors, and the Export says why.
+    Args:
+        guid: Run: its GUID, the first 4 or more characters of it, or "last".
+        to: "huggingface" for transformers, "gguf" for llama.cpp, "safetensors" or "npz" with littlebaby's names of the weights.
+        d_type: Type of the numbers: fp32, fp16, bf16 or fp64; for gguf fp32, fp16 or q8_0 [the model's own].
+        out: Folder to write to [exports/GUID_TO in the workspace].
+        path: Folder of the workspace [LITTLEBABY_HOME, else the nearest from the current folder up].
+
+    Returns:
+        An Export: the format, the files and notes.
+
+    Raises:
+        BadInput: There is no such run, format or type, or the folder cannot be written.
+
+    >>> [file.name for file in lb.export("last", "npz").files]
+    ['config.json', 'tokenizer.json', 'model.npz', 'README.md']
     """
     workspace = open_workspace(path)
     name = workspace.resolve(guid)
@@ -68,10 +96,23 @@ def export(guid="last", to="huggingface", d_type=None, out=None, path=None):
 
 @dataclass(frozen=True)
 class Export:
-    """What `export` wrote"""
+    """Result of `export`.
+
+    Attributes:
+        guid: Name of the run.
+        to: Format that was written; it can differ from the requested one.
+        d_type: Type of the numbers.
+        folder: Folder of the files.
+        files: Paths of the files.
+        notes: Sentences about what was changed or left out.
+
+    >>> done = lb.export("last", "safetensors", "fp16")
+    >>> done.to, done.d_type
+    ('safetensors', 'fp16')
+    """
     guid: str
     to: str
     d_type: str
     folder: Path
-    files: tuple
-    notes: tuple            # what had to be changed or could not be kept, a sentence each
+    files: tuple[Path, ...]
+    notes: tuple[str, ...]

@@ -1,41 +1,103 @@
-"""The files of runs: shown, packed, deleted."""
+"""The files of runs: listed, shown, packed and deleted."""
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..runs import store
 from .process_control import open_workspace
 
 
-def info(guid="last", path=None):
-    """The card of a run: what it is, what it came to, which files it has"""
+def info(guid: str = "last", path: str | Path | None = None) -> dict[str, Any]:
+    """Settings, report, completion and files of a run.
+
+    Args:
+        guid: Run: its GUID, the first 4 or more characters of it, or "last".
+        path: Folder of the workspace [LITTLEBABY_HOME, else the nearest from the current folder up].
+
+    Returns:
+        {"guid": name, "config": {setting: value}, "report": {field: value} or None, "completion": text, "resumable": bool, "in_use": bool,
+        "checkpoint": its step or None, "files": [{"path": str, "bytes": int}, ...]}
+
+    Raises:
+        BadInput: There is no such run, or a file of it is damaged.
+
+    >>> about = lb.info("last")
+    >>> about["config"]["n_emb"], about["report"]["stop_reason"]
+    (16, 'finished')
+    """
     workspace = open_workspace(path)
     name = workspace.resolve(guid)
     cfg = workspace.load_config(name)
     report = workspace.load_report(name) if workspace.existing("report", name).exists() else None
-    written = workspace.load_completion(name).text if workspace.existing("completion", name).exists() else ""
+    completion = workspace.load_completion(name).text if workspace.existing("completion", name).exists() else ""
     run = workspace.run(name)
-    return dict(guid=name, config=cfg.model_dump(), report=report and report.model_dump(mode="json"), completion=written,
+    return dict(guid=name, config=cfg.model_dump(), report=report and report.model_dump(mode="json"), completion=completion,
                 resumable=run.resumable, in_use=run.in_use, checkpoint=run.checkpoint,
                 files=[dict(path=str(file.path), bytes=file.bytes) for file in workspace.files(name)])
 
 
-def runs(path=None):
-    """Every run of a workspace, the oldest first"""
+def runs(path: str | Path | None = None) -> list[store.Run]:
+    """All runs of a workspace; `lb.list` is this function.
+
+    Args:
+        path: Folder of the workspace [LITTLEBABY_HOME, else the nearest from the current folder up].
+
+    Returns:
+        The runs, oldest first, each with name, time, bytes, config and report.
+
+    >>> [run.config.n_layers for run in lb.list()]
+    [1]
+    """
     return open_workspace(path).list()
 
 
-def delete(guid, path=None, finetuned=False, yes=False, ask=input):
-    """Remove all files of a run and of no other, its finetunes only if asked; returns the paths that went.
+def delete(guid: str, path: str | Path | None = None, finetuned: bool = False, yes: bool = False,
+           ask: Callable[[str], str] = input) -> list[str]:
+    """Delete all files of a run, after a question. Exported files and all other runs stay.
 
-    ask: a question to which "y" or "yes" agrees; `yes` asks nothing
+    Args:
+        guid: Run: its GUID, the first 4 or more characters of it, or "last".
+        path: Folder of the workspace [LITTLEBABY_HOME, else the nearest from the current folder up].
+        finetuned: Whether to delete the run's finetunes too.
+        yes: Whether to delete without a question.
+        ask: Function that shows a question and returns the answer; "y" and "yes" agree.
+
+    Returns:
+        Paths of the deleted files; [] if the answer was no.
+
+    Raises:
+        BadInput: There is no such run, or a process is using it.
+
+    >>> len(lb.delete("last", yes=True)) > 3
+    True
+    >>> lb.list()
+    []
     """
     workspace = open_workspace(path)
     name = workspace.resolve(guid)
-    going = workspace.going(name, finetuned)
-    listing = "\n".join(f"  {file.path}  {file.bytes:,} bytes" for file in going)
-    if not yes and ask(f"{listing}\nDelete these {len(going)}? [y/N] ").strip().lower() not in ("y", "yes"):
+    files = workspace.going(name, finetuned)
+    listing = "\n".join(f"  {file.path}  {file.bytes:,} bytes" for file in files)
+    if not yes and ask(f"{listing}\nDelete these {len(files)} files? [y/N] ").strip().lower() not in ("y", "yes"):
         return []
     return [str(file.path) for file in workspace.delete(name, finetuned)]
 
 
-def pack(guid="last", path=None):
-    """All files of a run in one zip, outputs/archive_GUID.zip, to take it elsewhere; returns its path"""
+def pack(guid: str = "last", path: str | Path | None = None) -> Path:
+    """Pack all files of a run into one zip, outputs/archive_GUID.zip, to copy it to another workspace.
+
+    Args:
+        guid: Run: its GUID, the first 4 or more characters of it, or "last".
+        path: Folder of the workspace [LITTLEBABY_HOME, else the nearest from the current folder up].
+
+    Returns:
+        Path of the zip.
+
+    Raises:
+        BadInput: There is no such run, or a process is using it.
+
+    >>> lb.pack("last").suffix
+    '.zip'
+    """
     workspace = open_workspace(path)
     name = workspace.resolve(guid)
     with workspace.lock(name):

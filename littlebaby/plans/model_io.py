@@ -1,5 +1,7 @@
-"""Babies from files and into files: a run's own, imported ones, and one with a larger vocabulary made from another."""
+"""Babies from files and into files: those of runs, imported ones, and copies with a larger vocabulary."""
 from math import log
+from pathlib import Path
+from typing import Any
 
 from .. import text as texts
 from ..arrays import backend, tree
@@ -7,21 +9,35 @@ from ..errors import BadInput
 from ..inference.baby import Baby
 from ..model import gpt
 from ..runs import formats
+from ..runs.settings import Config
 from ..runs.store import Workspace
 from ..training import lora
 
-UNSEEN = 15.0      # nats: new tokens together get at most exp(-15) of the probability; a few hundred steps lift them
+UNSEEN = 15.0      # nats: new tokens together get at most exp(-15) of the probability; a few hundred training steps raise it
 
 
-def load(guid="last", path=None, d_type=None):
-    """A run's baby: config, tokenizer and weights in one hand. Or one out of other people's files: `guid` is then their path.
+def load(guid: str | Path = "last", path: str | Path | None = None, d_type: str | None = None) -> Baby:
+    """Load the model of a run, or a model of another program, without making a run of it.
 
-    d_type: another type of numbers than the run's or the file's own, such as "fp64"
+    Args:
+        guid: Run: its GUID, the first 4 or more characters of it, or "last". Or the path of files that `import_` accepts.
+        path: Folder of the workspace [LITTLEBABY_HOME, else the nearest from the current folder up].
+        d_type: Type of the numbers: fp16, fp32 or fp64 [the model's own].
+
+    Returns:
+        The baby: config, tokenizer and weights.
+
+    Raises:
+        BadInput: There is no such run or file, or it is damaged.
+
+    >>> baby = lb.load("last", d_type="fp64")
+    >>> baby.weights()["token"].dtype
+    dtype('float64')
     """
     if formats.is_foreign(guid):
         return baby_from_model(formats.read_model(guid, d_type))
     workspace = Workspace(path)
-    name = workspace.resolve(guid)
+    name = workspace.resolve(str(guid))
     cfg = workspace.load_config(name)
     cfg = cfg.replace(d_type=d_type) if d_type else cfg
     tokenizer = texts.from_json(workspace.load_tokenizer(name)) if workspace.has_tokenizer(name) else None
@@ -31,15 +47,15 @@ def load(guid="last", path=None, d_type=None):
     for weight, view in baby.weights().items():
         if weight not in arrays or arrays[weight].shape != view.shape:
             found = f"has shape {arrays[weight].shape}" if weight in arrays else "is missing"
-            raise BadInput(f"the model of {name}: {weight} {found}, and its config asks for {view.shape}")
+            raise BadInput(f"the model of {name}: {weight} {found}; its config requires {view.shape}")
         view[...] = backend.xp.asarray(arrays[weight])
     if extra := arrays.keys() - baby.weights().keys():
-        raise BadInput(f"the model of {name} holds {sorted(extra)[0]}, which its config does not ask for")
+        raise BadInput(f"the model of {name} holds {sorted(extra)[0]}, which its config does not have")
     return baby
 
 
-def baby_from_model(model):
-    """A baby of a Model out of a foreign file"""
+def baby_from_model(model: Any) -> Baby:
+    """A baby with the config, tokenizer and weights of a `formats.Model`"""
     baby = zeroed_baby(model.config, model.tokenizer)
     views = baby.weights()
     for name, weight in model.weights:
@@ -47,34 +63,34 @@ def baby_from_model(model):
     return baby
 
 
-def zeroed_baby(cfg, tokenizer):
-    """A baby on its device for weights to be put into, which are all 0 so far"""
+def zeroed_baby(cfg: Config, tokenizer: Any) -> Baby:
+    """A baby on its device with all weights 0"""
     use_device(cfg)
     spec = gpt.params(cfg)
     flat = backend.xp.zeros(tree.size(spec), backend.dtype(cfg.d_type))
     return Baby(cfg, vocab_size=cfg.n_vocab, tokenizer=tokenizer, flat=flat, spec=spec)
 
 
-def baby_for(cfg, tokenizer=None):
-    """One for a run's weights to be put into"""
+def baby_for(cfg: Config, tokenizer: Any = None) -> Baby:
+    """A baby with the weights, and adapters if lora_rank is above 0, into which a checkpoint is copied"""
     baby = Baby(cfg, tokenizer=tokenizer)
     return lora.with_adapters(baby) if cfg.lora_rank else baby
 
 
-def check_size(cfg, held, what, tokenizer=None):
-    """BadInput where a config asks for more numbers than were `held`: found before any memory is taken for them"""
-    asked = tree.size(gpt.params(cfg.replace(n_vocab=tokenizer.size) if tokenizer else cfg))
-    if asked > held:
-        raise BadInput(f"{what} holds {held:,} numbers, and its config asks for {asked:,}")
+def check_size(cfg: Config, held: int, what: str, tokenizer: Any = None) -> None:
+    """Raise BadInput if a config has more weights than the `held` numbers of a file; found before memory is allocated"""
+    required = tree.size(gpt.params(cfg.replace(n_vocab=tokenizer.size) if tokenizer else cfg))
+    if required > held:
+        raise BadInput(f"{what} holds {held:,} numbers; its config requires {required:,}")
 
 
-def grow_vocabulary(old, cfg, tokenizer):
-    """The old baby with a larger vocabulary: every learned weight is copied as it is, and new tokens start improbable.
+def grow_vocabulary(old: Baby, cfg: Config, tokenizer: Any) -> Baby:
+    """A copy of the old baby with a larger vocabulary: every learned weight is copied, and new tokens start with a low probability.
 
-    A new token's head column is the mean of the old ones, so its logit is the mean m of the old logits plus its bias. For V old logits
-    m <= logsumexp - log V (Jensen); with the bias UNSEEN + max(0, log(n / V)) below the old mean, the n new tokens together get at most
-    exp(-UNSEEN) of the probability wherever the text stands: the loss of old text rises by at most exp(-UNSEEN) = 3e-7 nats.
-    Without a bias on the head (cfg.b_bias_head false, c_bias not out) each of them gets at most 1 / V, and no more is promised.
+    The head column of a new token is the mean of the old columns, so its logit is the mean m of the old logits plus its bias. For V old
+    logits m <= logsumexp - log V (Jensen). The bias is the old mean less UNSEEN + max(0, log(n / V)), so at every position the n new
+    tokens together get at most exp(-UNSEEN) of the probability: the loss of old text rises by at most exp(-UNSEEN) = 3e-7 nats.
+    Without a bias of the head (b_bias_head false and c_bias not "out") each new token gets at most 1 / V.
     """
     baby = Baby(cfg, seed=cfg.seed, tokenizer=tokenizer)
     new = baby.weights()
@@ -92,18 +108,20 @@ def grow_vocabulary(old, cfg, tokenizer):
     return baby
 
 
-def use_device(cfg):
-    """Make the run's device the one that arrays live on"""
+def use_device(cfg: Config) -> None:
+    """Compute on the device that the config names from now on"""
     backend.use(cfg.c_device, cfg.c_device_gpu_core, cfg.c_device_gpu_tensor)
     backend.tune_malloc()
 
 
-def save_weights(workspace, name, baby):
-    of = {part: leaf for path, leaf in tree.leaves(baby.spec) for part in part_names(path, leaf)}
-    workspace.save_model(name, {n: backend.to_numpy(w) for n, w in baby.weights().items()}, {n: leaf.kind for n, leaf in of.items()},
-                         {n: leaf.train for n, leaf in of.items()}, baby.config.c_snapshot)
+def save_weights(workspace: Workspace, name: str, baby: Baby) -> None:
+    """Write the model file of a run"""
+    leaf_of = {part: leaf for path, leaf in tree.leaves(baby.spec) for part in part_names(path, leaf)}
+    workspace.save_model(name, {n: backend.to_numpy(w) for n, w in baby.weights().items()},
+                         {n: leaf.kind for n, leaf in leaf_of.items()}, {n: leaf.train for n, leaf in leaf_of.items()},
+                         baby.config.c_snapshot)
 
 
-def part_names(path, leaf):
-    """The names under which a leaf's parts go: itself, or wq, wk, wv of wqkv"""
+def part_names(path: str, leaf: tree.Leaf) -> list[str]:
+    """Names of a leaf's weights: its path, or those of the parts of a fused matrix (wq, wk and wv of wqkv)"""
     return [path[:path.rfind(".") + 1] + part for part, _ in leaf.parts] or [path]

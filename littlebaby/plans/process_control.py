@@ -1,13 +1,15 @@
-"""Process control: Ctrl-C and other signals, and processes that train together. Rank 0 carries the plan out and alone reads, writes and
-prints; the other ranks compute with it."""
+"""Process control: Ctrl-C and other signals, and MPI processes that train together. Only rank 0 runs the whole plan and reads, writes and
+prints; the other ranks take part in the computation."""
 import platform
 import signal
 import sys
 import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import wraps
 from inspect import signature
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from ..errors import BadInput, RunFailed
 from ..runs import disk
@@ -15,82 +17,87 @@ from ..runs.settings import Config
 from ..runs.store import Workspace, brief
 from ..training.checkpoint import state_from_arrays
 from ..training.loop import train as events
-from ..training.mpi import launched_ranks
+from ..training.mpi import Ranks, launched_ranks
 from .model_io import baby_for, use_device
 
+T = TypeVar("T")
+Arguments = ParamSpec("Arguments")
 
-def print_to_stderr(line):
-    with suppress(OSError):                                      # a terminal that is gone must not end a run
+
+def print_to_stderr(line: str) -> None:
+    """Print a line of progress; a closed terminal is ignored"""
+    with suppress(OSError):
         print(line, file=sys.stderr)
 
 
-NAMED: set = set()       # the roots that `open_workspace` has named
+ANNOUNCED: set[Path] = set()       # workspaces whose path `open_workspace` has printed
 
 
-def open_workspace(path=None):
-    """The workspace of a plan. One that nobody named, found above the current folder, is named once in every process"""
+def open_workspace(path: str | Path | None = None) -> Workspace:
+    """The workspace of a plan. The path of one that was found in a parent folder is printed, once per process"""
     workspace = Workspace(path)
-    if workspace.found and workspace.root not in NAMED:
-        NAMED.add(workspace.root)
+    if workspace.found and workspace.root not in ANNOUNCED:
+        ANNOUNCED.add(workspace.root)
         print_to_stderr(f"workspace: {workspace.root}  (--path same: the current folder)")
     return workspace
 
 
-def keep_result(save):
-    """What `save` returns; None, and one sentence, where the disk refuses or another process writes: what was computed is shown all the
-    same"""
+def keep_result(save: Callable[[], T]) -> T | None:
+    """What `save` returns. If it cannot write, the reason is printed and None returned, so that the computed result is still shown"""
     try:
         return save()
     except (disk.CannotWrite, disk.InUse, OSError) as error:
-        print_to_stderr(f"the result could not be kept: {error}; to keep results, give --path with a folder that can "
-                        f"be written and that holds a copy of the run")
+        print_to_stderr(f"the result could not be saved: {error}; to save results, give --path with a writable folder that holds a copy "
+                        f"of the run")
         return None
 
 
 @contextmanager
-def interruptible(stop, patient=False):
-    """A question "stop now?" that Ctrl-C, SIGTERM and a closed terminal answer with yes; a second Ctrl-C interrupts at once, unless
-    `patient`"""
-    asked = threading.Event()
+def interruptible(stop: Callable[[], bool] | None, patient: bool = False) -> Iterator[Callable[[], bool]]:
+    """Yields a function that returns whether to stop: after Ctrl-C, SIGTERM, a closed terminal, or when `stop` returns True.
 
-    def hear(number, _frame):
-        if asked.is_set() and number == signal.SIGINT and not patient:
+    A second Ctrl-C raises KeyboardInterrupt at once, unless `patient`.
+    """
+    requested = threading.Event()
+
+    def handle(number, _frame):
+        if requested.is_set() and number == signal.SIGINT and not patient:
             raise KeyboardInterrupt
-        asked.set()
+        requested.set()
 
     old = {}
     if threading.current_thread() is threading.main_thread():
         known = [getattr(signal, word) for word in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, word)]
-        ignored = [number for number in known if signal.getsignal(number) == signal.SIG_IGN]         # as nohup does
-        old = {number: signal.signal(number, hear) for number in known if number not in ignored}
+        ignored = [number for number in known if signal.getsignal(number) == signal.SIG_IGN]         # as under nohup
+        old = {number: signal.signal(number, handle) for number in known if number not in ignored}
     try:
-        yield lambda: asked.is_set() or bool(stop and stop())
+        yield lambda: requested.is_set() or bool(stop and stop())
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)
 
 
 class Task(NamedTuple):
-    """What all ranks begin with"""
+    """A training that rank 0 starts on all ranks"""
     name: str
     config: Config
-    arrays: dict           # weights and state, as `freeze` gives them
+    arrays: dict           # weights and state: the two results of `state_to_arrays`
     numbers: dict
     batches: Any
     valid: Any
 
 
-def on_all_ranks(plan):
-    """The plan, under mpiexec too: all ranks return the same Run, or raise the same error"""
+def on_all_ranks(plan: Callable[Arguments, T]) -> Callable[Arguments, T]:
+    """The plan for use under mpiexec: rank 0 runs it, the other ranks compute with it; all return the same Run or raise the same error"""
     @wraps(plan)
-    def shared(*words, **settings):
+    def shared(*args: Arguments.args, **kwargs: Arguments.kwargs) -> T:
         ranks = launched_ranks()
         if ranks.n == 1:
-            return plan(*words, **settings)
+            return plan(*args, **kwargs)
         if not ranks.first:
-            return follow_first_process(ranks, signature(plan).bind(*words, **settings).arguments.get("stop"))
+            return follow_first_process(ranks, signature(plan).bind(*args, **kwargs).arguments.get("stop"))
         try:
-            return ranks.broadcast(plan(*words, **settings))
+            return ranks.broadcast(plan(*args, **kwargs))
         except (Exception, KeyboardInterrupt) as error:
             ranks.broadcast(error)
             raise
@@ -98,23 +105,23 @@ def on_all_ranks(plan):
     return shared
 
 
-def follow_first_process(ranks, stop):
-    """Train along with the first rank, for as many runs as it calls for, until it says what came of them"""
-    while isinstance(order := ranks.broadcast(), Task):
-        with all_or_none(ranks, order.name), interruptible(stop, patient=True) as stopped, suppress(RunFailed):
-            use_device(order.config)
-            baby = baby_for(order.config)
-            state = state_from_arrays(baby, order.arrays, order.numbers)
-            for _ in events(baby, state, order.batches, order.valid, stopped, ranks=ranks):
+def follow_first_process(ranks: Ranks, stop: Callable[[], bool] | None) -> Any:
+    """Take part in every training that rank 0 starts; returns the plan's result, or raises its error, when rank 0 sends it"""
+    while isinstance(received := ranks.broadcast(), Task):
+        with all_or_none(ranks, received.name), interruptible(stop, patient=True) as stopped, suppress(RunFailed):
+            use_device(received.config)
+            baby = baby_for(received.config)
+            state = state_from_arrays(baby, received.arrays, received.numbers)
+            for _ in events(baby, state, received.batches, received.valid, stopped, ranks=ranks):
                 pass
-    if isinstance(order, BaseException):
-        raise order
-    return order
+    if isinstance(received, BaseException):
+        raise received
+    return received
 
 
 @contextmanager
-def all_or_none(ranks, name):
-    """Within, ranks work in step, and what ends one of them ends all, with one sentence. A RunFailed has come to each of them."""
+def all_or_none(ranks: Ranks, name: str) -> Iterator[None]:
+    """Inside, an exception on one rank is printed once and ends all ranks. A RunFailed is raised on every rank anyway and passes through"""
     try:
         yield
     except RunFailed:
@@ -129,5 +136,6 @@ def all_or_none(ranks, name):
         raise
 
 
-def resume_hint(name):
-    return f"`littlebaby train --resume {brief(name)}` goes on from"
+def resume_hint(name: str) -> str:
+    """The first words of a sentence on how to resume a run, to which the caller adds a checkpoint"""
+    return f"`littlebaby train --resume {brief(name)}` resumes from"

@@ -1,9 +1,12 @@
-"""train and finetune: a run from its first file to its last, and on from its checkpoint as if it had never stopped."""
+"""train and finetune: a run from its first file to its last. An interrupted run resumes from its checkpoint and computes the same numbers
+as without the interruption."""
 import platform
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from math import isfinite, log
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +18,7 @@ from ..errors import BadInput, RunFailed
 from ..inference.baby import Baby
 from ..inference.sampling import Sampling
 from ..runs import records
+from ..runs.corpus import Corpus
 from ..runs.settings import Config
 from ..runs.store import Workspace
 from ..show import charts
@@ -23,18 +27,20 @@ from ..text import nursery as grammar
 from ..text.overlap import longest, recited
 from ..training import lora
 from ..training.checkpoint import state_from_arrays, state_to_arrays
-from ..training.loop import Checkpoint, Done, Evaluation, Step, begin
+from ..training.loop import Checkpoint, Done, Evaluation, State, Step, begin
 from ..training.loop import train as events
-from ..training.mpi import launched_ranks
+from ..training.mpi import Ranks, launched_ranks
 from ..training.parallel import threads
 from .generation import generate_completion
 from .model_io import baby_for, check_size, grow_vocabulary, load, save_weights, use_device
 from .process_control import Task, all_or_none, interruptible, on_all_ranks, open_workspace, print_to_stderr, resume_hint
 from .training_data import (
     Conversations,
+    TrainingData,
     conversation_data,
     finetune_config,
     input_record,
+    is_complete,
     load_input,
     make_config,
     recall_input,
@@ -45,35 +51,78 @@ from .training_data import (
 
 @dataclass(frozen=True)
 class Run:
-    """What a training leaves: its name, and its files as records"""
+    """A finished, interrupted or imported run: its name and the records that its files hold.
+
+    Attributes:
+        guid: Name of the run.
+        config: All settings.
+        report: Losses, sizes, times and the stop_reason.
+        completion: Text that the model generated at the end; None if there is none.
+        root: Folder of the workspace.
+
+    >>> run = lb.train("nursery_5kB_0.txt", n_layers=1, n_emb=16, n_ctx=16, n_steps=3, n_completion=20, progress=False)
+    >>> run.config.n_layers, len(run.completion.text)
+    (1, 20)
+    """
     guid: str
     config: Config
     report: records.Report
     completion: records.Completion | None
     root: Path
 
-    def chart(self):
-        """The path of the run's picture"""
+    def chart(self) -> Path:
+        """Path of the picture of the losses, outputs/chart_GUID.png.
+
+        >>> run = lb.train("nursery_5kB_0.txt", n_layers=1, n_emb=16, n_ctx=16, n_steps=3, n_completion=0, progress=False)
+        >>> run.chart().suffix
+        '.png'
+        """
         return Workspace(self.root).path("chart", self.guid)
 
 
 @on_all_ranks
-def train(input=None, preset=None, config=None, path=None, resume=None, encoding="utf-8", progress=True, stop=None, **settings):
-    """Train a baby and keep it: any config key is a setting, `train(input="my.txt", n_layers=6)`; with none, the nursery's preset.
+def train(input: str | Path | list[str] | None = None, preset: str | None = None, config: str | Path | None = None,
+          path: str | Path | None = None, resume: str | None = None, encoding: str = "utf-8",
+          progress: bool | Callable[[Any], object] = True, stop: Callable[[], bool] | None = None, **settings: Any) -> Run:
+    """Train a baby on a text and save the run. Without arguments: on the nursery, with the preset "nursery".
 
-    config: a JSON file of settings      stop: asked after each step
-    resume: a GUID or "last", the newest interrupted run: it goes on as if it had never stopped
-    progress: a bar, or a function that is called with a `Began` and every event of learning.train; False for none
-    Interrupted (Ctrl-C, SIGTERM, a closed terminal, stop) the run finishes its step and saves itself; `report.stop_reason` says so.
+    Ctrl-C, SIGTERM, a closed terminal and `stop` end the training after the current step. The run is then saved with the stop_reason
+    "interrupted" and can be resumed.
+
+    Args:
+        input: Training text: a text or token file, a name in inputs/, a folder, a pattern, or a list of these; each may have a weight,
+            as in "a.tok:0.7" [the nursery].
+        preset: Name of a preset; `littlebaby catalog presets` lists them ["nursery", or none if config is given].
+        config: JSON file of settings, applied over the preset.
+        path: Folder of the workspace [LITTLEBABY_HOME, else the nearest from the current folder up].
+        resume: GUID of an interrupted run to continue, or "last" for the newest of them. Its batches and dropout masks are the same as
+            without the interruption.
+        encoding: Encoding of the text files.
+        progress: True shows a progress bar, False shows nothing. A function is called with a `Began`, then with every event of
+            `training.loop.train`.
+        stop: Function that is called after every step; training ends when it returns True.
+        settings: Settings of `Config`, applied over preset and config.
+
+    Returns:
+        The saved run.
+
+    Raises:
+        BadInput: An input or a setting cannot be used, the workspace is read-only, or settings are given together with resume.
+        RunFailed: 10 steps in a row had no finite loss or gradient, or a worker thread was lost. The run up to there is saved.
+
+    >>> run = lb.train("nursery_5kB_0.txt", n_layers=1, n_emb=16, n_ctx=16, batch_size=4, n_steps=3, n_completion=0, progress=False)
+    >>> run.report.stop_reason, run.report.figures.tokens
+    ('finished', 192)
     """
     workspace = open_workspace(path)
     if resume is not None:
         if preset or config or settings:
-            raise BadInput("a resumed run keeps its own settings: give --resume alone, or train anew")
+            raise BadInput("a resumed run keeps its own settings: give --resume without settings, or start a new training")
         return resume_run(workspace, resume, input, progress, stop)
     cfg = make_config(preset, config, settings)
     if cfg.lora_rank:
-        raise BadInput(f"lora_rank is {cfg.lora_rank}: adapters sit on a trained model, so they are for finetune; train takes lora_rank 0")
+        raise BadInput(f"lora_rank is {cfg.lora_rank}; allowed is 0 in train, because adapters are added to a trained model by finetune; "
+                       f"did you mean 0?")
     workspace.require_writable()
     source, tokenizer = load_input(workspace, input or "nursery", cfg, None, encoding, progress)
     cfg = cfg.replace(c_tokenizer=tokenizer.kind) if cfg.c_tokenizer in texts.KINDS else cfg
@@ -86,27 +135,49 @@ def train(input=None, preset=None, config=None, path=None, resume=None, encoding
 
 
 @on_all_ranks
-def finetune(guid, input=None, path=None, encoding="utf-8", progress=True, stop=None, chat=None, **settings):
-    """Go on training a run's baby on another text, or on conversations, under a new name GUID_finetuned; the old run stays as it is.
+def finetune(guid: str, input: str | Path | list[str] | None = None, path: str | Path | None = None, encoding: str = "utf-8",
+             progress: bool | Callable[[Any], object] = True, stop: Callable[[], bool] | None = None, chat: str | Path | None = None,
+             **settings: Any) -> Run:
+    """Train a run's model further on another text or on conversations, as a new run GUID_finetuned; the old run does not change.
 
-    chat: a JSONL file of conversations (`text.chat.conversations` says of which kinds); c_template says how they are spelled, and
-    only what the assistant says is learned. r_split, c_shuffle and n_epochs then count conversations.
+    Defaults are the settings of the base with a fifth of its r_learn and half its n_steps or n_epochs.
 
-    Characters that the baby does not know yet are appended: no learned row moves, and before the first step the loss of the old text
-    is what it was, to 3e-7 nats. For that a head without a bias gets one (b_bias_head); with b_bias_head=False it stays without, and each
-    new token may take up to 1 / n_vocab of the probability. Behind an rmsnorm no other program's format has room for that bias: such a
-    model is exported as plain safetensors only. The learning rate starts at a fifth of the
-    base's and half as many steps are made, unless r_learn, n_steps or n_epochs say otherwise.
+    Characters that are new to the tokenizer become new tokens at the end of its vocabulary. No learned weight changes by that, and before
+    the first step the loss of the old text rises by at most 3e-7 nats. This needs a bias of the head, so a head without one gets one
+    (b_bias_head), which only the export to safetensors supports if the norm is rmsnorm. With b_bias_head=False no bias is added, and
+    each new token may take up to 1 / n_vocab of the probability.
 
-    With lora_rank only adapters learn, at the base's own learning rate; the model is saved with the adapters merged in, and they
-    once more apart. A frozen table cannot learn new tokens, so a text that has some is refused.
+    With lora_rank above 0 only adapters are trained, at the base's full r_learn. The model is saved with the adapters merged in, and the
+    adapters are saved in a file of their own. New tokens are then not allowed, because the token table is frozen.
+
+    Args:
+        guid: Run to start from: its GUID, the first 4 or more characters of it, or "last".
+        input: Training text, as in `train`. Exactly one of input and chat is needed.
+        path: Folder of the workspace [LITTLEBABY_HOME, else the nearest from the current folder up].
+        encoding: Encoding of the text files.
+        progress: As in `train`.
+        stop: As in `train`.
+        chat: JSONL file of conversations (formats: `text.chat.conversations`), formatted with c_template. The loss counts only the
+            assistant's tokens; r_split, c_shuffle and n_epochs count conversations.
+        settings: Settings of `Config` that differ from the base's.
+
+    Returns:
+        The saved run.
+
+    Raises:
+        BadInput: There is no such run, or an input or a setting cannot be used.
+        RunFailed: As in `train`.
+
+    >>> run = lb.finetune("last", "nursery_5kB_0.txt", n_steps=2, n_completion=0, progress=False)
+    >>> run.guid == run.report.base + "_finetuned"
+    True
     """
     workspace = open_workspace(path)
     base = workspace.resolve(guid)
     old = load(base, workspace.root)
     if (input is None) == (chat is None):
-        raise BadInput("a finetune needs a text, --input FILE or the name of one in inputs/, or conversations, --chat FILE.jsonl; one of "
-                       "the two")
+        raise BadInput("finetune needs either a text, --input FILE or the name of a file in inputs/, or conversations, "
+                       "--chat FILE.jsonl")
     cfg = finetune_config(old.config, settings)
     workspace.require_writable()
     source, tokenizer = load_input(workspace, input or chat, cfg, old.require_tokenizer(), encoding, progress, bool(chat))
@@ -115,8 +186,8 @@ def finetune(guid, input=None, path=None, encoding="utf-8", progress=True, stop=
     if new and cfg.c_bias != "out" and "b_bias_head" not in settings:
         cfg = cfg.replace(b_bias_head=True)
     if cfg.lora_rank and new:
-        raise BadInput(f"{len(new)} tokens of {source.name} are new to this baby ({' '.join(map(repr, new[:10]))}), and with lora_rank "
-                       f"its tables stay frozen: finetune without lora_rank")
+        raise BadInput(f"{len(new)} tokens of {source.name} are not in this model's vocabulary ({' '.join(map(repr, new[:10]))}), and "
+                       f"with lora_rank its token table is frozen: finetune without lora_rank")
     use_device(cfg)
     baby = grow_vocabulary(old, cfg, tokenizer)
     if cfg.lora_rank:
@@ -130,17 +201,23 @@ def finetune(guid, input=None, path=None, encoding="utf-8", progress=True, stop=
     return run_training(workspace, workspace.locked_finetune(base), baby, source, report, origin, progress, stop)
 
 
-def run_training(workspace, lock, baby, source, report, origin, progress, stop, state=None, steps=()):
-    """Train a baby from `state` (None: from the start) and write all its files
+def run_training(workspace: Workspace, lock: AbstractContextManager[str], baby: Baby, source: Corpus | Conversations,
+                 report: records.Report, origin: dict, progress: bool | Callable[[Any], object], stop: Callable[[], bool] | None,
+                 state: State | None = None, steps: Iterable[tuple] = ()) -> Run:
+    """Train a baby from `state` (None: from the start) and write all files of its run.
 
-    lock: keeps a run to oneself and says its name      steps: (step, loss, rate, norm) of those that were made before
-    Nothing of what a killed run needs goes before all else is written.
+    The checkpoint, which a killed run needs to resume, is removed only after all other files are written.
+
+    Args:
+        lock: Keeps the run's files for this process; entering it returns the run's name.
+        origin: The input as `remember_input` describes it.
+        steps: (step, loss, learning rate, gradient norm) of the steps before `state`.
     """
     cfg, tokenizer, ranks = baby.config, baby.tokenizer, launched_ranks()
     if cfg.batch_size < ranks.n:
-        raise BadInput(f"batch_size is {cfg.batch_size} and {ranks.n} ranks train together; each needs a row: batch_size {ranks.n} or "
-                       f"more, or fewer ranks")
-    saved = state and state.step                                 # the step of the checkpoint on the disk
+        raise BadInput(f"batch_size is {cfg.batch_size}; allowed is at least {ranks.n}, one row for each of the {ranks.n} ranks; did you "
+                       f"mean {ranks.n}?")
+    saved = state and state.step                                 # step of the checkpoint on disk, None if there is none
     data = (conversation_data if isinstance(source, Conversations) else text_data)(source, cfg, tokenizer)
     state = state or begin(baby, cfg.n_steps or max(1, data.batches.steps(cfg.n_epochs) // cfg.n_accumulate))
     report = report.model_copy(update=dict(train_tokens=data.train_tokens, valid_tokens=data.valid_tokens, nursery_floor=data.nats_floor,
@@ -177,9 +254,9 @@ def run_training(workspace, lock, baby, source, report, origin, progress, stop, 
                 saved = state.step
             finish(workspace, name, baby, state, report, failure.reason, steps, source, data)
             raise type(failure)(f"{failure}; the run {name} is saved up to step {saved or 0:,}") from None
-        except BadInput as failure:                              # a disk that is full, or gone
+        except BadInput as failure:                              # the disk is full or was removed
             raise BadInput(f"{failure}{hint()}") from None
-        except KeyboardInterrupt:                                # a second Ctrl-C, in the middle of a step or of the last files
+        except KeyboardInterrupt:                                # a second Ctrl-C, during a step or while the last files are written
             if saved is not None:
                 print_to_stderr(f"stopped at once{hint()}")
             raise
@@ -191,8 +268,9 @@ def run_training(workspace, lock, baby, source, report, origin, progress, stop, 
         return done
 
 
-def finish(workspace, name, baby, state, report, reason, steps, source, data):
-    """The best weights, the closing text, the report and the picture"""
+def finish(workspace: Workspace, name: str, baby: Baby, state: State, report: records.Report, reason: str, steps: list[tuple],
+           source: Corpus | Conversations, data: TrainingData) -> Run:
+    """Write the best weights, a completion, the picture and the report; the baby keeps its last weights"""
     cfg, last = baby.config, baby.flat.copy()
     if state.best_flat is not None:
         baby.flat[...] = state.best_flat
@@ -211,24 +289,25 @@ def finish(workspace, name, baby, state, report, reason, steps, source, data):
         marks=right and records.Marks(**right._asdict()), ended=records.now(), environment=environment(cfg),
         stop_reason=reason, best_step=state.best_step,
         best_valid_loss=state.best_loss if isfinite(state.best_loss) else None,
-                                           figures=final_figures(baby, state, report, completion, source)))
+        figures=final_figures(baby, state, report, completion, source)))
     workspace.save_chart(name, charts.chart(report, steps))
-    workspace.save_report(name, report)                          # the last of all: it says that the rest is there
+    workspace.save_report(name, report)                          # last, because its stop_reason says that the other files are complete
     baby.flat[...] = last
     return Run(name, cfg, report, completion, workspace.root)
 
 
-def report_row(event, length):
-    """An evaluation as a report keeps it"""
-    bits = None if event.valid_loss is None else event.valid_loss / log(2) / length
+def report_row(event: Evaluation, characters_per_token: float) -> dict[str, Any]:
+    """The fields of a `records.Evaluation`: those of the event, and the validation loss in bits per character"""
+    bits = None if event.valid_loss is None else event.valid_loss / log(2) / characters_per_token
     return dict(asdict(event), bits_per_character=bits)
 
 
-def final_figures(baby, state, report, completion, source):
-    """What a run came to"""
+def final_figures(baby: Baby, state: State, report: records.Report, completion: records.Completion | None,
+                  source: Corpus | Conversations) -> records.Figures:
+    """Sizes, losses, times and overlap with the training text, for the report of a run that ended"""
     about = predict(baby.config, report.train_tokens, probe=False)
     best = next((row for row in report.evaluations if row.step == state.best_step), None)
-    written = completion.text if completion else ""
+    generated = completion.text if completion else ""
     trainable, frozen = tree.size(baby.spec, train=True), tree.size(baby.spec, train=False)
     return records.Figures(
         parameters=records.Parameters(trainable=trainable, frozen=frozen, total=trainable + frozen),
@@ -236,90 +315,85 @@ def final_figures(baby, state, report, completion, source):
         flops=about.flops_per_token * state.tokens, memory=about.memory, tokens=state.tokens,
         tokens_per_parameter=state.tokens / max(trainable, 1),
         train_loss=report.evaluations[-1].train_loss if report.evaluations else None,
-        valid_loss=best and best.valid_loss, bits_per_character=best and best.bits_per_character,
+        valid_loss=best.valid_loss if best else None, bits_per_character=best.bits_per_character if best else None,
         seconds=state.seconds, tokens_per_second=state.tokens / max(state.seconds, 1e-9),
-        longest_overlap=len(longest(written, source.text)) if written and source.text else None,
-        overlap_share=recited(written, source.text) if written and source.text else None)
+        longest_overlap=len(longest(generated, source.text)) if generated and source.text else None,
+        overlap_share=recited(generated, source.text) if generated and source.text else None)
 
 
-def environment(cfg):
+def environment(cfg: Config) -> records.Environment:
+    """Device, versions, threads and peak memory of this process, for a report"""
     libraries = {name: records.version(name) for name in ("numpy", "threadpoolctl", "regex", "pydantic")}
     return records.Environment(device=backend.describe(), python=platform.python_version(), platform=platform.platform(),
                                libraries=libraries, threads=threads(cfg), ranks=launched_ranks().n, peak_memory=backend.peak_memory())
 
 
-def start_message(name, baby, report, state, data, ranks):
-    """What a run says of itself before it begins"""
+def start_message(name: str, baby: Baby, report: records.Report, state: State, data: TrainingData, ranks: Ranks) -> str:
+    """The lines that are printed before the first step: name, device, model, text, steps and warnings"""
     cfg, n, trained = baby.config, tree.size(baby.spec), tree.size(baby.spec, train=True)
+    assert report.input is not None
     counts = f"{n:,} parameters" + (f", {trained:,} of them trained" if trained < n else "")
     return (f"{name}\n{backend.describe()}\n"
-            f"{cfg.c_attention} + {cfg.c_network}, {cfg.n_layers} layers of {cfg.n_emb}, {counts}; {report.input.name}, "
-            f"{report.train_tokens:,} + {report.valid_tokens:,} {report.tokenizer} tokens of {report.vocabulary}; {state.total:,} steps of "
-            f"{cfg.batch_size * cfg.n_ctx * cfg.n_accumulate:,}"
-            + (f"\n{ranks.n} ranks train together, {threads(cfg)} threads in the first; should one die, {resume_hint(name)} the last "
-               f"checkpoint" if ranks.n > 1 else "")
-            + (f"\nthe floor of this text is {report.nursery_floor:.4f} nats per token" if report.nursery_floor else "")
+            f"{cfg.c_attention} + {cfg.c_network}, {cfg.n_layers} layers of width {cfg.n_emb}, {counts}\n"
+            f"{report.input.name}: {report.train_tokens:,} training and {report.valid_tokens:,} validation tokens; tokenizer "
+            f"{report.tokenizer}, vocabulary of {report.vocabulary}\n"
+            f"{state.total:,} steps of {cfg.batch_size * cfg.n_ctx * cfg.n_accumulate:,} tokens"
+            + (f"\n{ranks.n} ranks train together, with {threads(cfg)} threads in the first; if one of them dies, {resume_hint(name)} the "
+               f"last checkpoint" if ranks.n > 1 else "")
+            + (f"\nthe lowest possible loss on this text is {report.nursery_floor:.4f} nats per token" if report.nursery_floor else "")
             + "".join(f"\n{line}" for line in warnings(cfg))
-            + (f"\nan evaluation reads {len(data.valid):,} windows, far more than training reads between two; n_eval_windows 200 "
-               f"reads 200"
+            + (f"\nan evaluation reads {len(data.valid):,} windows, over 4 times as many as training reads between two evaluations; "
+               f"n_eval_windows 200 reduces it to 200"
                if len(data.valid) > 4 * (cfg.s_eval or max(1, state.total // 20)) * cfg.batch_size * cfg.n_accumulate else ""))
 
 
-def save_state(workspace, name, baby, state, report, steps, origin):
-    """All that a run needs to go on, then the report so far"""
+def save_state(workspace: Workspace, name: str, baby: Baby, state: State, report: records.Report, steps: list[tuple],
+               origin: dict) -> None:
+    """Write a checkpoint, then the report so far"""
     arrays, numbers = state_to_arrays(baby, state)
     arrays["steps"] = np.array(steps, np.float64).reshape(-1, 4)
     workspace.save_checkpoint(name, state.step, arrays, dict(state=numbers, report=report.model_dump(mode="json"), origin=origin))
     workspace.save_report(name, report)
 
 
-def resume_run(workspace, guid, input, progress, stop):
-    """Resume an interrupted run: the same batches, the same dropout, as if it had never stopped"""
+def resume_run(workspace: Workspace, guid: str, input: str | Path | list[str] | None, progress: bool | Callable[[Any], object],
+               stop: Callable[[], bool] | None) -> Run:
+    """Resume an interrupted run with the same batches and dropout masks as without the interruption"""
     name = newest_interrupted(workspace) if str(guid) == "last" else workspace.resolve(guid)
     with workspace.lock(name):
         workspace.sweep(name)
         saved = workspace.load_checkpoint(name)
         if saved is None:
-            raise BadInput(f"{name} has no checkpoint: it ended, or was interrupted before its first one")
+            raise BadInput(f"{name} has no checkpoint: it ended, or it was interrupted before its first checkpoint")
         arrays, meta, wrong = saved
         if not is_complete(meta) or arrays.get("steps", np.empty(0)).shape[1:] != (4,):
-            raise BadInput(f"the checkpoint of {name} was written by another version of littlebaby, which alone can go on with it")
+            raise BadInput(f"the checkpoint of {name} was written by another version of littlebaby; only that version can resume it")
         cfg, report = workspace.load_config(name), records.parse_record(records.Report, meta["report"], f"the checkpoint of {name}")
         tokenizer, origin = texts.from_json(workspace.load_tokenizer(name)), meta["origin"]
         where, is_chat = input or recall_input(workspace, origin, report.input), origin.get("chat", False)
         source, _ = load_input(workspace, where, with_own_tokenizer(cfg, workspace.existing("tokenizer", name)),
                                tokenizer if report.base else None, origin["encoding"], progress, is_chat)
         if not report.input or source.sha256 != report.input.sha256:
-            raise BadInput(f"{source.name} is not the text that {name} learns from (its sha256 differs); give that one with --input")
+            raise BadInput(f"{source.name} is not the training text of {name} (its sha256 differs); give the original text with --input")
         origin = remember_input(workspace, where, origin["encoding"], is_chat)
         check_size(cfg.replace(lora_rank=0), arrays["flat"].size if "flat" in arrays else 0, f"the checkpoint of {name}", tokenizer)
         use_device(cfg)
         baby = baby_for(cfg, tokenizer)
         state = state_from_arrays(baby, arrays, meta["state"])
         for sentence in wrong:
-            print_to_stderr(f"{sentence}; going on from the one before it, of step {state.step:,}")
+            print_to_stderr(f"{sentence}; resuming from the checkpoint before it, of step {state.step:,}")
         steps = map(tuple, arrays["steps"].tolist())
         return run_training(workspace, nullcontext(name), baby, source, report, origin, progress, stop, state, steps)
 
 
-def with_own_tokenizer(cfg, path):
-    """The settings with the run's own copy of a tokenizer that came from a file, which need not lie anywhere else any more"""
+def with_own_tokenizer(cfg: Config, path: Path) -> Config:
+    """The config, in which a tokenizer from a file is replaced by the run's own copy: the original file may be gone"""
     return cfg if cfg.c_tokenizer in texts.KINDS else cfg.replace(c_tokenizer=str(path))
 
 
-def is_complete(meta):
-    """Whether a checkpoint says all that a run goes on from"""
-    origin = meta.get("origin") if isinstance(meta, dict) else None
-    origin = origin if isinstance(origin, dict) else {}
-    inputs = origin.get("input")
-    words = inputs if isinstance(inputs, list) else [inputs]
-    return bool(inputs) and all(isinstance(word, str) for word in [*words, origin.get("encoding")]) \
-        and isinstance(meta.get("state"), dict) and "report" in meta
-
-
-def newest_interrupted(workspace):
-    """The name of the run that was begun last of all that can go on"""
+def newest_interrupted(workspace: Workspace) -> str:
+    """Name of the newest run that can be resumed"""
     found = [run.name for run in workspace.list() if run.resumable]
     if not found:
-        raise BadInput(f"there is no interrupted run in {workspace.root} that could go on; `littlebaby list` shows all runs")
+        raise BadInput(f"there is no interrupted run in {workspace.root} to resume; `littlebaby list` shows all runs")
     return found[-1]

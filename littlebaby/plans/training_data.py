@@ -1,4 +1,5 @@
-"""What a training learns from: settings become a Config, an input becomes a text or conversations, and these TrainingData."""
+"""Preparation of a training: settings become a Config, an input becomes texts or conversations, and these become TrainingData."""
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,44 +9,56 @@ from ..errors import BadInput
 from ..runs import corpus, disk, presets, records, sources
 from ..runs.aliases import renamed
 from ..runs.settings import Config
+from ..runs.store import Workspace
 from ..show.progress import Counter
 from ..text import chat as talk
 from ..text import nursery as grammar
 from ..training.chat_data import ChatBatches, PaddedRows, conversation_rows, split_conversations
 from ..training.data import Batches, Mixture, split, validation_windows
 
-SAMPLE_TOKENS = 2**20  # tokens of the validation split from which its characters per token are counted
+SAMPLE_TOKENS = 2**20  # tokens of the validation split from which its characters per token are estimated
 
 
-def make_config(preset=None, config=None, settings=()):
-    """A Config from a preset, over it a file, over that single settings; the nursery's preset where neither of the first two is given"""
+def make_config(preset: str | None = None, config: str | Path | None = None, settings: Mapping[str, Any] | tuple = ()) -> Config:
+    """A Config: settings override the JSON file `config`, which overrides the preset. Without preset and config: the preset "nursery".
+
+    Raises:
+        BadInput: There is no such preset, the file holds no object, or a setting is not allowed.
+    """
     chosen = presets.preset(preset or "nursery") if preset or not config else {}
     if config:
         data = disk.read_json(Path(config))
         if not isinstance(data, dict):
-            raise BadInput(f"{config} is not a config: it must hold settings by name, {{\"n_layers\": 4}}")
+            raise BadInput(f"{config} is not a config: it must be a JSON object with settings, such as {{\"n_layers\": 4}}")
         chosen |= {key: value for key, value in data.items() if key not in ("version", "guid", "base", "time")}
-    settings = renamed(dict(settings))
-    if "n_epochs" in settings and "n_steps" not in settings:
+    named = renamed(dict(settings))
+    if "n_epochs" in named and "n_steps" not in named:
         chosen.pop("n_steps", None)
-    return Config(**{**chosen, **settings})
+    return Config(**{**chosen, **named})
 
 
-def finetune_config(cfg, settings=()):
-    """The Config of a finetune: that of its base with half as many steps, unless told otherwise at a fifth of the rate"""
-    settings = renamed(dict(settings))
-    if "n_epochs" in settings or not cfg.n_steps:
+def finetune_config(cfg: Config, settings: Mapping[str, Any] | tuple = ()) -> Config:
+    """The Config of a finetune: the base's with half its n_steps or n_epochs, a fifth of its r_learn (all of it with lora_rank), without
+    its lora_rank and lora_alpha, and with these settings"""
+    named = renamed(dict(settings))
+    if "n_epochs" in named or not cfg.n_steps:
         half = dict(n_steps=0, n_epochs=max(1, cfg.n_epochs // 2))
     else:
         half = dict(n_steps=max(1, cfg.n_steps // 2))
-    new = cfg.replace(**{"lora_rank": 0, "lora_alpha": 0.0, **half, **settings})
-    return new if "r_learn" in settings or new.lora_rank else new.replace(r_learn=cfg.r_learn / 5)
+    new = cfg.replace(**{"lora_rank": 0, "lora_alpha": 0.0, **half, **named})
+    return new if "r_learn" in named or new.lora_rank else new.replace(r_learn=cfg.r_learn / 5)
 
 
-def load_input(workspace, where, cfg, tokenizer=None, encoding="utf-8", progress=True, chat=False):
-    """(source, tokenizer): what an input means, a Corpus, or with `chat` the Conversations of a JSONL file, and what its ids are made with.
+def load_input(workspace: Workspace, where: Any, cfg: Config, tokenizer: Any = None, encoding: str = "utf-8",
+               progress: Any = True, chat: bool = False) -> tuple[Any, Any]:
+    """(source, tokenizer) of an input: a Corpus, or with `chat` the Conversations of a JSONL file, and the tokenizer for it.
 
-    tokenizer: the one of a baby that goes on learning, which the source extends      BadInput: see corpus.read and chat.conversations
+    Args:
+        where: The input, as in `train`, or the Sources that `recall_input` returns.
+        tokenizer: Tokenizer of the model that is trained further; new characters of the source are added to it. None: c_tokenizer.
+
+    Raises:
+        BadInput: As in `corpus.read_corpus` and `text.chat.conversations`.
     """
     if not chat:
         with Counter(progress is True) as counter:
@@ -61,17 +74,17 @@ def load_input(workspace, where, cfg, tokenizer=None, encoding="utf-8", progress
 
 
 class Conversations(NamedTuple):
-    """Conversations to learn from"""
+    """Conversations of a JSONL file"""
     name: str
     bytes: int
     sha256: str
-    characters: int
-    text: str                # what they spell
-    conversations: list
+    characters: int          # length of `text`
+    text: str                # all conversations, formatted with the chat template
+    conversations: list      # of lists of messages, {"role": ..., "content": ...}
 
 
-def remember_input(workspace, where, encoding, chat=False):
-    """An input as a checkpoint keeps it: its files by place and contents"""
+def remember_input(workspace: Workspace, where: Any, encoding: str, chat: bool = False) -> dict[str, Any]:
+    """The input as a checkpoint stores it: path, size and sha256 of each file, and how to read them"""
     if chat:
         path = workspace.input_path(where)
         found = [sources.Source(path.name, (path,), None, "text")]
@@ -81,16 +94,27 @@ def remember_input(workspace, where, encoding, chat=False):
     return dict(input=words, encoding=encoding, chat=chat, sources=sources.remember(workspace, found))
 
 
-def recall_input(workspace, origin, record):
-    """The input that a checkpoint keeps, as `load_input` takes it; an older one keeps only the words"""
+def recall_input(workspace: Workspace, origin: dict, record: records.Input | None) -> Any:
+    """The input that a checkpoint stores, in a form that `load_input` accepts. An older checkpoint stores only what the user typed; its
+    file is then identified by the report's Input `record`."""
     if "sources" not in origin:
         return sources.recall_words(workspace, origin["input"], record)
     found = sources.recall(workspace, origin["sources"])
     return str(found[0].paths[0]) if origin.get("chat") else found
 
 
-def input_record(source, origin):
-    """What the report says of an input. origin: see `remember_input`"""
+def is_complete(meta: Any) -> bool:
+    """Whether the JSON part of a checkpoint has all entries that `resume_run` needs"""
+    origin = meta.get("origin") if isinstance(meta, dict) else None
+    origin = origin if isinstance(origin, dict) else {}
+    inputs = origin.get("input")
+    words = inputs if isinstance(inputs, list) else [inputs]
+    return bool(inputs) and all(isinstance(word, str) for word in [*words, origin.get("encoding")]) \
+        and isinstance(meta.get("state"), dict) and "report" in meta
+
+
+def input_record(source: "corpus.Corpus | Conversations", origin: dict) -> records.Input:
+    """The report's record of an input. origin: from `remember_input`"""
     paths = [file["path"] for each in origin["sources"] for file in each["files"]]
     inside = len(paths) == 1 and not Path(paths[0]).is_absolute() and not paths[0].startswith(sources.DATASET)
     return records.Input(name=source.name, bytes=source.bytes, characters=source.characters, sha256=source.sha256,
@@ -98,20 +122,20 @@ def input_record(source, origin):
 
 
 class TrainingData(NamedTuple):
-    """What a run learns from, how it is measured, and what it goes on from when it shows what it can"""
-    batches: Any
-    valid: Any             # windows for `evaluate`
-    train_tokens: int      # tokens
-    valid_tokens: int
-    characters_per_token: float  # characters per token that counts
-    nats_floor: float | None  # nats per token
-    start: Any             # ids (t)
-    prompt: str = ""
-    stops: tuple = ()
+    """Batches to train on, windows to validate on, and the prompt of samples and of the final completion"""
+    batches: Any           # Batches, Mixture or ChatBatches
+    valid: Any             # windows for `training.evaluate.evaluate`
+    train_tokens: int      # size of the training split
+    valid_tokens: int      # size of the validation split
+    characters_per_token: float  # of the validation targets
+    nats_floor: float | None  # lowest possible loss in nats per token; None where it is unknown
+    start: np.ndarray      # (t,) ids of the prompt
+    prompt: str = ""       # the same as text
+    stops: tuple = ()      # strings that end the completion
 
 
-def text_data(source, cfg, tokenizer):
-    """Training data of texts: every token counts"""
+def text_data(source: Any, cfg: Config, tokenizer: Any) -> TrainingData:
+    """TrainingData of a Corpus: every token is a target"""
     begins = tokenizer.encode(tokenizer.begin)
     trained, held = zip(*(split(part.ids(tokenizer), cfg, begins) for part in source.parts))
     each = [Batches(ids, cfg, cfg.seed, tuple(begins)) for ids in trained]
@@ -124,17 +148,16 @@ def text_data(source, cfg, tokenizer):
                         known * length if known else None, begins)
 
 
-def conversation_data(source, cfg, tokenizer):
-    """Training data of conversations: only the assistant's tokens count"""
+def conversation_data(source: Any, cfg: Config, tokenizer: Any) -> TrainingData:
+    """TrainingData of Conversations: only the assistant's tokens are targets"""
     form = talk.template(cfg.c_template)
-    cut = lambda part: [row for messages in part for row in conversation_rows(messages, form, tokenizer, cfg.n_ctx)]
-    trained, held = map(cut, split_conversations(source.conversations, cfg))
+    rows_of = lambda part: [row for messages in part for row in conversation_rows(messages, form, tokenizer, cfg.n_ctx)]
+    trained, held = map(rows_of, split_conversations(source.conversations, cfg))
     valid = PaddedRows(held[:cfg.n_eval_windows or None])
     _, y = valid[:]
     decoded = tokenizer.decode(y[y >= 0])
     first = source.conversations[0]
-    asked = talk.question(first[:next(i for i, message in enumerate(first) if message["role"] == "assistant")], form)
+    question = talk.question(first[:next(i for i, message in enumerate(first) if message["role"] == "assistant")], form)
     size = lambda part: sum(len(ids) for ids, _ in part)
     return TrainingData(ChatBatches(trained, cfg, cfg.seed), valid, size(trained), size(held), len(decoded) / max(int((y >= 0).sum()), 1),
-                        None,
-                        talk.ids_of(asked, tokenizer)[0], talk.as_text(asked), form.stops)
+                        None, talk.ids_of(question, tokenizer)[0], talk.as_text(question), form.stops)

@@ -1,8 +1,8 @@
-"""Room 4: what changes the weights. No file is touched here: `loop` yields events, and its caller writes.
+"""Room 4: what changes the weights. No file is used here: `loop` yields events, and its caller writes files.
 
-optimizers/ schedules clip flat    one step over the flat vector, and how long it is
-data chat_data                     token ids or conversations -> windows -> batches, a pure function of seed and step
-parallel mpi                       one batch over several threads and several processes, one summed gradient
-evaluate                           the mean loss of held-out windows
-lora loop checkpoint               adapters; the training loop; a run's state as arrays and numbers, and back
+optimizers/ schedules clip flat    one optimizer step on the flat vector of weights, and its learning rate
+data chat_data                     token ids or conversations -> windows -> batches, a function of seed and step only
+parallel mpi                       one batch on several threads and several processes, with one summed gradient
+evaluate                           the mean loss on validation windows
+lora loop checkpoint               adapters; the training loop; the state of a run as arrays and numbers, and back
 """

@@ -1,12 +1,14 @@
-"""Dialogue: conversations -> rows of ids and targets -> batches, in which only what is answered counts.
+"""Conversations -> rows of ids and targets -> batches. Only the assistant's tokens are targets.
 
-A row is one conversation, or as many of its exchanges as the model can see at once. Shorter rows of a batch are filled up at their
-ends, which changes nothing before: no token looks ahead. A target of -1 is not counted, in the loss as in all that layers say.
-B = batch_size, T the longest row of a batch, at most n_ctx.
+A row is one conversation, or as many of its exchanges as fit into n_ctx. Shorter rows of a batch are padded at their ends, which does not
+change the results before, because the model is causal. A target of -1 is not counted, neither in the loss nor in the layers' statistics.
+B = batch_size, T the length of the longest row of a batch, at most n_ctx.
 """
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil
+from typing import Any
 
 import numpy as np
 
@@ -15,29 +17,29 @@ from ..text.chat import exchanges, ids_of, pieces
 from .data import ORDER, SHUFFLE, generator
 
 
-def conversation_rows(messages, form, tokenizer, n_ctx):
-    """[(ids (t), targets (t)), ...] of one conversation, t <= n_ctx
+def conversation_rows(messages: list[dict], form: Any, tokenizer: Any, n_ctx: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """[(ids (t,), targets (t,)), ...] of one conversation, t <= n_ctx.
 
-    One that is too long is cut between exchanges, and every part begins with the system's message; an exchange that is too long by
-    itself loses its end. A part in which nothing would count is left out.
+    A conversation that is too long is split between exchanges (a question and its answer), and every part begins with the system message;
+    a single exchange that is too long loses its end. Parts without a target are left out. form: the chat template.
     """
     head, rest = exchanges(messages)
-    spelled = lambda parts: ids_of(pieces([*head, *(message for part in parts for message in part)], form), tokenizer)
+    encoded = lambda parts: ids_of(pieces([*head, *(message for part in parts for message in part)], form), tokenizer)
     out = []
     while rest:
         n = 1
-        while n < len(rest) and len(spelled(rest[:n + 1])[0]) <= n_ctx + 1:
+        while n < len(rest) and len(encoded(rest[:n + 1])[0]) <= n_ctx + 1:
             n += 1
-        ids, learned = spelled(rest[:n])
+        ids, learned = encoded(rest[:n])
         x, y = ids[:-1], np.where(learned[1:], ids[1:], -1)
         out.append((x[:n_ctx], y[:n_ctx]))
         rest = rest[n:]
     return [(x, y) for x, y in out if (y >= 0).any()]
 
 
-def split_conversations(conversations, cfg):
-    """The first share `r_split` of the conversations, one at least, to learn from, and the rest to validate; shuffled with the seed
-    before unless c_shuffle is none"""
+def split_conversations(conversations: list, cfg: Any) -> tuple[list, list]:
+    """(training, validation): the first fraction `r_split` of the conversations, at least one, and the rest. Unless c_shuffle is none they
+    are shuffled before, with the seed"""
     if cfg.c_shuffle != "none":
         order = generator(cfg.seed, SHUFFLE).permutation(len(conversations))
         conversations = [conversations[i] for i in order]
@@ -45,8 +47,8 @@ def split_conversations(conversations, cfg):
     return conversations[:border], conversations[border:]
 
 
-def pad_rows(rows):
-    """x, y: (len(rows), T), the short ones filled up with id 0, which has no target"""
+def pad_rows(rows: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    """x, y: (len(rows), T), the shorter rows padded with id 0 and target -1"""
     T = max((len(x) for x, _ in rows), default=0)
     x, y = np.zeros((len(rows), T), np.int32), np.full((len(rows), T), -1, np.int32)
     for i, (ids, targets) in enumerate(rows):
@@ -56,40 +58,40 @@ def pad_rows(rows):
 
 @dataclass(frozen=True, eq=False)
 class PaddedRows:
-    """Rows for evaluation, side by side when they are asked for: `rows[a:b]` is x, y of rows a to b, as long as the longest of them"""
-    rows: list           # as `rows` makes them
+    """Rows for evaluation, padded on access: `rows[a:b]` is x, y of rows a to b, as long as the longest of them"""
+    rows: list           # from `conversation_rows`
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, chosen):
+    def __getitem__(self, chosen: slice) -> tuple[np.ndarray, np.ndarray]:
         return pad_rows(self.rows[chosen])
 
 
 @dataclass(frozen=True, eq=False)
 class ChatBatches:
-    """The batches of a finetune on conversations, numbered from 0, without end: every row once in an epoch, in an order drawn anew
-    from the seed and the epoch"""
-    rows: list           # as `rows` makes them
-    cfg: object
+    """The batches of a finetune on conversations, numbered 0, 1, 2, ... without end. An epoch contains every row once, in a random order
+    that is a function of the seed and the epoch"""
+    rows: list           # from `conversation_rows`
+    cfg: Any
     seed: int
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not self.rows:
-            raise BadInput(f"no answer of the conversations lies within n_ctx, {self.cfg.n_ctx} tokens: use shorter questions")
+            raise BadInput(f"no conversation has a part of an answer within its first n_ctx, {self.cfg.n_ctx}, tokens: use shorter ones")
 
-    def steps(self, epochs):
-        """Batches until that many epochs are over"""
+    def steps(self, epochs: float) -> int:
+        """Number of batches of so many epochs, rounded up"""
         return ceil(epochs * len(self.rows) / self.cfg.batch_size)
 
-    def batch(self, number):
-        """x, y: (B, T) ids and what is to be learned after each of them, -1 for nothing"""
+    def batch(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """x, y: (B, T) ids and targets, -1 for tokens that are not the assistant's"""
         B = self.cfg.batch_size
         epochs, places = np.divmod(np.arange(number * B, (number + 1) * B), len(self.rows))
         return pad_rows([self.rows[epoch_order(len(self.rows), self.seed, epoch)[place]] for epoch, place in zip(epochs.tolist(), places)])
 
 
 @lru_cache(maxsize=2)
-def epoch_order(count, seed, epoch):
-    """The order in which an epoch shows its rows"""
+def epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:
+    """(count,) the random order of the rows in an epoch"""
     return generator(seed, ORDER, epoch).permutation(count)

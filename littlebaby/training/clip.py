@@ -1,14 +1,16 @@
-"""Clipping: a gradient longer than `limit` keeps its direction and loses its excess length (Pascanu et al. 2013, arXiv 1211.5063)."""
+"""Gradient clipping: a gradient whose norm exceeds a limit is scaled down to it (Pascanu et al. 2013, arXiv 1211.5063)."""
 from math import isfinite, sqrt
+from typing import Any
 
 from ..arrays.backend import xp
 from .flat import chunk_size
 
 
-def clip(grad, limit):
-    """Scale the flat gradient in place by min(1, limit / (norm + 1e-6)); limit 0 leaves it alone. Returns (norm, coefficient).
+def clip(grad: Any, limit: float) -> tuple[float, float]:
+    """Scale the flat gradient (n,) in place by min(1, limit / (norm + 1e-6)); with limit 0 it is not scaled.
 
-    The norm is that of the whole vector before clipping. Where it is not finite nothing is scaled: such a step is to be skipped.
+    Returns (norm, coefficient): the norm of the whole gradient before clipping, and the factor by which it was scaled. If the norm is not
+    finite, nothing is scaled: the caller skips such a step.
     """
     size = chunk_size(grad.size)
     norm = sqrt(sum(float(xp.dot(g, g)) for g in (grad[first:first + size] for first in range(0, grad.size, size))))

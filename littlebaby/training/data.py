@@ -1,39 +1,44 @@
 """Data: token ids -> training and validation split -> windows -> batches.
 
-The ids may be a memory map of any size: only the windows of a batch are read. Everything stays in NumPy; the trainer takes a batch to
-its device. Which windows a batch holds depends on the seed and the batch's number alone, so a resumed run needs to remember nothing,
-and the order of the windows is computed where it is asked for, so it needs no memory either.
+The ids may be a memory map of any size: only the windows of a batch are read. Everything is NumPy; the training loop copies a batch to
+its device. The windows of a batch are a function of the seed and the batch's number alone, so a checkpoint need not store them, and the
+random order of the windows is computed for each batch and never stored.
 
 n tokens, T = n_ctx, B = batch_size.
 """
 import mmap
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import ceil, isqrt
+from typing import Any
 
 import numpy as np
 
 from ..errors import BadInput
 
-SHUFFLE, ORDER, MIX = 1, 2, 3    # branches of the seed
-ROUNDS = 6                       # of a permutation
-SHARES = 1000                    # rows of a mixture in which every source has exactly its share
-CHUNK = 2**22                    # tokens that are looked through at a time
+SHUFFLE, ORDER, MIX = 1, 2, 3    # branches of the seed, one for each use of random numbers
+ROUNDS = 6                       # rounds of the Feistel network of `permute`
+SHARES = 1000                    # in so many consecutive rows of a mixture every source has exactly its share
+CHUNK = 2**22                    # tokens that are searched at a time
 
 
-def generator(seed, *branch):
-    """A generator for one purpose, apart from all others of the same seed, and the same whatever the device"""
+def generator(seed: int, *branch: int) -> np.random.Generator:
+    """A random generator, independent of the other branches of the same seed, and equal on every device"""
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=branch))
 
 
 # --- training and validation ---
 
-def split(ids, cfg, begin=()):
-    """The training ids, the first share `r_split` (one window at least), and the validation ids, the rest (perhaps none).
+def split(ids: np.ndarray, cfg: Any, begin: Sequence[int] = ()) -> tuple[np.ndarray, np.ndarray]:
+    """(training ids, validation ids): the first fraction `r_split` of ids (n,), at least T + 1, and the rest, which may be empty.
 
-    `c_shuffle` rearranges the text before it is cut, with the seed: none; documents, what follows the ids `begin` each time they
-    occur; windows, stretches of 10 T tokens. Without it both results are views of ids.
-    BadInput: fewer than T + 1 tokens, documents asked of a text that is a single one, or a memory map that is to be rearranged.
+    `c_shuffle` shuffles the text before the split, with the seed: "documents", each of which follows an occurrence of the ids `begin`, or
+    "windows", pieces of 10 T tokens. With "none" both results are views of ids.
+
+    Raises:
+        BadInput: There are fewer than T + 1 tokens; c_shuffle is documents and there is one document; or ids is a memory map and c_shuffle
+            is not none.
     """
     n, least = len(ids), cfg.n_ctx + 1
     if n < least:
@@ -41,11 +46,12 @@ def split(ids, cfg, begin=()):
                        + (f", or n_ctx {n - 1} or less" if n > 1 else ""))
     if cfg.c_shuffle != "none":
         if isinstance(ids, np.memmap):
-            raise BadInput(f"c_shuffle is '{cfg.c_shuffle}', which rearranges the text in memory, and a token file is memory-mapped; "
-                           f"allowed here is none: the windows are shown in random order all the same")
+            raise BadInput(f"c_shuffle is '{cfg.c_shuffle}'; allowed with a token file, which is memory-mapped, is none; did you mean "
+                           f"none? The order of the windows in training is random anyway")
         starts = documents(ids, begin) if cfg.c_shuffle == "documents" else np.arange(0, n, 10 * cfg.n_ctx)
         if cfg.c_shuffle == "documents" and len(starts) == 1:
-            raise BadInput(f"c_shuffle is 'documents' and the text, {n} tokens, is a single document: use windows or none")
+            raise BadInput(f"c_shuffle is 'documents', and the text of {n} tokens is a single document; allowed are windows and none; did "
+                           f"you mean windows?")
         pieces = np.split(ids, starts[1:])
         order = generator(cfg.seed, SHUFFLE).permutation(len(pieces))
         ids = np.concatenate([pieces[i] for i in order])
@@ -53,55 +59,56 @@ def split(ids, cfg, begin=()):
     return ids[:border], ids[border:]
 
 
-def documents(ids, begin):
-    """Where documents start: at 0 and behind every occurrence of the ids `begin` (an occurrence at the very end begins nothing)"""
+def documents(ids: np.ndarray, begin: Sequence[int]) -> np.ndarray:
+    """Indices at which documents start: 0, and after every occurrence of the ids `begin` (except one at the end of the text)"""
     starts, room = [np.zeros(1, int)], len(ids) - len(begin) if len(begin) else 0
     for first in range(0, room, CHUNK):
-        stretch = ids[first:min(first + CHUNK, room) + len(begin) - 1]
-        found = np.full(len(stretch) - len(begin) + 1, True)
+        chunk = ids[first:min(first + CHUNK, room) + len(begin) - 1]
+        found = np.full(len(chunk) - len(begin) + 1, True)
         for i, token in enumerate(begin):
-            found &= stretch[i:i + len(found)] == token
+            found &= chunk[i:i + len(found)] == token
         starts.append(first + np.flatnonzero(found) + len(begin))
         drop_pages(ids)
     return np.concatenate(starts)
 
 
-# --- an order that needs no memory ---
+# --- a random order that needs no memory ---
 
-def permute(i, n, keys):
-    """Where each of the numbers i < n goes in a random permutation of 0 … n - 1 that is drawn by its `keys` and stored nowhere.
+def permute(i: Any, n: int, keys: np.ndarray) -> np.ndarray:
+    """The values of a random permutation of 0 … n - 1 at the indices i. The keys (rounds,) determine it; it is stored nowhere.
 
-    A Feistel network turns any function into a permutation. Write a number with two digits and add to one digit whatever the other
-    one says: who knows the result can take it away again, so no two numbers meet. After a few rounds, the digits taking turns,
-    every digit depends on every other:
+    A Feistel network makes a permutation of any hash function. It writes a number as two digits in base `side` and adds a hash of one
+    digit to the other. This can be inverted, because the hash can be computed again and subtracted, so different numbers have different
+    results. After a few rounds, in which the digits take turns, each digit depends on both:
 
-        left, right  ->  right, (left + hash(right, key)) mod side        side² >= n, the next square
+        left, right  ->  right, (left + hash(right, key)) mod side        side = ceil(sqrt(n))
 
-    The square is a little larger than n. A number that lands outside walks on until it is inside (outside there are fewer than
-    2 side + 1 places, so hardly one does); the walk keeps to its cycle, so it is a permutation still.
+    The network permutes 0 … side² - 1, of which fewer than 2 side + 1 numbers are n or above. A result from there goes through the
+    network again until it is below n; since it stays on its cycle, the whole is a permutation of 0 … n - 1.
 
-    i  (k,) whole numbers      keys  (rounds,) uint64      Black and Rogaway 2002, Ciphers with Arbitrary Finite Domains
+    i (k,) integers below n, keys (rounds,) uint64 -> (k,) int64. Black and Rogaway 2002, Ciphers with Arbitrary Finite Domains
     """
     side = np.uint64(isqrt(n - 1) + 1)
     i = np.array(i, np.uint64)
-    walking = np.ones(i.shape, bool)
-    while walking.any():
-        left, right = np.divmod(i[walking], side)
+    outside = np.ones(i.shape, bool)
+    while outside.any():
+        left, right = np.divmod(i[outside], side)
         for key in keys:
             left, right = right, (left + mix_bits(right ^ key)) % side
-        i[walking] = left * side + right
-        walking = i >= n
+        i[outside] = left * side + right
+        outside = i >= n
     return i.astype(np.int64)
 
 
-def mix_bits(x):
-    """uint64 -> uint64 below 2^32, each bit of which depends on all bits of x (the finisher of splitmix64: Steele and others 2014)"""
+def mix_bits(x: Any) -> Any:
+    """uint64 -> uint64 below 2^32, each bit of which depends on all bits of x (the finalizer of splitmix64: Steele et al. 2014)"""
     x = (x ^ x >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ x >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
     return x >> np.uint64(32)
 
 
-def permutation_keys(rng):
+def permutation_keys(rng: np.random.Generator) -> np.ndarray:
+    """Random keys (rounds,) for `permute`"""
     return rng.integers(2**64, size=ROUNDS, dtype=np.uint64)
 
 
@@ -109,68 +116,70 @@ def permutation_keys(rng):
 
 @dataclass(frozen=True)
 class Batches:
-    """The batches of a training run, numbered from 0, without end.
+    """The batches of a training run, numbered 0, 1, 2, ... without end.
 
-    An epoch is one pass over the tokens, its order drawn anew from the seed and the epoch; a batch that outlasts one goes on with the
-    next. `c_pack` says what a window is:
-    across   windows laid end to end from a random first offset, over the ends of documents; what would run over the end of the text
-             comes from its beginning. Every token but the ends of the text is a target about once per epoch. `stride` (0: T) is the
-             distance between windows; 1 shows every token T times per epoch. Attention sees what stands before in a window, of
-             another document too: nothing is masked.
-    within   no window leaves its document. The first one begins with the ids `begin` that stand before it, the next goes on T tokens
-             later, the last is filled up with targets of -1, which no loss counts. Every token but the first of the text is a target
-             exactly once per epoch. Many short documents make many half-empty windows.
+    An epoch is one pass over the tokens in a random order, a function of the seed and the epoch; a batch may contain the end of one epoch
+    and the beginning of the next. `c_pack` says what a window is:
+    across   Windows of T tokens, end to end from a random first offset; a window may contain the end of one document and the beginning
+             of the next. Every token, except near the ends of the text, is a target about once per epoch. `stride` (0: T) is the distance
+             between the starts of two windows; with stride 1 every token is a target T times per epoch. There is no mask between
+             documents: attention sees all earlier tokens of the window.
+    within   No window contains tokens of two documents. The first window of a document begins with the ids `begin` before it, the next
+             one is T tokens later, and the last one is padded with targets of -1, which the loss does not count. Every token except the
+             first of the text is a target exactly once per epoch. Many short documents make many half-empty windows.
     """
     ids: np.ndarray      # (n,), n > T
-    cfg: object
+    cfg: Any
     seed: int
-    begin: tuple = ()    # ids before a document
+    begin: tuple = ()    # the ids that stand before every document
 
     @property
-    def step(self):
+    def step(self) -> int:
+        """Tokens from one window to the next"""
         return self.cfg.stride or self.cfg.n_ctx
 
     @cached_property
-    def pieces(self):
-        """The windows that stay within documents, None where they may cross"""
+    def pieces(self) -> "Pieces | None":
+        """The windows of c_pack "within", None for "across" """
         return Pieces.of(self.ids, self.begin, self.cfg.n_ctx) if self.cfg.c_pack == "within" else None
 
     @property
-    def windows(self):
-        """Windows per epoch; across: (n - 1) // T with the usual stride"""
+    def windows(self) -> int:
+        """Windows per epoch; for "across" with the default stride (n - 1) // T"""
         return len(self.pieces) if self.pieces is not None else (len(self.ids) - 1 - self.cfg.n_ctx) // self.step + 1
 
     @property
-    def steps_per_epoch(self):
+    def steps_per_epoch(self) -> int:
+        """Number of batches of one epoch"""
         return self.steps(1)
 
-    def steps(self, epochs):
-        """Batches until that many epochs are over"""
+    def steps(self, epochs: float) -> int:
+        """Number of batches of so many epochs, rounded up"""
         return ceil(epochs * self.windows / self.cfg.batch_size)
 
-    def batch(self, number):
-        """x, y: (B, T) ids and the ids that follow them"""
+    def batch(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """x, y: (B, T) ids and targets"""
         B = self.cfg.batch_size
         return self.rows(np.arange(number * B, (number + 1) * B))
 
-    def rows(self, places):
-        """x, y: (len(places), T), the windows at these places in the row of all epochs"""
+    def rows(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """x, y: (len(places), T), the windows at these places, counted from the first one of epoch 0"""
         epochs, places = np.divmod(places, self.windows)
         x = np.empty((len(places), self.cfg.n_ctx), np.int32)
         y = np.empty_like(x)
         for epoch in np.unique(epochs).tolist():
             here = epochs == epoch
-            x[here], y[here] = self.shown(epoch, places[here])
+            x[here], y[here] = self.rows_of_epoch(epoch, places[here])
         return x, y
 
-    def shown(self, epoch, places):
-        """x, y: (len(places), T), the windows that an epoch shows at these places"""
+    def rows_of_epoch(self, epoch: int, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """x, y: (len(places), T), the windows at these places of one epoch"""
         if self.pieces is not None:
             return self.pieces.cut(permute(places, self.windows, permutation_keys(generator(self.seed, ORDER, epoch))))
         return cut_windows(self.ids, self.starts(epoch, places), self.cfg.n_ctx)
 
-    def starts(self, epoch, places=None):
-        """across: where the windows start that an epoch shows at these places (None: all of them)"""
+    def starts(self, epoch: int, places: np.ndarray | None = None) -> np.ndarray:
+        """For "across": the indices at which the windows at these places of an epoch start (None: all places)"""
         rng = generator(self.seed, ORDER, epoch)
         offset = rng.integers(self.step)
         numbers = permute(np.arange(self.windows) if places is None else places, self.windows, permutation_keys(rng))
@@ -179,33 +188,36 @@ class Batches:
 
 @dataclass(frozen=True)
 class Mixture:
-    """Batches of several sources, each with its share of the rows: in every SHARES rows, counted from the first, a source has exactly
-    its weight's share, rounded; where its rows stand among the others is drawn anew each time. Each source goes through its own
-    epochs. An epoch of the mixture has as many windows as all sources together.
+    """Batches of several sources, each with a share of the rows in proportion to its weight.
+
+    Of every SHARES consecutive rows each source has exactly its share, rounded; the order of the rows among them is random. Each source
+    has epochs of its own. An epoch of the mixture has as many windows as all sources together.
     """
     sources: list        # of Batches
     weights: list        # of numbers, each at least 1 / SHARES of their sum
     seed: int
 
     @cached_property
-    def borders(self):
-        """(sources + 1,): source k has the rows borders[k] to borders[k + 1] of SHARES, before they are mixed"""
+    def borders(self) -> np.ndarray:
+        """(sources + 1,): of SHARES rows, before they are shuffled, source k has the rows borders[k] to borders[k + 1]"""
         return np.append(0, np.round(np.cumsum(self.weights) / np.sum(self.weights) * SHARES).astype(int))
 
     @property
-    def windows(self):
+    def windows(self) -> int:
+        """Windows per epoch"""
         return sum(source.windows for source in self.sources)
 
     @property
-    def steps_per_epoch(self):
+    def steps_per_epoch(self) -> int:
+        """Number of batches of one epoch"""
         return self.steps(1)
 
-    def steps(self, epochs):
-        """Batches until as many windows are shown as all sources have, that many times"""
+    def steps(self, epochs: float) -> int:
+        """Number of batches of so many epochs, rounded up"""
         return ceil(epochs * self.windows / self.sources[0].cfg.batch_size)
 
-    def origins(self, rows):
-        """(sources, places): from which source each of these rows comes, and its place in the row of that source's epochs"""
+    def origins(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(sources, places): the source of each of these rows, and its place for that source's `Batches.rows`"""
         rounds, rows = np.divmod(rows, SHARES)
         for each in np.unique(rounds).tolist():
             here = rounds == each
@@ -213,8 +225,8 @@ class Mixture:
         source = np.searchsorted(self.borders, rows, "right") - 1
         return source, rounds * np.diff(self.borders)[source] + rows - self.borders[source]
 
-    def batch(self, number):
-        """x, y: (B, T) ids and the ids that follow them"""
+    def batch(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """x, y: (B, T) ids and targets"""
         cfg = self.sources[0].cfg
         origins, places = self.origins(np.arange(number * cfg.batch_size, (number + 1) * cfg.batch_size))
         x = np.empty((cfg.batch_size, cfg.n_ctx), np.int32)
@@ -228,30 +240,31 @@ class Mixture:
 
 @dataclass(frozen=True)
 class Windows:
-    """Windows for evaluation, cut when they are asked for: `windows[a:b]` is x, y of rows a to b, (b - a, T) each. T is n - 1 where
-    there is no more."""
+    """Windows for evaluation, cut on access: `windows[a:b]` is x, y of rows a to b, (b - a, T) each"""
     ids: np.ndarray      # (n,)
-    T: int
+    T: int               # n_ctx, or n - 1 if that is less
     fresh: int           # tokens from one window to the next
-    chosen: np.ndarray   # (W,), which of all windows
+    chosen: np.ndarray   # (W,), numbers of the windows that are used
     known: int = 0       # tokens at the beginning that are no targets
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.chosen)
 
-    def __getitem__(self, rows):
+    def __getitem__(self, rows: slice) -> tuple[np.ndarray, np.ndarray]:
         chosen, last = self.chosen[rows], len(self.ids) - 1 - self.T
         since = np.where(chosen > 0, self.T + 1 + (chosen - 1) * self.fresh, self.known)
         return cut_windows(self.ids, np.minimum(chosen * self.fresh, last), self.T, since)
 
 
-def windows(ids, n_ctx, limit=0, overlap=0.0, known=0):
-    """For evaluation: consecutive windows in which every token but the first is a target once.
+def windows(ids: np.ndarray, n_ctx: int, limit: int = 0, overlap: float = 0.0, known: int = 0) -> Windows:
+    """Consecutive windows for evaluation, in which every token except the first is a target once.
 
-    overlap: the share of a window that reaches back over the one before; what was a target already has y -1, which no loss counts, so
-    no token but the first T is judged with less than overlap T tokens in view. The last window reaches back as far as it must.
-    limit > 0 takes only that many windows, always the same, evenly spread. known: that many tokens at the beginning, T at most, are only
-    read. With fewer than two tokens there is no window.
+    Args:
+        ids: (n,); with fewer than two there is no window.
+        limit: Number of windows, evenly spread over the text and always the same; 0: all.
+        overlap: Fraction of a window that repeats the end of the one before. Its targets are -1, so that every target after the first T
+            has at least overlap * T tokens of context. The last window overlaps more if needed.
+        known: Number of tokens at the beginning, at most T, that are context only.
     """
     n = len(ids)
     T = max(1, min(n_ctx, n - 1))
@@ -260,19 +273,20 @@ def windows(ids, n_ctx, limit=0, overlap=0.0, known=0):
     return Windows(ids, T, fresh, evenly_spaced(count, limit), known)
 
 
-def evenly_spaced(count, limit):
-    """`limit` of the numbers below count, evenly spread; all of them where limit is 0 or larger"""
+def evenly_spaced(count: int, limit: int) -> np.ndarray:
+    """`limit` of the numbers 0 to count - 1, evenly spread; all of them if limit is 0 or not below count"""
     return np.arange(limit) * count // limit if 0 < limit < count else np.arange(count)
 
 
-def validation_windows(parts, cfg, begin=()):
-    """What a run is measured by: n_eval_windows windows in all of the validation ids, source after source.
+def validation_windows(parts: Sequence[np.ndarray], cfg: Any, begin: Sequence[int] = ()) -> "Windows | Pieces | JoinedWindows":
+    """The windows on which a run's validation loss is measured: n_eval_windows of the validation ids of all sources, in their order.
 
-    As in training, `c_pack` within keeps windows inside documents; r_eval_overlap then has no meaning, for a document's first token has
-    nothing to reach back to. Sources whose validation ids fill no window are left out, unless there is but one.
+    With c_pack "within" windows stay inside documents, as in training, and r_eval_overlap has no effect. Sources whose validation ids do
+    not fill one window are left out, unless no source is left.
     """
     parts = [ids for ids in parts if len(ids) > cfg.n_ctx] or parts[:1]
     limit = -(-cfg.n_eval_windows // len(parts))
+    found: list[Any]
     if cfg.c_pack == "within":
         found = [Pieces.of(ids, begin, cfg.n_ctx, limit) for ids in parts if len(ids) > 1]
     else:
@@ -282,13 +296,13 @@ def validation_windows(parts, cfg, begin=()):
 
 @dataclass(frozen=True)
 class JoinedWindows:
-    """Windows of several sources, one after the other"""
-    parts: list
+    """The windows of several sources, one source after the other"""
+    parts: list          # of Windows or Pieces
 
-    def __len__(self):
+    def __len__(self) -> int:
         return sum(map(len, self.parts))
 
-    def __getitem__(self, rows):
+    def __getitem__(self, rows: slice) -> tuple[np.ndarray, np.ndarray]:
         ids, targets, first = [], [], 0
         for part in self.parts:
             here = slice(max(rows.start - first, 0), max(min(rows.stop - first, len(part)), 0))
@@ -304,38 +318,40 @@ class JoinedWindows:
 
 @dataclass(frozen=True)
 class Pieces:
-    """The windows of a text that stay within its documents, cut when they are asked for. 24 bytes of memory a document."""
+    """The windows of a text that stay inside its documents, cut on access. They take 24 bytes of memory per document."""
     ids: np.ndarray      # (n,)
     T: int
-    opens: np.ndarray    # (d,), where a document's first window starts: at the `begin` before it
-    first: np.ndarray    # (d + 1,), documents' first tokens, n at the end
-    count: np.ndarray    # (d + 1,), windows of all documents before
-    chosen: np.ndarray | None
+    opens: np.ndarray    # (d,), start of each document's first window: at the `begin` before the document
+    first: np.ndarray    # (d + 1,), index of each document's first token, and n
+    count: np.ndarray    # (d + 1,), number of windows of all documents before
+    chosen: np.ndarray | None        # numbers of the windows that are used; None: all
 
     @classmethod
-    def of(cls, ids, begin, T, limit=0):
+    def of(cls, ids: np.ndarray, begin: Sequence[int], T: int, limit: int = 0) -> "Pieces":
+        """The windows of ids (n,); limit: number of windows, evenly spread (0: all)"""
         starts = documents(ids, begin)
         opens = np.maximum(starts - len(begin), 0)
         first = np.append(starts, len(ids))
         count = np.append(0, np.cumsum(-(-np.maximum(first[1:] - 1 - opens, 0) // T)))
         return cls(ids, T, opens, first, count, evenly_spaced(int(count[-1]), limit) if limit else None)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return int(self.count[-1]) if self.chosen is None else len(self.chosen)
 
-    def __getitem__(self, rows):
+    def __getitem__(self, rows: slice) -> tuple[np.ndarray, np.ndarray]:
         return self.cut(np.arange(*rows.indices(len(self))) if self.chosen is None else self.chosen[rows])
 
-    def cut(self, numbers):
+    def cut(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """x, y: (len(numbers), T), the windows of these numbers"""
         j = np.searchsorted(self.count, numbers, "right") - 1
         return cut_windows(self.ids, self.opens[j] + self.T * (numbers - self.count[j]), self.T, self.first[j], self.first[j + 1])
 
 
-def cut_windows(ids, starts, T, since=0, until=None):
-    """x, y: (len(starts), T) whole numbers, the windows from starts on and what follows each of their tokens.
+def cut_windows(ids: np.ndarray, starts: np.ndarray, T: int, since: Any = 0, until: Any = None) -> tuple[np.ndarray, np.ndarray]:
+    """x, y: (len(starts), T) int32, the windows that begin at `starts`, and the token that follows each of their tokens.
 
-    y is -1 where the token that follows lies before `since` or not before `until` (for each window; None: the end of the text).
+    y is -1 if the index of the following token is below `since` or not below `until`; each is one number, or one per window (until None:
+    the end of the text).
     """
     place = starts[:, None] + np.arange(T + 1)                                     # (W, T+1)
     until = np.reshape(len(ids) if until is None else until, (-1, 1))
@@ -346,8 +362,8 @@ def cut_windows(ids, starts, T, since=0, until=None):
     return window[:, :-1], np.where(counted, window[:, 1:], np.int32(-1))
 
 
-def drop_pages(ids):
-    """Tell the system that a memory map's pages are not needed: it keeps them as long as it likes, and they count as ours no longer.
-    Without it a run would seem to need more and more memory, until it has seen the whole file."""
+def drop_pages(ids: np.ndarray) -> None:
+    """Tell the operating system that the pages of a memory map are not needed now; it may keep them, but they no longer count as memory
+    of this process. Without this, the process would appear to use more and more memory until it has read the whole file."""
     if isinstance(ids, np.memmap) and hasattr(mmap, "MADV_DONTNEED"):
         ids._mmap.madvise(mmap.MADV_DONTNEED)

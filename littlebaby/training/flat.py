@@ -1,23 +1,25 @@
-"""The flat vector as an optimizer walks it: in chunks that stay in the cache, shared by the workers, decaying where asked."""
+"""The flat vector of all weights as an optimizer updates it: in chunks that fit into the CPU's cache, distributed over the workers."""
 from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from ..arrays.backend import on_cpu, xp
 from ..arrays.tree import leaves, offsets
 
-DECAYED_KINDS = ("matrix", "table", "head")  # kinds of leaves that weight decay shrinks; biases, gains, taps and routers it spares
-CHUNK = 131072                            # numbers at a time; with fewer, threads wait for Python's lock at every call (docs/log.md)
+DECAYED_KINDS = ("matrix", "table", "head")  # kinds of leaves with weight decay; biases, norms, filters and routers have none
+CHUNK = 131072                            # numbers per chunk; with fewer, threads wait for Python's lock at every call (docs/log.md)
 
 
-def chunk_size(n):
-    """How many of n numbers to work on at a time: CHUNK on the CPU; all of them on the GPU, where every call costs a launch"""
+def chunk_size(n: int) -> int:
+    """How many of n numbers to process at a time: CHUNK on the CPU, all of them on the GPU, where every call costs a launch"""
     return min(n, CHUNK) if on_cpu() else n
 
 
-def for_each_chunk(runs, dtype, update, workers=None):
-    """Call update(first, last, spare) for chunk after chunk of the runs [(first, last), ...]; spare is an array to compute in.
+def for_each_chunk(runs: Sequence[tuple[int, int]], dtype: Any, update: Callable[[int, int, Any], None], workers: Any = None) -> None:
+    """Call update(first, last, spare) for every chunk of the ranges `runs`, [(first, last), ...]; spare (last - first,) is a buffer.
 
-    workers (optional) has `.n` and `.run(work)`, which calls work(0) ... work(n - 1) in threads. What update does to one number
-    must not depend on its neighbours: then the result is the same bit for bit however the vector is shared.
+    The chunks are distributed over the workers (None: this thread). If what update does to one number does not depend on other numbers,
+    the result is the same bit for bit for any number of workers.
     """
     size = chunk_size(max((last - first for first, last in runs), default=0))
     pieces = [(at, min(at + size, last)) for first, last in runs for at in range(first, last, size or 1)]
@@ -34,13 +36,13 @@ def for_each_chunk(runs, dtype, update, workers=None):
         work(0)
 
 
-def weight_decay(spec, factor):
-    """The function shrink(flat, first, last) that multiplies by factor what of flat[first:last] belongs to a DECAYED leaf"""
+def weight_decay(spec: Any, factor: float) -> Callable[[Any, int, int], None]:
+    """The function shrink(flat, first, last) that multiplies the weights in flat[first:last] with weight decay by `factor`"""
     at, runs = offsets(spec), list[tuple]()
     for path, leaf in leaves(spec):
         if leaf.train and leaf.kind in DECAYED_KINDS:
             first, last = at[path]
-            if runs and runs[-1][1] == first:                    # neighbours shrink in one go
+            if runs and runs[-1][1] == first:                    # adjacent leaves are one range
                 first = runs.pop()[0]
             runs.append((first, last))
     ends = [last for _, last in runs]

@@ -1,11 +1,12 @@
-"""The training loop: it yields what happens and touches no file, so a notebook plots it live and a test runs it without a disk.
+"""The training loop: it yields events and uses no file, so a notebook can plot it live and a test can run it without a disk.
 
     for event in train(baby, state, train_batches, valid_windows): ...
 
-One step: draw batches, forward and backward in shards, clip, optimizer, the layers' own `after`. Every batch and every dropout
-mask is a function of (seed, step, shard), and `State` holds all the rest: a run that goes on from its state is the run that never
-stopped. `training/checkpoint.py` makes arrays and numbers of a State: a field added here is saved and restored without another word.
+One step: draw batches, forward and backward in shards, clip the gradient, optimizer step, then the layers' `post_step`. Every batch and
+every dropout mask is a function of (seed, step, shard), and `State` holds everything else: a run that resumes from its state computes the
+same numbers as without the interruption. `training/checkpoint.py` saves and restores every field of State, also ones added later.
 """
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib import import_module
 from math import isfinite
@@ -17,98 +18,114 @@ import numpy as np
 from ..arrays import tree
 from ..arrays.backend import blas_threads, on_cpu, to_numpy, xp
 from ..errors import NotFinite, WorkerLost
+from ..inference.baby import Baby
 from ..inference.generate import before_eos, generate, until_eos
 from ..inference.sampling import Sampling
 from ..model import gpt
 from .clip import clip
 from .evaluate import loss_sums, mean_loss
-from .mpi import SINGLE_PROCESS
+from .mpi import SINGLE_PROCESS, Ranks
 from .parallel import Workers, gradient, shard_gradient, threads, worker_count
 from .schedules import multiplier
 
-MOST_SKIPPED = 10  # steps in a row without a finite loss or gradient
-FIRST_SCALE = 2.0 ** 16        # fp16: gradients are multiplied with a scale on their way: this, half of it after each overflow,
-GROW_AFTER = 2000              # twice after so many good steps in a row
+MOST_SKIPPED = 10  # steps in a row without a finite loss or gradient, after which the run fails
+# loss scaling of fp16: the gradients of the backward pass are multiplied by a scale
+FIRST_SCALE = 2.0 ** 16        # at the start; halved after a step whose gradient overflowed
+GROW_AFTER = 2000              # steps in a row with a finite gradient after which the scale is doubled
 
 
 @dataclass
 class State:
-    """All that a run is, besides its config, its weights and its data: numbers, arrays, and lists and dicts of them"""
-    total: int                    # steps it will make
+    """Everything of a run besides config, weights and data: numbers, arrays, and lists and dicts of them"""
+    total: int                    # steps of the whole run
     optimizer: dict
-    shards: int = 1               # parts of a batch on a CPU, each with its own dropout: it goes on with as many on any machine,
-    ranks: int = 1                # and on as many processes; another number of these takes as many parts as it has cores
-    step: int = 0                 # steps done, the skipped ones among them
-    tokens: int = 0               # targets learned from
-    seconds: float = 0.0
-    skipped: int = 0
+    shards: int = 1               # parts of a batch on a CPU, each with its own dropout mask; stays the same on any machine,
+    ranks: int = 1                # unless the number of MPI processes changes: then one part per core
+    step: int = 0                 # steps so far, including the skipped ones
+    tokens: int = 0               # training targets so far
+    seconds: float = 0.0          # time in steps
+    skipped: int = 0              # steps without a finite loss or gradient
     skipped_in_a_row: int = 0
-    scale: float = 1.0            # what gradients are multiplied with on their way; 1 but in fp16
-    steady: int = 0               # good steps since it last changed
-    best_loss: float = float("inf")
+    scale: float = 1.0            # loss scale; always 1 except in fp16
+    steady: int = 0               # finite steps since the scale last changed
+    best_loss: float = float("inf")          # lowest validation loss, nats per token
     best_step: int = 0
-    best_flat: object = None
+    best_flat: Any = None         # the weights at best_step
     waited: int = 0               # evaluations since the best one
-    recent: dict = field(default_factory=lambda: no_recent_losses())            # since the last evaluation
+    recent: dict = field(default_factory=lambda: no_recent_losses())            # sums since the last evaluation
 
 
-def no_recent_losses():
+def no_recent_losses() -> dict[str, Any]:
+    """Empty sums for `State.recent`"""
     return dict(loss=0.0, aux=0.0, steps=0, clipped=0, tokens=0, seconds=0.0, load=[])
 
 
 @dataclass(frozen=True)
 class Step:
+    """One step was made"""
     step: int
-    loss: float                   # of this batch, in nats
+    loss: float                   # mean of this batch, nats per token
     rate: float                   # learning rate
-    norm: float                   # of the gradient, before clipping
-    skipped: bool
+    norm: float                   # gradient norm before clipping
+    skipped: bool                 # loss or gradient was not finite, so the weights were not changed
     tokens_per_second: float
 
 
 @dataclass(frozen=True)
 class Evaluation:
+    """The validation loss was measured"""
     step: int
-    tokens: int
-    train_loss: float             # the mean since the last evaluation, with dropout
-    valid_loss: float | None      # None where there is no validation text: the newest weights then count as the best
-    aux_loss: float | None        # the mean of the layers' own losses, None where they have none
-    load: list                    # tokens of each expert since the last evaluation, a list per layer
-    rate: float
-    norm: float                   # of the last step
-    clipped: float                # share of the steps since the last evaluation
-    skipped: int                  # steps so far
-    tokens_per_second: float
-    seconds: float
-    best: bool
-    sample: str
+    tokens: int                   # training targets so far
+    train_loss: float             # mean since the last evaluation, with dropout, nats per token
+    valid_loss: float | None      # nats per token; None without validation text: the newest weights then count as the best
+    aux_loss: float | None        # mean of the layers' auxiliary losses; None if they have none
+    load: list                    # tokens routed to each expert since the last evaluation, a list per layer
+    rate: float                   # learning rate of the last step
+    norm: float                   # gradient norm of the last step before clipping
+    clipped: float                # fraction of the steps since the last evaluation whose gradient was clipped
+    skipped: int                  # skipped steps so far
+    tokens_per_second: float      # since the last evaluation
+    seconds: float                # time in steps so far
+    best: bool                    # whether this is the lowest validation loss so far
+    sample: str                   # generated text
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Now is the time to save weights and state"""
+    """Weights and state should be saved now"""
     step: int
 
 
 @dataclass(frozen=True)
 class Done:
-    reason: str                   # finished | early stop | interrupted
+    """The run ended"""
+    reason: str                   # finished, early stop or interrupted
     step: int
 
 
-def begin(baby, total):
-    """The state of a run that has not started"""
+def begin(baby: Baby, total: int) -> State:
+    """The state of a run of `total` steps before its first one"""
     optimizer = import_module(f"{__package__}.optimizers.{baby.config.c_optimizer}")
     scale = FIRST_SCALE if baby.config.d_type == "fp16" else 1.0
     return State(total, optimizer.state(baby.spec, baby.flat.dtype), scale=scale, shards=worker_count(baby.config))
 
 
-def train(baby, state, batches, valid, stop=lambda: False, begins_with=None, ranks=SINGLE_PROCESS):
-    """Train `baby` in place from `state` on; yields Step, Evaluation, Checkpoint and one Done.
+def train(baby: Baby, state: State, batches: Any, valid: Any, stop: Callable[[], bool] = lambda: False, begins_with: Any = None,
+          ranks: Ranks = SINGLE_PROCESS) -> Iterator[Step | Evaluation | Checkpoint | Done]:
+    """Train a baby in place from `state` on; yields Step, Evaluation and Checkpoint events, and one Done at the end.
 
-    batches: `batches.batch(i)` -> ids, targets (B, T) for i = 0, 1, ...      valid: windows for `evaluate`
-    stop: asked after every step      begins_with: ids (1, T) that a live sample goes on from, None for no samples
-    ranks: who trains together, each with an equal baby, state, batches and valid; what one is told by `stop` all obey
+    Args:
+        baby: Model; its weights and `state` change.
+        state: From `begin`, or restored from a checkpoint.
+        batches: `batches.batch(i)` returns ids and targets (B, T) for i = 0, 1, ...
+        valid: Windows for `evaluate`.
+        stop: Function that is called after every step; the run ends when it returns True on any rank.
+        begins_with: Prompt (1, T) of the sample at every evaluation; None for no samples.
+        ranks: MPI processes that train together; on each, the other arguments are equal.
+
+    Raises:
+        NotFinite: MOST_SKIPPED steps in a row had no finite loss or gradient.
+        WorkerLost: A worker thread did not answer.
     """
     cfg, spec, halved = baby.config, baby.spec, baby.config.d_type == "fp16"
     optimizer = import_module(f"{__package__}.optimizers.{cfg.c_optimizer}")
@@ -119,7 +136,7 @@ def train(baby, state, batches, valid, stop=lambda: False, begins_with=None, ran
     grads = [xp.zeros(trained, baby.flat.dtype) for _ in range(workers.n)]
     half: Any = xp.zeros(baby.flat.size, xp.float16) if halved else None
     p = tree.views(spec, baby.flat, half)
-    shard, listen = shard_gradient(workers, grads, spec, p, cfg), loss_sums(workers, baby.p, cfg, valid)
+    shard, sums = shard_gradient(workers, grads, spec, p, cfg), loss_sums(workers, baby.p, cfg, valid)
     every = cfg.s_eval or max(1, state.total // 20)
     saved = monotonic()
 
@@ -128,7 +145,7 @@ def train(baby, state, batches, valid, stop=lambda: False, begins_with=None, ran
         drawn = [tuple(map(xp.asarray, batches.batch(first + i))) for i in range(cfg.n_accumulate)]
         if halved:
             half[...] = baby.flat
-        loss, book = gradient(workers, grads, shard, drawn, (cfg.seed, state.step), state.scale)
+        loss, stats = gradient(workers, grads, shard, drawn, (cfg.seed, state.step), state.scale)
         norm, coefficient = clip(grads[0], cfg.r_clip)
         state.step += 1
         rate = cfg.r_learn * multiplier(state.step, state.total, cfg)
@@ -139,16 +156,16 @@ def train(baby, state, batches, valid, stop=lambda: False, begins_with=None, ran
             except WorkerLost as lost:
                 lost.whole = False
                 raise
-            gpt.post_step(baby.p, book, cfg)
+            gpt.post_step(baby.p, stats, cfg)
         if halved:
             rescale(state, fine)
         tokens = sum(int((t >= 0).sum()) for _, t in drawn)
-        return loss, norm, rate, coefficient < 1, fine, tokens, book
+        return loss, norm, rate, coefficient < 1, fine, tokens, stats
 
     def measure(rate, norm):
         recent = state.recent
         ranks.sync_weights(baby.flat)
-        valid_loss = mean_loss(workers, listen) if len(valid) else None
+        valid_loss = mean_loss(workers, sums) if len(valid) else None
         better = valid_loss is None or valid_loss < state.best_loss
         state.waited = 0 if better else state.waited + 1
         if better:
@@ -169,7 +186,7 @@ def train(baby, state, batches, valid, stop=lambda: False, begins_with=None, ran
         return baby.decode(before_eos([int(column[0]) for column in until_eos(ids, eos)], eos))
 
     def over():
-        """Why there is no next step, "" where there is one"""
+        """The reason why the run ends here, "" if there is a next step"""
         if cfg.n_patience and state.waited >= cfg.n_patience:
             return "early stop"
         return "finished" if state.step == state.total else ""
@@ -180,16 +197,16 @@ def train(baby, state, batches, valid, stop=lambda: False, begins_with=None, ran
                 yield Checkpoint(0)
             while not (reason := over()):
                 clock = perf_counter()
-                loss, norm, rate, clipped, fine, tokens, book = one_step()
+                loss, norm, rate, clipped, fine, tokens, stats = one_step()
                 seconds = perf_counter() - clock
                 state.seconds += seconds
                 if fine:
                     state.skipped_in_a_row = 0
                     state.tokens += tokens
-                    for name, value in dict(loss=loss, aux=auxiliary_losses(book), steps=1, clipped=clipped, tokens=tokens,
+                    for name, value in dict(loss=loss, aux=auxiliary_losses(stats), steps=1, clipped=clipped, tokens=tokens,
                                             seconds=seconds).items():
                         state.recent[name] += value
-                    state.recent["load"] = add_loads(state.recent["load"], expert_loads(book, cfg))
+                    state.recent["load"] = add_loads(state.recent["load"], expert_loads(stats, cfg))
                 else:
                     state.skipped += 1
                     state.skipped_in_a_row += 1
@@ -199,7 +216,7 @@ def train(baby, state, batches, valid, stop=lambda: False, begins_with=None, ran
                 measured = state.step % every == 0 or state.step == state.total
                 if measured:
                     yield measure(rate, norm)
-                # only now is the state whole: a step and its evaluation are never torn apart
+                # a checkpoint comes after the evaluation of its step, so that a resumed run does not miss or repeat the evaluation
                 late = cfg.r_checkpoint_minutes and monotonic() - saved >= 60 * cfg.r_checkpoint_minutes
                 if late or (state.step % cfg.s_checkpoint == 0 if cfg.s_checkpoint else measured):
                     yield Checkpoint(state.step)
@@ -212,10 +229,9 @@ def train(baby, state, batches, valid, stop=lambda: False, begins_with=None, ran
     yield Done(reason, state.step)
 
 
-def rescale(state, fine):
-    """The scale after a step: large, so that half precision holds the small ones among the gradients, but none overflows
-
-    Micikevicius et al. 2017, arXiv:1710.03740.
+def rescale(state: State, fine: bool) -> None:
+    """Update the loss scale after a step (fine: its gradient was finite). It is kept large, so that small gradients do not underflow in
+    half precision, and is halved when one overflows. Micikevicius et al. 2017, arXiv:1710.03740.
     """
     state.steady = state.steady + 1 if fine else 0
     if not fine:
@@ -224,24 +240,25 @@ def rescale(state, fine):
         state.scale, state.steady = 2 * state.scale, 0
 
 
-def auxiliary_losses(stats):
-    """The sum of the losses that the layers have of their own"""
+def auxiliary_losses(stats: dict) -> float:
+    """The sum of the layers' auxiliary losses"""
     return sum(float(value) for (_, name), (_, value) in stats.items() if name.startswith("aux."))
 
 
-def expert_loads(stats, cfg):
-    """Tokens of each expert, a list per layer; [] where no layer has experts"""
+def expert_loads(stats: dict, cfg: Any) -> list[list]:
+    """Number of tokens routed to each expert, a list per layer; [] if no layer has experts"""
     load = [to_numpy(stats[i, "load"][1]).tolist() if (i, "load") in stats else [] for i in range(cfg.n_layers)]
     return load if any(load) else []
 
 
-def add_loads(load, more):
+def add_loads(load: list[list], more: list[list]) -> list[list]:
+    """The sums of two results of `expert_loads`; the first may be empty"""
     return [[a + b for a, b in zip(*layers)] for layers in zip(load, more)] if load else more
 
 
-def not_finite(baby, grad, loss, step):
-    """The sentence for a run that cannot go on: which step, and where the first number that is none appeared"""
+def not_finite(baby: Baby, grad: Any, loss: float, step: int) -> str:
+    """The message of NotFinite: the step, and the first weight whose gradient is not finite"""
     bad = [name for name, g in tree.named(baby.spec, grad).items() if not bool(xp.isfinite(g).all())]
-    where = f"the gradient of {bad[0]} is the first of {len(bad)} that are not finite" if bad else f"the loss is {loss}"
+    where = f"the gradients of {len(bad)} weights are not finite, the first is {bad[0]}" if bad else f"the loss is {loss}"
     return (f"{MOST_SKIPPED} steps in a row had no finite loss or gradient, the last one step {step}: {where}; "
             f"a lower r_learn or a longer s_warmup usually helps")

@@ -1,14 +1,19 @@
-"""lora: adapters of low rank on the matrices of any model, at finetuning.
+"""lora: adapters of low rank on the matrices of any model, for finetuning.
 
-    y = x w + s (x a) b        w (I, O) frozen, a (I, r) drawn with variance 1 / I, b (r, O) zero, s = `lora_alpha` / `lora_rank`
-The first step sees the base as it was; training changes a and b alone, r (I + O) numbers in place of I O, and what has been learned
-folds back into w at the end. In a fused matrix every targeted part has an adapter of its own.
+    y = x w + s (x a) b        w (I, O) frozen, a (I, r) random with variance 1 / I, b (r, O) zero, s = `lora_alpha` / `lora_rank`
+Since b is zero, the first step computes the base's results. Training changes only a and b, r (I + O) numbers in place of I O, and at the
+end s a b is added to w. In a fused matrix every targeted part has an adapter of its own.
 
-`adapt` rewrites the spec: a variant meets its matrices through `linear` (or `whole`), which knows what a Lora is, and is never touched.
-Hu et al. 2021, arXiv:2106.09685.  Deviation: the paper draws a from any Gaussian; ours gives x a the spread of x.
+`adapt` rewrites the spec. The variants need no change, because they use their matrices through `linear` (or `full_matrix`), which
+supports Lora.
+Hu et al. 2021, arXiv:2106.09685.  Deviation: the paper leaves the variance of a open; ours gives x a the standard deviation of x.
 """
+from collections.abc import Iterable
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from typing import Any
+
+import numpy as np
 
 from ..arrays import full_matrix, tree
 from ..arrays.backend import to_numpy, xp
@@ -18,14 +23,15 @@ from ..inference.baby import Baby
 from ..model import gpt
 
 
-def adapt(spec, targets, rank, alpha):
-    """The spec with adapters on every matrix whose name, such as blocks.0.att.wq, fits one of `targets`; all else is frozen.
+def adapt(spec: Any, targets: Iterable[str], rank: int, alpha: float) -> Any:
+    """The spec with adapters on every matrix whose name, such as blocks.0.att.wq, matches one of `targets`; all other weights are frozen.
 
-    BadInput for a target that fits none.
+    Raises:
+        BadInput: A target matches no matrix.
     """
-    unused, names = set(targets), []
+    unused, names = set(targets), list[str]()
 
-    def fits(name):
+    def matches(name):
         names.append(name)
         found = {target for target in targets if fnmatchcase(name, target)}
         unused.difference_update(found)
@@ -44,9 +50,10 @@ def adapt(spec, targets, rank, alpha):
         if leaf.kind not in ("matrix", "head") or len(leaf.shape) != 2:
             return frozen
         stem, (wide, out) = path[:path.rfind(".") + 1], leaf.shape
-        parts, columns, at = leaf.parts or ((path[len(stem):], out),), {}, 0
+        columns: dict[str, tuple[int, int]] = {}
+        parts, at = leaf.parts or ((path[len(stem):], out),), 0
         for part, width in parts:
-            if fits(stem + part):
+            if matches(stem + part):
                 columns[part] = at, at + width
             at += width
         if not columns:
@@ -59,13 +66,13 @@ def adapt(spec, targets, rank, alpha):
 
     new = build(spec, "")
     if unused:
-        raise BadInput(f"lora_targets asks for {', '.join(sorted(unused))}, which fits no matrix; "
-                       f"there are {', '.join(dict.fromkeys(names[:12]))}{', ...' if len(names) > 12 else ''}")
+        raise BadInput(f"lora_targets has {', '.join(sorted(unused))}, which matches no matrix; "
+                       f"allowed are {', '.join(dict.fromkeys(names[:12]))}{', ...' if len(names) > 12 else ''}")
     return new
 
 
-def with_adapters(baby):
-    """The baby as its config's lora_ settings ask: fresh adapters over its weights, which stay as they are"""
+def with_adapters(baby: Baby) -> Baby:
+    """A copy of the baby with new adapters, as lora_rank, lora_alpha and lora_targets say, and the same weights"""
     cfg = baby.config
     spec = adapt(baby.spec, cfg.lora_targets.replace(",", " ").split(), cfg.lora_rank, cfg.lora_alpha)
     new = Baby(cfg, seed=cfg.seed, tokenizer=baby.tokenizer, spec=spec)
@@ -75,22 +82,22 @@ def with_adapters(baby):
     return new
 
 
-def merged(baby):
-    """The plain baby that computes the same: w + s a b in every matrix's place, in the precision of the weights"""
+def merged(baby: Baby) -> Baby:
+    """An equivalent baby without adapters: every matrix is w + s a b, in the precision of the weights"""
     n = tree.size(gpt.params(baby.config))
     new = Baby(baby.config, tokenizer=baby.tokenizer, flat=xp.empty(n, baby.flat.dtype))
 
-    def fold(p, into):
+    def merge(p, into):
         for name, child in p.items() if isinstance(p, dict) else enumerate(p):
             if isinstance(child, (dict, list)):
-                fold(child, into[name])
+                merge(child, into[name])
             else:
                 into[name][...] = full_matrix(child)[0]
 
-    fold(baby.p, new.p)
+    merge(baby.p, new.p)
     return new
 
 
-def adapters(baby):
+def adapters(baby: Baby) -> dict[str, np.ndarray]:
     """The adapters by name: {"blocks.0.att.wq_lora_a": array, ...}"""
     return {name: to_numpy(w) for name, w in tree.named(baby.spec, baby.flat).items() if name.endswith(("_lora_a", "_lora_b"))}

@@ -1,76 +1,86 @@
-"""Processes that train together, on one machine or on many, through MPI; without an MPI launcher one process, and no MPI is loaded.
+"""Training with several MPI processes (ranks), on one machine or on many. Without an MPI launcher there is one process and MPI is not
+loaded.
 
-Each rank holds the same weights and moments, takes its rows of the same batch, and makes the same step from the same summed gradient
-(parallel.py). What decides something is asked of all and answered to all, so what happens on one rank happens on all, in one step.
+Each rank holds the same weights and optimizer state, computes its rows of the same batch, and makes the same step with the same summed
+gradient (parallel.py). Every value that decides what happens next is gathered from all ranks, so all of them decide the same.
 """
 import os
 import pickle
 from functools import lru_cache
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 
 from ..arrays.backend import cores, to_numpy, xp
 from ..errors import BadInput
 
-SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE")      # what the launchers of Open MPI, MPICH and their kin set,
-LAUNCHED = (*SIZES, "PMIX_RANK")                                         # and what Slurm sets, which names no size
+# environment variables with the number of processes, set by the launchers of Open MPI, MPICH and MVAPICH
+SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE")
+LAUNCHED = (*SIZES, "PMIX_RANK")                                         # Slurm sets PMIX_RANK and none of the others
 
 
 class Ranks:
-    """The processes of a training, of which this one is `number` of `n`. All of them make the same calls in the same order.
+    """The processes of a training; this one is `number` of `n`, counted from 0. All make the same calls in the same order.
 
-    comm: a communicator of mpi4py, None for a process alone      cores: processor cores of this rank, None: all that it may use
+    Args:
+        comm: Communicator of mpi4py; None for a single process.
+        cores: Processor cores of this rank; None: all that the process may use.
     """
 
-    def __init__(self, comm=None, cores=None):
+    def __init__(self, comm: Any = None, cores: int | None = None) -> None:
         self.comm, self.cores = comm, cores
         self.n: int = comm.Get_size() if comm else 1
         self.number: int = comm.Get_rank() if comm else 0
 
     @property
-    def first(self):
+    def first(self) -> bool:
+        """Whether this is rank 0"""
         return self.number == 0
 
-    def allgather(self, mine):
-        """[the value of each rank], in the order of their numbers"""
+    def allgather(self, mine: Any) -> list:
+        """The values of all ranks, in the order of their numbers"""
         return self.comm.allgather(mine) if self.comm else [mine]
 
-    def broadcast(self, what=None):
-        """The first rank's value, on every rank"""
+    def broadcast(self, what: Any = None) -> Any:
+        """The value of rank 0, on every rank"""
         return deserialize(self.comm.bcast(serialize(what) if self.first else None)) if self.comm else what
 
-    def allreduce(self, flat):
-        """flat (n) becomes the sum of all ranks' flats, the same on each: one Allreduce"""
+    def allreduce(self, flat: Any) -> None:
+        """Replace flat (n,) on every rank by the sum over all ranks"""
         if self.comm:
             host = to_numpy(flat)
             self.comm.Allreduce(None, host)                      # None: in place
             copy_to_device(host, flat)
 
-    def sync_weights(self, flat):
-        """flat (n) becomes the first one's: machines of different kinds round differently, and weights drift apart"""
+    def sync_weights(self, flat: Any) -> None:
+        """Replace flat (n,) on every rank by that of rank 0. Different processors round differently, so the weights would drift apart"""
         if self.comm:
             host = to_numpy(flat)
             self.comm.Bcast(host)
             copy_to_device(host, flat)
 
-    def abort(self, code):
-        """Ends all processes at once, with this exit code"""
+    def abort(self, code: int) -> None:
+        """End all processes at once, with this exit code"""
         self.comm.Abort(code)
 
 
 SINGLE_PROCESS = Ranks()
 
 
-def copy_to_device(host, flat):
-    """Back to the device, where it came from one"""
+def copy_to_device(host: np.ndarray, flat: Any) -> None:
+    """Copy host (n,) to flat (n,) on the device; does nothing if they are the same array"""
     if host is not flat:
         flat[...] = xp.asarray(host)
 
 
 @lru_cache(1)
-def launched_ranks():
-    """The ranks that a launcher (mpiexec, srun) started with this process; BadInput where that was asked for and cannot be"""
+def launched_ranks() -> Ranks:
+    """The ranks that an MPI launcher (mpiexec, srun) started together with this process.
+
+    Raises:
+        BadInput: A launcher started this process, and mpi4py is missing or belongs to another MPI.
+    """
     sizes = [os.environ[name] for name in SIZES if name in os.environ]
     if "1" in sizes or not any(name in os.environ for name in LAUNCHED):
         return SINGLE_PROCESS
@@ -94,9 +104,10 @@ def launched_ranks():
 # what is sent between ranks
 
 class Packer(pickle.Pickler):
-    """A memory map is sent as the place where its file lies, and whoever unpacks it maps that, too"""
+    """A pickler that sends a memory map as the path and offset of its file; the receiver maps the same file"""
 
-    def reducer_override(self, each):
+    def reducer_override(self, each: Any) -> Any:
+        """How to pickle a memory map"""
         if not isinstance(each, np.memmap):
             return NotImplemented
         if not each.size:
@@ -108,11 +119,13 @@ class Packer(pickle.Pickler):
         return np.memmap, (each.filename, each.dtype, "r", each.offset + address(each) - address(whole), each.shape)
 
 
-def serialize(what):
-    room = BytesIO()
-    Packer(room, pickle.HIGHEST_PROTOCOL).dump(what)
-    return room.getvalue()
+def serialize(what: Any) -> bytes:
+    """Any value as bytes, memory maps as references to their files"""
+    buffer = BytesIO()
+    Packer(buffer, pickle.HIGHEST_PROTOCOL).dump(what)
+    return buffer.getvalue()
 
 
-def deserialize(data):
+def deserialize(data: bytes) -> Any:
+    """The value that `serialize` turned into bytes"""
     return pickle.loads(data)

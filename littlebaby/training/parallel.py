@@ -1,13 +1,15 @@
-"""One batch, several workers, one gradient: every worker takes its rows of the batch and its own gradient vector, then they are summed,
-over the workers of this process and, where several train together, over all ranks.
+"""The gradient of one batch, computed by several workers: each takes some rows of the batch and has a gradient vector of its own; the
+vectors are summed over the workers of this process and, with MPI, over all ranks.
 
-A worker is a thread: NumPy releases Python's lock during products and element-wise work. Each worker's products use one BLAS thread; a
-single worker leaves the cores to its products. On a GPU one worker feeds the device.
+A worker is a thread, since NumPy releases Python's lock during matrix products and element-wise operations. With several workers, each
+uses one BLAS thread; a single worker uses BLAS threads on all cores. On a GPU there is one worker.
 """
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
 from queue import SimpleQueue
 from threading import Thread
 from time import perf_counter
+from typing import Any
 
 from ..arrays import tree
 from ..arrays.backend import cores, generator, on_cpu
@@ -15,92 +17,105 @@ from ..errors import WorkerLost
 from ..model import gpt
 from ..model.context import Context, merge_stats
 from .flat import for_each_chunk
-from .mpi import SINGLE_PROCESS, launched_ranks
+from .mpi import SINGLE_PROCESS, Ranks, launched_ranks
 
-SMALL = 2**22      # weights
-PATIENCE = 300     # seconds that a worker may take longer than the first one, or MANY times as long, whichever is more
-MANY = 20
+SMALL = 2**22      # weights below which generation uses one BLAS thread
+PATIENCE = 300     # seconds to wait for the other workers after the first one is done,
+MANY = 20          # or so many times as long as the first one took, whichever is longer
 
 
 class Workers:
-    """The workers of `shards` parts of a batch, or on this rank's even share of them, at least one: n, the calling thread among them.
+    """The worker threads of this rank, n of them, of which the calling thread is number 0.
 
-    `run(fn)` calls fn(0) ... fn(n - 1) at once, each in its thread, and returns their results.
+    Args:
+        shards: Number of parts of a batch on all ranks together; this rank takes an even share of them, at least one.
+        ranks: The MPI processes that train together.
     """
 
-    def __init__(self, shards, ranks=SINGLE_PROCESS):
+    def __init__(self, shards: int, ranks: Ranks = SINGLE_PROCESS) -> None:
         mine = split_rows(shards, ranks.n)[ranks.number]
         self.ranks, self.shards, self.first, self.n = ranks, shards, mine.start, mine.stop - mine.start
         self.tasks: list[SimpleQueue] = [SimpleQueue() for _ in range(self.n - 1)]
-        for tasks in self.tasks:                                 # daemons: one that never returns must not keep the interpreter from ending
+        for tasks in self.tasks:                                 # daemon threads: one that never returns must not keep Python from exiting
             Thread(target=serve, args=(tasks,), name="littlebaby worker", daemon=True).start()
 
-    def run(self, fn):
-        """WorkerLost where one takes far longer than the first one did, for their shares of the work are even"""
+    def run(self, fn: Callable[[int], Any]) -> list:
+        """The results of fn(0) ... fn(n - 1), each called in its thread at the same time.
+
+        Raises:
+            WorkerLost: A thread takes far longer than fn(0), although their shares of the work are equal.
+        """
         begun = perf_counter()
         futures: list[Future] = [Future() for _ in self.tasks]
         for i, (tasks, future) in enumerate(zip(self.tasks, futures), 1):
             tasks.put((fn, i, future))
         try:
             first = fn(0)
-        finally:                                                 # whoever fails, no thread is left writing
+        finally:                                                 # if fn(0) fails, the others must still end before the caller goes on
             bound = max(PATIENCE, MANY * (perf_counter() - begun))
             late = wait(futures, bound).not_done
         if late:
-            raise WorkerLost(f"{len(late)} of {self.n} worker threads did not answer for {bound:.0f} seconds; c_device_cpu_cores 1 works "
-                             f"without them")
+            raise WorkerLost(f"{len(late)} of {self.n} worker threads did not answer for {bound:.0f} seconds; c_device_cpu_cores 1 "
+                             f"trains without worker threads")
         return [first] + [future.result() for future in futures]
 
-    def close(self):
+    def close(self) -> None:
+        """End the threads"""
         for tasks in self.tasks:
             tasks.put(None)
 
-    def rows(self, count):
-        """The rows of each thread, of `count` rows; a last one without any is left out"""
+    def rows(self, count: int) -> list[slice]:
+        """The rows of each thread if `count` rows are divided among all shards; threads without a row are left out at the end"""
         return split_rows(count, self.shards)[self.first:self.first + self.n]
 
 
-def serve(tasks):
-    """Do what is asked, one task after the other, until there is none"""
+def serve(tasks: SimpleQueue) -> None:
+    """The body of a worker thread: run one task after the other until None comes"""
     while (task := tasks.get()) is not None:
         fn, i, future = task
         try:
             future.set_result(fn(i))
         except BaseException as error:
             future.set_exception(error)
-        del task, fn, future, i                                  # nothing that was asked for outlives its answer here
+        del task, fn, future, i                                  # so that no array stays alive while the thread waits
 
 
-def threads(cfg):
-    """Processor cores that a step uses in this process: those that a config allows; on a GPU one feeds the device"""
+def threads(cfg: Any) -> int:
+    """Number of processor cores that a step uses in this process: c_device_cpu_cores or all; on a GPU 1"""
     mine = launched_ranks().cores or cores()
     return min(cfg.c_device_cpu_cores or mine, mine) if on_cpu() else 1
 
 
-def worker_count(cfg, ranks=SINGLE_PROCESS):
-    """Workers for a config: one for each core, no more than the rows of a batch. Few rows for each expert of moe are no reason for fewer
-    workers: products in several threads gain little there, and lose much where others use the machine, too (docs/log.md)."""
+def worker_count(cfg: Any, ranks: Ranks = SINGLE_PROCESS) -> int:
+    """Number of workers for a config: one per core, at most one per row of a batch. This holds for moe too, although each expert then has
+    few rows: BLAS threads gain little there, and lose much on a machine with other load (docs/log.md)"""
     return min(threads(cfg) * ranks.n, cfg.batch_size)
 
 
-def generation_threads(flat):
-    """BLAS threads with which one text is written, None for all: few weights are multiplied with a single row faster by one thread than by
-    several that must meet after every product"""
+def generation_threads(flat: Any) -> int | None:
+    """Number of BLAS threads for generating one text, None for all: with few weights one thread is faster than several, which must
+    synchronize after every product"""
     return 1 if on_cpu() and flat.size < SMALL else None
 
 
-def split_rows(rows, workers):
-    """The rows of each worker: as even as can be, in order, none empty"""
+def split_rows(rows: int, workers: int) -> list[slice]:
+    """The rows of each worker, in order, as evenly as possible; workers that would have none are left out"""
     n = min(workers, rows)
     return [slice(rows * i // n, rows * (i + 1) // n) for i in range(n)]
 
 
-def gradient(workers, grads, shard, batches, seeds, scale=1.0):
-    """The gradient of the mean loss over all counted tokens of `batches`, a list of (ids, targets), (B, T) each, the same on each rank
+def gradient(workers: Workers, grads: list, shard: Callable, batches: list, seeds: Sequence[int], scale: float = 1.0) -> tuple[float, dict]:
+    """Compute the gradient of the mean loss over all counted tokens of the batches; it is in grads[0] afterwards.
 
-    grads: a flat vector per worker; the sum of all, on all ranks, is in grads[0]. shard: `sharded(workers, grads, ...)`.
-    seeds: [seed, step], from which every shard draws its own dropout. scale: what gradients are multiplied with on their way through the
-    layers; in the sum it is undone. Returns the mean cross-entropy and the layers' statistics.
+    Args:
+        grads: A flat vector (n,) per worker; grads[0] becomes the sum over all workers and ranks.
+        shard: From `shard_gradient`.
+        batches: [(ids, targets), ...], (B, T) each, the same on every rank.
+        seeds: (seed, step), which determine the dropout masks of every shard.
+        scale: Loss scale, by which gradients are multiplied in the backward pass; the sum is divided by it.
+
+    Returns:
+        The mean cross-entropy in nats, and the layers' statistics.
     """
     def add_up(first, last, spare):
         for other in grads[1:]:
@@ -112,19 +127,19 @@ def gradient(workers, grads, shard, batches, seeds, scale=1.0):
     workers.ranks.allreduce(grads[0])
     if scale != 1:
         grads[0] *= 1 / scale
-    gathered = workers.ranks.allgather((sum(loss for loss, _ in results), merge_stats(book for _, books in results for book in books)))
-    return sum(loss for loss, _ in gathered), merge_stats(book for _, book in gathered)
+    gathered = workers.ranks.allgather((sum(loss for loss, _ in results), merge_stats(stats for _, many in results for stats in many)))
+    return sum(loss for loss, _ in gathered), merge_stats(stats for _, stats in gathered)
 
 
-def shard_gradient(workers, grads, spec, p, cfg):
-    """The function shard(i, batches, seeds, scale) that fills grads[i] with what worker i's rows add to the gradient and returns what
-    they add to the loss, and the layers' statistics of each batch"""
+def shard_gradient(workers: Workers, grads: list, spec: Any, p: Any, cfg: Any) -> Callable[..., tuple[float, list[dict]]]:
+    """The function shard(i, batches, seeds, scale). It writes the contribution of worker i's rows to the gradient into grads[i] and returns
+    their contribution to the loss, and the layers' statistics of each batch"""
     views = [tree.views(spec, grad) for grad in grads]
 
     def shard(i, batches, seeds, scale):
         counted = sum(int((targets >= 0).sum()) for _, targets in batches)
         grads[i].fill(0)
-        loss, books = 0.0, []
+        loss, all_stats = 0.0, []
         for number, (ids, targets) in enumerate(batches):
             rows = workers.rows(len(ids))
             if i >= len(rows):
@@ -132,7 +147,7 @@ def shard_gradient(workers, grads, spec, p, cfg):
             part = int((targets[rows[i]] >= 0).sum()) / max(counted, 1)
             ctx = Context(cfg, generator(*seeds, number, workers.first + i), share=part, scale=scale)
             loss += part * gpt.loss_and_grad(p, views[i], ids[rows[i]], targets[rows[i]], ctx)
-            books.append(ctx.stats)
-        return loss, books
+            all_stats.append(ctx.stats)
+        return loss, all_stats
 
     return shard

@@ -1,4 +1,5 @@
-"""Who looks at whom: (B, T, D) -> (B, T, D), the only place where tokens meet. One file each: `params(cfg)`, `forward(p, x, ctx)`.
+"""Attentions, (B, T, D) -> (B, T, D): the layers in which the output of a token depends on earlier tokens.
 
-The y of a forward and the dx of a backward belong to the caller. A new file here is a new value of `c_attention`, proved by the laws.
+Each file defines `params(cfg)` and `forward(p, x, ctx)`. The caller may overwrite the y of a forward and the dx of a backward. A new file
+here is a new value of `c_attention`, and is checked by the laws.
 """

@@ -1,12 +1,12 @@
 """aft: attention-free transformer, its simple form.
 
-No questions: every channel keeps a running mean of its values, in which a token weighs, once and for all, the exp of its key.
+There are no queries: every channel is a running weighted mean of its values, in which the weight of a token is the exp of its key.
     e = exp(clip(x wk / tau, +-20))        y_t = (sum_{j<=t} e_j v_j / sum_{j<=t} e_j) wo        v = x wv
-The clip keeps the sums within float32; where it acts, there is no gradient.
+The clip keeps the sums within the range of float32; a clipped key has no gradient.
 
-Cost O(B T H (D + C)), C = 64 the block.  Cache per token 0, for all of them 2 H numbers.
+Cost O(B T H (D + C)), C = 64 the block size.  Cache per token 0, in total 2 H numbers.
 Zhai et al. 2021, arXiv:2105.14103.  Deviations: no gate sigmoid(q), as in The Little Baby; a temperature tau (`r_temp`);
-`c_bias` all is out, for a bias on k cancels and one on v is one on the output.
+`c_bias` all means out, because a bias of k cancels and a bias of v acts like one of the output.
 """
 from ...arrays import linear, running_mean
 from ...arrays.backend import xp

@@ -1,13 +1,13 @@
-"""decay: fading heads.
+"""decay: heads with exponential decay.
 
-No questions and no keys: every head keeps one mean of the values, in which a token's weight fades by lambda a step; it learns
-lambda.
-    y_t = merge(sum_{j<=t} lambda^{t-j} v_j / sum_{j<=t} lambda^{t-j}) wo        lambda = sigmoid(l), one per head, 0.9 at first
-Always a mean, whatever lambda: at 1 the plain one, at 0 the token itself.
+There are no queries and no keys: every head is a mean of the values, in which the weight of a token is multiplied by lambda in every step.
+Lambda is learned.
+    y_t = merge(sum_{j<=t} lambda^{t-j} v_j / sum_{j<=t} lambda^{t-j}) wo        lambda = sigmoid(l), one per head, 0.9 at the start
+With lambda 1 it is the mean of all values so far, with lambda 0 the value of the token itself.
 
-Cost O(B T H (D + C)), C = 64 the block.  Cache per token 0, for all of them H + h numbers.
-Kilat 2025; RetNet, Sun et al. 2023, arXiv:2307.08621.  Deviations: the weights' sum is carried along, never computed from lambda,
-which fails near 1; `c_bias` all is out, for a bias on v is one on the output.
+Cost O(B T H (D + C)), C = 64 the block size.  Cache per token 0, in total H + h numbers.
+Kilat 2025; RetNet, Sun et al. 2023, arXiv:2307.08621.  Deviations: the sum of the weights is part of the state and is not computed from
+lambda, which is inaccurate near 1; `c_bias` all means out, because a bias of v acts like one of the output.
 """
 from math import log
 
@@ -37,7 +37,7 @@ def forward(p, x, ctx):
     return y, backward
 
 
-# the heads without what joins them: hybrid has some too
+# the heads without the output projection; hybrid uses them too
 
 def heads(cfg, h):
     """The weights of h heads"""

@@ -1,12 +1,12 @@
 """gla: gated linear attention of The Little Baby.
 
-No scores at all: two views of a token gate each other, and in every channel a learned filter mixes the last K = `s_kernel` tokens.
+There are no scores: two projections of a token are multiplied, and in every channel a learned filter sums the last K = `s_kernel` tokens.
     n = layernorm((x wk) * (x wv))        c_t = sum_{i<K} f_i n_{t-i}        y = relu(c) wo
-The filter looks back only: centred on the token, it would read the answer and reach a loss near 0 with nothing learned.
-Not what was published under this name in 2023; its older name is lda.
+The filter is causal. A filter centered on the token would read the target and reach a loss near 0 without learning anything useful.
+It is not the gated linear attention that was published in 2023; its older name is lda.
 
 Cost O(B T H (D + K)).  Cache per token H, of the last K - 1 tokens only.
-The Little Baby; one filter per channel: Wu et al. 2019, arXiv:1901.10430.  `c_bias` all is out.
+The Little Baby; one filter per channel: Wu et al. 2019, arXiv:1901.10430.  `c_bias` all means out.
 """
 from ...arrays import causal_filter, layernorm, linear, relu
 from ...arrays.backend import xp
@@ -28,12 +28,12 @@ def params(cfg):
 def forward(p, x, ctx):
     H = ctx.cfg.head_size
 
-    # two views gate each other                                  (B, T, D) -> (B, T, 2H) -> (B, T, H)
+    # two projections, multiplied                                 (B, T, D) -> (B, T, 2H) -> (B, T, H)
     kv, back_kv = linear(x, p.wkv)
     k, v = kv[..., :H], kv[..., H:]
     n, back_n = layernorm(k * v, p.w, p.b)
 
-    # what the last K tokens left in each channel                (B, T, H) -> (B, T, D)
+    # the filter over the last K tokens                          (B, T, H) -> (B, T, D)
     n, = ctx.extend(last=ctx.cfg.s_kernel - 1, n=n)
     c, back_c = causal_filter(n, p.f, x.shape[1])
     r, back_r = relu(c)

@@ -1,14 +1,15 @@
-"""hybrid: fading heads and recalling heads behind a learned gate (BabyKilat).
+"""hybrid: heads of decay and heads of mla behind a learned gate (BabyKilat).
 
-Of the heads, a share `r_recall` is mla's and finds what was said, however long ago; the others are decay's and keep the gist for
-nothing. A gate sees the token and what all of them found, and lets through what is of use:
+A fraction `r_recall` of the heads is mla's, which can attend to single earlier tokens at any distance; the others are decay's, whose state
+does not grow. A gate computes from the token and the outputs of all heads how much of each output passes:
     o = [decay(x); mla(x)]        u = relu([x; o] w1 + b1)        y = (o * sigmoid(u w2 + b2)) wo
-It opens and closes every channel of every token or, with `c_hybrid_gate` head, every head. It never mixes one
-with another: all may be open.
+There is one gate value per channel and token or, with `c_hybrid_gate` head, per head and token. The values are independent: all may be
+near 1.
 
-Cost O(B T D (D + 3 H)), and decay's and mla's, each for its heads.  Cache per token that of mla; decay's state beside it.
-Kilat 2025; the gate after Hochreiter & Schmidhuber 1997.  Deviations: all parts learn everywhere, where theirs has no gradient for its
-fading heads on a GPU; `c_bias` is that of wo, the gate always has its own, and all is out; the weights' dropout is mla's alone.
+Cost O(B T D (D + 3 H)), plus those of decay and mla for their heads.  Cache per token that of mla, plus the state of decay.
+Kilat 2025; the gate after Hochreiter & Schmidhuber 1997.  Deviations: all parts are trained on every device, where theirs has no gradient
+for the decay heads on a GPU; `c_bias` applies to wo only, the gate always has biases, and all means out; only mla's attention weights
+have dropout.
 """
 from ...arrays import linear, relu, sigmoid
 from ...arrays.backend import xp
@@ -36,27 +37,27 @@ def params(cfg):
 
 
 def head_kinds(cfg):
-    """(name, file, number of heads) of the kinds that have any"""
+    """(name, module, number of heads) of the kinds with at least one head"""
     recalling = int(cfg.n_heads * cfg.r_recall)
     both = ("decay", decay, cfg.n_heads - recalling), ("mla", mla, recalling)
     return [(name, kind, h) for name, kind, h in both if h]
 
 
 def breadth(cfg):
-    """Numbers that meet every row that is looked at: those of the recalling heads"""
+    """Numbers per row and token in scores and weighted sums, as in mla, for the heads of mla"""
     return sum(mla.breadth(cfg) * h // cfg.n_heads for _, kind, h in head_kinds(cfg) if kind is mla)
 
 
 def forward(p, x, ctx):
     D, d = x.shape[-1], ctx.cfg.head_width
 
-    # what the token is and what the heads found, side by side   (B, T, D) -> (B, T, D + H)
+    # the token and the outputs of all heads, concatenated       (B, T, D) -> (B, T, D + H)
     kinds = head_kinds(ctx.cfg)
     found, backs = zip(*(kind.mix(p[name], x, ctx, h) for name, kind, h in kinds))
     xo = xp.concatenate([x, *found], -1)
     o = xo[..., D:]
 
-    # how far each channel, or each head, is open                (B, T, D + H) -> (B, T, D) -> (B, T, H or h) -> (B, T, H)
+    # the gate of each channel, or of each head                  (B, T, D + H) -> (B, T, D) -> (B, T, H or h) -> (B, T, H)
     z, back_z = linear(xo, p.w1, p.b1)
     u, back_u = relu(z)
     s, back_s = linear(u, p.w2, p.b2)
@@ -77,7 +78,7 @@ def forward(p, x, ctx):
 
         g.add(w1=dw1, b1=db1, w2=dw2, b2=db2, wo=dwo, bo=dbo)
 
-        # x and o are met twice: by the gate, and beside it
+        # x and o are used twice: by the gate and directly
         dx, do = dxo[..., :D].copy(), dm * wide + dxo[..., D:]
         first = 0
         for (name, _, h), back in zip(kinds, backs):

@@ -1,15 +1,15 @@
-"""latent: learned questions to the past.
+"""latent: attention through learned queries.
 
-Each head has M = `n_latents` learned questions z, put to the whole past whoever asks; a token reads their M answers, by how well
-its own question q meets the M learned labels r.
+Each head has M = `n_latents` learned queries z, which attend to all tokens so far and are the same for every token. A token takes a
+weighted mean of their M results, by how well its own query q matches the M learned keys r.
     e_jm = exp(clip(k_j z_m' / (sqrt(d) tau), +-20))        b_t = softmax over m of q_t r_m' / (sqrt(d) tau)
     y_t = merge(sum_m b_tm (sum_{j<=t} e_jm v_j / sum_{j<=t} e_jm)) wo
-An answer is a running mean, so it is causal and its state never grows. All of it is linear attention, with keys e and queries
-b / sum e.
+The result of a learned query is a running mean, so it is causal and its state does not grow. The whole is linear attention, with keys e
+and queries b / sum e.
 
-Cost O(B T H D + B T h (M + d) C), C = 64 the block.  Cache per token 0, for all of them h M (d + 1) numbers.
-After nanoKimi; Jaegle et al. 2021, arXiv:2103.03206.  Deviations: theirs sees the whole text, the future with it; the clip;
-`c_bias` all is out, for a bias on k cancels and one on v is one on the output.
+Cost O(B T H D + B T h (M + d) C), C = 64 the block size.  Cache per token 0, in total h M (d + 1) numbers.
+After nanoKimi; Jaegle et al. 2021, arXiv:2103.03206.  Deviations: theirs attends to the whole text, also to later tokens; the clip;
+`c_bias` all means out, because a bias of k cancels and a bias of v acts like one of the output.
 """
 from ...arrays import exp_clip, linear, linear_attention, matmul, merge_heads, running_sum, softmax, split_heads
 from ...arrays.tree import Leaf, fused_matrices, matrix, vector
@@ -35,13 +35,13 @@ def forward(p, x, ctx):
     qkv, back_qkv = linear(x, p.wqkv)
     q, k, v = (split_heads(qkv[..., i * H:(i + 1) * H], h) for i in range(3))
 
-    # what each question makes of each token, what each token reads of each answer       (B, h, T, M)
+    # weights of the tokens for each learned query, and of the learned queries for each token        (B, h, T, M)
     s, back_s = matmul(k * scale, latent_queries(p.z, h))
     e, back_e = exp_clip(s)
     t, back_t = matmul(q * scale, latent_queries(p.r, h))
     b, back_b = softmax(t)
 
-    # the answers, running means, and their mixture              (B, h, T, d) -> (B, T, H) -> (B, T, D)
+    # the running means, and their weighted mean                 (B, h, T, d) -> (B, T, H) -> (B, T, D)
     weight, back_weight, last = running_sum(e, ctx.recall("weight"))
     u = b / weight
     o, back_o, sums = linear_attention(u, e, v, ctx.recall("sums"))

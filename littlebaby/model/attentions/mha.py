@@ -1,8 +1,8 @@
 """mha: multi-head attention.
 
-Every token asks a question q, offers a key k and a value v, and takes a mixture of the values before it, by how well q meets k.
-    s = q k' / (sqrt(d) tau)        a = softmax(s), the future masked        y = merge(a v) wo
-h heads do so side by side, each in its own d = H / h dimensions.
+Every token has a query q, a key k and a value v. Its output is a weighted mean of the values so far, by how well its q matches their k.
+    s = q k' / (sqrt(d) tau)        a = softmax(s), later tokens masked        y = merge(a v) wo
+There are h heads in parallel, each with d = H / h dimensions of its own.
 
 Cost O(B T^2 H + B T D H).  Cache per token 2 H numbers.
 Vaswani et al. 2017, arXiv:1706.03762.  Deviation: a temperature tau (`r_temp`), 1 by default.
@@ -20,7 +20,7 @@ def params(cfg):
 
 
 def weights(cfg, K):
-    """K: the width of all keys together, H unless query heads share them"""
+    """The spec with keys of total width K: H, or less if query heads share keys"""
     D, H = cfg.n_emb, cfg.head_size
     p = dict(wqkv=fused_matrices(D, wq=H, wk=K, wv=K), wo=matrix(H, D, std=residual_std(cfg)))
     if cfg.c_bias == "all" or cfg.b_bias_attention_in:
@@ -41,12 +41,12 @@ def forward(p, x, ctx):
 
 
 def heads(p, x, ctx):
-    """The output of each head, before they are joined; moh and swh weigh them first"""
+    """The output of each head, before they are concatenated; moh and swh multiply them by weights"""
     scale = ctx.cfg.head_width ** -0.5 / ctx.cfg.r_temp
     q, k, v, back_qkv = queries_keys_values(p, x, ctx)           # (B, T, D) -> (B, h, T, d), two (B, n, S, d)
     ctx.record_scores(q, k, scale)
 
-    # scores, softmax, mixture of the values; how softmax goes backward stands in arrays/ops.py           (B, h, T, d)
+    # scores, softmax, weighted mean of the values; the gradient of softmax: arrays/ops.py                (B, h, T, d)
     o, back_o = attention(q, k, v, scale, *ctx.drop, ctx.slopes(q))
 
     def backward(do, g):
@@ -56,11 +56,11 @@ def heads(p, x, ctx):
 
 
 def queries_keys_values(p, x, ctx, last=None):
-    """q (B, h, T, d), k and v (B, n, S, d): in decoding keys and values of all tokens so far, or of the `last` ones and the new"""
+    """q (B, h, T, d), k and v (B, n, S, d): in decoding those of all tokens so far, or of the `last` earlier ones and the new ones"""
     h, H = ctx.cfg.n_heads, ctx.cfg.head_size
-    K = (p.wqkv.shape[1] - H) // 2                               # all keys together: n d
+    K = (p.wqkv.shape[1] - H) // 2                               # total width of the keys: n d
 
-    # one product, three views                                   (B, T, D) -> (B, T, H + 2K) -> (B, h, T, d), two (B, n, T, d)
+    # one product, three slices                                  (B, T, D) -> (B, T, H + 2K) -> (B, h, T, d), two (B, n, T, d)
     qkv, back_qkv = linear(x, p.wqkv, p.get("bqkv"))
     q, k, v = split_heads(qkv[..., :H], h), split_heads(qkv[..., H:H + K], h * K // H), split_heads(qkv[..., H + K:], h * K // H)
     q, back_rq = ctx.rotate(q)
@@ -77,7 +77,7 @@ def queries_keys_values(p, x, ctx, last=None):
 
 
 def output_projection(p, o, ctx):
-    """All heads side by side, then through wo"""
+    """All heads concatenated, then multiplied by wo"""
     y, back_y = linear(merge_heads(o), p.wo, p.get("bo"))        # (B, h, T, d) -> (B, T, H) -> (B, T, D)
     y, back_drop = ctx.dropout(y)
 
@@ -91,9 +91,9 @@ def output_projection(p, o, ctx):
 
 
 def post_step(p, stats, cfg):
-    """muonclip: a head's queries and its key share the scale; a key that others use too is left alone"""
+    """muonclip: scales the queries and keys of each head, or only the queries if heads share keys"""
     gamma = qk_clip_scale(stats, cfg)
-    if gamma is None or isinstance(p.wqkv, Lora):                # a frozen matrix stays as it is
+    if gamma is None or isinstance(p.wqkv, Lora):                # a frozen matrix is not scaled
         return
     H = cfg.head_size
     own = p.wqkv.shape[1] == 3 * H

@@ -1,17 +1,17 @@
 """mla: multi-head latent attention.
 
-A token leaves neither keys nor values, only a narrow latent c, from which every head unfolds its own:
+The cache holds neither keys nor values, only a narrow latent vector c per token, from which the keys and values of all heads are computed:
     c = norm(x wdk)     q_i, q'_i = x wq_i     k_i = c wuk_i     k' = x wkr     v_i = c wuv_i
-    s_i = (q_i k_i' + turned(q'_i) turned(k')') / (sqrt(n + r) tau)     a = softmax(s), the future masked     y = merge(a_i v_i) wo
-Only a part of queries and keys, r = `mla_rope` wide, is turned to its position, and its key is one for all heads: turned, wuk_i could not
-change sides. `mla_latent` split gives the values a latent of their own, x wdv; `mla_q_rank` gives the queries one, x wdq.
+    s_i = (q_i k_i' + rope(q'_i) rope(k')') / (sqrt(n + r) tau)     a = softmax(s), later tokens masked     y = merge(a_i v_i) wo
+Only q' and k', r = `mla_rope` wide, are rotated to their positions, and all heads share one k'; with rotated k_i the absorption below would
+not be possible. With `mla_latent` split the values have a latent of their own, x wdv; with `mla_q_rank` the queries have one, x wdq.
 
-For few tokens nothing is unfolded: q_i (c wuk_i)' = (q_i wuk_i') c' and a_i (c wuv_i) = (a_i c) wuv_i, so that the latents are the keys
-and the values, one for all heads. Absorbed, as this is called, mla is gqa with a single wide key head.
+For few new tokens keys and values need not be computed: q_i (c wuk_i)' = (q_i wuk_i') c' and a_i (c wuv_i) = (a_i c) wuv_i, so the latents
+serve as the keys and values of all heads. In this form, called absorbed, mla is gqa with a single wide key head.
 
-Cost O(B T^2 h (n + r + v) + B T D h (n + r + v)).  Cache per token c + r numbers, or 2 c + r where split.
-DeepSeek-AI 2024, arXiv:2405.04434.  Deviations: the norms of the latents are a choice, `mla_norm`, and keep their own eps, 1e-6 for
-rmsnorm and 1e-5 for layernorm; `c_bias` all is out.
+Cost O(B T^2 h (n + r + v) + B T D h (n + r + v)).  Cache per token c + r numbers, or 2 c + r if split.
+DeepSeek-AI 2024, arXiv:2405.04434.  Deviations: the norm of the latents is a setting, `mla_norm`, with an eps of its own, 1e-6 for
+rmsnorm and 1e-5 for layernorm; `c_bias` all means out.
 """
 from itertools import accumulate
 
@@ -55,16 +55,17 @@ def forward(p, x, ctx):
 
 
 def breadth(cfg):
-    """Numbers that meet every row that is looked at: queries and mixtures of all heads, unfolded"""
+    """Numbers per row and token in scores and weighted sums: widths of the keys and values of all heads, not absorbed"""
     return cfg.n_heads * (cfg.mla_nope + cfg.mla_rope + cfg.mla_v)
 
 
-# the heads without what joins them: hybrid has some too
+# the heads without the output projection; hybrid uses them too
 
 def heads(cfg, h):
     """The weights of h heads"""
     widths = {name: n for name, n in latent_widths(cfg, h).items() if n}
-    p = dict(down=fused_matrices(cfg.n_emb, **widths), wuk=matrix(cfg.mla_rank, h * cfg.mla_nope), wuv=matrix(cfg.mla_rank, h * cfg.mla_v))
+    p: dict = dict(down=fused_matrices(cfg.n_emb, **widths), wuk=matrix(cfg.mla_rank, h * cfg.mla_nope),
+                   wuv=matrix(cfg.mla_rank, h * cfg.mla_v))
     if cfg.mla_q_rank:
         p["wuq"] = matrix(cfg.mla_q_rank, h * (cfg.mla_nope + cfg.mla_rope))
     norm = dict(none=(), rmsnorm=("w",), layernorm=("w", "b"))[cfg.mla_norm]
@@ -75,13 +76,13 @@ def heads(cfg, h):
 
 
 def latent_widths(cfg, h):
-    """What a token leaves, in one product: queries or their latent, the keys' latent, the values' if it is another, the turned key"""
+    """Widths of the parts of one product: queries or their latent, latent of the keys, latent of the values if split, rotated key"""
     queries = dict(wdq=cfg.mla_q_rank) if cfg.mla_q_rank else dict(wq=h * (cfg.mla_nope + cfg.mla_rope))
     return dict(queries, wdk=cfg.mla_rank, wdv=cfg.mla_rank if cfg.mla_latent == "split" else 0, wkr=cfg.mla_rope)
 
 
 def normalized(p, latent, z, ctx):
-    """A latent, normalised as `mla_norm` says"""
+    """A latent after its norm, `mla_norm`"""
     norm = p.get("norm_" + latent)
     if not norm:
         return z, lambda dz, g: dz
@@ -97,7 +98,7 @@ def normalized(p, latent, z, ctx):
 
 
 def rotate_tail(x, n, ctx):
-    """x (B, h, T, n + r), its last r numbers turned to their positions"""
+    """x (B, h, T, n + r) with its last r numbers rotated to their positions"""
     part, back_part = ctx.rotate(x[..., n:])
     if not part.size:
         return x, lambda dy: dy
@@ -110,17 +111,17 @@ def mix(p, x, ctx, h):
     n, r, c, split = cfg.mla_nope, cfg.mla_rope, cfg.mla_rank, cfg.mla_latent == "split"
     scale = (n + r) ** -0.5 / cfg.r_temp
 
-    # what a token leaves                                        (B, T, D) -> (B, T, sum of leaves)
+    # queries, latents and rotated key in one product            (B, T, D) -> (B, T, sum of widths)
     z, back_z = linear(x, p.down)
     ends = list(accumulate(latent_widths(cfg, h).values(), initial=0))
     zq, zk, zv, kr = (z[..., a:b] for a, b in zip(ends, ends[1:]))
 
-    # what it asks                                               (B, h, T, n + r)
+    # queries                                                    (B, h, T, n + r)
     zq, back_nq = normalized(p, "wdq", zq, ctx)
     q, back_q = linear(zq, p.wuq) if "wuq" in p else (zq, None)
     q, back_rq = rotate_tail(split_heads(q, h), n, ctx)
 
-    # what is remembered: the latent beside the turned key       (B, 1, T, c + r), and where split (B, 1, T, c)
+    # the cache: the latent and the rotated key                  (B, 1, T, c + r), and if split (B, 1, T, c)
     zk, back_nk = normalized(p, "wdk", zk, ctx)
     kr, back_rk = ctx.rotate(kr[:, None])
     row = xp.concatenate([zk[:, None], kr], -1)
@@ -133,7 +134,7 @@ def mix(p, x, ctx, h):
     if ctx.cache is not None and absorbing_pays(cfg, x.shape[1]):
         return absorbed(p, q, row, cv, scale, ctx), None
 
-    # what every head makes of it                                (B, S, c) -> (B, h, S, n + r), (B, h, S, v)
+    # keys and values of every head                              (B, S, c) -> (B, h, S, n + r), (B, h, S, v)
     k, back_k = linear(row[:, 0, :, :c], p.wuk)
     v, back_v = linear(cv[:, 0], p.wuv)
     k, v = split_heads(k, h), split_heads(v, h)
@@ -154,7 +155,7 @@ def mix(p, x, ctx, h):
             dq, dwuq, _ = back_q(dq)
             g.wuq += dwuq
 
-        # one turned key for all heads, one latent for keys and values: their gradients add up
+        # the rotated key is shared by all heads, the latent by keys and values: their gradients are sums
         dkr = back_rk(dk[..., n:].sum(1, keepdims=True))[:, 0]   # (B, h, T, r) -> (B, T, r)
         dlatents = [back_nk(dzk, g), back_nv(dzv, g)] if split else [back_nk(dzk + dzv, g)]
         dx, ddown, _ = back_z(xp.concatenate([back_nq(dq, g), *dlatents, dkr], -1))
@@ -165,13 +166,13 @@ def mix(p, x, ctx, h):
 
 
 def absorbing_pays(cfg, T):
-    """A past token costs a head T (n + v) products unfolded and c (n + v) to unfold, but 2 c T absorbed"""
+    """Whether absorption needs fewer multiplications: per head and cached token 2 c T, in place of (T + c) (n + v)"""
     c, wide = cfg.mla_rank, cfg.mla_nope + cfg.mla_v
     return 2 * c * T < (T + c) * wide
 
 
 def absorbed(p, q, row, cv, scale, ctx):
-    """The same without unfolding the past: wuk goes to the queries, wuv to the mixture of latents   (B, h, T, n + r) -> (B, T, h v)"""
+    """The same without the keys and values: wuk is applied to the queries, wuv to the mean of latents. (B, h, T, n + r) -> (B, T, h v)"""
     h, n, c = q.shape[1], ctx.cfg.mla_nope, ctx.cfg.mla_rank
     unfold = lambda w: full_matrix(w)[0].reshape(c, h, -1).transpose(1, 0, 2)  # (c, h d) -> (h, c, d)
     asks = xp.concatenate([q[..., :n] @ unfold(p.wuk).swapaxes(-1, -2), q[..., n:]], -1)     # (B, h, T, c + r)
@@ -180,9 +181,9 @@ def absorbed(p, q, row, cv, scale, ctx):
 
 
 def post_step(p, stats, cfg):
-    """muonclip: queries and unfolded keys share the scale; the turned key is everybody's, so there the queries bear it alone"""
+    """muonclip: scales queries and keys of each head, and of the rotated part, whose key is shared, the queries only"""
     gamma = qk_clip_scale(stats, cfg)
-    if gamma is None or isinstance(p.wuk, Lora):                 # a frozen matrix stays as it is
+    if gamma is None or isinstance(p.wuk, Lora):                 # a frozen matrix is not scaled
         return
     root, n, r = xp.sqrt(gamma)[:, None], cfg.mla_nope, cfg.mla_rope
     of_q = xp.concatenate([xp.repeat(root, n, 1), xp.repeat(gamma[:, None], r, 1)], 1).reshape(-1)      # (h (n + r))

@@ -1,12 +1,12 @@
 """moh: mixture of heads.
 
-As mha, but every token also says how much each head's answer is worth to it: h weights whose mean is 1, from a small gate wg.
-    w = h softmax(x wg)        y = concat_i(w_i o_i) wo        o_i = the answer of head i, as in mha
-Where wg is 0, every weight is 1, and moh is mha.
+As mha, but the output of every head is multiplied by a weight per token, from a small gate wg; the mean of the h weights is 1.
+    w = h softmax(x wg)        y = concat_i(w_i o_i) wo        o_i = the output of head i, as in mha
+With wg = 0 every weight is 1, and moh is mha.
 
 Cost O(B T^2 H + B T D (H + h)).  Cache per token 2 H numbers.
-Peng et al. 2020, arXiv:2005.06537; Jin et al. 2024, arXiv:2410.11842.  Deviations: the weights are soft, no head is left out; the heads
-stay side by side, where The Little Baby added them up in one head's d dimensions.
+Peng et al. 2020, arXiv:2005.06537; Jin et al. 2024, arXiv:2410.11842.  Deviations: all heads are used, none is left out; the
+heads are concatenated, where The Little Baby adds them up in d dimensions.
 """
 from ...arrays import linear, softmax, weight_heads
 from ...arrays.tree import matrix
@@ -26,7 +26,7 @@ def forward(p, x, ctx):
     h = ctx.cfg.n_heads
     o, back_o = mha.heads(p, x, ctx)                             # (B, T, D) -> (B, h, T, d)
 
-    # what each head's answer is worth                           (B, T, D) -> (B, T, h)
+    # the weight of each head                                    (B, T, D) -> (B, T, h)
     z, back_z = linear(x, p.wg)
     w, back_w = softmax(z)
     y, back_weigh = weight_heads(o, h * w)                       # (B, h, T, d)

@@ -1,16 +1,16 @@
 """rfa: recurrent focused attention.
 
-Sliding-window attention with a memory: a token looks back over W = `s_window` tokens, itself included, and at one thing more, the
-fading mean K of the keys that have left the window, which stands for the fading mean V of their values.
+Sliding-window attention with a memory: a token attends to the last W = `s_window` tokens, itself included, and to one more key K with a
+value V, which are means of the keys and values before the window, with weights that decay exponentially.
     K_t = sum_{j<=t-W} lambda^{t-W-j} k_j / z_t,  z_t = sum_{j<=t-W} lambda^{t-W-j},  V_t likewise;  lambda = sigmoid(l) per head
     a = softmax of the W scores and q_t K_t', all over sqrt(d) tau        y = merge(a [v; V]) wo
-One more score in a softmax is a gate: where ln_sum is the ln of the window's sum, the memory weighs sigmoid(score - ln_sum) and the
-window the rest. l learns from texts of W + 2 tokens on, for the memory's first token is its own mean. Where W reaches every token,
-rfa is mha.
+One more score in a softmax acts as a gate: if ln_sum is the log of the sum of exps over the window, the memory has the weight
+sigmoid(score - ln_sum), and the window the rest. l has a gradient only in texts of at least W + 2 tokens, because the mean of one token
+does not depend on lambda. If W covers all tokens, rfa is mha.
 
-Cost O(B T (W + 64) H + B T D H).  Cache per token 2 H, of the last W tokens only, for all others 2 H + h numbers.
-The Little Baby; a compressed memory behind a window: Rae et al. 2019, arXiv:1911.05507.  Deviations: the memory is a mean from its
-first token on, for the weights' sum is carried along; decoding is the same model as training.
+Cost O(B T (W + 64) H + B T D H).  Cache per token 2 H, of the last W tokens only, for all others in total 2 H + h numbers.
+The Little Baby; a compressed memory before a window: Rae et al. 2019, arXiv:1911.05507.  Deviations: the memory is a mean from its
+first token on, because the sum of the weights is part of the state; decoding computes the same as training.
 """
 from math import log
 
@@ -28,10 +28,10 @@ def params(cfg):
 
 def forward(p, x, ctx):
     scale = ctx.cfg.head_width ** -0.5 / ctx.cfg.r_temp
-    # decoding needs the window before, and the token that leaves it           (B, T, D) -> (B, h, T, d), two (B, h, S, d)
+    # decoding needs the last W tokens, one of which leaves the window         (B, T, D) -> (B, h, T, d), two (B, h, S, d)
     q, k, v, back_qkv = mha.queries_keys_values(p, x, ctx, last=ctx.cfg.s_window)
 
-    # the window and the memory beside it                        (B, h, T, d) -> (B, T, D)
+    # window and memory                                          (B, h, T, d) -> (B, T, D)
     w, back_w = log_sigmoid(p.l)                                 # ln lambda, (h)
     o, back_o = attend(q, k, v, w, scale, ctx)
     y, back_y = mha.output_projection(p, o, ctx)

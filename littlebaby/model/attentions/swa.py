@@ -1,9 +1,9 @@
 """swa: sliding-window attention.
 
-As gqa, but a token looks back over the last W = `s_window` tokens only, itself included. Depth makes up for it: what one layer has
-gathered the next one sees, so L layers reach L (W - 1) tokens back.
+As gqa, but a token attends to the last W = `s_window` tokens only, itself included. Since each layer uses the outputs of the one below, L
+layers together reach L (W - 1) tokens back.
     a = softmax(q k' / (sqrt(d) tau)) over the last W keys        y = merge(a v) wo
-`n_kv_heads` keys serve all heads, as in gqa; where it is n_heads and W reaches every token, swa is mha.
+`n_kv_heads` heads of keys are shared by all heads, as in gqa; with n_heads of them and a W that covers all tokens, swa is mha.
 
 Cost O(B T (W + 64) H + B T D H).  Cache per token 2 n d, of the last W - 1 tokens only.
 Beltagy et al. 2020, arXiv:2004.05150; Jiang et al. 2023, arXiv:2310.06825.
@@ -25,7 +25,7 @@ def forward(p, x, ctx):
     q, k, v, back_qkv = queries_keys_values(p, x, ctx, last=W - 1)           # (B, T, D) -> (B, h, T, d), two (B, n, S, d)
     ctx.record_scores(q, k, scale, W)
 
-    # as mha, but no further back than the window                (B, h, T, d) -> (B, T, D)
+    # as mha, within the window                                  (B, h, T, d) -> (B, T, D)
     rate, rng = ctx.drop
     o, _, back_o = window_attention(q, k, v, scale, W, rate, rng, ctx.slopes(q))
     y, back_y = output_projection(p, o, ctx)

@@ -1,6 +1,5 @@
-"""What a token makes of what it has gathered: (B, T, D) -> (B, T, D), each token for itself.
+"""Feed-forward networks, (B, T, D) -> (B, T, D): each token is computed by itself (except in nft).
 
-One file each: `params(cfg)`, `forward(p, x, ctx)`.
-
-The y of a forward and the dx of a backward belong to the caller. A new file here is a new value of `c_network`, proved by the laws.
+Each file defines `params(cfg)` and `forward(p, x, ctx)`. The caller may overwrite the y of a forward and the dx of a backward. A new file
+here is a new value of `c_network`, and is checked by the laws.
 """

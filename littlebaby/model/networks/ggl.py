@@ -1,8 +1,9 @@
 """ggl: balanced gated grouped linear with channel shuffle.
 
-A token's D numbers fall into G groups of n = D / G, and every group has a small gated map of its own, G times cheaper than one large one:
-    y_g = (x_g a_g) * sigmoid(x_g u_g), g = 1 ... G        y = the first numbers of all groups, then the second, ...
-The shuffle deals every group's results out to all others, so that in the next layer they meet. G is `n_groups_ggl`.
+The D channels of a token form G groups of n = D / G, and every group has a gated matrix of its own. Together they cost G times less than
+one gated matrix of width D:
+    y_g = (x_g a_g) * sigmoid(x_g u_g), g = 1 ... G        y = the first channels of all groups, then the second ones, ...
+The shuffle distributes the channels of every group over all groups of the next layer. G is `n_groups_ggl`.
 
 Cost O(B T D 2D / G).  Cache per token 0.
 Zhang et al. 2017 (ShuffleNet), arXiv:1707.01083; gates: Dauphin et al. 2016, arXiv:1612.08083.
@@ -27,7 +28,7 @@ def forward(p, x, ctx):
     G = ctx.cfg.n_groups_ggl
     n = D // G
 
-    # every group its own map and gate                           (B, T, D) -> (G, B T, n), with (G, n, n)
+    # matrix and gate of every group                             (B, T, D) -> (G, B T, n), with (G, n, n)
     group = lambda w: w.reshape(n, G, n).swapaxes(0, 1)
     xs = x.reshape(B * T, G, n).swapaxes(0, 1)
     (wa, back_wa), (wu, back_wu) = full_matrix(p.a), full_matrix(p.u)

@@ -1,6 +1,6 @@
 """gln: gated linear.
 
-No hidden width at all: one matrix, and a second one that opens and closes what it says.
+There is no hidden layer: one matrix, and a second one that computes a gate, 0 to 1, for each of its outputs.
     y = (x w + b) * sigmoid(x u + c)        without `b_network_gate`: y = x w + b
 
 Cost O(B T D 2D).  Cache per token 0.
@@ -39,7 +39,7 @@ def forward(p, x, ctx):
 
 
 def gate(p, x, a):
-    """a * sigmoid(x u + c); its backward gives da and the gate's share of dx"""
+    """a * sigmoid(x u + c); its backward returns da and the gate's part of dx"""
     z, back_z = linear(x, p.u, p.get("c"))
     y, back_y = glu(a, z)
 

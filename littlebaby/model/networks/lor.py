@@ -1,11 +1,11 @@
 """lor: low-rank adaptation of a frozen projection.
 
-A random matrix that is never trained, and beside it a correction through a narrow pass, which is all that learns:
-    y = x w0 + b0 + (alpha / r) (x a) b        w0, b0, drawn once and kept; b begins at 0
+A random matrix that is never trained, plus a trained matrix of low rank:
+    y = x w0 + b0 + (alpha / r) (x a) b        w0 and b0 are frozen; b is 0 at the start
 r and alpha are `network_rank` and `network_alpha`.
 
-Cost O(B T D (D + 2r)), of D^2 + 2 r D weights 2 r D learn.  Cache per token 0.
-Hu et al. 2021, arXiv:2106.09685.  Deviation: what is adapted is no trained matrix but a random one.
+Cost O(B T D (D + 2r)), of D^2 + 2 r D weights 2 r D are trained.  Cache per token 0.
+Hu et al. 2021, arXiv:2106.09685.  Deviation: the adapted matrix is random and not trained before.
 """
 from ...arrays import linear
 from ...arrays.tree import matrix, vector

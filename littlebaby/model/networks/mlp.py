@@ -1,6 +1,6 @@
 """mlp: multilayer perceptron.
 
-Up to F dimensions, an activation, and down again:
+A matrix to F dimensions, an activation, and a matrix back to D dimensions:
     y = f(x up + b1) down + b2        f = `c_activation`: gelu, gelu_exact, relu, relu2 or silu
 
 Cost O(B T D F), F = `s_hidden` or `r_hidden` D.  Cache per token 0.

@@ -1,18 +1,21 @@
 """moe: mixture of experts.
 
-A router scores E networks for every token; the k best answer, and their answers are weighed. Where k = E (dense), all do.
+A router scores E networks, the experts, for every token; the k experts with the highest scores are used, and their outputs are summed with
+weights. With k = E all experts are used (dense).
     s = softmax(x router) or sigmoid(x router)            C = the k largest of s + bias
     y = sum_{i in C} w_i expert_i(x) + shared(x)          w_i = r s_i, or r s_i / sum_C s
-k, E, r are `n_active`, `n_experts`, `r_route_scale`. `n_expert_groups`: C lies in the `n_active_expert_groups` groups with the best
-expert (with a bias: the best two). Tokens are sorted by expert, and each expert gets its own in one block.
+k, E, r are `n_active`, `n_experts`, `r_route_scale`. With `n_expert_groups` above 1, C is chosen from the `n_active_expert_groups` groups
+with the highest score of an expert (with a bias: sum of the two highest). Tokens are sorted by expert, and each expert computes its
+tokens in one block.
 
-Left alone, the experts that learn first win all tokens. Against that, two things, which leave the cross-entropy alone:
-    r_aux E sum_i f_i P_i     a loss of its own: f_i the share of choices that fell on i, P_i its mean score, s_i / sum s
-    bias_i + u, bias_i - u    after each step, u = `r_bias_update`: for less than the mean load, for more; it counts in the choice only
+Without balancing, the experts that learn first get all tokens. Two methods, which do not change the cross-entropy, prevent that:
+    r_aux E sum_i f_i P_i     an auxiliary loss: f_i is the fraction of choices of expert i, P_i its mean score, s_i / sum s
+    bias_i + u or - u         after each step, for a load below or above the mean, u = `r_bias_update`; the bias changes only the choice
 
 Cost O(B T (k + n_shared) D F) for E D F weights, F = `s_expert`.  Cache per token 0.
 Shazeer et al. 2017, arXiv:1701.06538; the loss: Fedus et al. 2021, arXiv:2101.03961; shared experts: Dai et al. 2024, arXiv:2401.06066;
-groups and bias: DeepSeek-AI 2024, arXiv:2412.19437.  Deviations: no expert is ever full; the loss may be counted in each sequence.
+groups and bias: DeepSeek-AI 2024, arXiv:2412.19437.  Deviations: the capacity of an expert is not limited; the loss can be
+computed per sequence.
 """
 from ...arrays import linear, sigmoid, softmax
 from ...arrays.backend import to_numpy, xp
@@ -40,15 +43,15 @@ OPTIONS = dict(
     n_dense_layers=(0, "First layers that have one network of full width instead of experts.", (0, 1023)))
 ROUTED = True    # how many rows a matrix product has depends on later tokens, and with it the rounding of its sums
 
-TINY = 1e-20     # what sigmoids far below 0 sum up to in place of nothing
-UNNORMALIZED = ("softmax", "sigmoid_raw")  # routers whose scores are the weights, whatever they sum up to
+TINY = 1e-20     # added to a sum of sigmoids that may be 0
+UNNORMALIZED = ("softmax", "sigmoid_raw")  # routers whose scores are the weights without normalization
 
 
 def params(cfg):
     net, E, F = variant("networks", cfg.c_expert), cfg.n_experts, cfg.s_expert
     p = dict(router=matrix(cfg.n_emb, E, kind="router"), experts=[net.weights(cfg, F) for _ in range(E)])
     if cfg.n_shared:
-        p["shared"] = net.weights(cfg, cfg.n_shared * F)         # side by side: the sum of n_shared experts
+        p["shared"] = net.weights(cfg, cfg.n_shared * F)         # one network of their joint width equals the sum of n_shared experts
     if cfg.r_bias_update:
         p["bias"] = vector(E, train=False)
     return p
@@ -60,7 +63,7 @@ def forward(p, x, ctx):
     t = x.reshape(-1, D)                                         # (B, T, D) -> (N, D)
     N = len(t)
 
-    # which experts, and the weight of each output                 (N, D) -> (N, E) -> (N, k)
+    # the chosen experts and the weight of each output           (N, D) -> (N, E) -> (N, k)
     z, back_z = linear(t, p.router)
     s, back_s = (sigmoid if "sigmoid" in cfg.c_router else softmax)(z)
     chosen = ctx.freeze_decision("chosen", select_experts(s, p.get("bias"), cfg))
@@ -75,7 +78,7 @@ def forward(p, x, ctx):
     unpermute = lambda each: each[inverse].reshape(N, k, D).sum(1)  # (N k, D) -> (N, D)
     load = xp.bincount(chosen.reshape(-1), minlength=E)          # (E)
     ctx.note("load", load)
-    ends = to_numpy(load.cumsum()).tolist()                      # all that the host needs to know
+    ends = to_numpy(load.cumsum()).tolist()                      # the only numbers that the CPU needs from a GPU
     blocks = [slice(first, last) for first, last in zip([0, *ends], ends)]
 
     # every expert computes its own block
@@ -102,7 +105,7 @@ def forward(p, x, ctx):
 
 
 def select_experts(s, bias, cfg):
-    """Experts of each token, (N, E) -> (N, k); between equals the smaller number"""
+    """The experts of each token, (N, E) -> (N, k); of equal scores the expert with the smaller number"""
     (N, E), k = s.shape, cfg.n_active
     if k == E:
         return xp.broadcast_to(xp.arange(E), (N, E))
@@ -114,7 +117,7 @@ def select_experts(s, bias, cfg):
         allowed = (best[..., None] == xp.arange(cfg.n_expert_groups)).any(1)
         s = xp.where(allowed[..., None], grouped, -xp.inf).reshape(N, E)
     rows, out = xp.arange(N), []
-    for _ in range(k):                                           # the best of the rest, k times: cheaper than sorting E
+    for _ in range(k):                                           # k times the maximum of the rest: cheaper than sorting E
         out.append(s.argmax(1))
         s[rows, out[-1]] = -xp.inf
     return xp.stack(out, 1)
@@ -138,19 +141,19 @@ def gate_weights(s, chosen, cfg):
 
 
 def balance_loss(s, chosen, shape, ctx):
-    """Reports the loss of unequal loads, of every sequence or the whole batch, in training; back() -> ds
+    """Report the auxiliary loss, per sequence or of the whole batch, in training; back() -> ds
 
-    f is counted, so it is a constant; P carries the gradient. Tokens without a target are in neither.
+    f is a count, so it has no gradient; P has one. Tokens without a target are not counted in either.
     """
     cfg, (N, E) = ctx.cfg, s.shape
     if ctx.rng is None or not cfg.r_aux or cfg.n_active == E:
         return lambda: 0
-    # c: the part of each token in the mean                      (N, .) -> (B, T, .), or (1, N, .) for the whole batch
+    # c: the weight of each token in the mean                    (N, .) -> (B, T, .), or (1, N, .) for the whole batch
     per_sequence = lambda each: each.reshape(shape[0] if cfg.c_balance == "sequence" else 1, -1, each.shape[-1])
     c = xp.ones((N, 1), s.dtype) if ctx.counted is None else ctx.counted.reshape(N, 1).astype(s.dtype)
     c = per_sequence(c / xp.maximum(c.sum(), 1))
     f = expert_fractions(per_sequence(chosen), c, cfg)           # (B, 1, E)
-    total = s.sum(1, keepdims=True) + TINY if "sigmoid" in cfg.c_router else 1       # a softmax is a share already
+    total = s.sum(1, keepdims=True) + TINY if "sigmoid" in cfg.c_router else 1       # a softmax sums to 1 already
     P = s / total
     penalty = cfg.r_aux * E * (c * f).reshape(N, E)              # (N, E)
     aux_weight = ctx.aux("balance", (penalty * P).sum())
@@ -163,14 +166,14 @@ def balance_loss(s, chosen, shape, ctx):
 
 
 def expert_fractions(chosen, c, cfg):
-    """f: how many choices fell on each expert, as a share of the tokens that count; of all choices where `c_aux` is topk"""
+    """f: number of choices of each expert divided by the number of counted tokens, or by all their choices if `c_aux` is topk"""
     asked = (chosen[..., None] == xp.arange(cfg.n_experts)).astype(c.dtype).sum(2)   # (B, T, k) -> (B, T, E)
     f = (c * asked).sum(1, keepdims=True) / xp.maximum(c.sum(1, keepdims=True), TINY)
     return f / cfg.n_active if cfg.c_aux == "topk" else f
 
 
 def post_step(p, stats, cfg):
-    """An adapted model keeps its bias, as all of its base"""
+    """Update the selection bias; in a model with adapters it is frozen, like all other weights of the base"""
     if cfg.r_bias_update and not cfg.lora_rank:
         p.bias += cfg.r_bias_update * xp.sign(stats["load"].mean() - stats["load"])
 

@@ -1,11 +1,11 @@
 """nft: network-free transformer.
 
-No network: in its place a second walk over the tokens, aft's running mean, and a gate (`b_network_gate`).
+In place of a network there is a second attention: the running mean of aft, and a gate (`b_network_gate`).
     e = exp(clip(x wk, +-20))        m_t = sum_{j<=t} e_j v_j / sum_{j<=t} e_j        y = (m * sigmoid(x wq)) wo        v = x wv
-It has a memory, so its decoding obeys the same laws as an attention's.
+It has a state, so the laws check its decoding as that of an attention.
 
-Cost O(B T D (4D + C)), C = 64 the block.  Cache per token 0, for all of them 2 D numbers.
-The Little Baby; Zhai et al. 2021, arXiv:2105.14103.  `c_bias` all is out.
+Cost O(B T D (4D + C)), C = 64 the block size.  Cache per token 0, in total 2 D numbers.
+The Little Baby; Zhai et al. 2021, arXiv:2105.14103.  `c_bias` all means out.
 """
 from ...arrays import glu, linear, running_mean
 from ...arrays.backend import xp
@@ -26,7 +26,7 @@ def params(cfg):
 def forward(p, x, ctx):
     D = ctx.cfg.n_emb
 
-    # what has been said so far, and how much of it to let through                       (B, T, D) -> (B, T, 3D) -> (B, T, D)
+    # the running mean and its gate                              (B, T, D) -> (B, T, 3D) -> (B, T, D)
     kvq, back_wide = linear(x, p.wide)
     m, back_m, state = running_mean(kvq[..., :D], kvq[..., D:2 * D], ctx.recall("sums"))
     ctx.keep(sums=state)

@@ -1,6 +1,6 @@
 """swi: SwiGLU, a gated perceptron.
 
-One half of the hidden width opens and closes the other:
+One half of the hidden layer is a gate for the other half:
     y = (silu(x gate + bg) * (x up + bu)) down + bd        silu(a) = a sigmoid(a)
 
 Cost O(B T D 3F), F = `s_hidden` or `r_hidden` D.  Cache per token 0.

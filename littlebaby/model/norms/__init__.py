@@ -1,4 +1,4 @@
-"""What keeps a token's numbers at a steady size: (..., D) -> (..., D). One file each: `params(cfg)`, `forward(p, x, ctx)`.
+"""Norms, (..., D) -> (..., D): they scale the vector of a token to a constant size.
 
-A new file here is a new value of `c_norm`, proved by the laws.
+Each file defines `params(cfg)` and `forward(p, x, ctx)`. A new file here is a new value of `c_norm`, and is checked by the laws.
 """

@@ -1,6 +1,6 @@
-"""layernorm: layer normalisation.
+"""layernorm: layer normalization.
 
-Centre a token's numbers, bring their spread to 1, then scale and shift each dimension:
+Subtract the mean of a token's D numbers, divide by their standard deviation, then scale and shift each dimension:
     y = w (x - mean) / sqrt(var + eps) + b        eps = `norm_eps`
 
 Cost O(B T D).  Cache per token 0.

@@ -1,6 +1,6 @@
-"""rmsnorm: root-mean-square normalisation.
+"""rmsnorm: root-mean-square normalization.
 
-As layernorm without the centring and the shift, and no worse:
+As layernorm, without the mean and the shift; as good and faster:
     y = w x / sqrt(mean x^2 + eps)        eps = `norm_eps`
 
 Cost O(B T D).  Cache per token 0.

@@ -1,5 +1,6 @@
-"""How a token knows where it stands. One file each: `params(cfg)` and `forward(p, x, ctx)` after the embedding, and, where
-queries and keys are turned, `rotate(x, ctx)`, where scores pay for distance, `slopes(q)`.
+"""Positions: how the model knows the position of a token.
 
-A new file here is a new value of `c_position`, proved by the laws.
+Each file defines `params(cfg)` and `forward(p, x, ctx)`, which is applied after the embedding. A file that rotates queries and keys also
+defines `rotate(x, ctx)`, and one that lowers scores by distance `slopes(q)`. A new file here is a new value of `c_position`, and is
+checked by the laws.
 """

@@ -1,12 +1,13 @@
 """alibi: attention with linear biases.
 
-Nothing is added to a token; every score pays for its distance instead, and each head i has its own price:
+Nothing is added to the token vectors; a penalty in proportion to the distance is subtracted from every score, with a slope m_i per head i:
     s = q k' / (sqrt(d) tau) - m_i (t - j)        m_i = 2^(-8 i / h), i = 1 ... h
-Near tokens then count more than far ones, most in the first head, and lengths never trained on cost no surprise. The price is taken in the
-`attention` primitive, whose `slopes` these are; it is the same at every temperature.
+So near tokens get more weight than far ones, most of all in the first head, and the model works on longer texts than it was trained on. The
+`attention` primitive subtracts the penalty, its argument `slopes`; it does not depend on the temperature tau.
 
 Cost O(B h T^2).  Cache per token 0.
-Press et al. 2021, arXiv:2108.12409; where h is no power of two, as in their code, every other slope of twice as many heads fills up.
+Press et al. 2021, arXiv:2108.12409; if h is no power of two, every other slope of twice as many heads is added, as in
+their code.
 """
 from functools import lru_cache
 
@@ -23,13 +24,13 @@ def forward(p, x, ctx):
 
 
 def slopes(q):
-    """What each head of q (B, h, T, d) pays per token of distance, (h)"""
+    """The penalty of each head of q (B, h, T, d) per token of distance, (h,)"""
     return slope_table(q.shape[1], q.dtype.name, on_cpu())
 
 
 @lru_cache(32)
 def slope_table(h, dtype, here):
-    """`here` keeps the tables of two devices apart"""
+    """(h,); `here` is part of the cache's key, so that each device has a table of its own"""
     return xp.array(head_slopes(h), dtype)
 
 

@@ -1,8 +1,9 @@
 """learned: a learned vector for every position.
 
+The vector of its position is added to every token vector:
     y_t = x_t + table_t        t counted from `ctx.start`
 
-Cost O(B T D).  Cache per token 0.  Nothing is known beyond `n_ctx`.
+Cost O(B T D).  Cache per token 0.  There are no vectors for positions from `n_ctx` on.
 Gehring et al. 2017, arXiv:1705.03122; Radford et al. 2018.
 """
 from ...arrays import embedding

@@ -1,6 +1,6 @@
-"""none: no positions at all.
+"""none: no positions.
 
-A causal model can count what it sees, so it may find order by itself:
+A causal model can learn positions itself, because the number of tokens it attends to differs at each position:
     y = x
 
 Cost 0.  Cache per token 0.

@@ -1,15 +1,16 @@
 """rope: rotary positions.
 
-Queries and keys are turned, pair by pair, by an angle that grows with the position; a score then depends on the distance alone:
+Each pair of numbers of queries and keys is rotated by an angle in proportion to the position, so a score depends on positions only through
+their distance:
     (u, v)_i -> (u cos - v sin, u sin + v cos)        angle = t base^(-2i/d)        base = `rope_base`
-`rope_layout` says which numbers form a pair: interleaved (2i, 2i + 1) or half (i, i + d/2); the two are not weight-compatible.
+`rope_layout` says which numbers form a pair: interleaved (2i, 2i + 1) or half (i, i + d/2). Weights of one layout do not fit the other.
 
-A model that learned n = `n_rope_ctx` tokens reads f = `r_rope_factor` times as many when its pairs turn f times slower, as in the mean
-of both speeds: angle (s + (1 - s) / f), where `c_rope_scale` says what share s keeps its speed:
-    linear    none                        llama3    a pair with c turns in n tokens: (c - slow) / (fast - slow), between 0 and 1
-    yarn      from 1 to 0 along the pairs i, between those with `r_rope_fast` and with `r_rope_slow` turns; cos and sin times `r_rope_gain`
+A model trained on n = `n_rope_ctx` tokens can be used on f = `r_rope_factor` times as many, if its pairs rotate more slowly: by
+angle (s + (1 - s) / f), where s is 1 for a pair that keeps its speed and 0 for one that is f times slower. `c_rope_scale` gives s:
+    linear    0                           llama3    for a pair with c rotations in n tokens: (c - slow) / (fast - slow), clipped to 0 ... 1
+    yarn      falls from 1 to 0 between the pairs i with `r_rope_fast` and `r_rope_slow` rotations; cos and sin times `r_rope_gain`
 
-Cost O(B T H).  Cache per token 0.  Tables are made in float64 whatever the model's type.
+Cost O(B T H).  Cache per token 0.  The tables are computed in float64 for every d_type.
 Su et al. 2021, arXiv:2104.09864; linear: Chen et al. 2023, arXiv:2306.15595; yarn: Peng et al. 2023, arXiv:2309.00071.
 """
 from functools import lru_cache
@@ -33,12 +34,12 @@ OPTIONS = dict(
 
 
 class Rule(NamedTuple):
-    """How fast the pairs turn"""
+    """The settings that determine the angles"""
     base: float
     scale: str
     factor: float
     n: int           # tokens
-    slow: float      # turns in n tokens
+    slow: float      # rotations in n tokens
     fast: float
     gain: float
 
@@ -64,7 +65,7 @@ def rule(cfg):
 
 @lru_cache(32)
 def cos_sin_tables(d, n_ctx, rule, dtype, here):
-    """cos and sin of every angle, (n_ctx, d/2) each; `here` keeps the tables of two devices apart"""
+    """cos and sin of every angle, (n_ctx, d/2) each; `here` is part of the cache's key, so that each device has tables of its own"""
     speed = rule.base ** (-xp.arange(0, d, 2, dtype="float64") / d)               # (d/2)
     s = speed_factors(d, speed, rule)
     angle = xp.outer(xp.arange(n_ctx, dtype="float64"), speed * (s + (1 - s) / rule.factor))
@@ -72,7 +73,7 @@ def cos_sin_tables(d, n_ctx, rule, dtype, here):
 
 
 def speed_factors(d, speed, rule):
-    """The share of its speed that each pair keeps, (d/2); or of all of them"""
+    """s of each pair, (d/2,), or one number for all pairs"""
     if rule.scale == "llama3":
         return xp.clip((rule.n * speed / (2 * pi) - rule.slow) / (rule.fast - rule.slow), 0, 1)
     if rule.scale == "yarn":

@@ -1,11 +1,11 @@
-"""sinusoidal: waves of many lengths.
+"""sinusoidal: sine and cosine waves.
 
-Each pair of dimensions is the hand of a clock, from a fast one, 2 pi tokens a turn, to a slow one, 10,000 times that:
+Each pair of dimensions is the sine and cosine of the position, with wavelengths from 2 pi tokens to 10,000 times that:
     y_t = sqrt(D) x_t + w_t        w_t,2i = sin(t 10000^(-2i/D))        w_t,2i+1 = cos(t 10000^(-2i/D))
-A step of k tokens turns every hand by a fixed angle, so distances can be read by a linear map. The root keeps the token audible above
-waves that never grow or fade.
+A shift by k tokens rotates every pair by a fixed angle, so a linear map can compute it. The factor sqrt(D) makes the token vectors about as
+large as the waves.
 
-Cost O(B T D).  Cache per token 0.  Nothing is learned; tables are made in float64 whatever the model's type.
+Cost O(B T D).  Cache per token 0.  Nothing is trained; the table is computed in float64 for every d_type.
 Vaswani et al. 2017, arXiv:1706.03762 (3.4, 3.5).
 """
 from functools import lru_cache
@@ -25,7 +25,7 @@ def forward(p, x, ctx):
 
 @lru_cache(32)
 def position_table(D, n_ctx, dtype, here):
-    """(n_ctx, D); `here` keeps the tables of two devices apart"""
+    """(n_ctx, D); `here` is part of the cache's key, so that each device has a table of its own"""
     angle = xp.outer(xp.arange(n_ctx, dtype="float64"), 10000.0 ** (-xp.arange(0, D, 2, dtype="float64") / D))
     table = xp.empty((n_ctx, D))
     table[:, 0::2] = xp.sin(angle)

@@ -1,3 +1,3 @@
-"""Optimizers: one file each, named as in `c_optimizer`; a new file here is a new choice. `state(spec, dtype)` makes what an
-optimizer remembers (flat arrays and whole numbers, so that a checkpoint can hold it); `step(flat, grad, state, spec, cfg, lr,
-workers)` changes the weights in place. Which leaves shrink, and how the flat vector is walked, is in training/flat.py."""
+"""Optimizers: one file each, named as in `c_optimizer`; a new file here is a new choice. `state(spec, dtype)` returns the state at the
+start (flat arrays and integers, so that a checkpoint can hold them); `step(flat, grad, state, spec, cfg, lr, workers)` updates the
+weights in place. Weight decay, and the division of the flat vector among the workers, are in training/flat.py."""

@@ -1,16 +1,17 @@
 """adamw: Adam with decoupled weight decay.
 
-Every weight moves by about the learning rate, in the direction its gradient has lately agreed on:
+Every weight changes by at most about the learning rate, in the direction of its recent mean gradient:
 
-    m <- b1 m + (1 - b1) g              the gradient, averaged over about 1 / (1 - b1) steps
-    v <- b2 v + (1 - b2) g^2            its square, averaged over about 1 / (1 - b2) steps
-    p <- p (1 - lr r_weight_decay)             matrices, tables and heads only, and apart from the gradient
-    p <- p - lr m^ / (sqrt(v^) + eps)   with m^ = m / (1 - b1^t) and v^ = v / (1 - b2^t): averages that began at zero are too small
+    m <- b1 m + (1 - b1) g              mean gradient over about 1 / (1 - b1) steps
+    v <- b2 v + (1 - b2) g^2            mean squared gradient over about 1 / (1 - b2) steps
+    p <- p (1 - lr r_weight_decay)      weight decay, of matrices, tables and heads only, independent of the gradient
+    p <- p - lr m^ / (sqrt(v^) + eps)   m^ = m / (1 - b1^t) and v^ = v / (1 - b2^t) correct the bias of means that start at zero
 
-Settings `r_beta1`, `r_beta2`, `r_adam_eps`, `r_weight_decay`. Two numbers remembered per weight.
+Settings `r_beta1`, `r_beta2`, `r_adam_eps`, `r_weight_decay`. State: two numbers per weight.
 Kingma & Ba 2015, arXiv 1412.6980; Loshchilov & Hutter 2019, arXiv 1711.05101.
 """
 from math import sqrt
+from typing import Any
 
 from ...arrays.backend import xp
 from ...arrays.tree import size
@@ -23,18 +24,19 @@ OPTIONS = dict(
     r_adam_eps=(1e-8, "Epsilon of adamw, added to the root of the mean square.", (1e-16, 1)))
 
 
-def state(spec, dtype):
-    """{"m", "v"}: one number each per trainable weight; "t": steps done"""
+def state(spec: Any, dtype: Any) -> dict:
+    """{"m", "v"}: (n,) each, one number per trainable weight; "t": number of steps so far"""
     n = size(spec, train=True)
     return dict(m=xp.zeros(n, dtype), v=xp.zeros(n, dtype), t=0)
 
 
-def step(flat, grad, state, spec, cfg, lr, workers=None, runs=None):
-    """Update the trainable stretch of flat, and state, in place. grad: (trainable,), only read; lr: this step's learning rate;
-    runs: the stretches [(first, last), ...] to update, None for all"""
+def step(flat: Any, grad: Any, state: dict, spec: Any, cfg: Any, lr: float, workers: Any = None,
+         runs: list[tuple[int, int]] | None = None) -> None:
+    """Update flat (n,), the trainable weights, and state in place. grad: (n,), is not changed; lr: learning rate of this step.
+    runs: ranges [(first, last), ...] to update, None for all"""
     state["t"] += 1
     b1, b2 = cfg.r_beta1, cfg.r_beta2
-    # sqrt(v^) + eps = (sqrt(v) + eps root) / root: one pass over the numbers less
+    # sqrt(v^) + eps = (sqrt(v) + eps root) / root saves one pass over the numbers
     root = sqrt(1 - b2 ** state["t"])
     rate, eps = lr * root / (1 - b1 ** state["t"]), cfg.r_adam_eps * root
     shrink = weight_decay(spec, 1 - lr * cfg.r_weight_decay)

@@ -1,29 +1,32 @@
-"""muon: momentum, orthogonalised.
+"""muon: momentum, orthogonalized.
 
-A hidden matrix is a map, and its gradient is mostly a few strong directions. Muon keeps all directions and forgets their strength:
-the update is the nearest thing to an orthogonal matrix, so that every direction is learned at the same pace.
+The update of a matrix is its momentum with all singular values set to about 1. A gradient mostly has a few large singular values; with
+them made equal, the matrix learns in all directions at the same rate.
 
     M <- mu M + g                        mu = `r_momentum`
-    O = orthogonal(g + mu M)             Nesterov's look ahead, then Newton and Schulz, below
+    O = orthogonal(g + mu M)             Nesterov momentum, then a Newton-Schulz iteration, below
     W <- W (1 - lr r_weight_decay) - lr 0.2 sqrt(max(n, m)) O        the factor gives O the size of AdamW's updates, for any (n, m) matrix
 
-Tables, heads, routers and vectors go to AdamW with the same learning rate. One number remembered per weight of a matrix.
+Tables, heads, routers and vectors are updated by AdamW with the same learning rate.
+State: two numbers per weight, of which matrices use one.
 Jordan 2024, kellerjordan.github.io/posts/muon; Liu et al. 2025, arXiv 2502.16982 (decay and size).
 """
+from typing import Any
+
 from ...arrays.backend import xp
 from ...arrays.tree import leaves, offsets
 from . import adamw, sgd
 
 OPTIONS = dict(adamw.OPTIONS, r_momentum=sgd.OPTIONS["r_momentum"])
 
-A, B, C = 3.4445, -4.7750, 2.0315      # a quintic that pushes singular values from (0, 1] to about 1, and the small ones fastest
+A, B, C = 3.4445, -4.7750, 2.0315      # of a polynomial of degree 5 that moves singular values in (0, 1] to about 1, small ones fastest
 
-state = adamw.state                    # of a hidden matrix, "m" holds M and "v" stays 0
+state = adamw.state                    # for a hidden matrix "m" holds M, and "v" stays 0
 
 
-def step(flat, grad, state, spec, cfg, lr, workers=None):
-    """Update the trainable stretch of flat, and state, in place. grad: (trainable,), only read; lr: this step's learning rate"""
-    hidden, rest = sort(spec)
+def step(flat: Any, grad: Any, state: dict, spec: Any, cfg: Any, lr: float, workers: Any = None) -> None:
+    """Update flat (n,), the trainable weights, and state in place. grad: (n,), is not changed; lr: learning rate of this step"""
+    hidden, rest = matrices_and_rest(spec)
     adamw.step(flat, grad, state, spec, cfg, lr, workers, rest)
 
     def work(i):
@@ -40,8 +43,9 @@ def step(flat, grad, state, spec, cfg, lr, workers=None):
         work(0)
 
 
-def sort(spec):
-    """The hidden matrices, parts of fused ones apart, as (first, last, shape, columns), and the runs of all that is none"""
+def matrices_and_rest(spec: Any) -> tuple[list[tuple], list[tuple[int, int]]]:
+    """[(first, last, shape, columns), ...] of the hidden matrices, one for each part of a fused matrix; [(first, last), ...] of all other
+    trainable weights"""
     hidden, rest, at = [], [], offsets(spec)
     for path, leaf in leaves(spec):
         if not leaf.train:
@@ -56,10 +60,10 @@ def sort(spec):
     return hidden, rest
 
 
-def orthogonal(G, steps=5):
-    """U V' of the singular value decomposition U S V' of G (n, m), nearly: singular values end between about 0.7 and 1.2
+def orthogonal(G: Any, steps: int = 5) -> Any:
+    """Approximately U V' (n, m) of the singular value decomposition U S V' of G (n, m), with singular values from about 0.7 to 1.2.
 
-    X <- (A + B S + C S^2) X, S = X X', which changes the singular values alone: s <- A s + B s^3 + C s^5.
+    Each step is X <- (A + B S + C S^2) X with S = X X'. It changes only the singular values: s <- A s + B s^3 + C s^5.
     """
     tall = G.shape[0] > G.shape[1]
     X = G.T if tall else G

@@ -1,16 +1,16 @@
-"""muonclip: muon, and no head that shouts.
+"""muonclip: muon with clipped attention scores.
 
-Under muon queries and keys can grow together until a softmax hears one token only. After muon's step, a head whose largest score S has
-passed c = `qk_clip` is held back, just so far that what it said in this step would have been c:
+With muon the queries and keys can grow together until the softmax gives nearly all weight to one token. After muon's step, the queries
+and keys of a head whose largest score S exceeds c = `qk_clip` are scaled so that this score would have been c:
 
     W <- muon's step
-    gamma = min(1, c / S)                S over the step's texts and all pairs of tokens that look at each other, after rope
-    wq <- sqrt(gamma) wq                 both of mha, moh and swh, and of a head's own key in mla and hybrid; the scores shrink by gamma
+    gamma = min(1, c / S)                S: the maximum over the step's batch and all pairs of tokens in the mask, after rope
+    wq <- sqrt(gamma) wq                 mha, moh, swh, and the parts of mla and hybrid in which every head has a key of its own
     wk <- sqrt(gamma) wk
-    wq <- gamma wq                       alone where heads share a key: gqa, swa and the turned part of mla
+    wq <- gamma wq                       where heads share a key, wq alone: gqa, swa, and the part of mla that rope rotates
 
-Momentum knows nothing of it. Attentions without such scores learn as with muon. Watching them costs one product of queries and keys more
-in each layer's forward. One number remembered per weight of a matrix.
+The momentum is not scaled. Attentions without such scores are trained as with muon. Measuring S costs one more product of queries and
+keys in every layer's forward pass. State: two numbers per weight, of which matrices use one.
 Kimi Team 2025, arXiv 2507.20534.
 """
 from . import muon

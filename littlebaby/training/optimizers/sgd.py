@@ -1,14 +1,16 @@
 """sgd: gradient descent with momentum.
 
-Every weight rolls downhill like a ball, losing a share 1 - mu of its speed each step:
+Every weight moves against a decaying sum of its gradients, like a ball that rolls downhill with friction 1 - mu.
 
-    m <- mu m + g                 the speed
-    p <- p (1 - lr r_weight_decay)       matrices, tables and heads only, and apart from the gradient
-    p <- p - lr m                 or, with Nesterov's look ahead, p - lr (g + mu m)
+    m <- mu m + g                        momentum
+    p <- p (1 - lr r_weight_decay)       weight decay, of matrices, tables and heads only, independent of the gradient
+    p <- p - lr m                        or, with Nesterov momentum, p - lr (g + mu m)
 
-Settings `r_momentum` (mu; 0 is plain descent), `b_nesterov`, `r_weight_decay`. One number remembered per weight.
+Settings `r_momentum` (mu; 0 is plain gradient descent), `b_nesterov`, `r_weight_decay`. State: one number per weight.
 Polyak 1964; Nesterov 1983; Sutskever et al. 2013.
 """
+from typing import Any
+
 from ...arrays.backend import xp
 from ...arrays.tree import size
 from ..flat import for_each_chunk, weight_decay
@@ -18,13 +20,13 @@ OPTIONS = dict(
     b_nesterov=(False, "Nesterov momentum: take the gradient's step from where the momentum leads."))
 
 
-def state(spec, dtype):
-    """{"m"}: one number per trainable weight"""
+def state(spec: Any, dtype: Any) -> dict:
+    """{"m"}: (n,), one number per trainable weight"""
     return dict(m=xp.zeros(size(spec, train=True), dtype))
 
 
-def step(flat, grad, state, spec, cfg, lr, workers=None):
-    """Update the trainable stretch of flat, and state, in place. grad: (trainable,), only read; lr: this step's learning rate"""
+def step(flat: Any, grad: Any, state: dict, spec: Any, cfg: Any, lr: float, workers: Any = None) -> None:
+    """Update flat (n,), the trainable weights, and state in place. grad: (n,), is not changed; lr: learning rate of this step"""
     shrink = weight_decay(spec, 1 - lr * cfg.r_weight_decay)
 
     def update(first, last, spare):
