@@ -359,7 +359,7 @@ def test_keys_that_are_obeyed(name, tmp_path):
     ("something.new", 1)])
 def test_keys_that_are_refused(key, value, tmp_path):
     add = dict(int="add_uint32", float="add_float32", bool="add_bool", str="add_string")[type(value).__name__]
-    with pytest.raises(BadInput, match=key.removeprefix("rope.scaling.type") or "stretched by the rule 'yarn'"):
+    with pytest.raises(BadInput, match=key.removeprefix("rope.scaling.type") or "scaled by the rule 'yarn'"):
         lb.load(header(tmp_path / "x.gguf", lambda w: getattr(w, add)(f"llama.{key}", value)))
 
 
