@@ -243,8 +243,8 @@ def test_plain_rows():
 
 
 @pytest.mark.parametrize("row, sentence", [
-    ('{"a": 1}', "line 1 has 'a'; known are rows with context, choices, answer"), ("[]", "line 1 holds list"), ("", "no rows"),
-    ('{"ctx": "x", "endings": ["a", "b"], "label": ""}', "line 1 has ctx, endings, label, but not"),
+    ('{"a": 1}', "line 1 has 'a'; known are rows with context, choices, answer"), ("[]", "line 1 holds a value of type list"),
+    ("", "no rows"), ('{"ctx": "x", "endings": ["a", "b"], "label": ""}', "line 1 has ctx, endings, label, but not"),
     ('{"context": "x", "choices": ["a"], "answer": 1}', "the right one among them"), ('{"text": "word"}', "line 1 has text, but not"),
     ('{"context": 3, "target": "x"}', "not as they should be"), ('{"context": "x", "choices": ["a", ""], "answer": 0}', "not as they")])
 def test_what_is_no_task_is_told(row, sentence):

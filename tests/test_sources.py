@@ -14,7 +14,7 @@ from littlebaby.errors import BadInput, RunFailed
 from littlebaby.runs import corpus, prepare, sources, tokens
 from littlebaby.runs.store import Workspace
 from littlebaby.text import nursery
-from littlebaby.text.bpe import BPE, LETTER_OF
+from littlebaby.text.bpe import BPE, CHARACTER_OF
 
 TINY = dict(n_layers=1, n_emb=16, n_heads=2, n_ctx=32, batch_size=4, n_steps=8, n_completion=20, n_sample=0, s_eval=4, r_eval_overlap=0.0,
             n_eval_windows=8, progress=False)
@@ -151,7 +151,7 @@ OTHERS = dict(llama3=([SHIPPED["llama3"]], ENDS, [], "", True), qwen2=([SHIPPED[
 @pytest.mark.parametrize("name", OTHERS)
 def test_blocks_of_tokenizers_of_others(name):
     cuts, merges, added, form, whole = OTHERS[name]
-    symbols = [*LETTER_OF.values(), *(a + b for a, b in merges), *added]
+    symbols = [*CHARACTER_OF.values(), *(a + b for a, b in merges), *added]
     tokenizer = BPE(symbols, merges, "\n", added, True, [cut for patterns in cuts for cut in patterns], form, whole)
     rng = random.Random(2)
     for _ in range(20):
@@ -163,7 +163,7 @@ def test_blocks_of_tokenizers_of_others(name):
 
 
 def test_prepare_is_exact_for_a_pattern_that_takes_line_ends(home, monkeypatch):
-    tokenizer = BPE([*LETTER_OF.values(), "!Ċ"], [("!", "Ċ")], "\n", [], True, SHIPPED["llama3"])
+    tokenizer = BPE([*CHARACTER_OF.values(), "!Ċ"], [("!", "Ċ")], "\n", [], True, SHIPPED["llama3"])
     monkeypatch.setattr(sources.text_blocks, "__defaults__", (700,))
     (home.root / "t.json").write_text(json.dumps(tokenizer.to_json()))
     put(home, "yes.txt", "Yes!\n" * 700)

@@ -13,7 +13,7 @@ import numpy as np
 
 from ... import text
 from ...errors import BadInput, nearest
-from ...text.bpe import BPE, GPT2, LETTER_OF, LLAMA3, QWEN2, lacks_bytes
+from ...text.bpe import BPE, CHARACTER_OF, GPT2, LLAMA3, QWEN2, lacks_bytes
 from ...text.special_tokens import SpecialTokens, checked_template, with_special_tokens
 from .. import disk
 from ..records import Config
@@ -317,4 +317,4 @@ def vocabulary_of(tokenizer: Any, end: int | None) -> tuple[dict[str, Any], list
 
 def as_visible_characters(token: str) -> str:
     """A token with one visible character for each of its bytes"""
-    return "".join(LETTER_OF[byte] for byte in token.encode())
+    return "".join(CHARACTER_OF[byte] for byte in token.encode())
