@@ -340,9 +340,9 @@ def test_a_changed_weights_file_is_told(home):
     ('{"format": 1, "tens', "is truncated (line 1, column 15)"),
     ('{"format": 1', "is truncated (line 1, column 13)"),
     ('{"format" 1}', "is damaged: expecting ':' delimiter (line 1, column 11)"),
-    ('{"format": NaN}', "holds NaN, which is no number to go on with"),
-    ('{"format": -Infinity}', "holds -Infinity, which is no number to go on with"),
-    ('{"format": 1e999}', "holds 1e999, which is no number to go on with"),
+    ('{"format": NaN}', "holds NaN; allowed are finite numbers"),
+    ('{"format": -Infinity}', "holds -Infinity; allowed are finite numbers"),
+    ('{"format": 1e999}', "holds 1e999; allowed are finite numbers"),
     ("[" * 100_000, "is damaged: nested too deep, or a number too long"),
     ("1" * 10_000, "is damaged: nested too deep, or a number too long"),
     ("[1]", "holds a list where an object belongs"),
@@ -397,7 +397,7 @@ def test_a_file_that_finds_no_room_is_told_and_leaves_nothing(home, form):
             "except ValueError as error: print(error)")
     said = subprocess.run([sys.executable, "-c", code, str(home.root), A, form], stdout=subprocess.PIPE, text=True).stdout
     path = home.path("weights" if form == "safetensors" else "model", A)
-    assert said == f"cannot write {path}: the file grows too large for this disk\n" and everything(home) == []
+    assert said == f"cannot write {path}: the file is too large for this disk\n" and everything(home) == []
 
 
 def test_an_interruption_leaves_no_trace(home):
@@ -513,7 +513,7 @@ def test_a_text_that_cannot_be_read_is_told(home, tmp_path, monkeypatch):
     assert len(sentence(home.read_text, "x" * 5000)) < 400
     (tmp_path / "odd.txt").write_bytes(b"caf\xe9 au lait")
     assert sentence(home.read_text, "odd.txt") == (
-        "odd.txt is not UTF-8: byte 0xe9 at offset 3 does not fit; give --encoding, for example --encoding latin-1")
+        "odd.txt is not UTF-8: byte 0xe9 at offset 3 is invalid; give --encoding, for example --encoding latin-1")
     assert home.read_text("odd.txt", "latin-1").text == "café au lait"
     (tmp_path / "wide.txt").write_bytes("ä".encode("utf-16"))
     assert sentence(home.read_text, "wide.txt").endswith("--encoding utf-16")
