@@ -142,7 +142,7 @@ def test_an_interrupted_run_says_how_to_go_on(shell, home):
     ("info ../../etc", "has a path in it"),
     ("inference --max_tokens x", "max_tokens is 'x'; allowed is a whole number from 1"),
     ("finetune", "`littlebaby finetune` needs GUID"),
-    ("fetch ftp://a.org/b", "is no address to fetch from"),
+    ("fetch ftp://a.org/b", "is no address that can be fetched"),
     ("nursery much", "300kB, 10MB or 1GB"),
     ("check mah", "did you mean mha"),
     ("catalog norm", "did you mean norms"),

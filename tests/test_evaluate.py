@@ -309,7 +309,7 @@ def test_tasks_come_from_datasets_where_it_is(home, run, monkeypatch):
         raise ConnectionError("nobody\nthere")
 
     fake.load_dataset = away
-    with pytest.raises(BadInput, match="piqa: cannot bring ybisk/piqa: nobody there; a JSONL"):
+    with pytest.raises(BadInput, match="piqa: cannot download ybisk/piqa: nobody there; a JSONL"):
         lb.evaluate(run.guid, task="piqa", path=home)
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(BadInput, match="needs the package datasets"):

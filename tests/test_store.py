@@ -308,8 +308,8 @@ SHORT = " bytes of weights and its tensors need 160: it is truncated or damaged"
     ("json", lambda d: d.update(format=2), ": format is 2: input should be 1"),
     ("json", lambda d: d.update(extra=2), ": extra is 2: extra inputs are not permitted"),
     ("lists", lambda d: d["lists"].update(norm=[1, 2]), ": norm has shape [2] and should have [3]"),
-    ("lists", lambda d: d["lists"].update(norm=[1, [2], 3]), ": norm is no table of numbers"),
-    ("lists", lambda d: d["lists"].update(norm=["a", "b", "c"]), ": norm is no table of numbers"),
+    ("lists", lambda d: d["lists"].update(norm=[1, [2], 3]), ": norm is not a table of numbers"),
+    ("lists", lambda d: d["lists"].update(norm=["a", "b", "c"]), ": norm is not a table of numbers"),
     ("lists", lambda d: d["lists"].update(norm=[1, 2, 4]), " is damaged: its weights do not have the sha256 that it names"),
     *(("safetensors", lambda d, f=f: d.update(file=f), f" names its weights {f!r}; only a file beside it is read, never a path")
       for f in ("../secret.safetensors", "/etc/passwd", "..", "C:model.safetensors", "..\\secret.safetensors"))])
