@@ -139,7 +139,7 @@ def test_an_interrupted_run_says_how_to_go_on(shell, home):
     ("train --lr 0.1 --r_learn 0.2", "r_learn is given twice"),
     ("info --pth x", "--path"),
     ("info", "there is no run in"),
-    ("info ../../etc", "has a path in it"),
+    ("info ../../etc", "contains a path"),
     ("inference --max_tokens x", "max_tokens is 'x'; allowed is a whole number from 1"),
     ("finetune", "`littlebaby finetune` needs GUID"),
     ("fetch ftp://a.org/b", "is no address that can be fetched"),

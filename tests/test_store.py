@@ -91,9 +91,9 @@ def test_a_run_that_is_none_is_told(home):
     assert sentence(home.resolve, A) == f"there is no run {A} in {home.root}; there is none at all yet"
     home.save_config(A, Config())
     home.save_config(B, Config())
-    assert sentence(home.resolve, "../" + A).startswith(f"'../{A}' has a path in it; a GUID is a name such as ")
-    assert sentence(home.resolve, "..").startswith("'..' has a path in it")
-    assert sentence(home.resolve, "hamlet") == "'hamlet' is no GUID: that is a uuid, the first 4 or more of its characters, or last"
+    assert sentence(home.resolve, "../" + A).startswith(f"'../{A}' contains a path; a GUID is a name such as ")
+    assert sentence(home.resolve, "..").startswith("'..' contains a path")
+    assert sentence(home.resolve, "hamlet") == "'hamlet' is no GUID; allowed are a uuid, the first 4 or more of its characters, or last"
     assert sentence(home.resolve, "0b2") == "'0b2' is too short: give 4 or more characters of the GUID"
     assert sentence(home.resolve, "0b2f") == f"0b2f fits 2 runs: {A}, {B}; give more of its characters"
     assert sentence(home.resolve, "ffff8a52") == f"there is no run ffff8a52 in {home.root}; the nearest are {A}, {B}"
