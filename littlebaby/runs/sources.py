@@ -147,6 +147,7 @@ def remember(workspace: "Workspace", found: Iterable[Source]) -> list[dict[str, 
 
 
 def remember_file(workspace: "Workspace", path: Any) -> dict[str, Any]:
+    """dict(path, bytes, sha256) of a file; of a data set its word, without size and sha256"""
     return dict(path=str(path), bytes=0, sha256="") if str(path).startswith(DATASET) else workspace.fingerprint(path)
 
 
@@ -160,6 +161,7 @@ def recall(workspace: "Workspace", remembered: Any) -> list[Source]:
 
 
 def recall_file(workspace: "Workspace", path: str, bytes: int, sha256: str) -> Any:
+    """The path, or the word of a data set, that `remember_file` recorded. BadInput where the file is missing"""
     return local_dataset(workspace, path) if path.startswith(DATASET) else workspace.recall(path, bytes, sha256)
 
 

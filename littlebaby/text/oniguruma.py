@@ -111,6 +111,7 @@ class Parser:
         self.follow = set[tuple[str, str]]()
 
     def refused(self, what: str) -> BadInput:
+        """The error for a part of the pattern that has no counterpart"""
         return BadInput(f"the tokenizer splits texts by a pattern with {what}, which is not supported: {self.pattern!r:.120}")
 
     def sees(self, text: str) -> bool:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...errors import BadInput, nearest
+from ...text import Tokenizer
 from .. import disk
 from ..records import Config
 from . import gguf, huggingface, kilat, koda, little_baby, nano_kimi, plain, tensors, tokenizers
@@ -31,7 +32,7 @@ class Model(NamedTuple):
     """A model from a foreign file"""
     config: Config
     weights: Iterable[tuple[str, np.ndarray]]        # pairs of our name and array; can be read once
-    tokenizer: Any                                   # or None
+    tokenizer: Tokenizer | None
     note: str                                        # what was not imported or was ignored, "" where there is nothing
 
 
@@ -91,7 +92,7 @@ def read_model(where: Path | str, d_type: str | None = None) -> Model:
     return Model(cfg, weights, tokenizer, "; ".join(filter(None, [note, ignored])))
 
 
-def with_known_template(cfg: Config, tokenizer: Any) -> Config:
+def with_known_template(cfg: Config, tokenizer: Tokenizer | None) -> Config:
     """The config with c_template chatml where the chat template of the tokenizer uses its marks; other templates are not recognized"""
     chatml = tokenizer and "<|im_start|>" in str(tokenizer.special_tokens.chat_template)
     return cfg.replace(c_template="chatml") if chatml else cfg
@@ -113,7 +114,7 @@ def checked_type(to: str, d_type: str) -> str:
     return d_type
 
 
-def write_model(cfg: Config, weights: Mapping[str, np.ndarray], tokenizer: Any, to: str, d_type: str) -> Written:
+def write_model(cfg: Config, weights: Mapping[str, np.ndarray], tokenizer: Tokenizer | None, to: str, d_type: str) -> Written:
     """The files of a model in the format `to`; where transformers has no architecture for it, plain safetensors and a note that says why
 
     weights: {our name: array}      tokenizer: or None

@@ -44,6 +44,7 @@ class ConfigReader:
         return self.typed(key, default, (int, float), "a number")
 
     def typed(self, key: str, default: Any, kind: Any, kind_in_words: str) -> Any:
+        """A number of this Python type (or one of several), or the default"""
         value = self.get(key, default)
         if value is not default and (isinstance(value, bool) or not isinstance(value, kind) or abs(value) > 2**40):
             raise BadInput(f"{self.where}: {key} is {quoted(value)} and should be {kind_in_words}")

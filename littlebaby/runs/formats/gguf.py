@@ -13,6 +13,7 @@ import numpy as np
 
 from ... import text
 from ...errors import BadInput, nearest
+from ...text import Tokenizer
 from ...text.bpe import BPE, CHARACTER_OF, GPT2, LLAMA3, QWEN2, lacks_bytes
 from ...text.special_tokens import SpecialTokens, checked_template, with_special_tokens
 from .. import disk
@@ -78,7 +79,7 @@ NORMAL, CONTROL, USER = 1, 3, 4          # types of tokens
 
 # reading
 
-def read_gguf(path: Path, d_type: str | None = None) -> tuple[Config, Iterator[tuple[str, np.ndarray]], Any, str]:
+def read_gguf(path: Path, d_type: str | None = None) -> tuple[Config, Iterator[tuple[str, np.ndarray]], Tokenizer | None, str]:
     """(config, pairs of our name and array, tokenizer or None, a note on a tokenizer that was not imported or "")
 
     d_type: fp32 or fp64, in which the model computes; None: fp32
@@ -138,7 +139,7 @@ def without_end(weights: Iterator[tuple[str, np.ndarray]]) -> Iterator[tuple[str
         yield name, w[:-1] if name == "token" else w[..., :-1] if name == "head.w" else w
 
 
-def tokenizer_of(c: GGUFReader, size: int) -> tuple[Any, str]:
+def tokenizer_of(c: GGUFReader, size: int) -> tuple[Tokenizer | None, str]:
     """(tokenizer or None, a note where the file has one that is not imported, else ""). size: that of the model's vocabulary"""
     try:
         if isinstance(own := c.get(f"{plain.MARK}.tokenizer", None), str):
@@ -184,7 +185,7 @@ def special_tokens(c: GGUFReader, cut: str, size: int) -> SpecialTokens:
 
 # writing
 
-def gguf_files(cfg: Config, weights: Mapping[str, np.ndarray], tokenizer: Any,
+def gguf_files(cfg: Config, weights: Mapping[str, np.ndarray], tokenizer: Tokenizer | None,
                d_type: str) -> tuple[dict[str, Callable[[Path], None]], tuple[str, ...]]:
     """({file name: a function that writes to a path}, notes)
 
@@ -218,7 +219,7 @@ def gguf_files(cfg: Config, weights: Mapping[str, np.ndarray], tokenizer: Any,
     return {"model.gguf": lambda path: write_gguf(path, name, cfg, foreign, tokenizer, vocabulary, d_type)}, (*notes, *tokenizer_notes)
 
 
-def write_gguf(path: Path, name: str, cfg: Config, foreign: Mapping[str, np.ndarray], tokenizer: Any, vocabulary: dict[str, Any],
+def write_gguf(path: Path, name: str, cfg: Config, foreign: Mapping[str, np.ndarray], tokenizer: Tokenizer, vocabulary: dict[str, Any],
                d_type: str) -> None:
     """Write a GGUF. name: the architecture      foreign: {name: array}      vocabulary: from `vocabulary_of`"""
     gguf = package("writing a GGUF")
@@ -291,7 +292,7 @@ def inexpressible(special: SpecialTokens, end: int | None) -> Iterator[str]:
             yield f"this model's tokenizer puts the ids {list(ids)} {where} every text; llama.cpp has no key for that and leaves them out."
 
 
-def vocabulary_of(tokenizer: Any, end: int | None) -> tuple[dict[str, Any], list[str]]:
+def vocabulary_of(tokenizer: Tokenizer, end: int | None) -> tuple[dict[str, Any], list[str]]:
     """({"tokens", "types", "merges", "pre", "end"}, notes) of a tokenizer as llama.cpp reads it
 
     end: the end-of-text id; None: a token <|endoftext|> is added for it

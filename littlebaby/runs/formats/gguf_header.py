@@ -69,6 +69,7 @@ class Header:
         return struct.unpack(form, bytes(self.take(struct.calcsize(form))))[0]
 
     def string(self) -> str:
+        """The next text: its length in bytes, then UTF-8"""
         return bytes(self.take(self.scalar("<Q"))).decode(errors="replace")
 
     def value(self, kind: int, inside: bool = False) -> Any:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...errors import BadInput, nearest
+from ...text import Tokenizer
 from ..disk import indented_json
 from ..records import Config
 from . import rewrite, tensors, tokenizers
@@ -122,7 +123,7 @@ def adapted(cfg: Config, weights: Mapping[str, np.ndarray], name: str) -> tuple[
     return rewrite.biased(cfg, weights, **biases)
 
 
-def huggingface_files(cfg: Config, weights: Mapping[str, np.ndarray], tokenizer: Any,
+def huggingface_files(cfg: Config, weights: Mapping[str, np.ndarray], tokenizer: Tokenizer | None,
                       d_type: str) -> dict[str, Iterable[bytes | memoryview]]:
     """{file name: pieces of bytes} of a folder that transformers loads. BadInput where no architecture fits
 
@@ -144,7 +145,7 @@ def huggingface_files(cfg: Config, weights: Mapping[str, np.ndarray], tokenizer:
     return files | (tokenizers.tokenizer_files(tokenizer, cfg.n_ctx) if tokenizer else {})
 
 
-def export_notes(cfg: Config, tokenizer: Any) -> tuple[str, ...]:
+def export_notes(cfg: Config, tokenizer: Tokenizer | None) -> tuple[str, ...]:
     """Sentences that a user of the files of `huggingface_files` must know"""
     if tokenizer is None or pick_architecture(cfg) != "qwen2":
         return ()

@@ -147,6 +147,7 @@ def rope_json(cfg: Config) -> dict[str, Any]:
 
 
 def grouped_query_json(cfg: Config, **more: Any) -> dict[str, Any]:
+    """The keys that llama and its relatives share, and `more`"""
     return common_json(cfg, hidden_size=cfg.n_emb, num_hidden_layers=cfg.n_layers, num_attention_heads=cfg.n_heads,
                        num_key_value_heads=kv_heads(cfg), head_dim=cfg.head_width, max_position_embeddings=cfg.n_ctx,
                        sliding_window=cfg.s_window if cfg.c_attention == "swa" else None, **rope_json(cfg), **more)

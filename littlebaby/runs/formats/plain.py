@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import BadInput
+from ...text import Tokenizer
 from ..disk import indented_json
 from ..records import VERSION, Config
 from .tensors import Arrays, as_safetensors, as_type
@@ -32,7 +33,7 @@ def config(cfg: Config) -> dict[str, Any]:
     return dict(format=MARK, version=VERSION, **cfg.model_dump(mode="json"))
 
 
-def plain_files(cfg: Config, weights: Mapping[str, np.ndarray], tokenizer: Any, d_type: str,
+def plain_files(cfg: Config, weights: Mapping[str, np.ndarray], tokenizer: Tokenizer | None, d_type: str,
                 kind: str) -> dict[str, Iterable[bytes | memoryview]]:
     """{file name: pieces of bytes} of a folder with model.npz where `kind` is "npz", else with model.safetensors"""
     files: dict[str, Iterable[bytes | memoryview]] = {"config.json": [indented_json(config(cfg)).encode()]}

@@ -12,6 +12,7 @@ import regex
 
 from ... import text
 from ...errors import BadInput, quoted
+from ...text import Tokenizer
 from ...text.bpe import BPE, QWEN2
 from ...text.special_tokens import SpecialTokens, checked_template, with_special_tokens
 from ...text.tokenizer_helpers import MAX_VOCABULARY
@@ -30,7 +31,7 @@ class Companions(NamedTuple):
     template: Any                    # the chat template, from whichever file has it
 
 
-def in_folder(folder: Path, size: int, config: Mapping[str, Any]) -> tuple[Any, str]:
+def in_folder(folder: Path, size: int, config: Mapping[str, Any]) -> tuple[Tokenizer | None, str]:
     """(tokenizer or None, a note where the folder has one that is not imported, else "")
 
     size: that of the model's vocabulary      config: the object of config.json
@@ -118,7 +119,7 @@ def named_tokens(files: Companions, vocab: Mapping[str, int]) -> dict[str, str]:
     return {key: token for key, token in (defaults | configured).items() if token}
 
 
-def from_object(record: dict[str, Any], size: int, files: Companions) -> Any:
+def from_object(record: dict[str, Any], size: int, files: Companions) -> Tokenizer:
     """The tokenizer of the object of a tokenizer.json, with `size` tokens; an id without a token gets <|unused_ID|>
 
     BadInput where the object is invalid, has more tokens than `size`, or is of a kind that littlebaby cannot reproduce.
@@ -269,7 +270,7 @@ def around_template(processor: Mapping[str, Any], ids: Mapping[str, Any]) -> tup
     return sides[0], sides[1]
 
 
-def fitted(tokenizer: Any, size: int) -> Any:
+def fitted(tokenizer: Tokenizer, size: int) -> Tokenizer:
     """The tokenizer. BadInput unless it has as many tokens as the model's token table has rows"""
     if tokenizer.size != size:
         raise BadInput(f"the tokenizer has {tokenizer.size:,} tokens, but the model's token table has {size:,} rows")
@@ -278,7 +279,7 @@ def fitted(tokenizer: Any, size: int) -> Any:
 
 # char and word as a tokenizer.json
 
-def to_object(tokenizer: Any) -> dict[str, Any]:
+def to_object(tokenizer: Tokenizer) -> dict[str, Any]:
     """The object of a tokenizer.json with which the library tokenizers gives the same ids"""
     if tokenizer.kind == "bpe":
         return tokenizer.to_tokenizer_json()
@@ -303,7 +304,7 @@ def known_words(vocabulary: list[str]) -> str:
     return rf"\A(?:{either})\z|(?<=\A )(?:{either})\z|(?m:.)" if words else "(?m:.)"
 
 
-def word_level(vocab: Mapping[str, int], own: Any) -> Any:
+def word_level(vocab: Mapping[str, int], own: Any) -> Tokenizer:
     """The char or word tokenizer that `to_object` wrote
 
     own: what `tokenizer_files` wrote under OWN; without it, every token must be a character. BadInput where the vocabulary is invalid.
@@ -319,16 +320,18 @@ def word_level(vocab: Mapping[str, int], own: Any) -> Any:
 
 # writing
 
-def end_id(tokenizer: Any) -> int | None:
+def end_id(tokenizer: Tokenizer | None) -> int | None:
     """The id that ends a document; None where the tokenizer has none, or there is no tokenizer"""
-    if tokenizer is None or tokenizer.special_tokens.main_eos is not None:
-        return tokenizer and tokenizer.special_tokens.main_eos
+    if tokenizer is None:
+        return None
+    if tokenizer.special_tokens.main_eos is not None:
+        return tokenizer.special_tokens.main_eos
     if tokenizer.kind != "bpe" or not tokenizer.special:
         return None
     return tokenizer.special_ids[tokenizer.begin if tokenizer.begin in tokenizer.special else tokenizer.special[0]][0]
 
 
-def ids_for_others(tokenizer: Any) -> dict[str, Any]:
+def ids_for_others(tokenizer: Tokenizer | None) -> dict[str, Any]:
     """{"bos_token_id": ..., "eos_token_id": an id or a list, "pad_token_id": ...} for config.json and generation_config.json"""
     special = tokenizer.special_tokens if tokenizer else SpecialTokens()
     end = end_id(tokenizer)
@@ -337,7 +340,7 @@ def ids_for_others(tokenizer: Any) -> dict[str, Any]:
     return dict(bos_token_id=bos, eos_token_id=eos, pad_token_id=special.pad)
 
 
-def post_processor(tokenizer: Any) -> dict[str, Any] | None:
+def post_processor(tokenizer: Tokenizer) -> dict[str, Any] | None:
     """The post_processor of a tokenizer.json that puts the prefix and the suffix around every text; None where both are empty"""
     special = tokenizer.special_tokens
     if not special.prefix and not special.suffix:
@@ -349,7 +352,7 @@ def post_processor(tokenizer: Any) -> dict[str, Any] | None:
     return dict(type="TemplateProcessing", single=one("A", 0), pair=[*one("A", 0), *one("B", 1)], special_tokens=tokens)
 
 
-def tokenizer_files(tokenizer: Any, n_ctx: int) -> dict[str, list[bytes]]:
+def tokenizer_files(tokenizer: Tokenizer, n_ctx: int) -> dict[str, list[bytes]]:
     """{file name: pieces of bytes} of the files that AutoTokenizer reads. n_ctx: the context length, tokens"""
     special, end = tokenizer.special_tokens, end_id(tokenizer)
     roles = dict(bos_token=end if special.bos is None and not special.eos else special.bos, eos_token=end, pad_token=special.pad,
@@ -357,8 +360,8 @@ def tokenizer_files(tokenizer: Any, n_ctx: int) -> dict[str, list[bytes]]:
     # AutoTokenizer encodes a named token wherever a text contains its text: only tokens that are special here are named, for the others
     # config.json has the ids
     named = {key: tokenizer.vocabulary[i] for key, i in roles.items() if i is not None}
-    about = dict(tokenizer_class="PreTrainedTokenizerFast", model_max_length=n_ctx, clean_up_tokenization_spaces=False,
-                 **{key: token for key, token in named.items() if token in getattr(tokenizer, "special", ())})
+    about: dict[str, Any] = dict(tokenizer_class="PreTrainedTokenizerFast", model_max_length=n_ctx, clean_up_tokenization_spaces=False)
+    about |= {key: token for key, token in named.items() if token in getattr(tokenizer, "special", ())}
     if special.chat_template:
         about["chat_template"] = special.chat_template
     about[OWN] = {key: value for key, value in tokenizer.to_json().items() if key in ("kind", "begin", "unknown", "limit")}
