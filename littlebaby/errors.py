@@ -14,7 +14,7 @@ TOKENS = 10**7    # the most tokens of one generation
 class BadInput(ValueError):
     """The user's input cannot be used: the sentence names the thing, the allowed values and the nearest of them. Exit code 2.
 
-    A sentence may quote a hostile file: characters that a terminal might obey are replaced by their codes, and long words are shortened.
+    A sentence may quote a hostile file: control characters, which a terminal might execute, become escape codes; long words are shortened.
     """
 
     def __init__(self, sentence: str) -> None:

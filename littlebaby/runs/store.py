@@ -336,9 +336,9 @@ class Workspace:
             return load(manifest, path), manifest
         if not re.fullmatch(r"[\w-][\w.-]*\.safetensors", manifest.file):
             raise BadInput(f"{path} names its weights {quoted(manifest.file)}; only a file beside it is read, never a path")
-        beside = path.with_name(manifest.file)
-        with disk.explain_os_errors("read", beside):
-            return weights.from_safetensors(manifest, beside), manifest
+        weights_path = path.with_name(manifest.file)
+        with disk.explain_os_errors("read", weights_path):
+            return weights.from_safetensors(manifest, weights_path), manifest
 
     def save_adapters(self, name: str, arrays: Mapping[str, np.ndarray], meta: Any) -> None:
         """Save the adapters that are merged into the model of a run
@@ -518,11 +518,11 @@ class Workspace:
         Where no file has these contents, the file at that path, if there is one; the caller then refuses it. BadInput: there is none.
         """
         name, inputs = re.split(r"[/\\]", path)[-1], self.root / "inputs"
-        named = [self.root / path, *self.candidates(path), inputs / name, *self.candidates(name)]
+        candidates = [self.root / path, *self.candidates(path), inputs / name, *self.candidates(name)]
         with disk.explain_os_errors("read", path):
-            lying = [p for p in dict.fromkeys(named) if p.is_file()]
-            same_size = [p for p in dict.fromkeys([*lying, *sorted(inside(inputs))]) if p.is_file() and p.stat().st_size == size]
-        found = next((p for p in same_size if has_content(p, sha256)), None) or next(iter(lying), None)
+            existing = [p for p in dict.fromkeys(candidates) if p.is_file()]
+            same_size = [p for p in dict.fromkeys([*existing, *sorted(inside(inputs))]) if p.is_file() and p.stat().st_size == size]
+        found = next((p for p in same_size if has_content(p, sha256)), None) or next(iter(existing), None)
         if found is None:
             raise BadInput(f"the training text of the run, {quoted(path)}, does not exist any more, and no file in {inputs} has its "
                            f"contents; put it there or give it with --input")

@@ -2,7 +2,7 @@
 
 A conversation is a list of messages, {"role": "user", "content": "..."}: an optional system message, then user and assistant in turn.
 A template puts a mark before and after each message. The targets are the tokens of the assistant's messages and of the mark that ends
-them, so the model learns to answer and to stop, not to ask.
+them, so the model learns to answer and to stop, but not to write questions.
 
     kodalite   <|user|>⏎ Q ⏎<|assistant|>⏎ A ⏎<|end|>        the marks of KodaLite, as ordinary text
     chatml     <|im_start|>user⏎ Q <|im_end|>⏎ <|im_start|>assistant⏎ A <|im_end|>

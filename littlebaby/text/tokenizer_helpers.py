@@ -26,8 +26,8 @@ PLAIN = {odd: plain for plain, odds in {
 
 def plain_character(character: str) -> str:
     """The character without accents and typography: é -> e, “ -> ", … -> ..., ﬁ -> fi; "" for a combining accent."""
-    apart = unicodedata.normalize("NFKD", PLAIN.get(character, character))
-    return "".join(part for part in apart if not unicodedata.combining(part))
+    decomposed = unicodedata.normalize("NFKD", PLAIN.get(character, character))
+    return "".join(part for part in decomposed if not unicodedata.combining(part))
 
 
 def replacements(unknown: Iterable[str], known: Collection[str]) -> dict[str, str]:

@@ -21,7 +21,7 @@ from .. import disk
 from ..records import Config
 from . import gguf, huggingface, kilat, koda, little_baby, nano_kimi, plain, tensors, tokenizers
 
-FORMATS: tuple[Any, ...] = (plain, kilat, nano_kimi, koda, little_baby, huggingface)      # asked in this order who recognizes a config.json
+FORMATS: tuple[Any, ...] = (plain, kilat, nano_kimi, koda, little_baby, huggingface)      # the first that recognizes a config.json reads it
 
 
 TYPES = dict(huggingface=("fp32", "fp16", "bf16", "fp64"), gguf=("fp32", "fp16", "q8_0"), safetensors=("fp32", "fp16", "bf16", "fp64"),

@@ -1,6 +1,6 @@
 """ConfigReader: typed access to the settings of a foreign config.json. Every error is one sentence that names the file and the key.
 
-Beside it stands what several formats read in the same way: the scaling of rope, and sizes that the shapes of the weights tell.
+Also here is what several formats read in the same way: the scaling of rope, and sizes that are read from the shapes of the weights.
 """
 from math import log
 from pathlib import Path

@@ -37,7 +37,7 @@ class Header:
             self.data = np.memmap(path, np.uint8, "r")
         self.at = 0
         if bytes(self.take(4)) != b"GGUF":
-            raise BadInput(f"{path} is no GGUF: it does not begin with these letters")
+            raise BadInput(f"{path} is not a GGUF: it does not begin with the letters GGUF")
         if (version := self.scalar("<I")) not in (2, 3):
             raise BadInput(f"{path} is GGUF version {version}; 2 and 3 are read")
         n_tensors, n_values = self.scalar("<Q"), self.scalar("<Q")
@@ -73,7 +73,7 @@ class Header:
         return bytes(self.take(self.scalar("<Q"))).decode(errors="replace")
 
     def value(self, kind: int, inside: bool = False) -> Any:
-        """The next value of this type. inside: whether it lies in an array, in which no other array may lie"""
+        """The next value of this type. inside: whether it is an element of an array, which may not be an array itself"""
         if kind in SCALARS:
             return self.scalar(SCALARS[kind])
         if kind == STRING:

@@ -14,7 +14,7 @@ READ = frozenset("""
     attention.layer_norm_rms_epsilon attention.sliding_window attention.scale expert_used_count rope.dimension_count rope.freq_base
     rope.scaling.type rope.scaling.factor rope.scale_linear""".split())
 
-# sizes that the shapes of the tensors tell as well, bookkeeping, and keys that have an effect only beside a key that is refused
+# sizes that are read from the shapes of the tensors, bookkeeping, and keys that have an effect only beside a key that is refused
 HARMLESS = frozenset("""
     vocab_size block_count feed_forward_length expert_feed_forward_length expert_count tensor_data_layout pooling_type
     rope.scaling.finetuned rope.scaling.original_context_length rope.scaling.yarn_log_multiplier rope.scaling.yarn_ext_factor

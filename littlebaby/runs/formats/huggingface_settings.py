@@ -1,7 +1,7 @@
 """The settings of the architectures of Hugging Face, in both directions: config.json -> our settings, and our Config -> config.json.
 
 The readers llama, mixtral, starcoder2, gpt2 and deepseek take (c, foreign): the config with every default of its class (see
-transformers_configs), and {name: array} of the weights, whose shapes decide wherever they tell a size. They return our settings.
+transformers_configs), and {name: array} of the weights, from whose shapes every size is read that they contain. They return our settings.
 The writers llama_json, qwen2_json, ... take our Config and return the keys of a config.json.
 """
 from typing import Any

@@ -152,7 +152,7 @@ def read_weights(config: dict[str, Any], foreign: Arrays, where: Path | str) -> 
 
 
 def settings_from_shapes(foreign: Arrays, attention: str, network: str, h: int) -> dict[str, Any]:
-    """The settings that only the shapes of the weights tell, and those with one value in all such models. h: the number of heads"""
+    """The settings that are read from the shapes of the weights, and those with one value in all such models. h: the number of heads"""
     columns = lambda name: foreign[name].shape[-1] if name in foreign and foreign[name].shape else 0
     found = dict(s_hidden=columns(f"block_0_{network}_proj_up_weight")) if network in ("mlp", "swi") else {}
     if network == "moe":

@@ -36,10 +36,10 @@ def in_folder(folder: Path, size: int, config: Mapping[str, Any]) -> tuple[Token
 
     size: that of the model's vocabulary      config: the object of config.json
     """
-    own = folder / "tokenizer.json"
+    path = folder / "tokenizer.json"
     try:
-        if own.exists():
-            return from_object(json_object(own), size, companions(folder, config)), ""
+        if path.exists():
+            return from_object(json_object(path), size, companions(folder, config)), ""
         if (folder / "vocab.json").exists() and (folder / "merges.txt").exists():
             files = companions(folder, config)
             return from_object(from_two_files(folder, files), size, files), ""
@@ -126,14 +126,14 @@ def from_object(record: dict[str, Any], size: int, files: Companions) -> Tokeniz
     """
     if "kind" in record or "vocab" in record:
         return fitted(text.from_json(record), size)
-    model, kept = record.get("model"), files.about.get(OWN)
+    model, own = record.get("model"), files.about.get(OWN)
     if not isinstance(model, dict) or not isinstance(model.get("vocab"), dict):
         raise BadInput("a tokenizer.json has a 'model' with a 'vocab'; this one has none")
     named = named_tokens(files, model["vocab"])
     if model.get("type") == "WordLevel":
         ids = {**model["vocab"]}
         special = special_tokens(record, ids, named, files, size)
-        return with_special_tokens(fitted(word_level(model["vocab"], kept), size), special)
+        return with_special_tokens(fitted(word_level(model["vocab"], own), size), special)
     added = record.get("added_tokens") or []
     if not isinstance(added, list) or not all(isinstance(token, dict) and isinstance(token.get("content"), str) for token in added):
         raise BadInput("the 'added_tokens' of a tokenizer.json are a list of objects with a 'content'; these are not")
@@ -146,14 +146,14 @@ def from_object(record: dict[str, Any], size: int, files: Companions) -> Tokeniz
         unused = sorted(set(range(size)) - set(ids.values()))
         record = {**record, "added_tokens": [*added, *(dict(content=f"<|unused_{i}|>", id=i) for i in unused)]}
     token_of = {i: token for token, i in ids.items() if type(i) is int}
-    if isinstance(kept, dict) and isinstance(kept.get("begin"), str) and kept["begin"]:
-        begin = kept["begin"]
+    if isinstance(own, dict) and isinstance(own.get("begin"), str) and own["begin"]:
+        begin = own["begin"]
     else:
         first = next((token_of[i] for i in (special.bos, *special.eos, special.eos_token) if i in token_of), None)
         begin = first if first in {token["content"] for token in added} else None
     tokenizer = fitted(BPE.from_tokenizer_json(record, begin), size)
     end = end_id(tokenizer)
-    if end is not None and isinstance(kept, dict) and kept.get("special_tokens") == {} and special == SpecialTokens(bos=end, eos=(end,)):
+    if end is not None and isinstance(own, dict) and own.get("special_tokens") == {} and special == SpecialTokens(bos=end, eos=(end,)):
         return tokenizer                                         # `tokenizer_files` added the end of text only for other programs
     return with_special_tokens(tokenizer, special)
 

@@ -31,7 +31,7 @@ DEFAULTS: dict[str, dict[str, Any]] = dict(
 
 ROPE_BASE = dict(mixtral=1e6)            # 10,000 for all others
 
-# sizes without a default here: it would describe another model, and the weights mostly tell them
+# sizes have no default here: it would describe another model, and most are read from the shapes of the weights
 SIZES = ("vocab_size", "hidden_size", "intermediate_size", "moe_intermediate_size", "num_hidden_layers", "num_attention_heads",
          "num_local_experts", "n_routed_experts", "n_shared_experts", "first_k_dense_replace", "n_positions", "n_embd", "n_layer", "n_head",
          "n_inner")

@@ -1,9 +1,9 @@
 """Weight tables: which weight of a foreign model is which of ours; one table per architecture, read in both directions.
 
 Each line of a table holds our name, the foreign name and, where the two arrays differ, the conversion between them (CONVERSIONS). In a name
-{i} is a layer, {e} is an expert, and {*} stands for all experts together. "a+b" are several of our weights that lie in one foreign array;
-commas separate several foreign arrays that make up one of ours. A line is used only if our model has the weight, so one table serves dense
-layers and mixtures of experts, tied and separate heads, and models with and without biases.
+{i} is the number of a layer, {e} that of an expert, and {*} means all experts together. "a+b" are several of our weights that are parts of
+one foreign array; commas separate several foreign arrays that are parts of one of ours. A line is used only if our model has the weight, so
+one table serves dense layers and mixtures of experts, tied and separate heads, and models with and without biases.
 """
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
