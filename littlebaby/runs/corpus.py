@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterable
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,9 +13,7 @@ from ..errors import BadInput
 from . import disk, prepare, sources, tokens
 from .records import Config
 from .sources import Source
-
-if TYPE_CHECKING:
-    from .store import Workspace
+from .store import Workspace
 
 IN_MEMORY = 2**26        # characters; a longer text is trained on through a token file
 Progress = Callable[[str, int], None]
@@ -47,7 +45,7 @@ class Corpus(NamedTuple):
         return "".join(part.text for part in self.parts if part.text is not None)
 
 
-def read_corpus(workspace: "Workspace", where: Any, cfg: Config, tokenizer: texts.Tokenizer | None = None, encoding: str = "utf-8",
+def read_corpus(workspace: Workspace, where: Any, cfg: Config, tokenizer: texts.Tokenizer | None = None, encoding: str = "utf-8",
                 progress: Progress = lambda what, n: None) -> tuple[Corpus, texts.Tokenizer]:
     """(corpus, tokenizer): everything that an input names, and the tokenizer of its ids
 

@@ -10,14 +10,12 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import unquote, urldefrag, urlsplit
 
 from ..errors import BadInput, nearest
 from . import disk, sources
-
-if TYPE_CHECKING:
-    from .store import Workspace
+from .store import Workspace
 
 Progress = Callable[[str, int], None]
 
@@ -53,7 +51,7 @@ HUB_TASKS = dict(
     piqa=("ybisk/piqa", None, "validation"), winogrande=("allenai/winogrande", "winogrande_xl", "validation"))
 
 
-def fetch(name: str, workspace: "Workspace", progress: Progress = lambda what, n: None) -> Path:
+def fetch(name: str, workspace: Workspace, progress: Progress = lambda what, n: None) -> Path:
     """Copy a text into inputs/; returns its path. A file that is there already is not overwritten.
 
     name      a key of KNOWN, the name of a text file on this machine, a URL, or datasets:NAME, which becomes inputs/NAME.jsonl
@@ -94,7 +92,7 @@ def with_progress(pieces: Iterable[str], progress: Progress) -> Iterator[str]:
         progress("fetching", len(piece))
 
 
-def copy_to_inputs(workspace: "Workspace", name: str, path: Path) -> Path:
+def copy_to_inputs(workspace: Workspace, name: str, path: Path) -> Path:
     """Copy a file to inputs/NAME; returns that path. BadInput where it exists"""
     def pieces():
         with open(path, "rb") as file:
@@ -138,7 +136,7 @@ def expected_sha256(mark: str) -> str | None:
     return mark.removeprefix("sha256=").lower()
 
 
-def download(url: str, expected: str | None, workspace: "Workspace", progress: Progress = lambda what, n: None) -> Path:
+def download(url: str, expected: str | None, workspace: Workspace, progress: Progress = lambda what, n: None) -> Path:
     """Download a URL into the cache of pooch, unless it is there; returns its path
 
     expected: the sha256 of the file, or None. BadInput as in `fetch`.

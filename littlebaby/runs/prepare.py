@@ -16,14 +16,12 @@ from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from queue import SimpleQueue
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 from .. import text as texts
 from ..errors import RunFailed
 from . import sources, tokens
-
-if TYPE_CHECKING:
-    from .store import Workspace
+from .store import Workspace
 
 SAMPLE = 16 * 2**20      # characters on which word and bpe are trained, evenly spread over the text
 FEW = 8                  # blocks (of a million characters); a text of at most so many is encoded in this process
@@ -167,7 +165,7 @@ def received(pipe: IO[bytes]) -> bytes:
     return message
 
 
-def prepare(workspace: "Workspace", paths: Iterable[Any], output: Path, kind: str | texts.Tokenizer, size: int = 4096,
+def prepare(workspace: Workspace, paths: Iterable[Any], output: Path, kind: str | texts.Tokenizer, size: int = 4096,
             unknown: str = "replace", encoding: str = "utf-8", field: str = "text", most: int | None = None, workers: int = 0,
             progress: Callable[[str, int], None] = lambda what, n: None) -> Path:
     """Write a token file of these texts; returns its path, `output`

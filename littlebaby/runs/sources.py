@@ -21,13 +21,11 @@ from contextlib import contextmanager
 from glob import glob, has_magic
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from ..errors import BadInput, number, quoted
 from . import disk, encodings, tokens
-
-if TYPE_CHECKING:
-    from .store import Workspace
+from .store import Workspace
 
 TEXTS = (".txt", ".md", ".jsonl", ".parquet", ".txt.gz", ".md.gz", ".jsonl.gz")
 KNOWN = (*TEXTS, *tokens.SUFFIXES)
@@ -47,7 +45,7 @@ class Source(NamedTuple):
 
 # --- finding ---
 
-def find(workspace: "Workspace", where: Any) -> list[Source]:
+def find(workspace: Workspace, where: Any) -> list[Source]:
     """The sources that an input names
 
     where: a path, a name in inputs/, a wildcard, several of these with commas or in a list, with or without weights; or a list of Sources
@@ -83,14 +81,14 @@ def find(workspace: "Workspace", where: Any) -> list[Source]:
     return found
 
 
-def split_words(workspace: "Workspace", where: Any) -> list[str]:
+def split_words(workspace: Workspace, where: Any) -> list[str]:
     """The words of an input, each of them one source: split at commas, unless a file has the whole name"""
     words = [str(where)] if isinstance(where, str | Path) else [str(word) for word in where]
     return [part for word in words for part
             in ([word] if exists_exactly(workspace, word) else filter(None, map(str.strip, word.split(","))))]
 
 
-def weighted(workspace: "Workspace", word: str) -> tuple[str, float | None]:
+def weighted(workspace: Workspace, word: str) -> tuple[str, float | None]:
     """("a.tok", 0.7) of a.tok:0.7, (word, None) where it has no weight. BadInput: a weight that is no positive number"""
     name, colon, weight = word.rpartition(":")
     if not colon or not re.fullmatch(r"[+-]?(\d*\.?\d+([eE][+-]?\d+)?|nan|inf)", weight) or exists_exactly(workspace, word):
@@ -98,7 +96,7 @@ def weighted(workspace: "Workspace", word: str) -> tuple[str, float | None]:
     return name, number(f"the weight of {name}", weight, 1e-9, 10**9)
 
 
-def exists_exactly(workspace: "Workspace", word: str) -> bool:
+def exists_exactly(workspace: Workspace, word: str) -> bool:
     """Whether a file or a folder with exactly this name exists"""
     try:
         return any(path.exists() for path in places(workspace, word))
@@ -106,13 +104,13 @@ def exists_exactly(workspace: "Workspace", word: str) -> bool:
         return False
 
 
-def places(workspace: "Workspace", word: str) -> list[Path]:
+def places(workspace: Workspace, word: str) -> list[Path]:
     """The paths that a word may mean: as it is, in the workspace, in its inputs/"""
     word = os.path.expanduser(word)
     return [Path(word).absolute(), workspace.root / word, workspace.root / "inputs" / word]
 
 
-def matching_files(workspace: "Workspace", word: str) -> list[Any]:
+def matching_files(workspace: Workspace, word: str) -> list[Any]:
     """The absolute paths of the files that a word means, sorted; for a data set its word. BadInput where there are none"""
     if word.startswith(DATASET):
         return [local_dataset(workspace, word)]
@@ -131,7 +129,7 @@ def matching_files(workspace: "Workspace", word: str) -> list[Any]:
     return [path]
 
 
-def local_dataset(workspace: "Workspace", word: str) -> str:
+def local_dataset(workspace: Workspace, word: str) -> str:
     """The word of a data set; where it names a local folder, with the absolute path of that"""
     name, hash_, config = word.removeprefix(DATASET).partition("#")
     local = next((path for path in places(workspace, name) if path.exists()), name) if name else name
@@ -140,18 +138,18 @@ def local_dataset(workspace: "Workspace", word: str) -> str:
 
 # --- the sources in a checkpoint, for a run that is resumed elsewhere ---
 
-def remember(workspace: "Workspace", found: Iterable[Source]) -> list[dict[str, Any]]:
+def remember(workspace: Workspace, found: Iterable[Source]) -> list[dict[str, Any]]:
     """Sources as a checkpoint stores them: each file by its path, relative if it is inside the workspace, its size and its sha256"""
     return [dict(name=source.name, weight=source.weight, kind=source.kind, files=[remember_file(workspace, path) for path in source.paths])
             for source in found]
 
 
-def remember_file(workspace: "Workspace", path: Any) -> dict[str, Any]:
+def remember_file(workspace: Workspace, path: Any) -> dict[str, Any]:
     """dict(path, bytes, sha256) of a file; of a data set its word, without size and sha256"""
     return dict(path=str(path), bytes=0, sha256="") if str(path).startswith(DATASET) else workspace.fingerprint(path)
 
 
-def recall(workspace: "Workspace", remembered: Any) -> list[Source]:
+def recall(workspace: Workspace, remembered: Any) -> list[Source]:
     """The sources that a checkpoint stores, with their files where these are now. BadInput: a file is missing, or the record is damaged"""
     try:
         return [Source(each["name"], tuple(recall_file(workspace, **file) for file in each["files"]), each["weight"], each["kind"])
@@ -160,12 +158,12 @@ def recall(workspace: "Workspace", remembered: Any) -> list[Source]:
         raise BadInput("the checkpoint does not name the text that its run learns from; give it with --input") from None
 
 
-def recall_file(workspace: "Workspace", path: str, bytes: int, sha256: str) -> Any:
+def recall_file(workspace: Workspace, path: str, bytes: int, sha256: str) -> Any:
     """The path, or the word of a data set, that `remember_file` recorded. BadInput where the file is missing"""
     return local_dataset(workspace, path) if path.startswith(DATASET) else workspace.recall(path, bytes, sha256)
 
 
-def recall_words(workspace: "Workspace", where: Any, record: Any) -> Any:
+def recall_words(workspace: Workspace, where: Any, record: Any) -> Any:
     """The input of a checkpoint that stores only the words that the user typed, for `find` in this workspace
 
     Files are found by their names and, where the input is a single file, by its contents too. record: the Input of the report, or None
@@ -179,7 +177,7 @@ def recall_words(workspace: "Workspace", where: Any, record: Any) -> Any:
     return [moved_word(workspace, word) for word in words]
 
 
-def moved_word(workspace: "Workspace", word: str) -> str:
+def moved_word(workspace: Workspace, word: str) -> str:
     """A typed word; where its file or folder does not exist any more, that of the same name in inputs/"""
     name, weight = weighted(workspace, word)
     inside = workspace.root / "inputs" / re.split(r"[/\\]", name)[-1]
