@@ -207,8 +207,8 @@ def converted(chosen: list[Row], cfg: Config, own_shapes: Mapping[str, Shape], f
         for name, shape, a in zip(row.own, expected, [*made, *[None] * len(expected)]):
             if a is None or a.shape != shape:
                 raise BadInput(f"{where}: {' and '.join(row.foreign[:3])} {'has' if len(row.foreign) == 1 else 'have'} shape "
-                               f"{', '.join(str(list(g.shape)) for g in given[:3])}, from which {name} of shape {list(shape)}, which the "
-                               f"config requires, cannot be made")
+                               f"{', '.join(str(list(g.shape)) for g in given[:3])}, which does not give {name} the shape {list(shape)} "
+                               f"that the config requires")
             if not np.isfinite(a).all():
                 raise BadInput(f"{where}: {' and '.join(row.foreign[:3])} holds NaN or Infinity")
             yield name, a
