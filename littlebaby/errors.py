@@ -1,29 +1,31 @@
-"""What can go wrong on a user's side, said in one sentence."""
+"""The errors that a user can cause, each with a message of one sentence, and the checks of numbers that the user gives."""
 import re
+from collections.abc import Iterable
 from difflib import get_close_matches
 from numbers import Real
+from typing import Any
 
-LONGEST = 200     # characters of a word in a sentence; a path or a name out of a file may be longer
-MOST = 3000       # characters in all
+LONGEST = 200     # characters of a word in a message; a path or a name from a file may be longer
+MOST = 3000       # characters of a message
 SEEDS = 2**63 - 1  # the largest seed of a random generator
-TOKENS = 10**7    # the most tokens to be written at once
+TOKENS = 10**7    # the most tokens of one generation
 
 
 class BadInput(ValueError):
-    """The user's input cannot be used: the sentence names the thing, what is allowed and the nearest right one. Exit code 2.
+    """The user's input cannot be used: the sentence names the thing, the allowed values and the nearest of them. Exit code 2.
 
-    What a sentence quotes may come out of a hostile file: what no terminal should be sent is written out, and long words are cut.
+    A sentence may quote a hostile file: control characters, which a terminal might execute, become escape codes; long words are shortened.
     """
 
-    def __init__(self, sentence):
+    def __init__(self, sentence: str) -> None:
         message = re.sub(rf"\S{{{LONGEST},}}", lambda word: f"{word[0][:100]}...{word[0][-60:]}", readable(sentence))
         super().__init__(message if len(message) <= MOST else f"{message[:MOST - 500]} ... {message[-400:]}")
 
 
 class RunFailed(RuntimeError):
-    """The input was fine and the run failed all the same; what was written stays. Exit code 1.
+    """The input was valid and the run failed nevertheless; the files that it wrote stay. Exit code 1.
 
-    reason: in two words, as a report keeps it
+    reason: one or two words, for the report
     """
     reason = "failed"
 
@@ -34,28 +36,28 @@ class NotFinite(RunFailed):
 
 
 class WorkerLost(RunFailed):
-    """A worker thread did not answer; whole: whether weights and state still are those after a whole step"""
+    """A worker thread did not answer; whole: whether weights and optimizer state are still those after a complete step"""
     reason, whole = "worker lost", True
 
 
-def readable(text):
-    """The text with every character that cannot be shown as its code"""
+def readable(text: str) -> str:
+    """The text with every character that cannot be displayed replaced by its escape code"""
     return text if text.isprintable() else "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
 
 
-def nearest(what, value, allowed):
-    """The sentence for a word that is not among the allowed ones.
+def nearest(what: str, value: object, allowed: Iterable[object]) -> str:
+    """The sentence for a word that is not among the allowed ones
 
     >>> nearest("c_attention", "mah", ["mha", "moh"])
     "c_attention is 'mah'; allowed are mha, moh; did you mean mha?"
     """
-    allowed = [str(word) for word in allowed]
-    close = get_close_matches(str(value), allowed, 9, 0.5)
-    close.sort(key=lambda word: sorted(word) != sorted(str(value)))              # letters that changed places come first
-    return f"{what} is {value!r}; allowed are {', '.join(allowed)}" + (f"; did you mean {close[0]}?" if close else "")
+    words = [str(word) for word in allowed]
+    close = get_close_matches(str(value), words, 9, 0.5)
+    close.sort(key=lambda word: sorted(word) != sorted(str(value)))              # a word of the same letters comes first
+    return f"{what} is {value!r}; allowed are {', '.join(words)}" + (f"; did you mean {close[0]}?" if close else "")
 
 
-def not_a_divisor(name, value, whole_name, whole):
+def not_a_divisor(name: str, value: int, whole_name: str, whole: int) -> str:
     """The sentence for a number that must divide another one.
 
     >>> not_a_divisor("n_heads", 5, "head_size", 8)
@@ -65,20 +67,20 @@ def not_a_divisor(name, value, whole_name, whole):
     return f"{name} is {value}; allowed are divisors of {whole_name}, {whole}; did you mean {near}?"
 
 
-def quoted(value):
-    """A value as a sentence quotes it, cut where it is long"""
+def quoted(value: object) -> str:
+    """A value as a sentence quotes it, shortened to 60 characters"""
     try:
         text = repr(value)
-    except ValueError:                                           # Python writes no whole number of more than 4,300 digits
+    except ValueError:                                           # Python converts no int of more than 4,300 digits
         text = "a number of thousands of digits"
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def number(name, value, least, most, whole=False, allowed=None):
-    """The value as an int (`whole`) or a float, both ends of the range included; every number that a user gives comes through here.
+def number(name: str, value: Any, least: float, most: float, whole: bool = False, allowed: str | None = None) -> Any:
+    """The value as an int if `whole`, else as a float, checked against the range, both ends included; for every number that a user gives
 
-    Numbers of NumPy and texts such as "5" count as numbers, True and False do not. `allowed` says the range in other words.
-    BadInput: no number, nan, out of range, a fraction where a whole number is asked for
+    Numbers of NumPy and texts such as "5" count as numbers, True and False do not. allowed: the range in words, for the error.
+    BadInput: not a number, NaN, out of range, or a fraction where a whole number is required.
 
     >>> number("samples", "2", 1, 8, whole=True)
     2
@@ -89,13 +91,13 @@ def number(name, value, least, most, whole=False, allowed=None):
     return int(found) if whole else float(found)
 
 
-def seeded(value):
-    """A seed for a random generator, checked"""
+def seeded(value: Any) -> int:
+    """A seed for a random generator. BadInput: not a whole number from 0 to SEEDS"""
     return number("seed", value, 0, SEEDS, whole=True)
 
 
-def parsed(value):
-    """A number, or a text that spells one, as a number; None for anything else"""
+def parsed(value: Any) -> Any:
+    """The int or float of a number or of a text such as "5"; None for anything else"""
     if isinstance(value, str):
         for kind in (int, float):
             try:
@@ -105,10 +107,10 @@ def parsed(value):
         return None
     if isinstance(value, bool) or not isinstance(value, Real):
         return None
-    return value.item() if hasattr(value, "item") else value     # a number of NumPy as one of Python
+    return value.item() if hasattr(value, "item") else value     # a NumPy scalar as a Python number
 
 
-def out_of_range(name, value, least, most, whole=False, allowed=None):
+def out_of_range(name: str, value: Any, least: float, most: float, whole: bool = False, allowed: str | None = None) -> str:
     """The sentence for a number that `number` refuses: its name, the value, the range, the nearest allowed number"""
     found = parsed(value)
     near = ""

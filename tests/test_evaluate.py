@@ -243,7 +243,8 @@ def test_plain_rows():
 
 
 @pytest.mark.parametrize("row, sentence", [
-    ('{"a": 1}', "line 1 has 'a'; allowed are rows with context, choices, answer"), ("[]", "line 1 holds list"), ("", "no rows"),
+    ('{"a": 1}', "line 1 has 'a'; allowed are rows with context, choices, answer"), ("[]", "line 1 holds a value of type list"), ("",
+                                                                                                                                  "no rows"),
     ('{"ctx": "x", "endings": ["a", "b"], "label": ""}', "line 1 has ctx, endings, label with values that are not allowed"),
     ('{"context": "x", "choices": ["a"], "answer": 1}', "texts and not empty, and the correct one of them"),
     ('{"text": "word"}', "line 1 has text with values that are not allowed"),
@@ -311,7 +312,7 @@ def test_tasks_come_from_datasets_where_it_is(home, run, monkeypatch):
         raise ConnectionError("nobody\nthere")
 
     fake.load_dataset = away
-    with pytest.raises(BadInput, match="piqa: cannot bring ybisk/piqa: nobody there; a JSONL"):
+    with pytest.raises(BadInput, match="piqa: cannot download ybisk/piqa: nobody there; a JSONL"):
         lb.evaluate(run.guid, task="piqa", path=home)
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(BadInput, match="needs the package datasets"):

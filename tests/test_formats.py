@@ -11,7 +11,7 @@ from littlebaby import cli
 from littlebaby.errors import BadInput
 from littlebaby.inference.baby import Baby
 from littlebaby.runs import formats
-from littlebaby.runs.formats import gguf, huggingface, little_baby, rewrite, tensors
+from littlebaby.runs.formats import gguf_header, huggingface, little_baby, rewrite, tensors
 from littlebaby.runs.settings import Config
 from littlebaby.runs.store import Workspace
 from littlebaby.text.bpe import BPE
@@ -201,7 +201,7 @@ def test_quantised_weights_are_unpacked(kind, tmp_path):
     writer.add_tensor("w", packed, raw_dtype=as_kind)
     for step in (writer.write_header_to_file, writer.write_kv_data_to_file, writer.write_tensors_to_file, writer.close):
         step()
-    found = gguf.Header(tmp_path / "x.gguf").tensors
+    found = gguf_header.Header(tmp_path / "x.gguf").tensors
     assert found["w"].shape == (6, 64) and np.array_equal(np.asarray(found["w"], "f4"), quants.dequantize(packed, as_kind))
     assert np.array_equal(np.asarray(found["a"]), np.ones(3))
 
@@ -274,7 +274,7 @@ def test_a_vocabulary_with_room_to_spare(tmp_path):
     few = scattered(dict(LLAMA, n_vocab=mine.size - 5))
     kept(tmp_path, huggingface.huggingface_files(few.config, few.weights(), mine, "fp32"))
     model = formats.read_model(tmp_path)
-    assert model.tokenizer is None and "left behind" in model.note
+    assert model.tokenizer is None and "not imported" in model.note
 
 
 # settings of others
@@ -316,8 +316,8 @@ def test_where_ropes_base_may_stand(llama):
     (dict(hidden_size=2 ** 16), "holds .* numbers"),
     (dict(max_position_embeddings=1e9), "a whole number"),
     (dict(num_key_value_heads=3), "n_kv_heads"),
-    (dict(num_key_value_heads=4), "does not make|holds"),
-    (dict(head_dim=6), "does not make|holds"),
+    (dict(num_key_value_heads=4), "the config requires|holds"),
+    (dict(head_dim=6), "the config requires|holds"),
     (dict(model_type="gpt2"), "which the weights lack"),
     (dict(model_type="mixtral"), "block_sparse_moe"),
     (dict(rms_norm_eps="x"), "a number"),
@@ -428,7 +428,7 @@ def test_a_lone_number_in_the_place_of_a_matrix(reference, tmp_path, case, name)
 
 def test_one_small_matrix_for_all_heads_is_divided_after_it_is_widened():
     small = np.array([[1.0, 2.0, 5.0]], np.float16)
-    wide = little_baby.spread({"block_0_moh_m_weight": small}, "moh", 3)["block_0_moh_c_weight"]
+    wide = little_baby.repeated_for_heads({"block_0_moh_m_weight": small}, "moh", 3)["block_0_moh_c_weight"]
     assert wide.shape == (3, 3) and (wide == np.array([1, 2, 5]) / 3).all()
 
 

@@ -86,7 +86,7 @@ def test_what_reads_otherwise_in_python(pattern, text, expected):
 def test_what_has_no_counterpart_is_refused_by_name(pattern, named):
     with pytest.raises(BadInput) as refused:
         translated(pattern)
-    assert named in str(refused.value) and "the tokenizer cuts texts by a pattern with" in str(refused.value)
+    assert named in str(refused.value) and "the tokenizer splits texts by a pattern with" in str(refused.value)
 
 
 def test_case_is_ignored_one_letter_for_one():

@@ -97,7 +97,7 @@ def test_what_transformers_passes_over_is_passed_over_and_told(kind, more, tmp_p
     note = formats.read_model(tmp_path).note
     assert (next(iter(more)) in note) == (more != dict(use_sliding_window=False))
     (tmp_path / "config.json").write_text(json.dumps(whole))
-    assert "passed over" not in formats.read_model(tmp_path).note
+    assert "ignored, as" not in formats.read_model(tmp_path).note
 
 
 def test_a_model_type_with_a_tokenizer_of_its_own_is_told(tmp_path):

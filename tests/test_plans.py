@@ -149,7 +149,7 @@ def test_finetune_goes_half_as_long(home, run):
 def test_unknown_characters_are_told_and_handled(home, run):
     written = lb.inference(run.guid, path=home, prompt="Zoë’s β", max_tokens=5, seed=1)
     assert written.replaced["ë"] == "e" and written.prompt == "Zoë’s β"
-    with pytest.raises(lb.BadInput, match="nothing of the prompt"):
+    with pytest.raises(lb.BadInput, match="knows no character of the prompt"):
         lb.inference(run.guid, path=home, prompt="ββ")
 
 

@@ -208,7 +208,7 @@ def test_a_broken_network_is_caught(name, old, new):
 
 def llama_names(cfg):
     """{their name: our name}"""
-    return {row.theirs[0]: row.ours[0] for row in rows(huggingface.LLAMA, cfg, shapes(cfg))}
+    return {row.foreign[0]: row.own[0] for row in rows(huggingface.LLAMA, cfg, shapes(cfg))}
 
 
 @pytest.fixture(scope="module")

@@ -112,7 +112,7 @@ def test_and_back(kind, more, tmp_path):
 
 @pytest.mark.parametrize("kind, more, said", [
     ("Llama", dict(hidden_act="gelu"), "hidden_act is 'gelu'"),
-    ("Llama", stretched("dynamic"), "stretched by the rule 'dynamic'"),
+    ("Llama", stretched("dynamic"), "scaled by the rule 'dynamic'"),
     ("Llama", stretched("yarn", truncate=False), "truncate is False"),
     ("Mistral", dict(sliding_window=1), "s_window is 1"),
     ("Qwen2", dict(use_sliding_window=True, sliding_window=5, max_window_layers=1), "only some layers have a sliding window"),

@@ -14,7 +14,7 @@ from littlebaby.errors import BadInput, RunFailed
 from littlebaby.runs import corpus, prepare, sources, tokens
 from littlebaby.runs.store import Workspace
 from littlebaby.text import nursery
-from littlebaby.text.bpe import BPE, LETTER_OF
+from littlebaby.text.bpe import BPE, CHARACTER_OF
 
 TINY = dict(n_layers=1, n_emb=16, n_heads=2, n_ctx=32, batch_size=4, n_steps=8, n_completion=20, n_sample=0, s_eval=4, r_eval_overlap=0.0,
             n_eval_windows=8, progress=False)
@@ -76,7 +76,7 @@ def test_parquet_and_data_sets(home):
     parquet.write_table(arrow.table(dict(text=[f"row {i}" for i in range(3000)], n=range(3000))), path)
     expected = ["|".join(f"row {i}" for i in range(3000))]
     assert whole(home, "set") == whole(home, "set/train.parquet") == expected
-    assert "row 1, has 0 in 'n' where a text belongs" in sentence(whole, home, "set", field="n")
+    assert "row 1, has 0 in 'n'; it must hold a text" in sentence(whole, home, "set", field="n")
     assert "has no column 'txt'; its columns are text, n: give --field" in sentence(whole, home, "set", field="txt")
     put(home, "bad.parquet", "PAR1 nothing")
     assert "bad.parquet is not a readable .parquet file" in sentence(whole, home, "bad.parquet")
@@ -84,22 +84,22 @@ def test_parquet_and_data_sets(home):
     assert whole(home, f"datasets:{path.parent}") == expected
     assert whole(home, f"datasets:{path.parent}", size=10) == ["row 0|row 1"]
     said = sentence(whole, home, f"datasets:{home.root / 'nowhere'}")
-    assert "cannot read datasets:" in said and "with no network give files that lie here" in said
+    assert "cannot read datasets:" in said and "without a network give local files" in said
 
 
 def test_what_cannot_be_read_is_said_in_one_sentence(home):
     put(home, "latin.txt", b"x" * 2_000_000 + b"caf\xe9 noir")
-    assert "byte 0xe9 at offset 2000003 does not fit; give --encoding, for example --encoding latin-1" in sentence(whole, home, "latin")
+    assert "byte 0xe9 at offset 2000003 is invalid; give --encoding, for example --encoding latin-1" in sentence(whole, home, "latin")
     assert whole(home, "latin.txt", encoding="latin-1")[0].endswith("café noir")
     put(home, "cut.txt", "ab€".encode()[:-1])
-    assert "byte 0xe2 at offset 2 does" in sentence(whole, home, "cut")
+    assert "byte 0xe2 at offset 2 is invalid" in sentence(whole, home, "cut")
     put(home, "wide.txt", "ä".encode("utf-16"))
     assert whole(home, "wide", encoding="utf-16") == ["ä"] and "--encoding utf-16" in sentence(whole, home, "wide")
     assert "is not an encoding; common ones are" in sentence(whole, home, "tale", encoding="klingon")
     for name, data, says in [
             ("a.jsonl", '{"text": "x"}\n{"text"', "a.jsonl, line 2, is not JSON"), ("b.jsonl", "[" * 100_000, "line 1, is not JSON"),
             ("c.jsonl", '{"txt": "x"}', "line 1, has no field 'text'; there are txt: give --field"),
-            ("d.jsonl", '{"text": 3}', "has 3 in 'text' where a text belongs"), ("e.jsonl", "[1]", "it holds list"),
+            ("d.jsonl", '{"text": 3}', "has 3 in 'text'; it must hold a text"), ("e.jsonl", "[1]", "line 1, holds a value of type list"),
             ("f.txt.gz", gzip.compress(STORIES.encode())[:-900], "f.txt.gz is truncated or damaged"),
             ("g.txt.gz", "no gzip", "cannot read"), ("h.txt.gz", gzip.compress(STORIES.encode())[:90] + bytes(200), "h.txt.gz")]:
         put(home, name, data)
@@ -111,7 +111,7 @@ def test_what_cannot_be_read_is_said_in_one_sentence(home):
     assert "'tale' has no weight and others have" in sentence(whole, home, "tale,latin.txt:2")
     assert "the weight of tale is 0; allowed is a number from 1e-09" in sentence(whole, home, "tale:0,latin.txt:2")
     assert "the weight of tale is 0" in sentence(whole, home, "tale:0")
-    assert "less than a thousandth of all together, 1.0001" in sentence(whole, home, "tale:0.0001,latin.txt:1")
+    assert "less than a thousandth of the sum of all weights, 1.0001" in sentence(whole, home, "tale:0.0001,latin.txt:1")
 
 
 # --- blocks ---
@@ -125,19 +125,19 @@ def test_no_tokenizer_notices_where_blocks_end(kind):
     for _ in range(60):
         text = "".join(rng.choice([*LETTERS, "ab ba", "\n\n", "can't", "<|endoftext|>", "\r\n", "  "]) for _ in range(400))
         tokenizer = texts.train(kind, text[:rng.choice([20, 400])], 300)         # of a part: some characters are unknown
-        cut = list(sources.text_blocks([text[i:i + 7] for i in range(0, len(text), 7)], tokenizer.parts, rng.choice([5, 20, 60])))
+        cut = list(sources.text_blocks([text[i:i + 7] for i in range(0, len(text), 7)], tokenizer.can_split, rng.choice([5, 20, 60])))
         assert "".join(cut) == text and len(cut) > 2
         assert np.array_equal(np.concatenate([tokenizer.encode(block) for block in cut]), tokenizer.encode(text))
 
 
 def test_blocks_of_a_text_without_a_place_to_cut():
-    parts = texts.train("bpe", "a b a b", 300).parts
+    can_split = texts.train("bpe", "a b a b", 300).can_split
     assert [len(block) for block in sources.text_blocks(["a" * 23], sources.anywhere, 5)] == [5, 5, 5, 5, 3]
-    assert "".join(sources.text_blocks(["a" * 39, " b" * 99], parts, 5)) == "a" * 39 + " b" * 99
-    assert [len(block) for block in sources.text_blocks([*"a" * 39, *" b" * 3], parts, 5)] == [39, 4, 2]
-    assert list(sources.text_blocks([], parts, 5)) == list(sources.text_blocks([""], parts, 5)) == []
-    assert "91 characters, from character 9 on, without a place" in sentence(list,
-                                                                             sources.text_blocks(["b b b b b", " " + "a" * 90], parts, 5))
+    assert "".join(sources.text_blocks(["a" * 39, " b" * 99], can_split, 5)) == "a" * 39 + " b" * 99
+    assert [len(block) for block in sources.text_blocks([*"a" * 39, *" b" * 3], can_split, 5)] == [39, 4, 2]
+    assert list(sources.text_blocks([], can_split, 5)) == list(sources.text_blocks([""], can_split, 5)) == []
+    text = sources.text_blocks(["b b b b b", " " + "a" * 90], can_split, 5)
+    assert "91 characters, from character 9 on, without a position" in sentence(list, text)
 
 
 # tokenizers of others: {name: (patterns, merges, added tokens, form, whole)}, each with a token or a piece over a border that looks safe
@@ -151,19 +151,19 @@ OTHERS = dict(llama3=([SHIPPED["llama3"]], ENDS, [], "", True), qwen2=([SHIPPED[
 @pytest.mark.parametrize("name", OTHERS)
 def test_blocks_of_tokenizers_of_others(name):
     cuts, merges, added, form, whole = OTHERS[name]
-    symbols = [*LETTER_OF.values(), *(a + b for a, b in merges), *added]
+    symbols = [*CHARACTER_OF.values(), *(a + b for a, b in merges), *added]
     tokenizer = BPE(symbols, merges, "\n", added, True, [cut for patterns in cuts for cut in patterns], form, whole)
     rng = random.Random(2)
     for _ in range(20):
         parts = [*"ab ee!1.\n\n\u0301=\u0338가\u11a8中。", "x<a\nb>", "<|start header|>", "Yes!\n", "the "]
         text = "".join(rng.choice(parts) for _ in range(200))
-        cut = list(sources.text_blocks([text], tokenizer.parts, 10))
+        cut = list(sources.text_blocks([text], tokenizer.can_split, 10))
         assert "".join(cut) == text and len(cut) > 5
         assert np.concatenate([tokenizer.encode(block) for block in cut]).tolist() == tokenizer.encode(text).tolist()
 
 
 def test_prepare_is_exact_for_a_pattern_that_takes_line_ends(home, monkeypatch):
-    tokenizer = BPE([*LETTER_OF.values(), "!Ċ"], [("!", "Ċ")], "\n", [], True, SHIPPED["llama3"])
+    tokenizer = BPE([*CHARACTER_OF.values(), "!Ċ"], [("!", "Ċ")], "\n", [], True, SHIPPED["llama3"])
     monkeypatch.setattr(sources.text_blocks, "__defaults__", (700,))
     (home.root / "t.json").write_text(json.dumps(tokenizer.to_json()))
     put(home, "yes.txt", "Yes!\n" * 700)
@@ -256,7 +256,7 @@ def test_a_dead_process_ends_prepare_with_a_sentence_and_leaves_none(home, monke
         if what == "writing tokens":
             begun[0].kill()
 
-    with pytest.raises(RunFailed, match="a process that was turning text into ids has died.*Fewer --workers need less$"):
+    with pytest.raises(RunFailed, match="a process that was encoding text has died.*Fewer --workers need less memory$"):
         prepare.prepare(home, [home.root / "inputs" / "tale.txt"], home.root / "x.tok", "char", workers=2, progress=kill)
     assert len(begun) == 2 and all(process.returncode is not None for process in begun)
     assert [p.name for p in home.root.rglob("*") if p.is_file()] == ["tale.txt"]
@@ -271,10 +271,10 @@ def changed(path, edit):
 
 @pytest.mark.parametrize("edit, says", [
     (lambda d: d[:-1], "is truncated"), (lambda d: d + b"x", "is longer than its header says"),
-    (lambda d: d[:40], "is truncated in its header: it has 40 bytes and a header 64"), (lambda d: b"", "is empty: there is nothing"),
+    (lambda d: d[:40], "is truncated in its header: it has 40 bytes and a header has 64"), (lambda d: b"", "is empty: there is nothing"),
     (lambda d: b"GGUF" + d[4:], "is not a token file: it does not begin with LBTOKENS"), (lambda d: d[:3], "is truncated in its header"),
     (lambda d: struct.pack_into("<I", d, 8, 7), "is a token file of version 7; this littlebaby reads version 1"),
-    (lambda d: struct.pack_into("<I", d, 12, 3), "its header says 3 bytes a token"),
+    (lambda d: struct.pack_into("<I", d, 12, 3), "its header says 3 bytes per token"),
     (lambda d: struct.pack_into("<Q", d, 16, 2**63), "is truncated"),
     (lambda d: struct.pack_into("<I", d, 24, 0), "a vocabulary of 0"), (lambda d: struct.pack_into("<I", d, 28, 2**31), "a record of"),
     (lambda d: struct.pack_into("<I", d, 32, 1), "its tokenizer is not the one that its header's sha256 names"),
@@ -295,7 +295,7 @@ def test_arrays_that_are_no_tokens(home, array, says):
 def test_damaged_arrays(home):
     path = home.root / "x.npy"
     np.save(path, np.arange(100, dtype="i4"))
-    assert changed(path, lambda d: d[:-3]).endswith("100 tokens make 528 bytes and it has 525")
+    assert changed(path, lambda d: d[:-3]).endswith("a file of 100 tokens has 528 bytes and this one has 525")
     assert "is not a readable .npy file" in changed(path, lambda d: d[:20])
     assert "is not a readable .npy file" in changed(path, lambda d: b"nothing")
     put(home, "odd.bin", b"abc")
@@ -327,10 +327,10 @@ def test_bare_tokens_of_other_systems_train_once_their_tokenizer_is_named(home):
     named = dict(c_tokenizer=str(home.root / "tokenizer.json"), path=home.root, seed=1)
     runs = [lb.train(f"train.{form}", **named, **TINY) for form in ("bin", "npy")]
     assert np.array_equal(*(weights(run, home) for run in runs)) and runs[0].report.vocabulary == 400
-    assert "does not say what they stand for, and c_tokenizer is 'char': give the path" in sentence(
+    assert "does not name their tokenizer, and c_tokenizer is 'char': give the path" in sentence(
         lb.train, "train.bin", path=home.root, **TINY)
     np.save(home.root / "inputs" / "train.npy", np.append(ids, 400).astype("i4"))
-    assert "holds the token 400, and its vocabulary goes from 0 to 399" in sentence(lb.train, "train.npy", **named, **TINY)
+    assert "holds the token 400, and the vocabulary goes from 0 to 399" in sentence(lb.train, "train.npy", **named, **TINY)
     np.save(home.root / "inputs" / "train.npy", np.append(ids, -1).astype("i4"))
     assert "holds the token -1" in sentence(lb.train, "train.npy", **named, **TINY)
 
@@ -411,21 +411,21 @@ def test_lines_that_reads_cut(home, monkeypatch):
     monkeypatch.setattr(sources, "MOST_LINE", 12)
     assert "a.jsonl, line 3, is longer than" in sentence(whole, home, "a.jsonl")
     put(home, "b.jsonl", JSONL.encode("cp1252"))
-    assert "line 1, is not UTF-8: byte 0xc9 at offset 10 does" in sentence(whole, home, "b.jsonl")
+    assert "line 1, is not UTF-8: byte 0xc9 at offset 10 is invalid" in sentence(whole, home, "b.jsonl")
 
 
 @pytest.mark.parametrize("data,encoding,says", [
     (JSONL.replace("Été à Málaga", "Ete a Malaga").encode("latin-1"), "utf-8",
-     "line 2, is not UTF-8: byte 0xef at offset 37 does not fit; give --encoding, for example --encoding latin-1"),
-    ('{"text": "a"}\n{"text": "“no”"}'.encode("cp1252"), "utf-8", "line 2, is not UTF-8: byte 0x93 at offset 24 does not fit; "
+     "line 2, is not UTF-8: byte 0xef at offset 37 is invalid; give --encoding, for example --encoding latin-1"),
+    ('{"text": "a"}\n{"text": "“no”"}'.encode("cp1252"), "utf-8", "line 2, is not UTF-8: byte 0x93 at offset 24 is invalid; "
      "give --encoding, for example --encoding cp1252"),
-    (JSONL.encode("utf-16"), "utf-8", "line 1, is not UTF-8: byte 0xff at offset 0 does not fit; give --encoding, for example "
+    (JSONL.encode("utf-16"), "utf-8", "line 1, is not UTF-8: byte 0xff at offset 0 is invalid; give --encoding, for example "
      "--encoding utf-16"),
     ('{"text": "abc"}'.encode("utf-16-le"), "utf-8", "is not UTF-8: from offset 1 on every other byte is zero; give --encoding, for "
      "example --encoding utf-16-le"),
     (JSONL.encode("utf-16-be"), "latin-1", "--encoding utf-16-be"), (JSONL.encode("utf-16-le"), "utf-8", "--encoding utf-16-le"),
     (JSONL.encode("utf-32"), "utf-8", "--encoding utf-32"),
-    (JSONL.encode(), "ascii", "line 1, is not ASCII: byte 0xc3 at offset 10 does not fit; give --encoding, for example --encoding utf-8"),
+    (JSONL.encode(), "ascii", "line 1, is not ASCII: byte 0xc3 at offset 10 is invalid; give --encoding, for example --encoding utf-8"),
     (JSONL.encode("utf-16-le"), "utf-16", "there is no byte-order mark at offset 0; give --encoding, for example --encoding utf-16-le"),
     (b'{"text": "abcdef"}', "utf-16-le", "is not JSON: a .jsonl file holds one object on every line; it was read as UTF-16-LE, and "
      "its bytes are UTF-8: try --encoding utf-8"), (b"\xef\xbb\xbf" + b'{"text": "a\xe9"}', "utf-8", "byte 0xe9 at offset 14"),

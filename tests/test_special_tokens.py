@@ -18,10 +18,10 @@ from littlebaby.runs.formats import gguf, gguf_keys, huggingface, tokenizers
 from littlebaby.runs.settings import Config
 from littlebaby.runs.store import Workspace
 from littlebaby.text import from_json, train
-from littlebaby.text.bpe import LETTER_OF
+from littlebaby.text.bpe import CHARACTER_OF
 from littlebaby.text.special_tokens import SpecialTokens, prompt_ids, with_special_tokens
 
-LETTERS = sorted(LETTER_OF.values())
+LETTERS = sorted(CHARACTER_OF.values())
 LLAMA = dict(c_attention="gqa", n_kv_heads=2, c_network="swi", c_norm="rmsnorm", c_position="rope", rope_layout="half", c_bias="none",
              b_tied=False, n_layers=1, n_emb=32, n_heads=4, head_size=32, n_ctx=64)
 TEXTS = ("Hi", "", " two  words\n", "αβγ <|b|> x", "<|e|>", "don't 123")
@@ -143,7 +143,7 @@ def test_post_processors_as_in_the_library(name, tmp_path):
 @pytest.mark.parametrize("processor, said", [
     (dict(type="Other"), "its post_processor is 'Other'"), (template("<|b|>", ids=IDS), "the text 0 times"),
     (template("A", "B", ids=IDS), "the text 2 times"), (template("<|b|>", "A", ids={"<|b|>": 999}), "that the vocabulary lacks"),
-    (dict(type="Sequence", processors=[template("<|b|>", "A", ids=IDS)] * 2), "around every text 2 times"),
+    (dict(type="Sequence", processors=[template("<|b|>", "A", ids=IDS)] * 2), "adds tokens to every text 2 times"),
     (dict(type="TemplateProcessing", single=[7]), "neither a token nor the text")])
 def test_a_post_processor_that_cannot_be_followed(processor, said, tmp_path):
     folder = model_folder(tmp_path, MARKS, {}, processor=processor)
@@ -289,8 +289,8 @@ def test_records_with_and_without(tmp_path):
 
 
 @pytest.mark.parametrize("record, said", [
-    ([1], "is no object"), (dict(boss=1), "names 'boss'"), (dict(bos=[1]), "'bos' of 'special_tokens'"), (dict(eos=1), "'eos'"),
-    (dict(eos=[999]), "lie between 0 and"), (dict(bos=True), "'bos'"), (dict(prefix=[-1]), "'prefix'"),
+    ([1], "is not an object"), (dict(boss=1), "names 'boss'"), (dict(bos=[1]), "'bos' of 'special_tokens'"), (dict(eos=1), "'eos'"),
+    (dict(eos=[999]), "allowed are ids from 0 to"), (dict(bos=True), "'bos'"), (dict(prefix=[-1]), "'prefix'"),
     (dict(chat_template=7), "chat template")])
 def test_a_record_that_is_wrong(record, said):
     tokenizer = train("char", "abc").to_json()
@@ -359,7 +359,7 @@ def test_keys_that_are_obeyed(name, tmp_path):
     ("something.new", 1)])
 def test_keys_that_are_refused(key, value, tmp_path):
     add = dict(int="add_uint32", float="add_float32", bool="add_bool", str="add_string")[type(value).__name__]
-    with pytest.raises(BadInput, match=key.removeprefix("rope.scaling.type") or "stretched by the rule 'yarn'"):
+    with pytest.raises(BadInput, match=key.removeprefix("rope.scaling.type") or "scaled by the rule 'yarn'"):
         lb.load(header(tmp_path / "x.gguf", lambda w: getattr(w, add)(f"llama.{key}", value)))
 
 

@@ -92,9 +92,9 @@ def test_a_run_that_is_none_is_told(home):
     assert sentence(home.resolve, A) == f"there is no run {A} in {home.root}; there is none at all yet"
     home.save_config(A, Config())
     home.save_config(B, Config())
-    assert sentence(home.resolve, "../" + A).startswith(f"'../{A}' has a path in it; a GUID is a name such as ")
-    assert sentence(home.resolve, "..").startswith("'..' has a path in it")
-    assert sentence(home.resolve, "hamlet") == "'hamlet' is no GUID: that is a uuid, the first 4 or more of its characters, or last"
+    assert sentence(home.resolve, "../" + A).startswith(f"'../{A}' contains a path; a GUID is a name such as ")
+    assert sentence(home.resolve, "..").startswith("'..' contains a path")
+    assert sentence(home.resolve, "hamlet") == "'hamlet' is no GUID; allowed are a uuid, the first 4 or more of its characters, or last"
     assert sentence(home.resolve, "0b2") == "'0b2' is too short: give 4 or more characters of the GUID"
     assert sentence(home.resolve, "0b2f") == f"0b2f fits 2 runs: {A}, {B}; give more of its characters"
     assert sentence(home.resolve, "ffff8a52") == f"there is no run ffff8a52 in {home.root}; the nearest are {A}, {B}"
@@ -309,8 +309,8 @@ SHORT = " bytes of weights and its tensors need 160: it is truncated or damaged"
     ("json", lambda d: d.update(format=2), ": format is 2: input should be 1"),
     ("json", lambda d: d.update(extra=2), ": extra is 2: extra inputs are not permitted"),
     ("lists", lambda d: d["lists"].update(norm=[1, 2]), ": norm has shape [2] and should have [3]"),
-    ("lists", lambda d: d["lists"].update(norm=[1, [2], 3]), ": norm is no table of numbers"),
-    ("lists", lambda d: d["lists"].update(norm=["a", "b", "c"]), ": norm is no table of numbers"),
+    ("lists", lambda d: d["lists"].update(norm=[1, [2], 3]), ": norm is not a table of numbers"),
+    ("lists", lambda d: d["lists"].update(norm=["a", "b", "c"]), ": norm is not a table of numbers"),
     ("lists", lambda d: d["lists"].update(norm=[1, 2, 4]), " is damaged: its weights do not have the sha256 that it names"),
     *(("safetensors", lambda d, f=f: d.update(file=f), f" names its weights {f!r}; only a file beside it is read, never a path")
       for f in ("../secret.safetensors", "/etc/passwd", "..", "C:model.safetensors", "..\\secret.safetensors"))])
@@ -341,9 +341,9 @@ def test_a_changed_weights_file_is_told(home):
     ('{"format": 1, "tens', "is truncated (line 1, column 15)"),
     ('{"format": 1', "is truncated (line 1, column 13)"),
     ('{"format" 1}', "is damaged: expecting ':' delimiter (line 1, column 11)"),
-    ('{"format": NaN}', "holds NaN, which is no number to go on with"),
-    ('{"format": -Infinity}', "holds -Infinity, which is no number to go on with"),
-    ('{"format": 1e999}', "holds 1e999, which is no number to go on with"),
+    ('{"format": NaN}', "holds NaN; allowed are finite numbers"),
+    ('{"format": -Infinity}', "holds -Infinity; allowed are finite numbers"),
+    ('{"format": 1e999}', "holds 1e999; allowed are finite numbers"),
     ("[" * 100_000, "is damaged: nested too deep, or a number too long"),
     ("1" * 10_000, "is damaged: nested too deep, or a number too long"),
     ("[1]", "holds a list where an object belongs"),
@@ -398,7 +398,7 @@ def test_a_file_that_finds_no_room_is_told_and_leaves_nothing(home, form):
             "except ValueError as error: print(error)")
     said = subprocess.run([sys.executable, "-c", code, str(home.root), A, form], stdout=subprocess.PIPE, text=True).stdout
     path = home.path("weights" if form == "safetensors" else "model", A)
-    assert said == f"cannot write {path}: the file grows too large for this disk\n" and everything(home) == []
+    assert said == f"cannot write {path}: the file is too large for this disk\n" and everything(home) == []
 
 
 def test_an_interruption_leaves_no_trace(home):
@@ -514,7 +514,7 @@ def test_a_text_that_cannot_be_read_is_told(home, tmp_path, monkeypatch):
     assert len(sentence(home.read_text, "x" * 5000)) < 400
     (tmp_path / "odd.txt").write_bytes(b"caf\xe9 au lait")
     assert sentence(home.read_text, "odd.txt") == (
-        "odd.txt is not UTF-8: byte 0xe9 at offset 3 does not fit; give --encoding, for example --encoding latin-1")
+        "odd.txt is not UTF-8: byte 0xe9 at offset 3 is invalid; give --encoding, for example --encoding latin-1")
     assert home.read_text("odd.txt", "latin-1").text == "café au lait"
     (tmp_path / "wide.txt").write_bytes("ä".encode("utf-16"))
     assert sentence(home.read_text, "wide.txt").endswith("--encoding utf-16")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from littlebaby import text as room
 from littlebaby.errors import BadInput
-from littlebaby.text.bpe import BPE, LETTER_OF
+from littlebaby.text.bpe import BPE, CHARACTER_OF
 from littlebaby.text.char import Char
 from littlebaby.text.word import Word
 
@@ -232,8 +232,8 @@ def test_learning_equals_the_reference(reference):
 
 def learn_slowly(pieces, size):
     """Byte pairs in the plainest way: count every pair anew for every merge."""
-    order = ["<|endoftext|>", *LETTER_OF.values()]
-    words = [[LETTER_OF[byte] for byte in piece.encode()] for piece in pieces]
+    order = ["<|endoftext|>", *CHARACTER_OF.values()]
+    words = [[CHARACTER_OF[byte] for byte in piece.encode()] for piece in pieces]
     merges = []
     while len(order) < size:
         often = {}
@@ -290,7 +290,7 @@ def test_one_endless_word_is_no_trap():
 def gpt2(case):
     """GPT-2's tokenizer: its vocabulary is the bytes, the merges in their order, and one special token"""
     merges = (case / "merges.txt").read_text()
-    symbols = [*LETTER_OF.values(), *(line.replace(" ", "") for line in merges.strip().split("\n")[1:]), "<|endoftext|>"]
+    symbols = [*CHARACTER_OF.values(), *(line.replace(" ", "") for line in merges.strip().split("\n")[1:]), "<|endoftext|>"]
     return BPE.from_files(json.dumps({symbol: i for i, symbol in enumerate(symbols)}), merges, special_in_text=False)
 
 

@@ -211,7 +211,7 @@ def test_a_text_from_elsewhere_is_found_by_its_contents_in_inputs(home, monkeypa
 def test_a_text_that_is_gone_is_told_and_can_be_given(home, monkeypatch):
     run = interrupted(home)
     text = (home / "inputs/t.txt").rename(home.parent / "elsewhere/t2.txt")
-    with pytest.raises(lb.BadInput, match=r"^the text that the run learns from, 'inputs/t.txt', is gone, .* --input$"):
+    with pytest.raises(lb.BadInput, match=r"^the training text of the run, 'inputs/t.txt', does not exist any more, .* --input$"):
         lb.train(resume=run.guid, path=home)
     assert lb.train(input=text, resume=run.guid, path=home, progress=False).report.stop_reason == "finished"
 

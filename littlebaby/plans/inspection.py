@@ -6,6 +6,7 @@ from typing import Any
 
 from ..arrays import backend
 from ..errors import BadInput, number, quoted
+from ..evaluation import finetune_change as finetunes
 from ..evaluation import tasks
 from ..evaluation.tasks import score_items
 from ..evaluation.text_scores import score_text

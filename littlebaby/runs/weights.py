@@ -1,70 +1,79 @@
-"""Weights as bytes and back, exact: a stream of little-endian values in base64, nested lists, or safetensors.
+"""Weights in files, bit for bit: a stream of little-endian values in base64, nested lists, or safetensors.
 
-What is read may come from a stranger: every size is compared before anything is allocated, every byte against its sha256.
+A file may come from an unknown origin: all sizes are checked before anything is allocated, and all bytes against their sha256.
 """
 import json
 import os
 import re
 from base64 import b64decode, b64encode
 from binascii import Error as NotBase64
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import sha256
 from math import prod
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from safetensors import SafetensorError, safe_open
 
 from ..errors import BadInput, RunFailed
-from .records import Parameters, Tensor
+from .records import ModelFile, Parameters, Tensor
 
-BLOCK = 3 * 2**14                        # bytes per line of base64; a multiple of 3, so that blocks join
+Arrays = dict[str, np.ndarray]           # {name: array}
+
+BLOCK = 3 * 2**14                        # bytes per line of base64; a multiple of 3, so that the lines can be joined
 MOST_BYTES = 2**40
 CODES = dict(float16="F16", float32="F32", float64="F64", int8="I8", int16="I16", int32="I32", int64="I64", uint8="U8", uint16="U16",
              uint32="U32", uint64="U64", bool="BOOL")    # what safetensors calls NumPy's types
 
 
-def plain(array):
-    """The array in C order and little-endian; a view stays a view where it is that already"""
+def plain(array: ArrayLike) -> np.ndarray:
+    """The array in C order and little-endian; without a copy where it is so already"""
     array = np.asarray(array)
     return np.asarray(array, array.dtype.newbyteorder("<"), order="C")
 
 
-def raw(array):
-    """The bytes of a plain array, without a copy"""
+def raw(array: np.ndarray) -> np.ndarray:
+    """The bytes (n,) of a plain array, without a copy"""
     return array.reshape(-1).view(np.uint8)
 
 
-def digest(arrays):
+def digest(arrays: Arrays) -> str:
+    """sha256 of the bytes of all plain arrays, in hexadecimal"""
     total = sha256()
     for array in arrays.values():
-        total.update(raw(array))
+        total.update(raw(array).data)
     return total.hexdigest()
 
 
-def describe(arrays, kinds, trainable):
-    """The part of a manifest that says what the arrays are: {name: plain array} -> dict(parameters, sha256, tensors)
+def describe(arrays: Arrays, kinds: Mapping[str, str], trainable: Mapping[str, bool]) -> dict[str, Any]:
+    """The entries parameters, sha256 and tensors of a manifest
 
-    RunFailed for a weight that is not finite: such a model could never be loaded.
+    arrays: {name: plain array}      kinds: {name: kind, see `tree.Leaf`}      trainable: {name: whether training changes it}
+    RunFailed for a weight that is not finite, because such a model could not be loaded.
     """
-    tensors, offset = {}, 0
+    tensors, offset = dict[str, Tensor](), 0
     for name, a in arrays.items():
         if not np.isfinite(a).all():
             raise RunFailed(f"the model was not saved: {name} holds a number that is not finite")
-        tensors[name] = Tensor(shape=list(a.shape), dtype=a.dtype.name, kind=kinds[name], trainable=trainable[name], offset=offset)
+        dtype: Any = a.dtype.name                                 # Tensor checks that it is a type of weights
+        tensors[name] = Tensor(shape=list(a.shape), dtype=dtype, kind=kinds[name], trainable=trainable[name], offset=offset)
         offset += a.nbytes
-    counts = {wanted: sum(a.size for name, a in arrays.items() if trainable[name] == wanted) for wanted in (True, False)}
+    counts = {trained: sum(a.size for name, a in arrays.items() if trainable[name] == trained) for trained in (True, False)}
     parameters = Parameters(trainable=counts[True], frozen=counts[False], total=counts[True] + counts[False])
     return dict(parameters=parameters, sha256=digest(arrays), tensors=tensors)
 
 
-def base64_blocks(arrays):
-    """The stream in base64, in pieces"""
+def base64_blocks(arrays: Arrays) -> list[str]:
+    """The bytes of all plain arrays, one after the other, as lines of base64"""
     stream = b"".join(a.tobytes() for a in arrays.values())
     return [b64encode(stream[i:i + BLOCK]).decode() for i in range(0, len(stream), BLOCK)]
 
 
-def check_sizes(manifest, where):
-    """BadInput unless the tensors lie end to end, in sizes that can be; returns the length of the stream in bytes"""
+def check_sizes(manifest: ModelFile, where: Path | str) -> int:
+    """How many bytes the tensors of a manifest have. BadInput unless they lie end to end and have possible sizes"""
     offset = 0
     for name, t in manifest.tensors.items():
         if t.offset != offset:
@@ -75,8 +84,8 @@ def check_sizes(manifest, where):
     return offset
 
 
-def from_blocks(manifest, where):
-    """{name: array} from base64"""
+def from_blocks(manifest: ModelFile, where: Path | str) -> Arrays:
+    """{name: array} from the base64 lines of a manifest. where: the file that errors name. BadInput: damaged, or not finite"""
     size = check_sizes(manifest, where)
     held = sum(len(block) // 4 * 3 - block[-2:].count("=") for block in manifest.blocks)
     if held != size:
@@ -94,28 +103,28 @@ def from_blocks(manifest, where):
     return checked(arrays, manifest, where)
 
 
-def from_lists(manifest, where):
-    """{name: array} from nested lists"""
+def from_lists(manifest: ModelFile, where: Path | str) -> Arrays:
+    """{name: array} from the nested lists of a manifest. where: the file that errors name. BadInput: damaged, or not finite"""
     check_sizes(manifest, where)
     arrays = {}
     for name, t in manifest.tensors.items():
         try:
             arrays[name] = np.array(manifest.lists.get(name), t.dtype)
         except (ValueError, TypeError, OverflowError):
-            raise BadInput(f"{where}: {name} is no table of numbers") from None
+            raise BadInput(f"{where}: {name} is not a table of numbers") from None
         if list(arrays[name].shape) != t.shape:
             raise BadInput(f"{where}: {name} has shape {list(arrays[name].shape)} and should have {t.shape}")
     return checked(arrays, manifest, where)
 
 
-def from_safetensors(manifest, path):
-    """{name: array} from the file beside the manifest"""
+def from_safetensors(manifest: ModelFile, path: Path) -> Arrays:
+    """{name: array} from the safetensors file of a manifest. BadInput: missing, damaged, other tensors, or not finite"""
     check_sizes(manifest, path)
     with damaged(path), safe_open(path, "numpy") as file:
         if set(file.keys()) != set(manifest.tensors):
             raise BadInput(f"{path} does not hold the tensors that its manifest names")
         for name, t in manifest.tensors.items():
-            part = file.get_slice(name)
+            part = file.get_slice(name)              # shape and type, without the values
             if part.get_shape() != t.shape or part.get_dtype() != CODES[t.dtype]:
                 raise BadInput(f"{path}: {name} is {part.get_dtype()} of shape {part.get_shape()} "
                                f"and should be {CODES[t.dtype]} of shape {t.shape}")
@@ -123,7 +132,8 @@ def from_safetensors(manifest, path):
     return checked(arrays, manifest, path)
 
 
-def checked(arrays, manifest, where):
+def checked(arrays: Arrays, manifest: ModelFile, where: Path | str) -> Arrays:
+    """The arrays. BadInput unless they have the sha256 of the manifest and only finite numbers"""
     if digest(arrays) != manifest.sha256:
         raise BadInput(f"{where} is damaged: its weights do not have the sha256 that it names")
     for name, a in arrays.items():
@@ -132,10 +142,11 @@ def checked(arrays, manifest, where):
     return arrays
 
 
-def safetensors(arrays, meta):
-    """Plain arrays and a JSON-able meta as the pieces of a .safetensors file: the length of a header, the header, the bytes
+def safetensors(arrays: Arrays, meta: Any) -> Iterator[Any]:
+    """The pieces of bytes of a .safetensors file: the length of its header, the header, the arrays
 
-    By hand, so that these files take the one way of all others to the disk, and no array is copied on it.
+    arrays: {name: plain array}      meta: any value that JSON can hold
+    Written without the library, so that these files are written like all others and no array is copied.
     """
     text, offset = json.dumps(meta), 0
     header: dict = {"__metadata__": {"meta": text, "sha256": seal(arrays, text)}}
@@ -149,8 +160,8 @@ def safetensors(arrays, meta):
         yield raw(a)
 
 
-def load_safetensors(path):
-    """(arrays, meta) of a file that `safetensors` made"""
+def load_safetensors(path: Path) -> tuple[Arrays, Any]:
+    """({name: array}, meta) of a file that `safetensors` wrote. BadInput: missing or damaged"""
     with damaged(path), safe_open(path, "numpy") as file:
         arrays, notes = {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
     if seal(arrays, notes.get("meta", "")) != notes.get("sha256"):
@@ -158,16 +169,16 @@ def load_safetensors(path):
     return arrays, json.loads(notes["meta"])
 
 
-def seal(arrays, text):
-    """The sha256 of a whole file: the text, and every array with its name, type and shape"""
+def seal(arrays: Arrays, text: str) -> str:
+    """sha256 of a text and of all arrays with their names, types and shapes, in hexadecimal"""
     arrays = dict(sorted(arrays.items()))
-    about = [text, [[name, a.dtype.str, list(a.shape)] for name, a in arrays.items()], digest(arrays)]
-    return sha256(json.dumps(about).encode()).hexdigest()
+    contents = [text, [[name, a.dtype.str, list(a.shape)] for name, a in arrays.items()], digest(arrays)]
+    return sha256(json.dumps(contents).encode()).hexdigest()
 
 
 @contextmanager
-def damaged(path):
-    """The library's own error becomes a sentence, or the OSError that it is about"""
+def damaged(path: Path) -> Iterator[None]:
+    """Turn an error of the library safetensors into BadInput of one sentence, or into the OSError that it reports"""
     try:
         yield
     except FileNotFoundError:

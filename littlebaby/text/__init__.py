@@ -1,11 +1,13 @@
-"""text: how a text becomes numbers and comes back.
+"""text: how a text becomes token ids and is decoded again.
 
-char, word, bpe: the tokenizers, one file each, alike in what they offer. tokenizer_helpers: what the three share. special_tokens: bos, eos
-and the like, of models from elsewhere. oniguruma: the patterns of others' tokenizers. nursery: a text to learn from whose entropy is known.
-chat: conversations as text. tasks: questions with a right answer.
-A tokenizer never changes: extend gives a new one in which every old id means what it meant.
+char, word, bpe: the tokenizers, one file each, with the same methods. tokenizer_helpers: what the three share. special_tokens: bos, eos and
+the like, of imported models. oniguruma: the pre-tokenizer patterns of imported tokenizers. nursery: a training text of known entropy.
+chat: conversations as text. overlap: how much of a generated text is memorized.
+A tokenizer is immutable: extend gives a new one in which every old id keeps its meaning.
 """
 import codecs
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from littlebaby.errors import BadInput, nearest
 from littlebaby.text.bpe import BPE
@@ -14,11 +16,17 @@ from littlebaby.text.special_tokens import SpecialTokens, with_special_tokens
 from littlebaby.text.tokenizer_helpers import begin_of, field, texts
 from littlebaby.text.word import Word
 
-KINDS = {"char": Char, "word": Word, "bpe": BPE}
+Tokenizer = Char | Word | BPE
+KINDS: dict[str, Any] = {"char": Char, "word": Word, "bpe": BPE}
 
 
-def train(kind, text, size=4096, unknown="replace"):
-    """A tokenizer of this kind for this text: `size` is for word and bpe, the rule `unknown` (replace, error) for char and word."""
+def train(kind: str, text: str, size: int = 4096, unknown: str = "replace") -> Tokenizer:
+    """A tokenizer of a kind of KINDS, trained on a text
+
+    size     of the vocabulary, for word and bpe
+    unknown  the rule for unknown characters, "replace" or "error", for char and word
+    BadInput: an unknown kind, an empty text, a size that is too small.
+    """
     if kind == "char":
         return Char.train(text, unknown)
     if kind == "word":
@@ -28,10 +36,10 @@ def train(kind, text, size=4096, unknown="replace"):
     raise BadInput(nearest("c_tokenizer", kind, KINDS))
 
 
-def from_json(record):
-    """The tokenizer of a record that to_json wrote; a Hugging Face tokenizer.json and old files of The Little Baby are read too.
+def from_json(record: Any) -> Tokenizer:
+    """The tokenizer of a record that `to_json` wrote, of a Hugging Face tokenizer.json, or of an old file of The Little Baby
 
-    Raises BadInput for anything else.
+    BadInput for anything else.
     """
     if isinstance(record, dict) and "kind" not in record and "model" in record:
         return BPE.from_tokenizer_json(record)
@@ -45,8 +53,8 @@ def from_json(record):
     return with_special_tokens(tokenizer, SpecialTokens.from_json(record.get("special_tokens") or {}, tokenizer.size))
 
 
-def stream(tokenizer, ids):
-    """Pieces of text as their ids come in, never half a character; together they are decode of all the ids."""
+def stream(tokenizer: Tokenizer, ids: Iterable[int]) -> Iterator[str]:
+    """The text of ids piece by piece, as they come, always of whole characters; all pieces together are the decoded ids."""
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     for i in ids:
         if text := decoder.decode(tokenizer.decode_bytes([i])):

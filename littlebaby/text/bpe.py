@@ -1,30 +1,33 @@
-"""bpe: byte pair encoding. Tokens are learned: whatever stands side by side most often becomes one.
+"""bpe: byte pair encoding. Tokens are learned: the pair of neighbours that occurs most often becomes a token, again and again.
 
-A text is bytes (UTF-8), and the 256 bytes are the first tokens, so any text in any script can be written and none is unknown.
-Learning repeats one step: find the pair of neighbours that occurs most often, give it a token of its own, and write that token
-wherever the pair stood. "t h" becomes "th", later "th e" becomes "the", later " the" is one token. Encoding replays these merges
-on a new text in the order in which they were learned.
+A text is bytes (UTF-8), and the 256 bytes are the first tokens, so every text in every script can be encoded and no character is unknown.
+Learning repeats one step: find the most frequent pair of neighbours, give it a token of its own, and replace the pair by that token
+wherever it occurs. "t h" becomes "th", later "th e" becomes "the", later " the" is one token. Encoding applies these merges to a new text
+in the order in which they were learned.
 
-Pairs never reach over the border of a word: the text is first cut into pieces by the rule of GPT-2 (a word with the space before
-it, a number, a run of punctuation, a run of white space), and only the inside of a piece is merged.
+No pair crosses the border of a word: the text is first split into pieces by the pattern of GPT-2 (a word with the space before it, a
+number, a run of punctuation, a run of white space), and merges take place only inside a piece.
 
-Files spell a token with one visible letter a byte ("Ġthe" is " the"), as GPT-2 began it and everyone reads it.
+Files write a token with one visible character per byte ("Ġthe" is " the"); GPT-2 introduced this, and all programs read it. This form of
+a token is called its spelling below.
 
 Gage 1994, A New Algorithm for Data Compression. Sennrich, Haddow, Birch 2016, arXiv:1508.07909. Radford et al. 2019 (GPT-2).
 """
 import json
 import unicodedata
-from array import array
-from collections import Counter, defaultdict
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from heapq import heapify, heappop, heappush
 from itertools import chain, pairwise
+from typing import Any, Literal
 
 import numpy as np
 import regex
+from numpy.typing import ArrayLike
 
 from littlebaby.errors import BadInput, nearest
-from littlebaby.text.oniguruma import translated
+from littlebaby.text.byte_pairs import MergedPieces, learn
+from littlebaby.text.oniguruma import Pattern, translated
 from littlebaby.text.special_tokens import SpecialTokens, special_record
 from littlebaby.text.tokenizer_helpers import MAX_VOCABULARY, begin_of, checked_ids, checked_text, field, texts, writable
 
@@ -33,276 +36,160 @@ LLAMA3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[
 QWEN2 = (LLAMA3[0].replace("{1,3}", ""),)
 FORMS = ("", "NFC", "NFD", "NFKC", "NFKD")
 
-# byte -> letter: a visible character stands for itself, the others take the letters from U+0100 on
+# byte -> character: a visible character represents itself, the other bytes are represented by the characters from U+0100 on
 VISIBLE = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
 HIDDEN = [byte for byte in range(256) if byte not in VISIBLE]
-LETTER_OF = {byte: chr(byte) for byte in VISIBLE} | {byte: chr(256 + n) for n, byte in enumerate(HIDDEN)}
-BYTE_OF = {letter: byte for byte, letter in LETTER_OF.items()}
+CHARACTER_OF = {byte: chr(byte) for byte in VISIBLE} | {byte: chr(256 + n) for n, byte in enumerate(HIDDEN)}
+BYTE_OF = {character: byte for byte, character in CHARACTER_OF.items()}
 
-WALL = -1
-MOST_REMEMBERED = 2**18     # pieces, some 40 MB
-LONGEST_REMEMBERED = 256    # characters: longer ones hardly come again
-
-
-# --- the two algorithms ---
-
-def learn(pieces, tokens, size, min_frequency):
-    """Learn merges until there are `size` tokens, or until no pair is left that occurs `min_frequency` times.
-
-    pieces   {piece: how often it occurs in the text}, each of them a tuple of ids
-    tokens  spelling of every id so far; the learned ones are appended
-    returns  the merges as pairs of spellings, in the order in which they were learned
-
-    The most frequent pair wins; among equals the smaller left id, then the smaller right id.
-
-    Every merge makes the row shorter by one token and touches only its neighbours, so all the learning together costs no more
-    steps than the row is long (and a heap's logarithm for finding the winner).
-    """
-    # all pieces in one row, a wall around each:  | t h e | t h e n |     with how often the text has the piece
-    row, weight = [WALL], [0]
-    for piece, n in pieces.items():
-        row += (*piece, WALL)
-        weight += [n] * (len(piece) + 1)
-
-    # who stands beside whom: indices of neighbours, which stay true while merged tokens drop out
-    before, after = list(range(-1, len(row) - 1)), list(range(1, len(row) + 1))
-
-    # every pair: how often it occurs, and where its left part stands
-    often, places = Counter(), defaultdict(list)
-
-    def gain(i):
-        pair = row[i], row[after[i]]
-        if WALL not in pair:
-            often[pair] += weight[i]
-            places[pair].append(i)
-            return pair
-
-    def lose(i):
-        often[row[i], row[after[i]]] -= weight[i]               # nobody asks for a pair with a wall
-
-    for i in range(len(row) - 1):
-        gain(i)
-    heap = [(-n, *pair) for pair, n in often.items()]
-    heapify(heap)
-
-    merges = []
-    while heap and len(tokens) < size:
-        n, left, right = heappop(heap)
-        now = often[left, right]
-        if now != -n:                                           # outdated: other merges took some of its places
-            if now > 0:
-                heappush(heap, (-now, left, right))
-            continue
-        if now < min_frequency:
-            break
-
-        # the winner gets a token: a new one always, since equal bytes are merged in equal order wherever they stand
-        joined = len(tokens)
-        merges.append((tokens[left], tokens[right]))
-        tokens.append(tokens[left] + tokens[right])
-
-        # and is written wherever the pair stands:  h [left] [right] k  ->  h [joined] k
-        gained = set()
-        for i in sorted(places.pop((left, right))):
-            j = after[i]
-            if row[i] != left or row[j] != right:               # in "aaa" the first pair takes the second one's left part
-                continue
-            h, k = before[i], after[j]
-            for place in (h, i, j):
-                lose(place)
-            row[i], row[j] = joined, WALL
-            after[i], before[k] = k, i
-            gained |= {gain(h), gain(i)}
-        for pair in gained - {None}:
-            heappush(heap, (-often[pair], *pair))
-    return merges
-
-
-def merge(row, ranks, joined):
-    """Apply merges to one piece, always the one that was learned first, and from left to right.
-
-    row      ids of the piece's bytes; used up on the way
-    ranks    {(left, right): place in the order of learning}
-    joined   for every rank the id that replaces the pair
-    returns  ids of the piece's tokens
-    """
-    before, after = list(range(-1, len(row) - 1)), list(range(1, len(row) + 1))
-    heap = [(ranks[pair], i) for i, pair in enumerate(pairwise(row)) if pair in ranks]
-    heapify(heap)
-    while heap:
-        rank, i = heappop(heap)
-        j = after[i]
-        if j == len(row) or ranks.get((row[i], row[j])) != rank:    # a merge beside it took one of the two
-            continue
-        h, k = before[i], after[j]
-        row[i], row[j], after[i] = joined[rank], WALL, k
-        if k < len(row):
-            before[k] = i
-            if (row[i], row[k]) in ranks:
-                heappush(heap, (ranks[row[i], row[k]], i))
-        if h >= 0 and (row[h], row[i]) in ranks:
-            heappush(heap, (ranks[row[h], row[i]], h))
-    return [i for i in row if i != WALL]
-
-
-class Merged(dict):
-    """piece -> its ids as bytes of int32, merged when it is met for the first time: a text says the same words again and again
-
-    byte_ids, ranks, joined  as in `merge`; a byte of id None is left out      whole  {bytes: ids} of pieces that are not merged
-    """
-
-    def __init__(self, byte_ids, ranks, joined, whole):
-        super().__init__()
-        self.byte_ids, self.ranks, self.joined, self.whole = byte_ids, ranks, joined, whole
-
-    def __missing__(self, piece):
-        data = piece.encode()
-        ids = self.whole.get(data) or merge([i for byte in data if (i := self.byte_ids[byte]) is not None], self.ranks, self.joined)
-        if len(self) == MOST_REMEMBERED:
-            self.clear()
-        spelled = array("i", ids).tobytes()
-        if len(piece) <= LONGEST_REMEMBERED:
-            self[piece] = spelled
-        return spelled
-
-
-# --- the tokenizer ---
 
 class BPE:
-    """Byte pairs as ids 0 … size - 1.
+    """Byte pairs as ids 0 … size - 1
 
-    vocabulary       spelling of every id, one visible letter a byte
+    vocabulary       spelling of every id, one visible character per byte
     merges           pairs of spellings in the order of learning
-    special          spellings of the vocabulary that stand for themselves and are never merged, such as <|endoftext|>
-    special_in_text  whether encode gives a special token's id where the text spells it, or takes it as ordinary text
-    cuts             Oniguruma's patterns that cut a text into pieces, each cutting what the one before has left; GPT-2's where we learn
-    form             the Unicode form that a text is brought into first ("" leaves it as it is)
-    whole            whether a piece that is a token is taken as it is, even where no merges lead to it
-    gaps             whether bytes may lack a token, as control characters do in some vocabularies of others: they are left out
+    begin            the text that separates documents
+    special          spellings of the vocabulary that are plain texts and never merged, such as <|endoftext|>
+    special_in_text  whether encode gives the id of a special token where a text contains its spelling, or treats that as ordinary text
+    cuts             patterns for Oniguruma that split a text into pieces, each applied to the pieces of the one before; training: GPT-2's
+    form             the Unicode normalization form that a text is converted to first ("": none)
+    whole            whether a piece that is a token gets its id even where no merges lead to it
+    gaps             whether bytes may lack a token, as control characters do in some imported vocabularies: they are left out
+    BadInput where the vocabulary lacks what a byte, a merge or a special token needs, has a token twice, or a pattern is not supported.
     """
 
-    kind = "bpe"
+    kind: Literal["bpe"] = "bpe"
     special_tokens = SpecialTokens()
 
-    def __init__(self, vocabulary, merges, begin, special=("<|endoftext|>",), special_in_text=True, cuts=GPT2, form="", whole=False,
-                 gaps=False):
+    def __init__(self, vocabulary: Iterable[str], merges: Iterable[Sequence[str]], begin: str,
+                 special: Iterable[str] = ("<|endoftext|>",), special_in_text: bool = True, cuts: Iterable[str] = GPT2, form: str = "",
+                 whole: bool = False, gaps: bool = False) -> None:
         self.vocabulary, self.merges, self.begin = list(vocabulary), [tuple(pair) for pair in merges], begin
         self.special, self.special_in_text = tuple(special), special_in_text
-        self.cuts, self.form, self.whole, self.gaps = tuple(cuts), form, whole, gaps
+        self.cuts, self.whole, self.gaps = tuple(cuts), whole, gaps
+        self.form: Any = form
         self.size = len(self.vocabulary)
         ids = {spelling: i for i, spelling in enumerate(self.vocabulary)}
         try:
-            self.byte_ids = [ids.get(LETTER_OF[byte]) if gaps else ids[LETTER_OF[byte]] for byte in range(256)]
+            self.byte_ids = [ids.get(CHARACTER_OF[byte]) if gaps else ids[CHARACTER_OF[byte]] for byte in range(256)]
             self.ranks = {(ids[left], ids[right]): rank for rank, (left, right) in enumerate(self.merges)}
             self.joined = [ids[left + right] for left, right in self.merges]
             self.special_ids = {spelling: [ids[spelling]] for spelling in self.special}
         except KeyError as missing:
             raise BadInput(f"the vocabulary lacks {missing}, which a byte, a merge or a special token needs") from None
         try:
-            self.bytes = [spelling.encode() if spelling in self.special_ids else bytes(BYTE_OF[letter] for letter in spelling)
+            self.bytes = [spelling.encode() if spelling in self.special_ids else bytes(BYTE_OF[character] for character in spelling)
                           for spelling in self.vocabulary]
-        except KeyError as letter:
-            raise BadInput(f"the vocabulary contains {letter} in a token, which stands for no byte") from None
+        except KeyError as character:
+            raise BadInput(f"the vocabulary contains {character} in a token, which represents no byte") from None
         if len(ids) < self.size or len(self.ranks) < len(self.merges) or "" in ids:
             raise BadInput("a token of the vocabulary or a merge occurs twice, or is empty")
         if form not in FORMS:
             raise BadInput(nearest("the Unicode form of the tokenizer", form, FORMS))
         self.patterns = [translated(cut) for cut in self.cuts]
         longest_first = sorted(self.special, key=len, reverse=True) if special_in_text else []
-        self.cut = regex.compile("(" + "|".join(map(regex.escape, longest_first)) + ")") if longest_first else None
-        as_they_are = {token: [i] for i, token in enumerate(self.bytes)} if whole else {}
+        self.special_pattern = regex.compile("(" + "|".join(map(regex.escape, longest_first)) + ")") if longest_first else None
+        not_merged = {token: [i] for i, token in enumerate(self.bytes)} if whole else {}
         if special_in_text:
-            as_they_are |= {spelling.encode(): ids for spelling, ids in self.special_ids.items()}
-        self.parted = {}                                         # {two characters: what `parts` says of them}
-        self.merged = Merged(self.byte_ids, self.ranks, self.joined, as_they_are)
+            not_merged |= {spelling.encode(): ids for spelling, ids in self.special_ids.items()}
+        self.splittable = dict[str, bool]()                      # {two characters: the result of `can_split`}
+        self.ids_of_piece = MergedPieces(self.byte_ids, self.ranks, self.joined, not_merged)
 
     @classmethod
-    def train(cls, text, size=4096, special=("<|endoftext|>",), special_in_text=True, min_frequency=2):
-        """Learn from a text until there are `size` tokens: the special ones first, then the 256 bytes, then what is learned."""
+    def train(cls, text: str, size: int = 4096, special: Sequence[str] = ("<|endoftext|>",), special_in_text: bool = True,
+              min_frequency: int = 2) -> "BPE":
+        """Learn from a text until there are `size` tokens: the special tokens first, then the 256 bytes, then the learned ones
+
+        min_frequency: how often a pair must occur to become a token
+        BadInput: an empty text, or a size below the number of bytes and special tokens.
+        """
         if size < 256 + len(special):
             raise BadInput(f"s_vocabulary is {size}; bpe needs at least {256 + len(special)}: every byte and special token has one")
-        symbols = [*special, *LETTER_OF.values()]
-        bare = cls(symbols, [], "\n", special, special_in_text)
-        pieces = Counter(bare.pieces(checked_text(text)))
-        spelled = {tuple(bare.byte_ids[byte] for byte in piece.encode()): n for piece, n in pieces.items() if piece not in special}
-        merges = learn(spelled, symbols, size, min_frequency)
+        spellings = [*special, *CHARACTER_OF.values()]
+        unmerged = cls(spellings, [], "\n", special, special_in_text)
+        pieces = Counter(unmerged.pieces(checked_text(text)))
+        id_of = {byte: i for i, byte in enumerate(CHARACTER_OF, len(special))}
+        ids = {tuple(id_of[byte] for byte in piece.encode()): n for piece, n in pieces.items() if piece not in special}
+        merges = learn(ids, spellings, size, min_frequency)
 
-        divider = next((mark for mark in special if special_in_text and mark in pieces), "")
-        return cls(symbols, merges, divider or begin_of(text, text[0]), special, special_in_text)
+        separator = next((token for token in special if special_in_text and token in pieces), "")
+        return cls(spellings, merges, separator or begin_of(text, text[0]), special, special_in_text)
 
-    def pieces(self, text):
-        """The text cut into what is merged inside; special tokens are pieces of their own where they count as special."""
-        if not self.cut:
+    def pieces(self, text: str) -> list[str]:
+        """The text split into pieces, inside which merges take place; a special token is a piece of its own if `special_in_text`."""
+        if not self.special_pattern:
             return self.plain_pieces(text)
-        parts = self.cut.split(text)
-        return [*chain.from_iterable([part] if odd % 2 else self.plain_pieces(part) for odd, part in enumerate(parts))]
+        parts = self.special_pattern.split(text)                 # every second part is a special token
+        return [*chain.from_iterable([part] if i % 2 else self.plain_pieces(part) for i, part in enumerate(parts))]
 
-    def plain_pieces(self, text):
-        """A text without special tokens, cut by one pattern after the other; what none of them matches stays, too"""
+    def plain_pieces(self, text: str) -> list[str]:
+        """The pieces of a text without special tokens: the patterns split it one after the other, and text between matches is kept"""
         pieces = [unicodedata.normalize(self.form, text) if self.form else text]
         for pattern in self.patterns:
             pieces = [*chain.from_iterable(split_by_pattern(pattern, piece) for piece in pieces)]
         return pieces
 
-    def encode(self, text):
-        """text -> ids (n,) int32. No character is unknown; raises BadInput for half a surrogate pair, which UTF-8 cannot write."""
-        return np.frombuffer(bytearray().join(map(self.merged.__getitem__, self.pieces(writable(text)))), dtype=np.int32)
+    def encode(self, text: str) -> np.ndarray:
+        """text -> ids (n,) int32. No character is unknown. BadInput for half a surrogate pair, which UTF-8 cannot represent."""
+        return np.frombuffer(bytearray().join(map(self.ids_of_piece.__getitem__, self.pieces(writable(text)))), dtype=np.int32)
 
-    def parts(self, left, right):
-        """Whether every text can be cut between these two characters, so that the ids of its two sides together are those of the whole"""
+    def can_split(self, left: str, right: str) -> bool:
+        """Whether every text can be split between these two neighbouring characters without a change of its ids; False where unsure"""
         pair = left + right
-        if pair not in self.parted:
-            self.parted[pair] = self.certainly_parts(left, right)
-        return self.parted[pair]
+        if pair not in self.splittable:
+            self.splittable[pair] = self.certainly_splits(left, right)
+        return self.splittable[pair]
 
-    def certainly_parts(self, left, right):
-        if self.special_in_text and any(left + right in mark for mark in self.special):
+    def certainly_splits(self, left: str, right: str) -> bool:
+        """The same, computed anew"""
+        if self.special_in_text and any(left + right in token for token in self.special):
             return False
-        if self.form and not apart_in(self.form, left, right):
+        if self.form and not independent(self.form, left, right):
             return False
         for pattern in self.patterns:
             if not pattern.separates(left, right):
                 return False
             if pattern.begins(right):
                 return True
-        # a piece may go on here; but bytes that stand side by side in no token are never merged
+        # the two may lie in one piece, but bytes that are neighbours in no token are never merged
         a, b = left.encode()[-1], right.encode()[0]
         return not self.whole and None not in (self.byte_ids[a], self.byte_ids[b]) and (a, b) not in self.neighbours
 
     @cached_property
-    def neighbours(self):
-        """The pairs of bytes that stand side by side in some token"""
+    def neighbours(self) -> set[tuple[int, int]]:
+        """The pairs of bytes that are neighbours in some token"""
         return {pair for token in self.bytes for pair in pairwise(token)}
 
-    def decode(self, ids):
-        """ids (n,) -> text; U+FFFD stands where the ids begin or end inside a character"""
+    def decode(self, ids: ArrayLike) -> str:
+        """ids (n,) -> text, with U+FFFD where the ids begin or end inside a character. BadInput for an id outside the vocabulary."""
         return self.decode_bytes(ids).decode(errors="replace")
 
-    def decode_bytes(self, ids):
+    def decode_bytes(self, ids: ArrayLike) -> bytes:
         """ids (n,) -> the exact bytes"""
         return b"".join(map(self.bytes.__getitem__, checked_ids(ids, self.size).tolist()))
 
-    def unknown_in(self, text):
-        """{}: bytes spell everything; or, where the vocabulary has gaps, {character without tokens: ""}"""
+    def unknown_in(self, text: str) -> dict[str, str]:
+        """{}, because bytes represent every character; where the vocabulary has gaps, {character that lacks a byte: ""}"""
         return {each: "" for each in sorted(set(text)) if None in map(self.byte_ids.__getitem__, each.encode())} if self.gaps else {}
 
-    def extend(self, text):
-        """(this tokenizer, []): nothing has to be added."""
+    def extend(self, text: str) -> tuple["BPE", list[str]]:
+        """(this tokenizer, []): no character is unknown, so no token is added."""
         return self, []
 
-    def tokens(self):
-        r"""The tokens in the order of their ids, for people to look at: " the", and \xe2 for a byte that is no whole character."""
+    def tokens(self) -> list[str]:
+        r"""The tokens in the order of their ids, for display: " the", and \xe2 for a byte that is part of a character."""
         return [token.decode(errors="backslashreplace") for token in self.bytes]
 
-    def to_json(self):
-        unlike_ours = {} if (self.cuts, self.form, self.whole, self.gaps) == (GPT2, "", False, False) else {
+    def to_json(self) -> dict[str, Any]:
+        """The record of a tokenizer file; it names the pre-tokenizer only where that is not GPT-2's"""
+        pre_tokenizer = {} if (self.cuts, self.form, self.whole, self.gaps) == (GPT2, "", False, False) else {
             "cuts": list(self.cuts), "form": self.form, "whole": self.whole, "gaps": self.gaps}
         return {"kind": self.kind, "begin": self.begin, "special": list(self.special), "special_in_text": self.special_in_text,
-                **unlike_ours, **special_record(self), "vocabulary": self.vocabulary, "merges": [" ".join(pair) for pair in self.merges]}
+                **pre_tokenizer, **special_record(self), "vocabulary": self.vocabulary, "merges": [" ".join(pair) for pair in self.merges]}
 
     @classmethod
-    def from_json(cls, record):
-        """Raises BadInput where the record is not what to_json writes."""
+    def from_json(cls, record: dict[str, Any]) -> "BPE":
+        """The tokenizer of a record of `to_json`, without its special tokens. BadInput where it is none."""
         begin = writable(field(record, "begin", str))
         if not begin:
             raise BadInput("'begin' in the tokenizer file must be a text of one character or more")
@@ -311,17 +198,17 @@ class BPE:
                    texts(record, "special"), field(record, "special_in_text", bool), texts(record, "cuts"), field(record, "form", str),
                    field(record, "whole", bool), field(record, "gaps", bool))
 
-    # --- the files of others ---
+    # --- foreign files ---
 
-    def to_tokenizer_json(self):
-        """The object of a Hugging Face tokenizer.json, which gives the same ids there."""
-        specials = self.special_ids.items() if self.special_in_text else ()
+    def to_tokenizer_json(self) -> dict[str, Any]:
+        """The object of a Hugging Face tokenizer.json with which the library tokenizers gives the same ids."""
+        special_ids = self.special_ids if self.special_in_text else {}
         bytes_ = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": self.cuts == GPT2}
         splits = [{"type": "Split", "pattern": {"Regex": cut}, "behavior": "Isolated", "invert": False} for cut in self.cuts]
         return {
             "version": "1.0", "truncation": None, "padding": None,
             "added_tokens": [{"id": i, "content": text, "single_word": False, "lstrip": False, "rstrip": False,
-                              "normalized": False, "special": True} for text, (i,) in specials],
+                              "normalized": False, "special": True} for text, (i,) in special_ids.items()],
             "normalizer": {"type": self.form} if self.form else None,
             "pre_tokenizer": bytes_ if self.cuts == GPT2 else {"type": "Sequence", "pretokenizers": [*splits, bytes_]},
             "post_processor": None,
@@ -332,25 +219,26 @@ class BPE:
         }
 
     @classmethod
-    def from_tokenizer_json(cls, record, begin=None):
-        """The tokenizer of a Hugging Face tokenizer.json; raises BadInput unless it is byte-level BPE.
+    def from_tokenizer_json(cls, record: dict[str, Any], begin: str | None = None) -> "BPE":
+        """The tokenizer of the object of a Hugging Face tokenizer.json; its post-processor is read by runs/formats
 
-        Its added tokens count as special in a text, as they do there; `begin`, or the first of them, stands before a document.
-        Its post-processor is read by runs/formats.
+        Its added tokens are special tokens of a text, as they are there. begin: the text that separates documents; None: the first of these
+        tokens. BadInput unless it is byte-level BPE with options that this class has.
         """
         model = field(record, "model", dict)
-        cuts, unlike = cuts_of(field(record, "pre_tokenizer", dict))
-        unlike += [f"model.{name}" for name in ("dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix",
+        cuts, unsupported = cuts_of(field(record, "pre_tokenizer", dict))
+        unsupported += [f"model.{name}" for name in ("dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix",
                                                 "byte_fallback") if model.get(name)]
-        unlike += ["model.type"] if model.get("type", "BPE") != "BPE" else []
-        normal = record.get("normalizer") or {"type": ""}
-        if isinstance(normal, dict) and normal.get("type") == "Sequence" and len(inside := field(normal, "normalizers", list)) < 2:
-            normal = inside[0] if inside else {"type": ""}         # DeepSeek's is an empty one
-        unlike += ["normalizer"] if not isinstance(normal, dict) or normal.get("type") not in FORMS else []
-        if unlike:
-            raise BadInput(f"this tokenizer.json is not byte-level BPE as GPT-2 began it: {', '.join(unlike)} differ")
+        unsupported += ["model.type"] if model.get("type", "BPE") != "BPE" else []
+        normalizer = record.get("normalizer") or {"type": ""}
+        if isinstance(normalizer, dict) and normalizer.get("type") == "Sequence" and \
+                len(steps := field(normalizer, "normalizers", list)) < 2:
+            normalizer = steps[0] if steps else {"type": ""}       # that of DeepSeek is an empty sequence
+        unsupported += ["normalizer"] if not isinstance(normalizer, dict) or normalizer.get("type") not in FORMS else []
+        if unsupported:
+            raise BadInput(f"this tokenizer.json is not byte-level BPE like that of GPT-2: {', '.join(unsupported)} differ")
 
-        added = {}
+        added = dict[str, int]()
         for token in field(record, "added_tokens", list):
             added[field(token, "content", str)] = field(token, "id", int)
             if any(token.get(flag) for flag in ("single_word", "lstrip", "rstrip")):
@@ -358,19 +246,19 @@ class BPE:
         merges = [" ".join(map(str, pair)) if isinstance(pair, list) else pair for pair in field(model, "merges", list)]
         vocabulary = in_order(field(model, "vocab", dict) | added)
         return cls(vocabulary, pairs(texts({"merges": merges}, "merges")), begin or next(iter(added), "\n"), added, True, cuts,
-                   normal["type"], bool(model.get("ignore_merges")), lacks_bytes(vocabulary))
+                   normalizer["type"], bool(model.get("ignore_merges")), lacks_bytes(vocabulary))
 
-    def to_vocab(self):
+    def to_vocab(self) -> dict[str, int]:
         """The object of a vocab.json: {spelling: id}"""
         return {spelling: i for i, spelling in enumerate(self.vocabulary)}
 
-    def to_merges(self):
+    def to_merges(self) -> str:
         """The text of a merges.txt"""
         return "\n".join(["#version: 0.2", *map(" ".join, self.merges), ""])
 
     @classmethod
-    def from_files(cls, vocab, merges, special=("<|endoftext|>",), special_in_text=True):
-        """The tokenizer of a vocab.json (or encoder.json) and a merges.txt (or vocab.bpe), given as their texts."""
+    def from_files(cls, vocab: str, merges: str, special: Sequence[str] = ("<|endoftext|>",), special_in_text: bool = True) -> "BPE":
+        """The tokenizer of the texts of a vocab.json (or encoder.json) and a merges.txt (or vocab.bpe). BadInput where they are none."""
         try:
             ids = json.loads(vocab)
         except (ValueError, RecursionError) as error:
@@ -381,20 +269,22 @@ class BPE:
                    special[0] if special and special_in_text else "\n", special, special_in_text)
 
 
-def lacks_bytes(vocabulary):
-    """Whether some byte has no token, where hardly any does: more than a few missing are a mistake"""
-    return 0 < len(set(LETTER_OF.values()) - set(vocabulary)) < 64
+def lacks_bytes(vocabulary: Iterable[str]) -> bool:
+    """Whether fewer than 64 bytes have no token, and at least one: where more are missing, the vocabulary is wrong"""
+    return 0 < len(set(CHARACTER_OF.values()) - set(vocabulary)) < 64
 
 
-def apart_in(form, left, right):
-    """Whether a Unicode form leaves these two characters as they are, whatever stands around them: no marks, no parts of Hangul syllables,
-    and on the right nothing that a mark behind it could change"""
+def independent(form: Any, left: str, right: str) -> bool:
+    """Whether a Unicode normalization form changes neither of two neighbouring characters, whatever is around them
+
+    False for marks, for parts of Hangul syllables, and for a right character that a mark behind it could change.
+    """
     joins = unicodedata.category(left)[0] == "M" or "\u1100" <= left <= "\u11ff" or "\ua960" <= left <= "\ud7ff" or left > "\uffff"
     return right.isascii() and not right.isalpha() and right not in "<=>" and not joins and unicodedata.normalize(form, left) == left
 
 
-def split_by_pattern(pattern, text):
-    """The matches of a pattern and what stands between them, in order"""
+def split_by_pattern(pattern: Pattern, text: str) -> Iterator[str]:
+    """The matches of a pattern and the text between them, in order"""
     at = 0
     for match in pattern.matches(text):
         if match.start() > at:
@@ -406,40 +296,40 @@ def split_by_pattern(pattern, text):
         yield text[at:]
 
 
-def cuts_of(step):
-    """(the patterns of a tokenizer.json's pre_tokenizer, the names of what has no counterpart here)"""
+def cuts_of(step: dict[str, Any]) -> tuple[tuple[str, ...], list[str]]:
+    """(the patterns of the pre_tokenizer of a tokenizer.json, the names of its parts that are not supported)"""
     steps = field(step, "pretokenizers", list) if step.get("type") == "Sequence" else [step]
-    cuts, unlike = [], []
+    cuts, unsupported = list[str](), list[str]()
     for each in steps:
         kind = field(each, "type", str)
         if kind == "ByteLevel":
             cuts += GPT2 if each.get("use_regex", True) else ()
-            unlike += ["pre_tokenizer.add_prefix_space"] if each.get("add_prefix_space", True) else []
+            unsupported += ["pre_tokenizer.add_prefix_space"] if each.get("add_prefix_space", True) else []
         elif kind == "Digits":
             cuts.append(r"\p{N}" if each.get("individual_digits") else r"\p{N}+")
         elif kind == "Split" and isinstance(pattern := each.get("pattern"), dict) and \
                 (each.get("behavior"), bool(each.get("invert"))) in (("Isolated", False), ("Removed", True)):
             cuts.append(field(pattern, "Regex", str) if "Regex" in pattern else regex.escape(field(pattern, "String", str)))
             if each["behavior"] == "Removed" and not all(map(translated(cuts[-1]).compiled.fullmatch, map(chr, range(0x3000)))):
-                unlike.append("pre_tokenizer.Split (it removes text)")
+                unsupported.append("pre_tokenizer.Split (it removes text)")
         else:
-            unlike.append(f"pre_tokenizer.{kind}")
+            unsupported.append(f"pre_tokenizer.{kind}")
     if not steps or steps[-1].get("type") != "ByteLevel":
-        unlike.append("pre_tokenizer.type")
-    return tuple(cuts), unlike
+        unsupported.append("pre_tokenizer.type")
+    return tuple(cuts), unsupported
 
 
-def pairs(merges):
-    """["Ġ t", …] -> [("Ġ", "t"), …]"""
+def pairs(merges: Iterable[str]) -> list[tuple[str, ...]]:
+    """["Ġ t", …] -> [("Ġ", "t"), …]. BadInput where a merge is not two tokens with a space between"""
     found = [tuple(line.split(" ")) for line in merges]
     for pair in found:
         if len(pair) != 2 or not all(pair):
-            raise BadInput(f"{' '.join(pair)!r:.40} is no merge: it must be two tokens with one space between")
+            raise BadInput(f"{' '.join(pair)!r:.40} is no merge: a merge is two tokens with one space between")
     return found
 
 
-def in_order(ids):
-    """{spelling: id} -> spellings in the order of their ids, which must be 0, 1, 2, …"""
+def in_order(ids: Mapping[str, Any]) -> list[str]:
+    """{spelling: id} -> spellings in the order of their ids. BadInput unless these are 0, 1, 2, …, each once"""
     if len(ids) > MAX_VOCABULARY:
         raise BadInput(f"the vocabulary has {len(ids)} tokens; at most {MAX_VOCABULARY} are read")
     if any(type(i) is not int for i in ids.values()) or sorted(ids.values()) != list(range(len(ids))):

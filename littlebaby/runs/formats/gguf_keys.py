@@ -1,25 +1,29 @@
-"""What a GGUF's header says of its architecture, key by key: obeyed, without effect on a number, or refused. Plain data, as llama.cpp's
-src/llama-model.cpp and gguf-py's constants name them.
+"""The architecture keys of a GGUF header: read, without effect on what the model computes, or refused. Plain data, after
+src/llama-model.cpp of llama.cpp and the constants of gguf-py.
 
-A key that stands in no list here is refused, too; tests/test_special_tokens.py compares the lists with the package gguf.
+A key in no list here is refused as well; tests/test_special_tokens.py compares the lists with the package gguf.
 """
+from pathlib import Path
+from typing import Any
+
 from ...errors import BadInput, quoted
+from .config_reader import ConfigReader
 
 READ = frozenset("""
     context_length embedding_length attention.head_count attention.head_count_kv attention.key_length attention.layer_norm_epsilon
     attention.layer_norm_rms_epsilon attention.sliding_window attention.scale expert_used_count rope.dimension_count rope.freq_base
     rope.scaling.type rope.scaling.factor rope.scale_linear""".split())
 
-# sizes that the shapes of the tensors say, too, and what is bookkeeping or has an effect only where another key is refused
+# sizes that are read from the shapes of the tensors, bookkeeping, and keys that have an effect only beside a key that is refused
 HARMLESS = frozenset("""
     vocab_size block_count feed_forward_length expert_feed_forward_length expert_count tensor_data_layout pooling_type
     rope.scaling.finetuned rope.scaling.original_context_length rope.scaling.yarn_log_multiplier rope.scaling.yarn_ext_factor
     rope.scaling.yarn_attn_factor rope.scaling.yarn_beta_fast rope.scaling.yarn_beta_slow rope.scaling.alpha
     expert_group_used_count attention.temperature_length decoder_start_token_id""".split())
 
-OFF, ONE, YES = (0, False, None), (0, 1), (True,)     # llama.cpp takes 0 for "not said" where 1 changes nothing
+OFF, ONE, YES = (0, False, None), (0, 1), (True,)     # llama.cpp takes 0 for "missing" where 1 changes nothing
 
-# keys that change numbers, with the values that change none
+# keys that change what the model computes, with the values that change nothing
 REFUSED = {
     "attention.causal": YES, "expert_weights_norm": YES, "expert_gating_func": ONE, "expert_group_count": ONE, "moe_every_n_layers": ONE,
     "interleave_moe_layer_step": ONE, "attention.sliding_window_pattern": ONE, "full_attention_interval": ONE,
@@ -38,48 +42,59 @@ REFUSED = {
         rope.dimension_sections rope.freq_base_swa""".split(), OFF)}
 
 
-def check_keys(c, kind, width):
-    """BadInput for a key of the architecture `kind` that changes numbers and cannot be obeyed
+class GGUFReader(ConfigReader):
+    """The values of a header, those of the architecture `kind` without the namespace before their names
 
-    c: the header as a ConfigReader, its architecture's keys without their namespace      width: of a head's keys
+    values: {key: value}      architecture_keys: the names of the latter, without the namespace
+    """
+
+    def __init__(self, values: dict[str, Any], kind: str, where: Path | str) -> None:
+        super().__init__({name.removeprefix(f"{kind}."): value for name, value in values.items()}, where)
+        self.architecture_keys = [name.removeprefix(f"{kind}.") for name in values if name.startswith(f"{kind}.")]
+
+
+def check_keys(c: GGUFReader, kind: str, width: int) -> None:
+    """BadInput for a key that changes what the model computes in a way that littlebaby does not support
+
+    c: the header      kind: the architecture, which errors put before a key      width: how many columns the keys of a head have
     """
     for key, allowed in REFUSED.items():
         value = c.data.get(key, allowed[0])
         if isinstance(value, list) or value not in allowed:
-            raise BadInput(f"{c.where}: {kind}.{key} is {quoted(value)}, which changes the model's numbers; littlebaby reads "
+            raise BadInput(f"{c.where}: {kind}.{key} is {quoted(value)}, which changes what the model computes; littlebaby reads "
                            f"{' or '.join(str(each).lower() for each in allowed if each is not None)}")
     if c.integer("attention.value_length", width) != width:
-        raise BadInput(f"{c.where}: {kind}.attention.value_length is {c.data['attention.value_length']}, and a head's keys have {width}; "
-                       f"littlebaby reads values as wide as keys")
+        raise BadInput(f"{c.where}: {kind}.attention.value_length is {c.data['attention.value_length']} and attention.key_length is "
+                       f"{width}; littlebaby reads values as wide as keys")
     if kind != "gpt2" and c.integer("rope.dimension_count", width) != width:
-        raise BadInput(f"{c.where}: {kind}.rope.dimension_count is {c.data['rope.dimension_count']}, which turns a part of each head only; "
-                       f"littlebaby turns all {width} of its numbers")
+        raise BadInput(f"{c.where}: {kind}.rope.dimension_count is {c.data['rope.dimension_count']}, which rotates only a part of each "
+                       f"head; littlebaby rotates all {width} columns")
     if kind == "gpt2" and c.get("attention.sliding_window", 0):
         raise BadInput(f"{c.where}: gpt2.attention.sliding_window is {c.data['attention.sliding_window']}; gpt2 is read without a window")
     known = READ | HARMLESS | REFUSED.keys() | {"attention.value_length"}
-    if strange := [key for key in c.own if key not in known]:
-        raise BadInput(f"{c.where}: {kind}.{strange[0]} is {quoted(c.data[strange[0]])}, which is not known here; it may change the "
-                       f"model's numbers")
+    if unknown := [key for key in c.architecture_keys if key not in known]:
+        raise BadInput(f"{c.where}: {kind}.{unknown[0]} is {quoted(c.data[unknown[0]])}, a key that littlebaby does not know and that may "
+                       f"change what the model computes")
 
 
-def rope_settings(c):
-    """c_rope_scale and r_rope_factor of a header: llama.cpp's rule is linear where none is named, and a factor of 0 is none"""
+def rope_settings(c: GGUFReader) -> dict[str, Any]:
+    """c_rope_scale and r_rope_factor of a header; like llama.cpp, a missing rule means linear, and a factor of 0 means none"""
     rule = c.get("rope.scaling.type", "linear")
     if rule not in ("none", "linear"):
-        raise BadInput(f"{c.where}: rope is stretched by the rule {quoted(rule)}; littlebaby reads none and linear from a GGUF")
+        raise BadInput(f"{c.where}: rope is scaled by the rule {quoted(rule)}; littlebaby reads none and linear from a GGUF")
     factor = float(c.number("rope.scaling.factor", c.number("rope.scale_linear", 0)))
     if rule == "none" or factor in (0, 1):
         return {}
     return dict(c_rope_scale="linear", r_rope_factor=factor)
 
 
-def window(c, n_ctx):
-    """c_attention and s_window of a header whose window is shorter than all that its model sees"""
-    seen = c.integer("attention.sliding_window", 0)
-    return dict(c_attention="swa", s_window=seen) if 0 < seen < n_ctx else {}
+def window(c: GGUFReader, n_ctx: int) -> dict[str, Any]:
+    """c_attention and s_window of a header with a sliding window shorter than the context length; both are counted in tokens"""
+    size = c.integer("attention.sliding_window", 0)
+    return dict(c_attention="swa", s_window=size) if 0 < size < n_ctx else {}
 
 
-def temperature(c, width):
-    """r_temp of a header that scales the scores by another number than 1 / sqrt(width)"""
+def temperature(c: GGUFReader, width: int) -> dict[str, Any]:
+    """r_temp of a header that scales the attention scores by another number than 1 / sqrt(width)"""
     scale = float(c.number("attention.scale", 0))
     return dict(r_temp=width ** -0.5 / scale) if scale else {}

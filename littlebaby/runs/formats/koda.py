@@ -1,5 +1,13 @@
-"""KodaLite as Flax keeps it: kernels (in, out), rope's pairs side by side. After its own conversion it is a llama of Hugging Face's."""
-from .huggingface import ConfigReader, rows_of
+"""KodaLite as Flax stores it: matrices (in, out), rope rotates neighbouring columns. Its own converter makes a Hugging Face llama of it."""
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..settings import Config
+from .config_reader import ConfigReader, rows_of
+from .tensors import Arrays
 from .weight_table import count, import_weights, parse_weight_table
 
 KODA = parse_weight_table("""
@@ -18,22 +26,24 @@ head.w                        ['output_layer']['kernel'].value
 """)
 
 
-def recognizes(config):
+def recognizes(config: Mapping[str, Any]) -> bool:
+    """Whether a config.json is of this format"""
     return "embed_dim" in config and "num_blocks" in config
 
 
-def keys(c, theirs):
-    """How many heads of keys there are, by the width of their matrix"""
-    wide = theirs[name].shape[-1] if (name := "['blocks'][0]['attention']['k_proj']['kernel'].value") in theirs else 0
-    return max(1, wide * c.integer("num_heads") // max(1, c.integer("embed_dim")))
+def kv_heads(c: ConfigReader, foreign: Arrays) -> int:
+    """How many heads the keys have, from the width of their matrix"""
+    width = foreign[name].shape[-1] if (name := "['blocks'][0]['attention']['k_proj']['kernel'].value") in foreign else 0
+    return max(1, width * c.integer("num_heads") // max(1, c.integer("embed_dim")))
 
 
-def read_weights(config, theirs, where):
-    """(Config, weights one after the other)"""
+def read_weights(config: dict[str, Any], foreign: Arrays, where: Path | str) -> tuple[Config, Iterator[tuple[str, np.ndarray]]]:
+    """(config, pairs of our name and array). BadInput where the model cannot be read"""
     c = ConfigReader(config, where)
-    rows_of(theirs, gate := "['blocks'][0]['ffn']['gate']['kernel'].value", c)
+    rows_of(foreign, gate := "['blocks'][0]['ffn']['gate']['kernel'].value", c)
     return import_weights(KODA, dict(
-        n_ctx=c.integer("maxlen"), n_vocab=rows_of(theirs, "['token_emb']['embedding'].value", c), n_emb=c.integer("embed_dim"),
-        n_heads=c.integer("num_heads"), n_kv_heads=c.integer("num_kv_heads", keys(c, theirs)), n_layers=count(theirs, "['blocks'][#]"),
-        c_attention="gqa", c_network="swi", s_hidden=theirs[gate].shape[-1], c_norm="rmsnorm", norm_eps=1e-6, c_position="rope",
-        rope_base=float(c.number("rope_base", c.number("rope_theta", 10000.0))), rope_layout="interleaved", c_bias="none"), theirs, where)
+        n_ctx=c.integer("maxlen"), n_vocab=rows_of(foreign, "['token_emb']['embedding'].value", c), n_emb=c.integer("embed_dim"),
+        n_heads=c.integer("num_heads"), n_kv_heads=c.integer("num_kv_heads", kv_heads(c, foreign)),
+        n_layers=count(foreign, "['blocks'][#]"), c_attention="gqa", c_network="swi",
+        s_hidden=foreign[gate].shape[-1], c_norm="rmsnorm", norm_eps=1e-6, c_position="rope",
+        rope_base=float(c.number("rope_base", c.number("rope_theta", 10000.0))), rope_layout="interleaved", c_bias="none"), foreign, where)

@@ -1,13 +1,15 @@
-"""Whose weight is whose: a table for each architecture, read in both directions.
+"""Weight tables: which weight of a foreign model is which of ours; one table per architecture, read in both directions.
 
-A line says our name, their name, and what lies between (nothing: the two are alike). {i} is a layer, {e} an expert, {*} all of them
-at once; a+b are neighbours in one array of theirs; commas part several of theirs. A line counts where our model has the weight, so
-that one table serves dense layers and mixtures, tied heads and heads of their own, biases and none.
+Each line of a table holds our name, the foreign name and, where the two arrays differ, the conversion between them (CONVERSIONS). In a name
+{i} is the number of a layer, {e} that of an expert, and {*} means all experts together. "a+b" are several of our weights that are parts of
+one foreign array; commas separate several foreign arrays that are parts of one of ours. A line is used only if our model has the weight, so
+one table serves dense layers and mixtures of experts, tied and separate heads, and models with and without biases.
 """
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from math import prod
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,35 +17,51 @@ from ...arrays import tree
 from ...errors import BadInput
 from ...model import gpt
 from ..settings import Config
+from .tensors import Arrays
+
+Shape = tuple[int, ...]
 
 
 class Conversion(NamedTuple):
-    """What lies between their arrays and ours: two functions, each the other's inverse"""
-    inward: Callable        # their arrays, the shapes of ours, config -> our arrays
-    outward: Callable | None = None         # our arrays, config -> their arrays; None where nobody writes that format
+    """How foreign arrays become ours, and the inverse"""
+    # foreign arrays, shapes of ours, config -> our arrays
+    inward: Callable[[list[np.ndarray], list[Shape], Config], list[np.ndarray]]
+    # our arrays, config -> foreign arrays; None where the format is only read
+    outward: Callable[[list[np.ndarray], Config], list[np.ndarray]] | None = None
+
+
+class Line(NamedTuple):
+    """One line of a table, with its placeholders"""
+    own: str
+    foreign: str
+    conversion: Conversion
 
 
 class Row(NamedTuple):
-    ours: tuple
-    theirs: tuple
-    how: Conversion
+    """One line of a table for one layer or expert of one model: full names"""
+    own: tuple[str, ...]
+    foreign: tuple[str, ...]
+    conversion: Conversion
 
 
-def split_columns(whole, shapes):
-    """One array into neighbours along its last axis, as wide as these shapes; what does not fit is left to the caller's check"""
+def split_columns(whole: np.ndarray, shapes: Iterable[Shape]) -> list[np.ndarray]:
+    """Split an array along its last axis into parts as wide as these shapes; the caller checks the shapes of the parts"""
     return np.split(whole, np.cumsum([shape[-1] for shape in shapes])[:-1], -1)
 
 
-def concatenated(arrays):
+def concatenated(arrays: list[np.ndarray]) -> list[np.ndarray]:
     return [np.concatenate(arrays, -1)]
 
 
-def transposed(arrays):
+def transposed(arrays: list[np.ndarray]) -> list[np.ndarray]:
     return [a.T for a in arrays]
 
 
-def by_head(heads):
-    """Columns of several matrices, one head after the other, each head's beside each other"""
+def by_head(heads: Callable[[Config], int]) -> tuple[Callable, Callable]:
+    """(fold, unfold): fold puts the columns of several matrices (c, h d) side by side head by head, giving (c, h (d1 + d2 + ...))
+
+    heads: config -> h
+    """
     def fold(arrays, cfg):
         c, h = len(arrays[0]), heads(cfg)
         return [np.concatenate([a.reshape(c, h, -1) for a in arrays], -1).reshape(c, -1)]
@@ -57,53 +75,53 @@ def by_head(heads):
 
 
 fold_heads, unfold_heads = by_head(lambda cfg: cfg.n_heads)
-fold_recalling, _ = by_head(lambda cfg: int(cfg.n_heads * cfg.r_recall))
+fold_recalling_heads, _ = by_head(lambda cfg: int(cfg.n_heads * cfg.r_recall))
 
 CONVERSIONS = {
-    "": Conversion(lambda theirs, shapes, cfg: theirs, lambda ours, cfg: ours),
-    # (out, in) there, (in, out) here
-    "turned": Conversion(lambda theirs, shapes, cfg: transposed(theirs), lambda ours, cfg: transposed(ours)),
-    # several of ours side by side in one of theirs
-    "beside": Conversion(lambda theirs, shapes, cfg: split_columns(theirs[0], shapes), lambda ours, cfg: concatenated(ours)),
-    "turned,beside": Conversion(lambda theirs, shapes, cfg: split_columns(theirs[0].T, shapes), lambda ours,
-                                cfg: transposed(concatenated(ours))),
-    # the same, one head of each after the other
-    "turned,by_head": Conversion(lambda theirs, shapes, cfg: unfold_heads(transposed(theirs), shapes, cfg),
-                                 lambda ours, cfg: transposed(fold_heads(ours, cfg))),
-    # several of theirs in one of ours
-    "turned,joined": Conversion(lambda theirs, shapes, cfg: concatenated(transposed(theirs))),
-    "turned,stacked": Conversion(lambda theirs, shapes, cfg: [np.concatenate(transposed(theirs), 0)]),
-    "turned,heads_joined": Conversion(lambda theirs, shapes, cfg: fold_recalling(transposed(theirs), cfg)),
-    # all experts in one array: (experts, out, in) there, (in, out) each here
-    "turned,experts": Conversion(lambda theirs, shapes, cfg: [each.T for each in theirs[0]],
-                                 lambda ours, cfg: [np.stack([a.T for a in ours])]),
+    "": Conversion(lambda foreign, shapes, cfg: foreign, lambda own, cfg: own),
+    # foreign (out, in), own (in, out)
+    "transposed": Conversion(lambda foreign, shapes, cfg: transposed(foreign), lambda own, cfg: transposed(own)),
+    # several of ours side by side in one foreign array
+    "fused": Conversion(lambda foreign, shapes, cfg: split_columns(foreign[0], shapes), lambda own, cfg: concatenated(own)),
+    "transposed,fused": Conversion(lambda foreign, shapes, cfg: split_columns(foreign[0].T, shapes),
+                                   lambda own, cfg: transposed(concatenated(own))),
+    # the same, head by head
+    "transposed,fused_by_head": Conversion(lambda foreign, shapes, cfg: unfold_heads(transposed(foreign), shapes, cfg),
+                                           lambda own, cfg: transposed(fold_heads(own, cfg))),
+    # several foreign arrays in one of ours
+    "transposed,columns_joined": Conversion(lambda foreign, shapes, cfg: concatenated(transposed(foreign))),
+    "transposed,rows_joined": Conversion(lambda foreign, shapes, cfg: [np.concatenate(transposed(foreign), 0)]),
+    "transposed,joined_by_head": Conversion(lambda foreign, shapes, cfg: fold_recalling_heads(transposed(foreign), cfg)),
+    # one foreign array (experts, out, in), own (in, out) for each expert
+    "transposed,experts": Conversion(lambda foreign, shapes, cfg: [expert.T for expert in foreign[0]],
+                                     lambda own, cfg: [np.stack([a.T for a in own])]),
 }
 
 
-def parse_weight_table(text):
-    """The lines of a table as [(our names, their names, how)]"""
+def parse_weight_table(text: str) -> list[Line]:
+    """The lines of a table that is written as text"""
     lines = [line.split() for line in text.strip().splitlines() if line.strip()]
-    return [(ours, theirs, CONVERSIONS[how[0] if how else ""]) for ours, theirs, *how in lines]
+    return [Line(own, foreign, CONVERSIONS[conversion[0] if conversion else ""]) for own, foreign, *conversion in lines]
 
 
-def neighbours(name):
+def split_names(name: str) -> list[str]:
     """att.wq+wk -> att.wq, att.wk"""
     stem, dot, last = name.rpartition(".")
     return [stem + dot + part for part in last.split("+")]
 
 
-def count(names, pattern):
-    """How many different numbers stand at # in the names that begin with `pattern`; they must be 0, 1, 2, ..."""
-    place = re.compile(re.escape(pattern).replace(r"\#", r"(\d{1,9})"))
-    found = {int(match[1]) for name in names if (match := place.match(name))}
+def count(names: Iterable[str], pattern: str) -> int:
+    """How many different numbers appear at # in the names that begin with `pattern`. BadInput unless they are 0, 1, 2, ..."""
+    numbered = re.compile(re.escape(pattern).replace(r"\#", r"(\d{1,9})"))
+    found = {int(match[1]) for name in names if (match := numbered.match(name))}
     if found and max(found) != len(found) - 1:
         missing = next(i for i in range(len(found) + 1) if i not in found)
         raise BadInput(f"the weights go up to {pattern.replace('#', str(max(found)))} and lack {pattern.replace('#', str(missing))}")
     return len(found)
 
 
-def shapes(cfg):
-    """{our name: shape} of a model, fused leaves by their parts"""
+def shapes(cfg: Config) -> dict[str, Shape]:
+    """{our name: shape} of every weight of a model; a fused leaf is listed by its parts"""
     found = {}
     for path, leaf in tree.leaves(gpt.params(cfg)):
         for part, width in leaf.parts or ((path.rpartition(".")[2], leaf.shape[-1]),):
@@ -111,82 +129,95 @@ def shapes(cfg):
     return found
 
 
-def rows(lines, cfg, mine, theirs=()):
-    """The lines of a table for one model: every Row whose weights it has. {*} in a name of theirs is looked up among `theirs`."""
-    for ours, name, how in lines:
-        for i in range(cfg.n_layers) if "{i}" in ours else [0]:
-            for e in range(cfg.n_experts) if "{e}" in ours else [0]:
-                at = lambda text: text.replace("{i}", str(i)).replace("{e}", str(e))
-                mixed = [at(ours).replace("{*}", str(k)) for k in range(cfg.n_experts)] if "{*}" in ours else neighbours(at(ours))
-                if mixed[0] not in mine:
-                    continue
-                many = [at(name).replace("{*}", str(k)) for k in range(count(theirs, at(name).replace("{*}", "#")))] \
-                    if "{*}" in name else at(name).split(",")
-                yield Row(tuple(mixed), tuple(many), how)
+def rows(lines: Iterable[Line], cfg: Config, own: Collection[str], foreign: Collection[str] = ()) -> Iterator[Row]:
+    """A Row for each line, layer and expert whose weights the model has
 
-
-def import_weights(lines, settings, theirs, where, ignored=None):
-    """(Config, (our name, array) one after the other) from a table, our settings and {their name: array}.
-
-    BadInput, before anything is allocated, where the settings ask for more than the file holds, or for something else; later, where
-    an array turns out to have another shape. `ignored`: a pattern of their names that carry no weight.
+    own: the names of the model's weights      foreign: the names in the file, among which {*} of a foreign name is counted
     """
-    cfg = checked(settings, theirs, where)
-    return cfg, matched(list(rows(lines, cfg, shapes(cfg), theirs)), cfg, theirs, where, ignored)
+    for line in lines:
+        for i in range(cfg.n_layers) if "{i}" in line.own else [0]:
+            for e in range(cfg.n_experts) if "{e}" in line.own else [0]:
+                numbered = lambda name: name.replace("{i}", str(i)).replace("{e}", str(e))
+                own_name, foreign_name = numbered(line.own), numbered(line.foreign)
+                own_names = [own_name.replace("{*}", str(k)) for k in range(cfg.n_experts)] if "{*}" in own_name else split_names(own_name)
+                if own_names[0] not in own:
+                    continue
+                foreign_names = [foreign_name.replace("{*}", str(k)) for k in range(count(foreign, foreign_name.replace("{*}", "#")))] \
+                    if "{*}" in foreign_name else foreign_name.split(",")
+                yield Row(tuple(own_names), tuple(foreign_names), line.conversion)
 
 
-def matched(chosen, cfg, theirs, where, ignored=None):
-    """(our name, array) one after the other, of Rows that must use up all arrays of theirs and give all of ours"""
-    mine = shapes(cfg)
-    asked = {name for row in chosen for name in row.theirs}
-    if missing := sorted(asked - theirs.keys()) or [name for row in chosen if not row.theirs for name in row.ours]:
-        raise BadInput(f"{where} lacks {missing[0]}, which its config asks for" + bias_names(missing))
-    if unknown := sorted(name for name in theirs.keys() - asked if not (ignored and re.fullmatch(ignored, name))):
-        raise BadInput(f"{where} holds {unknown[0]}, which its config does not ask for" + bias_names(unknown))
-    if untold := sorted(mine.keys() - {name for row in chosen for name in row.ours}):
-        raise BadInput(f"{where} says nothing of {untold[0]}" + bias_names(untold))
-    return arrays(chosen, cfg, mine, theirs, where)
+def import_weights(lines: Iterable[Line], settings: Mapping[str, Any], foreign: Arrays, where: Path | str,
+                   ignored: str | None = None) -> tuple[Config, Iterator[tuple[str, np.ndarray]]]:
+    """(config, pairs of our name and array) from a table, our settings and {foreign name: array}
+
+    where    the file that the errors name
+    ignored  a regular expression of foreign names that are no weights
+    BadInput before anything is allocated, where the settings are invalid, the file holds too few numbers, or its names do not match; while
+    the arrays are read, where one has a wrong shape or a number that is not finite.
+    """
+    cfg = checked(settings, foreign, where)
+    return cfg, matched(list(rows(lines, cfg, shapes(cfg), foreign)), cfg, foreign, where, ignored)
 
 
-def bias_names(names):
+def matched(chosen: list[Row], cfg: Config, foreign: Arrays, where: Path | str,
+            ignored: str | None = None) -> Iterator[tuple[str, np.ndarray]]:
+    """Pairs of our name and array. BadInput unless the rows use every foreign array and give every weight of the model"""
+    own_shapes = shapes(cfg)
+    required = {name for row in chosen for name in row.foreign}
+    if missing := sorted(required - foreign.keys()) or [name for row in chosen if not row.foreign for name in row.own]:
+        raise BadInput(f"{where} lacks {missing[0]}, which its config requires" + and_more(missing))
+    if unknown := sorted(name for name in foreign.keys() - required if not (ignored and re.fullmatch(ignored, name))):
+        raise BadInput(f"{where} holds {unknown[0]}, for which its config has no place" + and_more(unknown))
+    if uncovered := sorted(own_shapes.keys() - {name for row in chosen for name in row.own}):
+        raise BadInput(f"{where} holds nothing for {uncovered[0]}" + and_more(uncovered))
+    return converted(chosen, cfg, own_shapes, foreign, where)
+
+
+def and_more(names: list[str]) -> str:
+    """The end of a sentence that names only the first of `names`"""
     return f", and {len(names) - 1} more" if len(names) > 1 else ""
 
 
-def checked(settings, theirs, where):
-    """The Config of these settings, if the file has as many numbers as such a model"""
-    double = any(each.dtype == np.float64 for each in theirs.values())
+def checked(settings: Mapping[str, Any], foreign: Arrays, where: Path | str) -> Config:
+    """The Config of these settings. BadInput where they are invalid, or where the file holds fewer numbers than such a model has"""
+    double = any(array.dtype == np.float64 for array in foreign.values())
     try:
         cfg = Config(**{**dict(d_type="fp64" if double else "fp32"), **settings})
     except BadInput as error:
         raise BadInput(f"{where}: {' And '.join(str(error).splitlines())}") from None
-    held = sum(prod(each.shape) for each in theirs.values())
+    held = sum(prod(array.shape) for array in foreign.values())
     least = cfg.n_vocab * cfg.n_emb + cfg.n_layers * cfg.n_emb * (cfg.n_experts if cfg.c_network == "moe" else 1)
-    if least > held or tree.size(gpt.params(cfg)) > held:
-        raise BadInput(f"{where} holds {held:,} numbers, and a model of its config has more: it is truncated, or its config is of another")
+    if least > held or tree.size(gpt.params(cfg)) > held:        # the cheap bound first: a huge config must not build its spec
+        raise BadInput(f"{where} holds {held:,} numbers, fewer than a model with its config has: it is truncated, or the config belongs to "
+                       f"another model")
     return cfg
 
 
-def arrays(chosen, cfg, mine, theirs, where):
+def converted(chosen: list[Row], cfg: Config, own_shapes: Mapping[str, Shape], foreign: Arrays,
+              where: Path | str) -> Iterator[tuple[str, np.ndarray]]:
+    """Pairs of our name and array, one row of the table in memory at a time. BadInput: a wrong shape, NaN or Infinity"""
     for row in chosen:
-        given = [np.asarray(theirs[name]) for name in row.theirs]
-        wanted = [mine[name] for name in row.ours]
+        given = [np.asarray(foreign[name]) for name in row.foreign]
+        expected = [own_shapes[name] for name in row.own]
         try:
-            made = row.how.inward(given, wanted, cfg)
-        except ValueError:                                       # what does not fit cannot be cut or joined either
+            made: list[np.ndarray] = row.conversion.inward(given, expected, cfg)
+        except ValueError:                                       # arrays of wrong shapes can be neither split nor joined
             made = []
-        for name, shape, a in zip(row.ours, wanted, [*made, *[None] * len(wanted)]):
+        for name, shape, a in zip(row.own, expected, [*made, *[None] * len(expected)]):
             if a is None or a.shape != shape:
-                raise BadInput(f"{where}: {' and '.join(row.theirs[:3])} {'has' if len(row.theirs) == 1 else 'have'} shape "
-                               f"{', '.join(str(list(g.shape)) for g in given[:3])}, which does not make the {name} {list(shape)} "
-                               f"that the config asks for")
+                raise BadInput(f"{where}: {' and '.join(row.foreign[:3])} {'has' if len(row.foreign) == 1 else 'have'} shape "
+                               f"{', '.join(str(list(g.shape)) for g in given[:3])}, which does not give {name} the shape {list(shape)} "
+                               f"that the config requires")
             if not np.isfinite(a).all():
-                raise BadInput(f"{where}: {' and '.join(row.theirs[:3])} holds NaN or Infinity")
+                raise BadInput(f"{where}: {' and '.join(row.foreign[:3])} holds NaN or Infinity")
             yield name, a
 
 
-def export_weights(lines, cfg, weights):
-    """{their name: array} from a table and {our name: array}"""
-    out, mine = dict[str, np.ndarray](), shapes(cfg)
-    for row in rows(lines, cfg, mine):
-        out |= zip(row.theirs, row.how.outward([weights[name] for name in row.ours], cfg))
-    return out
+def export_weights(lines: Iterable[Line], cfg: Config, weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """{foreign name: array} from a table and {our name: array}"""
+    exported = dict[str, np.ndarray]()
+    for row in rows(lines, cfg, shapes(cfg)):
+        assert row.conversion.outward, "a conversion for import only"
+        exported |= zip(row.foreign, row.conversion.outward([weights[name] for name in row.own], cfg))
+    return exported
