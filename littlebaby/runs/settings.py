@@ -161,15 +161,15 @@ def variant_settings() -> dict[str, Any]:
     """{setting: (type, field)} of what the variants' files declare, for pydantic; several files may declare the same setting"""
     fields: dict[str, Any] = {}
     for key in FOLDERS:
-        declared: dict[str, Any] = {}
+        declared: dict[str, tuple] = {}
         owners: dict[str, list[str]] = {}
         for name in files_of(key):
             for option, entry in getattr(module_of(key, name), "OPTIONS", {}).items():
                 if declared.setdefault(option, entry) != entry:
                     raise TypeError(f"{option} is declared in {FOLDERS[key]}/{name}.py and differently in {owners[option][0]}.py")
                 owners.setdefault(option, []).append(name)
-        for option, (default, meaning, *rest) in declared.items():
-            allowed, unit = (*rest, *(None, "")[len(rest):])
+        for option, entry in declared.items():
+            default, meaning, allowed, unit = entry + (None, None, None, "")[len(entry):]
             words = allowed if isinstance(default, str) else None
             group = "training" if key == "c_optimizer" else "model"
             least, most = (None, None) if words or not allowed else allowed
@@ -328,7 +328,7 @@ def allowed(name: str) -> list[str]:
     return list(get_args(kind)) if get_origin(kind) is Literal else []
 
 
-def limits(name: str) -> tuple[float | None, float | None]:
+def limits(name: str) -> tuple[Any, Any]:
     """The smallest and the largest value of a number, (None, None) if the setting is not a number"""
     found = {end: getattr(m, end) for m in Config.model_fields[name].metadata for end in ("ge", "le") if hasattr(m, end)}
     return found.get("ge"), found.get("le")
