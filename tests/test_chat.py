@@ -132,7 +132,7 @@ def test_long_conversations_are_cut_between_exchanges():
     (x, y), = conversation_rows(TALK[1:3], form, tokenizer, 24)             # one exchange: loses its end
     assert len(x) == 24 and tokenizer.decode(y[y >= 0]) == "Hello"[:25 - len("User: Hi\n\nAssistant: ")]
     assert conversation_rows(TALK[1:3], form, tokenizer, 10) == []          # nothing left that counts
-    with pytest.raises(BadInput, match="within n_ctx, 10 tokens"):
+    with pytest.raises(BadInput, match="within its first n_ctx, 10, tokens"):
         ChatBatches([], Config(n_ctx=10), 0)
 
 
