@@ -460,7 +460,7 @@ REFUSED = [
      "n_active_expert_groups is 5; allowed is a whole number from 1 to n_expert_groups, 3; did you mean 3?"),
     (dict(n_expert_groups=3, n_active_expert_groups=1, n_active=3),
      "n_active is 3; allowed is a whole number from 1 to 2, the experts of 1 of 3 groups"),
-    (dict(n_active=1, r_aux=0), "n_active is 1, where c_router softmax_topk gives every answer the weight 1"),
+    (dict(n_active=1, r_aux=0), "n_active is 1, and c_router softmax_topk then gives every expert's output the weight 1"),
     (dict(n_active=1, r_aux=0, c_router="sigmoid"), "did you mean r_aux 0.01?"),
     (dict(n_dense_layers=2), "n_dense_layers is 2, which leaves none of 2 layers to moe"),
     (dict(c_expert="moe"), "c_expert"), (dict(c_router="top1"), "c_router"), (dict(n_shared=-1), "n_shared")]

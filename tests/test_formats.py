@@ -539,7 +539,7 @@ def test_the_commands(tmp_path, capsys, llama):
     guid = made["guid"]
     code, info, _ = shell("info", guid)
     assert code == 0 and info["report"]["origin"] == str(llama) and info["report"]["figures"]["parameters"]["total"] > 0
-    assert cli.main(["info", guid, "--path", home]) == 0 and "came without a tokenizer" in capsys.readouterr().out
+    assert cli.main(["info", guid, "--path", home]) == 0 and "; no tokenizer" in capsys.readouterr().out
     code, told, _ = shell("inference", guid, "--prompt", "x")
     assert code == 2 and told["error"] == "this baby has no tokenizer: it can be used with token ids only"
     for to in ("huggingface", "safetensors", "npz"):

@@ -219,7 +219,7 @@ def test_what_prepare_refuses(home):
     ask = lambda *args, **named: sentence(lb.prepare, *args, path=home.root, progress=False, **named)
     assert "did you mean" in ask("tale", tokenizer="bpee") and "there is no run abcd" in ask("tale", tokenizer="abcd")
     assert "s_vocabulary is 1;" in ask("tale", tokenizer="bpe", s_vocabulary=1)
-    assert "ends in .tok; did you mean" in ask("tale", "x.bin") and "workers is -1" in ask("tale", workers=-1)
+    assert "allowed are names that end in .tok; did you mean" in ask("tale", "x.bin") and "workers is -1" in ask("tale", workers=-1)
     assert "size is 'much'" in ask("tale", size="much") and "there is no file" in ask("none")
     assert "c_unknown is 'drop'" in ask("tale", c_unknown="drop")
     put(home, "empty.txt", "")
@@ -344,7 +344,7 @@ def test_token_files_of_different_tokenizers_do_not_mix(home):
     run = lb.train("tale.tok", path=home.root, **TINY)
     assert "was made with another tokenizer" in sentence(lb.finetune, run.guid, "other.tok", home.root, **TINY)
     assert lb.finetune(run.guid, "tale.tok", home.root, **TINY).report.vocabulary == run.report.vocabulary
-    assert "c_shuffle is 'windows', which rearranges" in sentence(lb.train, "tale.tok", path=home.root, c_shuffle="windows", **TINY)
+    assert "c_shuffle is 'windows'; allowed with a token file, which is memory-mapped, is none" in sentence(lb.train, "tale.tok", path=home.root, c_shuffle="windows", **TINY)
 
 
 @pytest.mark.parametrize("where, named", [

@@ -138,4 +138,4 @@ def all_or_none(ranks: Ranks, name: str) -> Iterator[None]:
 
 def resume_hint(name: str) -> str:
     """The first words of a sentence on how to resume a run, to which the caller adds a checkpoint"""
-    return f"`littlebaby train --resume {brief(name)}` resumes from"
+    return f"`littlebaby train --resume {brief(name)}` continues from"
