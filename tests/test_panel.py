@@ -46,7 +46,7 @@ def panel(home, monkeypatch):
 
 def choose(panel, **settings):
     for name, value in settings.items():
-        panel.fields.controls[name].value = value
+        panel.fields.control(name).value = value
 
 
 def wait(panel):
@@ -64,9 +64,10 @@ def shown(part):
 
 def test_every_setting_has_a_control_a_meaning_and_its_range():
     fields = Fields(lambda: None)
-    assert list(fields.controls) == list(Config.model_fields)
+    assert list(fields.values) == list(Config.model_fields) and not fields.controls
+    assert sorted(key.name for members in fields.members for key in members) == sorted(Config.model_fields)
     for key in keys():
-        said, control = text(fields.rows[key.name].children[2]), fields.controls[key.name]
+        said, control = text(fields.row(key.name).children[2]), fields.control(key.name)
         assert key.meaning in said and f"default {key.default}".lower() in said.lower()
         assert control.value == (str(key.default) if isinstance(control, widgets.Text) else key.default)
         if words := allowed(key.name):
@@ -78,7 +79,7 @@ def test_every_setting_has_a_control_a_meaning_and_its_range():
 def test_settings_are_found_by_their_words():
     fields = Fields(lambda: None)
     fields.search.value = "WARM rate"
-    assert fields.matching() == [fields.rows["c_schedule"], fields.rows["s_warmup"]]
+    assert fields.matching() == [fields.row("c_schedule"), fields.row("s_warmup")]
     fields.search.value = "no such thing"
     assert "no setting contains these words" in fields.matching()[0].value
 
@@ -88,11 +89,11 @@ def test_presets_fill_the_settings_and_changes_are_counted_from_them():
     fields = Fields(lambda: calls.append(1))
     for name in presets():
         fields.fill(preset(name))
-        assert fields.changes() == {} and {key: fields.value(key) for key in fields.filled} == {
-            **{key.name: key.default for key in keys()}, **preset(name)}
+        assert fields.changes() == {} and fields.values == {**{key.name: key.default for key in keys()}, **preset(name)}
     assert not calls
     fields.fill({})
-    fields.controls["n_layers"].value, fields.controls["s_warmup"].value = 7, "0.1"
+    fields.row("n_layers"), fields.row("n_emb")
+    fields.control("n_layers").value, fields.control("s_warmup").value = 7, "0.1"
     assert fields.changes() == dict(n_layers=7, s_warmup=0.1) and len(calls) == 2
     assert panels.panel_html.WRONG in fields.names["n_layers"].value and panels.panel_html.WRONG not in fields.names["n_emb"].value
 
@@ -176,7 +177,7 @@ def test_it_writes_finetunes_looks_and_forgets(panel, home):
     panel.plan.value = "finetune"
     assert not panel.page.value
     half = plans.finetune_config(lb.load(guid, home).config)
-    assert panel.fields.value("n_steps") == half.n_steps == 15 and panel.fields.value("r_learn") == half.r_learn
+    assert panel.fields.values["n_steps"] == half.n_steps == 15 and panel.fields.values["r_learn"] == half.r_learn
     choose(panel, n_steps=4)
     panel.run.click()
     wait(panel)
@@ -291,3 +292,48 @@ def test_a_packed_run_is_there_where_it_is_unpacked(panel, home, tmp_path_factor
     assert (lb.load(run.guid, elsewhere).flat == lb.load(run.guid, home).flat).all()
     assert Workspace(elsewhere).load_checkpoint(run.guid)[1]["state"]["step"] == 30
     assert str(packed) in lb.delete(run.guid, home, yes=True) and not packed.exists()
+
+
+def test_each_plan_keeps_its_choices(panel, home):
+    first, second = (lb.train("tale", path=home, progress=False, **TINY | dict(n_steps=n)) for n in (4, 6))
+    (home / "inputs" / "other.txt").write_text("one two three " * 200)
+    panel.plan.value = "finetune"
+    assert panel.guid.value == second.guid and panel.fields.values["n_steps"] == 3
+    panel.guid.value, panel.input.value = first.guid, "other.txt"
+    choose(panel, n_steps=7, r_learn=0.5)
+    for plan in ("inference", "info", "delete"):
+        panel.plan.value = plan
+    panel.guid.value = second.guid
+    panel.plan.value = "train"
+    assert panel.input.value == "tale" and panel.preset.value == "nursery"
+    assert {name: panel.fields.values[name] for name in TINY} == TINY
+    assert panel.fields.changes().items() == TINY.items() - preset("nursery").items()
+    assert {name: panel.fields.control(name).value for name in TINY} == TINY
+    panel.plan.value = "finetune"
+    assert (panel.guid.value, panel.input.value) == (first.guid, "other.txt")
+    assert panel.fields.changes() == dict(n_steps=7, r_learn=0.5) and panel.fields.filled["n_steps"] == 2
+    panel.plan.value = "delete"
+    assert panel.guid.value == second.guid
+
+
+def test_the_settings_are_filled_in_again_when_the_preset_or_the_base_changes(panel, home):
+    first, second = (lb.train("tale", path=home, progress=False, **TINY | dict(n_steps=n)) for n in (4, 6))
+    panel.preset.value = "tiny-gpt2"
+    assert panel.fields.changes() == {} and panel.fields.values["n_emb"] == preset("tiny-gpt2")["n_emb"]
+    choose(panel, n_layers=3)
+    panel.folder.value = str(home / "elsewhere")
+    assert panel.fields.changes() == dict(n_layers=3)
+    panel.folder.value, panel.plan.value = str(home), "finetune"
+    choose(panel, n_steps=9)
+    panel.guid.value = first.guid
+    assert panel.fields.changes() == {} and panel.fields.values["n_steps"] == 2
+
+
+def test_a_form_that_is_not_opened_sends_few_messages(home):
+    made = []
+    widgets.Widget.on_widget_constructed(made.append)
+    panel = lb.panel(home)
+    assert len(panel.fields.controls) == len(panels.MAIN) and 50 < len(made) < 230
+    panel.fields.groups.selected_index = 0
+    widgets.Widget.on_widget_constructed(None)
+    assert set(panel.fields.rows) == {key.name for key in panel.fields.members[0]} and len(made) < 230 + 6 * len(panel.fields.rows)

@@ -10,6 +10,7 @@ import threading
 from base64 import b64encode
 from collections.abc import Callable
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -32,6 +33,15 @@ SAMPLING = dict(max_tokens=200, repetition_penalty=1.0, temperature=0.8, top_k=0
 NONE = "there is no run in this folder yet; train makes one"
 
 
+@dataclass
+class Choices:
+    """What was chosen for a plan. source: the preset or the base run whose settings were changed"""
+    run: str
+    input: str
+    source: str
+    changes: dict[str, Any]
+
+
 class Stopped(Exception):
     """Stop was pressed during generation"""
 
@@ -45,6 +55,8 @@ class Panel:
         self.thread: threading.Thread | None = None
         self.estimate = Estimate(self.chosen_training, lambda: not self.busy and self.plan.value in ("train", "finetune"), self.machine)
         self.fields, self.live = Fields(self.estimate.request), Live(lambda guid: self.workspace.load_report(guid).evaluations)
+        self.kept = dict[str, Choices]()                         # of each plan that was left
+        self.source, self.listing = "", False                    # what the fields were filled from; whether `refresh` changes the picker
         self.make_choices(str(Workspace(path).root))
         self.make_buttons()
         self.arrange()
@@ -75,9 +87,10 @@ class Panel:
         self.with_finetunes = widgets.Checkbox(value=False, description="also its finetunes", indent=False)
         for name in ("folder", "plan", "guid", "preset", "input", "prompt"):
             getattr(self, name).add_class(f"lb-{name}")
-        for widget, act in ((self.folder, self.choose_folder), (self.plan, self.choose_plan), (self.guid, self.choose_run),
-                            (self.preset, self.fill), (self.input, self.estimate.request), (self.upload, self.upload_file)):
+        for widget, act in ((self.folder, self.choose_folder), (self.guid, self.choose_run), (self.preset, self.fill),
+                            (self.input, self.estimate.request), (self.upload, self.upload_file)):
             widget.observe(lambda _, act=act: act(), "value")
+        self.plan.observe(lambda change: self.choose_plan(change.old), "value")
 
     def make_buttons(self):
         def button(name, icon, style, act):
@@ -100,7 +113,7 @@ class Panel:
         self.all_settings = widgets.Accordion([self.fields.view], selected_index=None)
         self.all_settings.set_title(0, "all settings, with meaning and range")
         named = lambda name: row(widgets.HTML(f'<div style="text-align:right;font-size:13px">{name}</div>',
-                                              layout=widgets.Layout(width="86px", flex="0 0 auto")), self.fields.controls[name])
+                                              layout=widgets.Layout(width="86px", flex="0 0 auto")), self.fields.control(name))
         main = column(*map(named, MAIN))
         cost = self.estimate.view
         sampling = widgets.Box(list(self.sampling.values()), layout=widgets.Layout(flex_flow="row wrap"))
@@ -131,9 +144,10 @@ class Panel:
             self.input.options = ["nursery", *(name for name in self.workspace.inputs() if name != "nursery.txt")]
             self.choose_plan()
 
-    def choose_plan(self):
-        """Show the widgets that this plan needs, and no others"""
+    def choose_plan(self, left: str | None = None) -> None:
+        """Show the widgets that this plan needs, and no others, with the choices that were made for it. left: the plan before"""
         plan = self.plan.value
+        self.kept[left or plan] = Choices(self.guid.value, self.input.value, self.source, self.fields.changes())
         for part in {id(part): part for parts in self.parts.values() for part in parts}.values():
             part.layout.display = None if part in self.parts[plan] else "none"
         self.confirm.layout.display = "none"
@@ -141,7 +155,10 @@ class Panel:
         self.guid.description = "resume" if plan == "train" else "run"
         if not self.busy:
             self.clear()
-        self.refresh()
+        kept = self.kept.get(plan)
+        if kept:
+            self.input.value = kept.input
+        self.refresh(kept.run if kept else None)
         self.fill()
 
     def refresh(self, select: str | None = None) -> None:
@@ -150,10 +167,11 @@ class Panel:
             self.runs = {run.name: run for run in reversed(self.workspace.list()) if self.plan.value != "train" or run.resumable}
             chosen, options = select or self.guid.value, [(run_label(run), name) for name, run in self.runs.items()]
             self.guid.layout.display = "none" if self.plan.value == "train" and not options else None
+            self.listing = True
             self.guid.options = options or [("no run to resume" if self.plan.value == "train" else "no run yet", "")]
             self.guid.value = chosen if chosen in self.runs else self.guid.options[0][1]
-        self.show_run_summary()
-        self.enable()
+        self.listing = False
+        self.choose_run()
 
     def show_run_summary(self):
         """Show the chosen run below the picker"""
@@ -161,6 +179,8 @@ class Panel:
         self.run_summary.value = panel_html.run_summary(run) if run else ""
 
     def choose_run(self):
+        if self.listing:
+            return
         self.confirm.layout.display = "none"
         self.show_run_summary()
         self.enable()
@@ -168,14 +188,21 @@ class Panel:
             self.fill()
 
     def fill(self):
-        """Fill in the settings of the preset, or those that a finetune derives from its base; changes are counted from them"""
+        """Fill in the settings of the preset, or those that a finetune derives from its base, and what the person changed of them"""
+        plan = self.plan.value
         self.preset_meaning.value = panel_html.hint(presets()[self.preset.value])
-        with self.errors_as_messages():
-            if self.plan.value == "train":
-                self.fields.fill(preset(self.preset.value))
-            elif self.plan.value == "finetune" and self.guid.value:
-                self.fields.fill(self.plans.finetune_config(self.workspace.load_config(self.guid.value)).model_dump())
+        source = f"{plan} {self.preset.value if plan == 'train' else self.guid.value}"
+        if plan in ("train", "finetune") and source != self.source:
+            kept = self.kept.get(plan)
+            with self.errors_as_messages():
+                settings = preset(self.preset.value) if plan == "train" else self.derived_settings()
+                self.fields.fill(settings, kept.changes if kept and kept.source == source else {})
+                self.source = source
         self.estimate.request()
+
+    def derived_settings(self):
+        """The settings of a finetune of the chosen run; the defaults where there is none"""
+        return self.plans.finetune_config(self.workspace.load_config(self.guid.value)).model_dump() if self.guid.value else {}
 
     def upload_file(self):
         """Store an uploaded file in inputs/ and choose it"""
