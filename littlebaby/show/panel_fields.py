@@ -40,7 +40,8 @@ class Fields:
         found = widgets.VBox([self.groups])
         self.search.observe(lambda _: setattr(found, "children", self.matching() or [self.groups]), "value")
         self.groups.observe(lambda _: self.show_group(), "selected_index")
-        self.view = widgets.VBox([self.search, widgets.HTML(hint(prefixes_in_words())), found])
+        self.legend = widgets.HTML(hint(prefixes_in_words()))
+        self.view = widgets.VBox([self.search, self.legend, found])
         self.arrange()
 
     def control(self, name: str) -> Any:
@@ -55,16 +56,12 @@ class Fields:
     def row(self, name: str) -> Any:
         """The row of a setting: its name, its widget, its meaning"""
         if name not in self.rows:
-            text = lambda value, layout: widgets.HTML(value, layout=self.layouts[layout], **self.styles_of(widgets.HTML))
+            text = lambda value, layout: widgets.HTML(value, layout=self.layouts[layout], style=self.legend.style)
             self.names[name] = text("", "name")
             self.rows[name] = widgets.HBox([self.names[name], self.control(name), text(meaning(self.keys[name]), "meaning")],
                                            layout=self.layouts["row"])
             self.mark()
         return self.rows[name]
-
-    def styles_of(self, kind: type) -> dict[str, Any]:
-        """The shared style of a class as an argument"""
-        return dict(style=self.styles.setdefault(kind, kind().style))
 
     def arrange(self) -> None:
         """The groups in the order of `sections`, the settings of the chosen variants before those of the others"""
