@@ -76,7 +76,7 @@ def test_train_inference_info_list_delete(shell, home):
     assert written["replaced"] == {"-": ""}
     again = "inference", name, "--prompt", "- Ada", "--max_tokens", "7", "--seed", "3", *here
     code, out, err = shell(*again)
-    assert out == "- Ada" + written["text"] + "\n" and "'-' left out" in err
+    assert out == "- Ada" + written["text"] + "\n" and "unknown characters: - was dropped" in err
     assert shell(*again, "--stream")[1] == out
 
     code, out, _ = shell("info", name, *here)
