@@ -24,7 +24,7 @@ ROOMS = dict(
     check=["laws", "mistakes", "trace", "variant_measures", "inspect_model", "preflight", "bench"],
     plans=["model_io", "training_data", "process_control", "generation", "training", "manage", "interchange", "inspection", "prepare_text",
            "estimates", "documents", "text_output"],
-    cli=["answers", "options", "run_commands", "tool_commands", "main"],
+    cli=["answers", "help", "options", "run_commands", "tool_commands", "main"],
 )
 
 
