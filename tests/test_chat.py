@@ -347,7 +347,7 @@ def test_chat_from_a_shell(home, tuned, monkeypatch, capsys):
     monkeypatch.setattr("sys.stdin", io.StringIO("What is the owl? ß"))
     assert cli.main(["chat", tuned.guid, "--path", str(home), "--json", "--temperature", "0", "--system", "S"]) == 0
     out = capsys.readouterr()
-    assert [each["role"] for each in json.loads(out.out)["messages"]] == ["system", "user", "assistant"] and "'ß' replaced by" in out.err
+    assert [each["role"] for each in json.loads(out.out)["messages"]] == ["system", "user", "assistant"] and "ß was read as SS" in out.err
 
 
 def test_an_interrupted_answer_is_kept(home, talker, monkeypatch, capsys):

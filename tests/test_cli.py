@@ -1,6 +1,7 @@
 """The shell's side: exit codes, one object on stdout for --json, one sentence for every mistake, and never a traceback."""
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,8 @@ import littlebaby as lb
 from littlebaby import cli, plans
 from littlebaby.inference import sampling
 from littlebaby.runs import records
-from littlebaby.runs.settings import Config, allowed
+from littlebaby.runs.presets import preset
+from littlebaby.runs.settings import FOLDERS, Config, allowed, sections
 from littlebaby.runs.store import Workspace
 from littlebaby.show import laws_report
 from littlebaby.text import nursery
@@ -76,7 +78,7 @@ def test_train_inference_info_list_delete(shell, home):
     assert written["replaced"] == {"-": ""}
     again = "inference", name, "--prompt", "- Ada", "--max_tokens", "7", "--seed", "3", *here
     code, out, err = shell(*again)
-    assert out == "- Ada" + written["text"] + "\n" and "'-' left out" in err
+    assert out == "- Ada" + written["text"] + "\n" and "unknown characters: - was dropped" in err
     assert shell(*again, "--stream")[1] == out
 
     code, out, _ = shell("info", name, *here)
@@ -273,3 +275,21 @@ def test_prepare_and_a_mixture(shell, home):
         assert code == 0 and json.loads(out)["report"]["input"]["name"] == "part1.txt and 1 more", err
     code, out, err = shell("train", "part1.txt:0.9,part2.txt:0.1", "--c-pack", "within", *quick)
     assert code == 0 and json.loads(out)["config"]["c_pack"] == "within", err
+
+
+@pytest.mark.parametrize("words, values", [
+    ((), preset("nursery")), (("--preset", "gpt2"), preset("gpt2")), (("--preset=tiny-nanokimi",), preset("tiny-nanokimi")),
+    (("--config", "my.json"), dict(n_ctx=77, c_attention="hybrid")),
+    (("--preset", "gpt2", "--config", "my.json"), preset("gpt2") | dict(n_ctx=77, c_attention="hybrid"))])
+def test_the_help_shows_the_values_that_the_command_would_use(shell, tmp_path, monkeypatch, words, values):
+    """Of the preset and the file on the command line, the settings of their variants first"""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "400")
+    Path("my.json").write_text('{"n_ctx": 77, "c_attention": "hybrid"}')
+    text = shell("train", *words, "--help")[1]
+    shown = dict(re.findall(r"(?m)^  --(\w+) .*\[([^\]]*)\]$", text))
+    want = {name: field.default for name, field in Config.model_fields.items()} | Config(**values).model_dump(exclude_unset=True)
+    assert {name: shown[name] for name in want} == {name: str(value).lower() if isinstance(value, bool) else str(value)
+                                                    for name, value in want.items()}
+    titles = re.findall(r"(?m)^Settings: (.+):$", text)
+    assert titles == list(sections({key: want[key] for key in FOLDERS}))

@@ -19,6 +19,7 @@ from littlebaby.model.context import Context, variant, variants
 from littlebaby.runs.settings import Config
 from littlebaby.runs.store import Workspace
 from littlebaby.show import diary, html, microscope, walk
+from littlebaby.text import overlap
 from littlebaby.training import data
 
 TALE = "Ada the owl met Gus the elk at the old inn.\nGus had a red & blue <kite>.\n\n" * 40
@@ -298,8 +299,10 @@ def test_diaries_side_by_side(workspace):
 def test_what_is_memorized():
     source = "x" * 10 + "the quick brown fox jumps over the lazy dog and sleeps until noon" + "y" * 10
     written = "So it went: " + source[10:70] + "; and then"
-    mark = finetune_change.verbatim_mask(written, source)
-    assert mark.sum() == 60 and mark[12] and mark[71] and not mark[11] and not mark[72]
+    mark = overlap.copied(written, source)
+    assert sum(mark) == 60 and mark[12] and mark[71] and not mark[11] and not mark[72]
+    assert overlap.copied_share(written, source) == 60 / len(written) and overlap.copied_share("", source) is None
+    assert overlap.copied_share(source[10:59], source) == 0          # shorter than a passage that counts
 
 
 def test_a_run_whose_text_is_gone_has_a_diary(workspace):

@@ -21,6 +21,7 @@ from littlebaby.inference.baby import Baby
 from littlebaby.model import gpt
 from littlebaby.model.context import Context, variant
 from littlebaby.model.positions.alibi import head_slopes
+from littlebaby.runs import weights
 from littlebaby.runs.formats import huggingface
 from littlebaby.runs.formats.weight_table import rows, shapes
 from littlebaby.runs.presets import preset
@@ -356,7 +357,7 @@ def test_finetune_with_adapters(tmp_path):
     base = lb.train("tale", path=tmp_path, **TALE)
     tuned = lb.finetune(base.guid, "tale", path=tmp_path, progress=False, n_steps=20, lora_rank=4, lr=1e-2)
     old, new = (lb.load(run.guid, tmp_path).weights() for run in (base, tuned))
-    arrays, about = Workspace(tmp_path).load_adapters(tuned.guid)
+    arrays, about = weights.load_safetensors(Workspace(tmp_path).path("adapters", tuned.guid))
     assert about == dict(base=base.guid, lora_rank=4, lora_alpha=8.0, lora_targets="*.att.*")
     for name, w in old.items():
         if f"{name}_lora_a" in arrays:

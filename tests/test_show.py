@@ -13,7 +13,8 @@ from littlebaby.runs.presets import preset, presets
 from littlebaby.runs.records import Evaluation, Input, Report
 from littlebaby.runs.settings import Config, allowed
 from littlebaby.show import catalog, charts, estimate_tables, formatting
-from littlebaby.show.card import card, loss_history, nursery_marks
+from littlebaby.show.card import card, loss_history, memorized, nursery_marks
+from littlebaby.show.formatting import unknown_characters
 
 GUID = "0b2f8a52-7b0c-4f7e-9d3c-5a1f6f2f7c11"
 
@@ -188,8 +189,18 @@ def test_a_card_of_a_run_that_has_not_begun_and_one_that_failed_early():
 
 def test_a_card_judges_what_a_baby_writes():
     marks = dict(words=0.999, sentences=0.471, stories=0.0)
-    assert nursery_marks(**marks) == ("correct in the completion: 99.9% of the words, 47% of the sentences where they occur, "
-                                      "0% of the stories as a whole")
+    assert nursery_marks(**marks) == "correct by the grammar: 99% of words, 47% of sentences, 0% of stories"
+
+
+def test_a_card_says_how_much_was_copied():
+    assert memorized(52, 0.05) == ("longest passage copied from the training text: 52 characters; 5% of the completion lies in copied "
+                                   "passages of 50 or more")
+    assert memorized(1, None) == "longest passage copied from the training text: 1 character"
+
+
+def test_unknown_characters_are_told_in_one_sentence():
+    assert unknown_characters({"1": "", "2": "", "ë": "e"}) == "unknown characters: 1 2 were dropped; ë was read as e"
+    assert unknown_characters({"Γ": ""}) == "unknown characters: Γ was dropped"
 
 
 def test_the_course_shows_first_and_last():

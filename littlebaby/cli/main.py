@@ -17,7 +17,8 @@ from cyclopts.exceptions import (
 from ..errors import BadInput, RunFailed, nearest, quoted
 from . import run_commands, tool_commands  # noqa: F401  # importing them adds their commands to `app`
 from .answers import Answer, is_first_process, print_error
-from .options import WELCOME, app, words_of_command
+from .help import words_of_command
+from .options import WELCOME, app
 
 for place, command in enumerate(app):
     app[command].sort_key = place

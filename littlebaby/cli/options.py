@@ -1,15 +1,13 @@
 """The options of the commands: one for every setting, in the sections of `plans.sections`, and those of every command."""
-import textwrap
-from contextvars import ContextVar
 from dataclasses import dataclass, make_dataclass
 from difflib import get_close_matches
-from shutil import get_terminal_size
 from typing import Annotated, Any
 
 from cyclopts import App, Group, Parameter
 
 from ..errors import BadInput, parsed
 from ..plans import text_output
+from .help import place_in_help, show
 
 WELCOME = """littlebaby: a whole GPT, forward and backward, written by hand.
 
@@ -22,46 +20,13 @@ WELCOME = """littlebaby: a whole GPT, forward and backward, written by hand.
 `littlebaby --help` lists every command, `littlebaby train --help` every setting."""
 
 
-def show(console, _options, panel):
-    """A group of options or commands in the help: name and meaning in two columns"""
-    wide = 26
-    if panel.entries:
-        print(f"{panel.title}:", file=console.file)
-    if panel.title == "Settings: model":
-        print(textwrap.fill(text_output.prefixes_in_words(), max(40, get_terminal_size().columns - 2)), file=console.file)
-    for entry in panel.entries:
-        name = entry.positional_label or next(iter(entry.positive_names + entry.positive_shorts), "")
-        meaning = "".join(segment.text for segment in console.render(entry.description or ""))
-        default = f" [{entry.default}]" if entry.default else ""
-        lines = textwrap.wrap(f"{' '.join(meaning.split())}{default}", max(30, get_terminal_size().columns - wide - 4))
-        gap = [""] if len(name) >= wide else []
-        print(f"  {name:<{wide}}" + f"\n{'':<{wide + 2}}".join(gap + lines), file=console.file)
-    print(file=console.file)
-
-
 flat = Parameter(name="*")
-words_of_command: ContextVar[tuple[str, ...]] = ContextVar("words_of_command", default=())
-
-
-def place_in_help(group):
-    """The settings of the variants that the command chooses stand before those of the others"""
-    return 1 + list(text_output.sections(chosen_variants(words_of_command.get()))).index(group.name.removeprefix("Settings: "))
-
-
-def chosen_variants(words):
-    """{"c_attention": name, ...} as far as the words of a command line say"""
-    given = [word.partition("=") for word in words]
-    values = {name.lstrip("-").replace("-", "_"): value or following
-              for (name, _, value), following in zip(given, (*words[1:], "")) if name.startswith("--")}
-    from_preset = text_output.preset(values["preset"]) if values.get("preset") in text_output.presets() else {}
-    return {key: value for key, value in {**from_preset, **values}.items() if key in text_output.FOLDERS}
 
 
 def option(key, group):
     """A setting as an option, under its own name and with hyphens; `Config` checks its value"""
-    default = str(key.default).lower() if isinstance(key.default, bool) else key.default
-    return Annotated[str | None, Parameter(name=(f"--{key.name}", f"--{key.name.replace('_', '-')}"), group=group,
-                                           help=f"{key.meaning} [{default}]", show_default=False)]
+    return Annotated[str | None, Parameter(name=(f"--{key.name}", f"--{key.name.replace('_', '-')}"), group=group, help=key.meaning,
+                                           show_default=False)]
 
 
 groups = {title: (Group(f"Settings: {title}", sort_key=place_in_help), members) for title, members in text_output.sections().items()}

@@ -86,7 +86,7 @@ def inference(guid: str = "last", *, prompt: Text = "", max_tokens: Whole = 200,
     if pieces:
         pieces("\n")
     if done.replaced:
-        print_line(unknown_characters_note(done.replaced))
+        print_line(text_output.unknown_characters(done.replaced))
     texts = done.samples or [done.text]
     return Answer(plain(done), "" if pieces else "\n\n---\n\n".join(prompt + text for text in texts))
 
@@ -163,7 +163,7 @@ def run_command(talk, line):
 def print_answer(talk, line, silent):
     """Print the answer while it is generated; Ctrl-C ends it, and the part generated so far stays in the conversation"""
     if unknown := talk.baby.tokenizer.unknown_in(line):
-        print_line(unknown_characters_note(unknown))
+        print_line(text_output.unknown_characters(unknown))
     pieces = talk.stream(line)
     try:
         for piece in pieces:
@@ -176,11 +176,6 @@ def print_answer(talk, line, silent):
         print(flush=True)
     if talk.forgotten:
         print_line(f"({talk.forgotten} earlier messages no longer fit the context)")
-
-
-def unknown_characters_note(replaced):
-    found = (f"{old!r} replaced by {new!r}" if new else f"{old!r} left out" for old, new in replaced.items())
-    return "not in this baby's vocabulary: " + ", ".join(found)
 
 
 @app.command

@@ -2,6 +2,6 @@
 
 text_scores    perplexity and bits of a text, log-likelihoods of continuations
 tasks          multiple-choice and cloze questions from JSONL, and accuracies on them
-finetune_change    losses, weights and verbatim copies, before and after a finetune
+finetune_change    losses and weights before and after a finetune
 lm_eval        an adapter for EleutherAI's lm-evaluation-harness
 """

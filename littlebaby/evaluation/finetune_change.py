@@ -1,11 +1,10 @@
-"""What a finetune changed: the losses of both models on a text, the change of every weight, and which characters are verbatim copies."""
+"""What a finetune changed: the losses of both models on a text, and the change of every weight."""
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from ..errors import BadInput
 from ..inference.baby import Baby
-from ..text.overlap import SPAN
 from ..training.data import split, windows
 from ..training.evaluate import evaluate
 from ..training.parallel import Workers
@@ -48,12 +47,3 @@ def held_out_loss(baby: Baby, text: str) -> float | None:
         return float(evaluate(Workers(1), baby.p, baby.config, windows(held_out, baby.config.n_ctx, WINDOWS, 0.5)))
     except BadInput:
         return None
-
-
-def verbatim_mask(text: str, source: str) -> np.ndarray:
-    """(n): which characters of a text lie in a stretch of SPAN characters or more that occurs in `source`"""
-    mark = np.zeros(len(text), bool)
-    for i in range(len(text) - SPAN + 1):
-        if text[i:i + SPAN] in source:
-            mark[i:i + SPAN] = True
-    return mark

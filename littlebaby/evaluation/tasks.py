@@ -33,7 +33,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from littlebaby.errors import BadInput
-from littlebaby.text.tokenizer_helpers import jsonl_rows
 
 from ..inference.baby import Baby
 from .text_scores import likelihoods, perplexity
@@ -44,11 +43,6 @@ class Item(NamedTuple):
     context: str
     choices: list[str]
     answer: int              # index of the correct choice
-
-
-def read_items(text: str) -> list[Item]:
-    """The items of a JSONL text"""
-    return [item for _, item in numbered(jsonl_rows(text))]
 
 
 def numbered(numbered_rows: Iterable[tuple[int, dict]]) -> list[tuple[int, Item]]:

@@ -24,7 +24,7 @@ from ..runs.store import Workspace
 from ..show import charts
 from ..show.progress import Began, Watcher
 from ..text import nursery as grammar
-from ..text.overlap import longest, recited
+from ..text.overlap import copied_share, longest
 from ..training import lora
 from ..training.checkpoint import state_from_arrays, state_to_arrays
 from ..training.loop import Checkpoint, Done, Evaluation, State, Step, begin
@@ -318,7 +318,7 @@ def final_figures(baby: Baby, state: State, report: records.Report, completion: 
         valid_loss=best.valid_loss if best else None, bits_per_character=best.bits_per_character if best else None,
         seconds=state.seconds, tokens_per_second=state.tokens / max(state.seconds, 1e-9),
         longest_overlap=len(longest(generated, source.text)) if generated and source.text else None,
-        overlap_share=recited(generated, source.text) if generated and source.text else None)
+        copied_share=copied_share(generated, source.text) if generated and source.text else None)
 
 
 def environment(cfg: Config) -> records.Environment:

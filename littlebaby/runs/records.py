@@ -152,7 +152,9 @@ class Figures(BaseModel):
     seconds: Number = note(None, "Time spent in steps.", "s")
     tokens_per_second: Number = note(None, "Over the whole run.", "tokens/s")
     longest_overlap: Count | None = note(None, "Longest stretch of the completion found word for word in the input.", "characters")
-    overlap_share: Number = note(None, "Share of the completion's stretches of 50 characters found in the input.")
+    copied_share: Number = note(None, "Share of the completion's characters in passages of 50 or more that occur in the input.")
+    overlap_share: Number = note(None, "Only in reports of version 0.1: the share of the completion's substrings of 50 characters that "
+                                       "occur in the input.")
 
 
 class Marks(BaseModel):

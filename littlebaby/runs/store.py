@@ -348,12 +348,6 @@ class Workspace:
         """
         disk.write_file(self.path("adapters", name), weights.safetensors({n: weights.plain(a) for n, a in arrays.items()}, meta))
 
-    def load_adapters(self, name: str) -> tuple[dict[str, np.ndarray], Any]:
-        """({name: array}, meta) of `save_adapters`"""
-        path = self.path("adapters", name)
-        with disk.explain_os_errors("read", path):
-            return weights.load_safetensors(path)
-
     def save_report(self, name: str, report: Report) -> None:
         self.write("report", name, report)
 

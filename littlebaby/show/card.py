@@ -75,18 +75,22 @@ def results(report: dict[str, Any], figures: dict[str, Any]) -> list[tuple[str, 
         lines += [("memory", f"about {format_bytes(figures['memory'])} for a step{peak}"),
                   ("device", f"{around['device']}, {around['threads']} worker threads")]
     if figures["longest_overlap"] is not None:
-        share = figures["overlap_share"]
-        verbatim = f"; {share:.0%} of all stretches of {SPAN} characters are verbatim" if share is not None else ""
-        lines.append(("memorized", f"longest verbatim copy from the training text {figures['longest_overlap']:,} characters{verbatim}"))
+        lines.append(("memorized", memorized(figures["longest_overlap"], figures["copied_share"])))
     if marks := report["marks"]:
         lines.append(("grammar", nursery_marks(**marks)))
     return lines
 
 
+def memorized(longest: int, share: float | None) -> str:
+    """How much of a completion was copied from the training text; share: of its characters in passages of SPAN or more"""
+    longer = f"; {share:.0%} of the completion lies in copied passages of {SPAN} or more" if share is not None else ""
+    return f"longest passage copied from the training text: {longest:,} character{'s' * (longest != 1)}{longer}"
+
+
 def nursery_marks(words: float, sentences: float, stories: float) -> str:
-    """How much of a completion follows the nursery's grammar"""
-    return (f"correct in the completion: {words:.1%} of the words, {sentences:.0%} of the sentences where they occur, "
-            f"{stories:.0%} of the stories as a whole")
+    """How much of a completion is correct by the nursery's grammar"""
+    percent = lambda share: f"{int(100 * share)}%"               # rounded down: 100% means all
+    return f"correct by the grammar: {percent(words)} of words, {percent(sentences)} of sentences, {percent(stories)} of stories"
 
 
 def expert_shares(load: Sequence[int]) -> str:

@@ -10,6 +10,8 @@ from .formatting import format_number
 
 INK, GRAY, PALE = "#1b2a3a", "#66727f", "#c9d1d9"
 TRAIN, VALID, FLOOR = "#3f7fb5", "#c8442b", "#2f7a3d"
+WHY_BELOW = ("training: a running mean over past steps, with dropout if it is on; validation: the weights of that moment, without dropout, "
+             "so it can be lower")
 TICKS = [d * 10.0 ** e for e in range(-4, 3) for d in (1, 1.5, 2, 3, 4, 6, 8)]
 
 
@@ -65,6 +67,7 @@ def draw(report: Report, steps: Sequence[tuple] = ()) -> Any:
     norms.set_xlim(0, max([*tokens, 1]))
     for axes, heading in ((losses, "loss (nats per token)"), (rates, "learning rate"), (norms, "gradient norm before clipping")):
         plainly(axes, heading)
+    figure.supxlabel(WHY_BELOW, x=0.01, ha="left", fontsize=8, color=GRAY)
     figure.suptitle(title(report), x=0.01, ha="left", fontsize=11, color=INK)
     return figure
 

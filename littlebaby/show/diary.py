@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from ..check.inspect_model import root_mean_squares
-from ..evaluation.finetune_change import Change, relative_change, verbatim_mask
-from ..text.overlap import SPAN, longest
+from ..evaluation.finetune_change import Change, relative_change
+from ..text.overlap import copied, longest
 from . import charts, html
-from .card import SAMPLES, facts, shape, state
+from .card import SAMPLES, facts, memorized, shape, state
 from .charts import FLOOR, GRAY, TRAIN, VALID
 from .formatting import align_columns, align_pairs
 from .html import html_table, picture, section, shaded
@@ -183,13 +183,14 @@ def completions(d: Diary) -> str:
         if not text:
             continue
         if entry.source is None:
-            about, overlap = "The training text no longer exists.", figures.get("longest_overlap")
-            about += f" At the end of training the longest verbatim copy had {overlap} characters." if overlap is not None else ""
+            about, longest_copy = "The training text no longer exists.", figures.get("longest_overlap")
+            if longest_copy is not None:
+                about += f" At the end of training: {memorized(longest_copy, figures.get('copied_share'))}."
             mark = np.zeros(len(text))
         else:
-            mark, piece = verbatim_mask(text, entry.source), longest(text, entry.source)
-            about = (f"{mark.mean():.0%} of the characters lie in stretches of {SPAN} or more that occur verbatim in the training text; "
-                     f"the longest has {len(piece)} characters: “{' '.join(piece.split())[:120]}”")
+            mark, piece = np.array(copied(text, entry.source)), longest(text, entry.source)
+            about = f"{memorized(len(piece), mark.mean())}. The longest: “{' '.join(piece.split())[:120]}”"
+            about = about[0].upper() + about[1:]
         parts.append(f'<section><p class="pale">{escape(short(entry))}. {escape(about)}</p>{marked_text(text, mark)}</section>')
     return section("Completion, and what of it is memorized", "Red: copied verbatim from the training text; white: not copied.",
                    f'<div class="columns">{"".join(parts)}</div>') if parts else ""

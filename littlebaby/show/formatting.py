@@ -33,6 +33,14 @@ def plural(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
+def unknown_characters(replaced: dict[str, str]) -> str:
+    """A sentence on the characters of a prompt that are not in the vocabulary; replaced: {character: its replacement, "" if dropped}"""
+    dropped = [old for old, new in replaced.items() if not new]
+    parts = [f"{' '.join(dropped)} {'was' if len(dropped) == 1 else 'were'} dropped"] if dropped else []
+    parts += [f"{old} was read as {new}" for old, new in replaced.items() if new]
+    return f"unknown characters: {'; '.join(parts)}"
+
+
 def align_columns(rows: Sequence[Sequence[str]]) -> str:
     """Rows of texts as aligned lines, the first row the heading; columns of numbers are right-aligned"""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]

@@ -252,10 +252,6 @@ class BPE:
         """The object of a vocab.json: {spelling: id}"""
         return {spelling: i for i, spelling in enumerate(self.vocabulary)}
 
-    def to_merges(self) -> str:
-        """The text of a merges.txt"""
-        return "\n".join(["#version: 0.2", *map(" ".join, self.merges), ""])
-
     @classmethod
     def from_files(cls, vocab: str, merges: str, special: Sequence[str] = ("<|endoftext|>",), special_in_text: bool = True) -> "BPE":
         """The tokenizer of the texts of a vocab.json (or encoder.json) and a merges.txt (or vocab.bpe). BadInput where they are none."""

@@ -12,7 +12,15 @@ def longest(generated: str, source: str) -> str:
     return generated[start:start + length]
 
 
-def recited(generated: str, source: str, span: int = SPAN) -> float | None:
-    """The share of all substrings of `span` characters of `generated` that occur in `source`; None where it is shorter than `span`"""
-    pieces = [generated[i:i + span] for i in range(len(generated) - span + 1)]
-    return sum(piece in source for piece in pieces) / len(pieces) if pieces else None
+def copied(generated: str, source: str, span: int = SPAN) -> list[bool]:
+    """Which characters of `generated` lie in a passage of `span` characters or more that occurs in `source`"""
+    marks = [False] * len(generated)
+    for i in range(len(generated) - span + 1):
+        if generated[i:i + span] in source:
+            marks[i:i + span] = [True] * span
+    return marks
+
+
+def copied_share(generated: str, source: str, span: int = SPAN) -> float | None:
+    """The share of characters that `copied` marks; None for an empty text"""
+    return sum(copied(generated, source, span)) / len(generated) if generated else None
