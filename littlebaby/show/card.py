@@ -6,7 +6,7 @@ from ..check.preflight import GOOD_RATIO
 from ..runs.store import brief
 from ..text.overlap import SPAN
 from . import formatting
-from .formatting import format_bytes, format_duration, format_number
+from .formatting import format_bytes, format_duration, format_number, plural
 
 SAMPLES = 5          # evaluations in the history of losses
 
@@ -31,8 +31,9 @@ def state(report: dict[str, Any], in_use: bool, resumable: bool) -> str:
 
 def shape(cfg: dict[str, Any]) -> str:
     """The model in one line"""
-    return (f"{cfg['c_attention']} + {cfg['c_network']}, {cfg['n_layers']} layers of {cfg['n_emb']}, {cfg['n_heads']} heads, "
-            f"context of {cfg['n_ctx']} tokens, {cfg['c_norm']} ({cfg['c_sequence']}), positions {cfg['c_position']}")
+    return (f"{cfg['c_attention']} + {cfg['c_network']}, {plural(cfg['n_layers'], 'layer')} of {cfg['n_emb']}, "
+            f"{plural(cfg['n_heads'], 'head')}, context of {cfg['n_ctx']} tokens, "
+            f"{cfg['c_norm']} ({cfg['c_sequence']}), positions {cfg['c_position']}")
 
 
 def facts(report: dict[str, Any], figures: dict[str, Any] | None) -> list[tuple[str, str]]:
@@ -73,7 +74,7 @@ def results(report: dict[str, Any], figures: dict[str, Any]) -> list[tuple[str, 
     if around:
         peak = f", {format_bytes(around['peak_memory'])} at most in the whole process" if around["peak_memory"] else ""
         lines += [("memory", f"about {format_bytes(figures['memory'])} for a step{peak}"),
-                  ("device", f"{around['device']}, {around['threads']} worker threads")]
+                  ("device", f"{around['device']}, {plural(around['threads'], 'worker thread')}")]
     if figures["longest_overlap"] is not None:
         lines.append(("memorized", memorized(figures["longest_overlap"], figures["copied_share"])))
     if marks := report["marks"]:
@@ -84,7 +85,7 @@ def results(report: dict[str, Any], figures: dict[str, Any]) -> list[tuple[str, 
 def memorized(longest: int, share: float | None) -> str:
     """How much of a completion was copied from the training text; share: of its characters in passages of SPAN or more"""
     longer = f"; {share:.0%} of the completion lies in copied passages of {SPAN} or more" if share is not None else ""
-    return f"longest passage copied from the training text: {longest:,} character{'s' * (longest != 1)}{longer}"
+    return f"longest passage copied from the training text: {plural(longest, 'character')}{longer}"
 
 
 def nursery_marks(words: float, sentences: float, stories: float) -> str:

@@ -5,7 +5,7 @@ from ..arrays import backend
 from ..check.bench import Bench
 from ..check.preflight import GOOD_RATIO, Preflight, warnings
 from ..runs.settings import Config
-from .formatting import align_columns, align_pairs, format_bytes, format_duration, format_number
+from .formatting import align_columns, align_pairs, format_bytes, format_duration, format_number, plural
 
 
 def preflight_table(about: Preflight) -> str:
@@ -17,7 +17,7 @@ def preflight_table(about: Preflight) -> str:
                         f"{format_number(about.flops)} in total"),
             ("memory",
              f"about {format_bytes(about.memory)}: " + ", ".join(f"{part} {format_bytes(n)}" for part, n in about.memory_parts.items())),
-            ("steps", f"{about.steps:,} of {about.tokens_per_step:,} tokens, {about.tokens:,} in total"),
+            ("steps", f"{about.steps:,} of {plural(about.tokens_per_step, 'token')}, {about.tokens:,} in total"),
             ("text", f"{about.train_tokens:,} training tokens, each seen {about.tokens / about.train_tokens:,.1f} times"),
             ("data",
              f"{format_number(about.tokens_per_parameter)} tokens per parameter; about {GOOD_RATIO} are compute-optimal")]

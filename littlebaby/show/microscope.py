@@ -9,7 +9,7 @@ from ..check.inspect_model import Inspection, distances, inspect_model, root_mea
 from ..inference.baby import Baby
 from . import html
 from .charts import GRAY, INK, PALE, TRAIN, VALID, plainly
-from .formatting import align_columns, align_pairs, format_bytes
+from .formatting import align_columns, align_pairs, format_bytes, plural
 from .html import bar, html_table, picture, section, shaded, tint, visible
 from .variant_pictures import squares
 
@@ -58,7 +58,8 @@ def summary(m: Microscope) -> str:
         back = "-" if not i else f"{distances(m.attention.get(i - 1, m.mixing[i - 1][None])).mean():.1f}"
         rows.append((name, m.visible_tokens(m.top_ids[i, -1, :1])[0], f"{m.probabilities[i, -1, 0]:.0%}",
                      f"{m.target_probabilities[i].mean():.0%}", back, "-" if not i else format_bytes(sum(m.memory[i - 1].values()))))
-    what = f"{h} heads with attention weights" if m.attention else "no attention weights: tokens back are measured through the backward"
+    what = (f"{plural(h, 'head')} with attention weights" if m.attention else
+            "no attention weights: tokens back are measured through the backward")
     return f"{m.name}\n\n{align_pairs(lines)}\n\n{align_columns(rows)}\n\n{m.config.c_attention}: {what}"
 
 
@@ -67,8 +68,8 @@ def summary(m: Microscope) -> str:
 def body(m: Microscope) -> str:
     """The page's HTML"""
     cfg = m.config
-    size = f"the first {len(m.ids)} of {m.token_count} tokens" if m.token_count > len(m.ids) else f"a text of {len(m.ids)} tokens"
-    model = f"{cfg.c_attention} + {cfg.c_network}, {cfg.n_layers} layers of {cfg.n_emb}"
+    size = f"the first {len(m.ids)} of {m.token_count} tokens" if m.token_count > len(m.ids) else f"a text of {plural(len(m.ids), 'token')}"
+    model = f"{cfg.c_attention} + {cfg.c_network}, {plural(cfg.n_layers, 'layer')} of {cfg.n_emb}"
     parts = [html.head("Under the microscope", f"{m.name}: {model}, {size}"), colored_sentence(m), by_layer(m), attention_section(m)]
     if m.chosen_experts:
         parts.append(experts(m))
