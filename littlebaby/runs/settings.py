@@ -48,7 +48,8 @@ class Common(BaseModel):
     # model
     c_sequence: Literal["pre", "post"] = model(
         "pre", "Where a block normalizes: pre, before each sublayer (trains steadily), or post, after it, as in the 2017 Transformer.")
-    c_attention: str = model("mha", "Attention variant: the name of a file in model/attentions.")
+    c_attention: str = model("mha", "Attention variant, which decides how a token uses the tokens before it: the name of a file in "
+                                    "model/attentions.")
     c_network: str = model("mlp", "Feed-forward network of each block: the name of a file in model/networks. Most parameters are there.")
     c_norm: str = model("layernorm", "Normalization: the name of a file in model/norms; rmsnorm is a little faster.")
     c_position: str = model("learned", "Position encoding: the name of a file in model/positions.")

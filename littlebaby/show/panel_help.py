@@ -16,7 +16,6 @@ from ..model.context import variant
 from ..runs.settings import Key
 from . import catalog
 from .charts import GRAY, PALE, TRAIN, png
-from .panel_fields import range_in_words
 from .panel_html import QUIET
 from .panel_job import start_thread
 from .variant_pictures import LINES, squares
@@ -41,6 +40,10 @@ class Help:
             f'<div class="lb-help" style="font-size:12px;line-height:1.4;min-height:68px;{QUIET}">{items}'
             f'<div class="lb-nothing">Point at a setting, or click into it, to read what it does.</div></div>')
 
+    def label(self, name: str) -> str:
+        """The name of a setting, with its sentence as the tooltip"""
+        return f'<div style="text-align:right;font-size:13px" title="{escape(self.sentences[name])}">{name}</div>'
+
     def follow(self, name: str, shown: Any, control: Any = None) -> None:
         """Show the sentence of `name` while the pointer or the focus is in the widget `shown`, and as the tooltip of its control"""
         control = control or shown
@@ -50,9 +53,9 @@ class Help:
 
 
 def setting_help(key: Key) -> str:
-    """What a setting does, and its range"""
-    words = range_in_words(key)
-    return f"{key.meaning} {words[0].upper()}{words[1:]}."
+    """What a setting does, its allowed values and its default"""
+    words = f"{key.allowed} {key.unit}".strip()
+    return f"{key.meaning} {words[0].upper()}{words[1:]}; default {key.default}."
 
 
 class About:
@@ -78,9 +81,9 @@ class About:
 def about_html(folder: str, name: str, drawn: bytes) -> str:
     """The full name of a variant, its idea and its picture"""
     title, idea, *_ = catalog.reading(variant(folder, name))
-    source = f"data:image/png;base64,{b64encode(drawn).decode()}" if drawn else "data:,"
-    image = (f'<img class="lb-about" alt="{escape(CAPTIONS[folder])}" title="{escape(CAPTIONS[folder])}" src="{source}" '
-             f'style="width:96px;height:96px;flex:0 0 auto;border-radius:4px;background:white"/>')
+    place = 'style="width:96px;height:96px;flex:0 0 auto;border-radius:4px"'
+    image = (f'<img class="lb-about" alt="{escape(CAPTIONS[folder])}" src="data:image/png;base64,{b64encode(drawn).decode()}" {place}/>'
+             if drawn else f"<div {place}></div>")
     return (f'<div style="display:flex;gap:10px;align-items:flex-start;line-height:1.35">{image}<div style="font-size:12px;min-width:0">'
             f"<b>{escape(name)}</b>, {escape(title)}. {escape(idea.replace('`', ''))}"
             f'<div style="font-size:11px;{QUIET}">{escape(CAPTIONS[folder])}</div></div></div>')

@@ -32,7 +32,8 @@ class Generation:
     """`view` is the widget, `settings()` what was chosen"""
 
     def __init__(self) -> None:
-        self.prompt = widgets.Textarea(placeholder="the prompt; leave it empty to start a new text", layout=widgets.Layout(width="auto"))
+        self.prompt = widgets.Textarea(placeholder="the prompt; leave it empty to start a new text", rows=4,
+                                       layout=widgets.Layout(width="auto"))
         self.prompt.add_class("lb-prompt")
         self.note = widgets.HTML()                       # on a prompt that is longer than the window
         more = dict(layout=widgets.Layout(width="215px"), style=dict(description_width="125px"))

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync"]
@@ -99,3 +100,47 @@ def open_notebook(looked, url):
 def run_all(looked):
     looked.click("text=Run >> nth=0")
     looked.click("text=\"Run All Cells\"")
+
+
+@contextmanager
+def panel_alone(folder, home, width=1280, height=1400):
+    """A notebook whose only cell shows the panel of the workspace `home`, run; gives the page, on which `panel` is the panel.
+    folder: an empty one for the files of the server"""
+    import nbformat
+
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("import littlebaby as lb\nlb.panel()")],
+                                    metadata=dict(kernelspec=dict(name="python3", display_name="Python 3", language="python")))
+    nbformat.write(book, home / "panel.ipynb")
+    old = os.environ.get("LITTLEBABY_HOME")
+    os.environ["LITTLEBABY_HOME"] = str(home)
+    try:
+        with lab(home, folder) as url, page(width, height) as looked:
+            open_notebook(looked, url.format("panel.ipynb"))
+            run_all(looked)
+            looked.wait_for_selector(".lb-panel")
+            looked.panel = looked.locator(".lb-panel")
+            yield looked
+    finally:
+        os.environ.pop("LITTLEBABY_HOME") if old is None else os.environ.update(LITTLEBABY_HOME=old)
+
+
+def button(looked, name):
+    """The first button of the panel with this word on it"""
+    return looked.panel.locator("button.jupyter-button", has_text=name).first
+
+
+def fill(looked, **settings):
+    """Type values into the fields of the panel"""
+    for name, value in settings.items():
+        control = looked.panel.locator(f".lb-{name} input").first
+        control.fill(str(value))
+        control.press("Enter")
+
+
+def theme(looked, name):
+    """Change the theme of JupyterLab: Light or Dark"""
+    looked.evaluate(f"jupyterapp.commands.execute('apputils:change-theme', {{theme: 'JupyterLab {name}'}})")
+    looked.wait_for_function(f"document.body.dataset.jpThemeLight === '{'true' if name == 'Light' else 'false'}'")
+
+
+CLIPPING = (Path(__file__).parent / "clipping.js").read_text()
