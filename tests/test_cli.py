@@ -80,7 +80,8 @@ def test_train_inference_info_list_delete(shell, home):
     assert shell(*again, "--stream")[1] == out
 
     code, out, _ = shell("info", name, *here)
-    assert code == 0 and out.startswith(name) and "mha + mlp, 1 layers of 16" in out and "parameters" in out and f"model_{name}.json" in out
+    assert code == 0 and out.startswith(name) and "mha + mlp, n_layers 1, n_emb 16" in out
+    assert "parameters" in out and f"model_{name}.json" in out
     assert json.loads(shell("info", name, "--json", *here)[1])["config"] == done["config"]
     assert name in [each["guid"] for each in json.loads(shell("list", "--json", *here)[1])["runs"]]
     assert name in shell("list", *here)[1]
