@@ -342,7 +342,7 @@ def test_chat_from_a_shell(home, tuned, monkeypatch, capsys):
     assert out.out == "The cat is red.\nThe dog is blue.\n"
     lines = out.err.splitlines()
     assert lines[0] == "temperature 0.0" and "temperature is 'warm'" in lines[1] and "did you mean /reset?" in lines[2]
-    assert lines[3].startswith("saved as ") and lines[4] == "the conversation starts anew" and len(lines) == 5
+    assert lines[3].startswith("saved as ") and lines[4] == "a new conversation begins" and len(lines) == 5
 
     monkeypatch.setattr("sys.stdin", io.StringIO("What is the owl? ß"))
     assert cli.main(["chat", tuned.guid, "--path", str(home), "--json", "--temperature", "0", "--system", "S"]) == 0

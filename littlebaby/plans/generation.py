@@ -68,7 +68,7 @@ def inference(guid: str = "last", prompt: str = "", max_tokens: int = 200, *, re
     stops = [stop] if isinstance(stop, str) else [s for s in stop if s]
     baby, small = load(name, workspace.root), load(draft, workspace.root) if draft else None
     if small and vocabulary_of(small.tokenizer) != vocabulary_of(baby.tokenizer):
-        raise BadInput(f"the draft {draft} has another tokenizer than {name}; both must have the same")
+        raise BadInput(f"draft is {draft!r}, whose tokenizer differs from that of {name}; allowed are runs with the same tokenizer")
     completion = generate_completion(baby, name, prompt, sampling, max_tokens, seed, stops, samples, stream, draft=small)
     keep_result(lambda: workspace.save_completion(name, completion))
     return completion

@@ -53,7 +53,7 @@ def fill(page):
 
     def renew(match):
         if match[2] not in made:
-            raise BadInput(nearest("catalog", match[2], made))
+            raise BadInput(nearest("the table", match[2], made))
         return f"{match[1]}{made[match[2]]}\n{match[3]}"
 
     return MARK.sub(renew, page)
