@@ -262,6 +262,10 @@ def test_wrong_use_of_finetune(home, base):
         lb.finetune(base.guid, chat="tale", path=home)
     with pytest.raises(BadInput, match="tokens of talks.jsonl are not in .*'<'.*lora_rank"):
         lb.finetune(base.guid, chat=home / "talks.jsonl", path=home, lora_rank=4)
+    for wrong in (dict(n_emb=24), dict(n_emb=8), dict(n_layers=9), dict(c_network="swi"), dict(c_tokenizer="word")):
+        name, value = next(iter(wrong.items()))
+        with pytest.raises(BadInput, match=f"^{name} is {value!r}; allowed in finetune is "):
+            lb.finetune(base.guid, "tale", path=home, **wrong)
     assert Workspace(home).resolve(base.guid) == base.guid
 
 

@@ -54,8 +54,8 @@ def about_defaults(words):
     name = dict(zip(words, words[1:])).get("--preset", "nursery")
     changes = text_output.preset(name) if name in text_output.presets() else {}
     given = ", ".join(f"{key} {str(value).lower() if isinstance(value, bool) else value}" for key, value in changes.items())
-    return (f"The values in brackets are the defaults without a preset. A preset is used unless --config is given without --preset; without "
-            f"--preset it is nursery. The preset {name} sets {given}.")
+    return (f"The values in brackets are the defaults without a preset. A preset is used unless --config is given without --preset; the "
+            f"default one is nursery. The preset {name} sets {given}.")
 
 
 def place_in_help(group):
@@ -96,7 +96,7 @@ Chosen = Annotated[Settings, flat]  # type: ignore[valid-type]  # a class made a
 Everywhere = Annotated[Common, flat]
 Others = Annotated[str, Parameter(show=False)]        # undeclared options: older names of settings, and mistakes
 Text = Annotated[str, Parameter(allow_leading_hyphen=True)]
-Whole = Annotated[Any, Parameter(converter=lambda _, tokens: tokens[0].value)]      # a text; the plan checks it
+Whole = Annotated[Any, Parameter(converter=lambda _, tokens: tokens[0].value)]     # the plan checks it
 Real = Annotated[Any, Parameter(converter=lambda _, tokens: tokens[0].value)]
 OPTIONS = ("input", "chat", "preset", "config", "resume", "encoding", "quiet", "path", "json")
 

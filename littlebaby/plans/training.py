@@ -18,6 +18,7 @@ from ..errors import BadInput, RunFailed
 from ..inference.baby import Baby
 from ..inference.sampling import Sampling
 from ..runs import records
+from ..runs.aliases import renamed
 from ..runs.corpus import Corpus
 from ..runs.settings import Config
 from ..runs.store import Workspace
@@ -32,7 +33,7 @@ from ..training.loop import train as events
 from ..training.mpi import Ranks, launched_ranks
 from ..training.parallel import threads
 from .generation import generate_completion
-from .model_io import baby_for, check_size, grow_vocabulary, load, save_weights, use_device
+from .model_io import baby_for, check_size, grow_vocabulary, load, require_same_weights, save_weights, use_device
 from .process_control import Task, all_or_none, interruptible, on_all_ranks, open_workspace, print_to_stderr, resume_hint
 from .training_data import (
     Conversations,
@@ -159,13 +160,13 @@ def finetune(guid: str, input: str | Path | list[str] | None = None, path: str |
         stop: As in `train`.
         chat: JSONL file of conversations (formats: `text.chat.conversations`), formatted with c_template. The loss counts only the
             assistant's tokens; r_split, c_shuffle and n_epochs count conversations.
-        settings: Settings of `Config` that differ from the base's.
+        settings: Settings of `Config` that differ from the base's, without those that change the tokenizer or the shapes of weights.
 
     Returns:
         The saved run.
 
     Raises:
-        BadInput: There is no such run, or an input or a setting cannot be used.
+        BadInput: There is no such run, an input or a setting cannot be used, or a setting changes the shapes of the weights.
         RunFailed: As in `train`.
 
     >>> run = lb.finetune("last", "nursery_5kB_0.txt", n_steps=2, n_completion=0, progress=False)
@@ -179,6 +180,10 @@ def finetune(guid: str, input: str | Path | list[str] | None = None, path: str |
         raise BadInput("finetune needs either a text, --input FILE or the name of a file in inputs/, or conversations, "
                        "--chat FILE.jsonl")
     cfg = finetune_config(old.config, settings)
+    if cfg.c_tokenizer not in (old.config.c_tokenizer, old.require_tokenizer().kind):
+        raise BadInput(f"c_tokenizer is {cfg.c_tokenizer!r}; allowed in finetune is the tokenizer of the base, "
+                       f"{old.config.c_tokenizer!r}; did you mean {old.config.c_tokenizer}?")
+    require_same_weights(old.config, cfg, renamed(settings))
     workspace.require_writable()
     source, tokenizer = load_input(workspace, input or chat, cfg, old.require_tokenizer(), encoding, progress, bool(chat))
     new = tokenizer.tokens()[old.tokenizer.size:]
