@@ -98,7 +98,7 @@ def chat(guid: str = "last", *, system: Text = "", template: str | None = None, 
 
     Args:
         guid: The run: its GUID, the first 4 or more characters of it, or last.
-        system: The system message, which the model sees before every conversation.
+        system: The system message at the beginning of the conversation.
         template: Chat template: kodalite, chatml or plain [the run's own].
         max_tokens: Maximum number of tokens of an answer.
         repetition_penalty: Repetition penalty: lowers the logits of tokens that occurred before; 1 changes nothing. The five

@@ -1,5 +1,5 @@
-"""train and finetune: a run from its first file to its last. An interrupted run resumes from its checkpoint and computes the same numbers
-as without the interruption."""
+"""train and finetune: train a model and write all files of its run. An interrupted run resumes from its checkpoint and computes the same
+numbers as without the interruption."""
 import platform
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
@@ -52,7 +52,7 @@ from .training_data import (
 
 @dataclass(frozen=True)
 class Run:
-    """A finished, interrupted or imported run: its name and the records that its files hold.
+    """A finished, interrupted or imported run: its name and the contents of its files.
 
     Attributes:
         guid: Name of the run.
@@ -211,10 +211,10 @@ def run_training(workspace: Workspace, lock: AbstractContextManager[str], baby: 
                  state: State | None = None, steps: Iterable[tuple] = ()) -> Run:
     """Train a baby from `state` (None: from the start) and write all files of its run.
 
-    The checkpoint, which a killed run needs to resume, is removed only after all other files are written.
+    The checkpoint is removed last, because a killed run needs it to resume.
 
     Args:
-        lock: Keeps the run's files for this process; entering it returns the run's name.
+        lock: Context manager that reserves the run's files for this process; it yields the run's name.
         origin: The input as `remember_input` describes it.
         steps: (step, loss, learning rate, gradient norm) of the steps before `state`.
     """
@@ -261,9 +261,9 @@ def run_training(workspace: Workspace, lock: AbstractContextManager[str], baby: 
             raise type(failure)(f"{failure}; the run {name} is saved up to step {saved or 0:,}") from None
         except BadInput as failure:                              # the disk is full or was removed
             raise BadInput(f"{failure}{hint()}") from None
-        except KeyboardInterrupt:                                # a second Ctrl-C, during a step or while the last files are written
+        except KeyboardInterrupt:                                # a second Ctrl-C
             if saved is not None:
-                print_to_stderr(f"stopped at once{hint()}")
+                print_to_stderr(f"stopped immediately{hint()}")
             raise
         finally:
             if isinstance(watch, Watcher):
@@ -296,13 +296,13 @@ def finish(workspace: Workspace, name: str, baby: Baby, state: State, report: re
         best_valid_loss=state.best_loss if isfinite(state.best_loss) else None,
         figures=final_figures(baby, state, report, completion, source)))
     workspace.save_chart(name, charts.chart(report, steps))
-    workspace.save_report(name, report)                          # last, because its stop_reason says that the other files are complete
+    workspace.save_report(name, report)                          # last: a report with a stop_reason means that all other files are complete
     baby.flat[...] = last
     return Run(name, cfg, report, completion, workspace.root)
 
 
 def report_row(event: Evaluation, characters_per_token: float) -> dict[str, Any]:
-    """The fields of a `records.Evaluation`: those of the event, and the validation loss in bits per character"""
+    """The fields of a `records.Evaluation`: the fields of the event, and the validation loss in bits per character"""
     bits = None if event.valid_loss is None else event.valid_loss / log(2) / characters_per_token
     return dict(asdict(event), bits_per_character=bits)
 
@@ -339,16 +339,16 @@ def start_message(name: str, baby: Baby, report: records.Report, state: State, d
     assert report.input is not None
     counts = f"{n:,} parameters" + (f", {trained:,} of them trained" if trained < n else "")
     return (f"{name}\n{backend.describe()}\n"
-            f"{cfg.c_attention} + {cfg.c_network}, {cfg.n_layers} layers of width {cfg.n_emb}, {counts}\n"
+            f"{cfg.c_attention} + {cfg.c_network}, n_layers {cfg.n_layers}, n_emb {cfg.n_emb}, {counts}\n"
             f"{report.input.name}: {report.train_tokens:,} training and {report.valid_tokens:,} validation tokens; tokenizer "
             f"{report.tokenizer}, vocabulary of {report.vocabulary}\n"
             f"{state.total:,} steps of {cfg.batch_size * cfg.n_ctx * cfg.n_accumulate:,} tokens"
-            + (f"\n{ranks.n} ranks train together, with {threads(cfg)} threads in the first; if one of them dies, {resume_hint(name)} the "
+            + (f"\n{ranks.n} ranks train together, with {threads(cfg)} threads in rank 0; if a rank dies, {resume_hint(name)} the "
                f"last checkpoint" if ranks.n > 1 else "")
             + (f"\nthe lowest possible loss on this text is {report.nursery_floor:.4f} nats per token" if report.nursery_floor else "")
             + "".join(f"\n{line}" for line in warnings(cfg))
-            + (f"\nan evaluation reads {len(data.valid):,} windows, over 4 times as many as training reads between two evaluations; "
-               f"n_eval_windows 200 reduces it to 200"
+            + (f"\nan evaluation computes {len(data.valid):,} windows, over 4 times as many as the training between two evaluations; "
+               f"n_eval_windows 200 reduces that to 200"
                if len(data.valid) > 4 * (cfg.s_eval or max(1, state.total // 20)) * cfg.batch_size * cfg.n_accumulate else ""))
 
 
@@ -369,7 +369,7 @@ def resume_run(workspace: Workspace, guid: str, input: str | Path | list[str] | 
         workspace.sweep(name)
         saved = workspace.load_checkpoint(name)
         if saved is None:
-            raise BadInput(f"{name} has no checkpoint: it ended, or it was interrupted before its first checkpoint")
+            raise BadInput(f"{name} has no checkpoint: the run has finished, or it was interrupted before its first checkpoint")
         arrays, meta, wrong = saved
         if not is_complete(meta) or arrays.get("steps", np.empty(0)).shape[1:] != (4,):
             raise BadInput(f"the checkpoint of {name} was written by another version of littlebaby; only that version can resume it")
@@ -392,7 +392,7 @@ def resume_run(workspace: Workspace, guid: str, input: str | Path | list[str] | 
 
 
 def with_own_tokenizer(cfg: Config, path: Path) -> Config:
-    """The config, in which a tokenizer from a file is replaced by the run's own copy: the original file may be gone"""
+    """The config, with the path of a tokenizer file replaced by that of the run's own copy, because the original file may be gone"""
     return cfg if cfg.c_tokenizer in texts.KINDS else cfg.replace(c_tokenizer=str(path))
 
 
