@@ -123,7 +123,7 @@ class Common(BaseModel):
         "replace", "Characters that the tokenizer does not know: replace them by the nearest known form, or stop with an error.")
     c_field: str = data("text", "The field of .jsonl lines or column of .parquet rows that holds the text.")
     c_shuffle: Literal["none", "documents", "windows"] = data(
-        "none", "What is shuffled before the training-validation split: nothing, documents, or stretches of 10 * n_ctx tokens.")
+        "none", "What is shuffled before the training-validation split: nothing, documents, or pieces of 10 * n_ctx tokens.")
     c_pack: Literal["across", "within"] = data(
         "across", "How documents fill windows: across, windows run over the ends of documents; within, each window stays inside one "
                   "document, and documents' remainders shorter than a window are padded.")
