@@ -161,7 +161,7 @@ def test_it_writes_finetunes_looks_and_forgets(panel, home):
     guid = lb.list(home)[0].name
     panel.plan.value = "inference"
     card = text(panel.run_summary)
-    assert "1 layers of 32" in card and "tale.txt" in card and f"{lb.list(home)[0].report.best_valid_loss:.4f}" in card
+    assert "n_layers 1, n_emb 32" in card and "tale.txt" in card and f"{lb.list(home)[0].report.best_valid_loss:.4f}" in card
     panel.prompt.value, panel.sampling["max_tokens"].value, panel.sampling["temperature"].value = "The bear <b>", 40, 0.0
     panel.run.click()
     wait(panel)

@@ -42,7 +42,7 @@ def test_several_wrong_values_are_told_at_once():
         "c_tokenizer is 'cahr'; allowed is bpe, char, word or the path of a tokenizer.json; did you mean char?",
         "n_emb is 3.5; allowed is a whole number from 1 to 65,536; did you mean 4?",
         "d_type is 'float32'; allowed are fp16, fp32, fp64; did you mean fp32?",
-        "'zzz' is not a setting; `littlebaby catalog config` lists them all",
+        "'zzz' is not a setting; `littlebaby catalog config` lists all settings",
         "b_tied is 'perhaps'; allowed is true or false"])
 
 

@@ -94,7 +94,8 @@ def test_a_run_that_is_none_is_told(home):
     home.save_config(B, Config())
     assert sentence(home.resolve, "../" + A).startswith(f"'../{A}' contains a path; a GUID is a name such as ")
     assert sentence(home.resolve, "..").startswith("'..' contains a path")
-    assert sentence(home.resolve, "hamlet") == "'hamlet' is no GUID; allowed are a uuid, the first 4 or more of its characters, or last"
+    assert sentence(home.resolve, "hamlet") == ("'hamlet' is not a GUID; allowed are the GUID of a run, its first 4 or more characters, "
+                                              "or last")
     assert sentence(home.resolve, "0b2") == "'0b2' is too short: give 4 or more characters of the GUID"
     assert sentence(home.resolve, "0b2f") == f"0b2f fits 2 runs: {A}, {B}; give more of its characters"
     assert sentence(home.resolve, "ffff8a52") == f"there is no run ffff8a52 in {home.root}; the nearest are {A}, {B}"
@@ -340,7 +341,7 @@ def test_a_changed_weights_file_is_told(home):
     ("", "is empty (line 1, column 1)"),
     ('{"format": 1, "tens', "is truncated (line 1, column 15)"),
     ('{"format": 1', "is truncated (line 1, column 13)"),
-    ('{"format" 1}', "is damaged: expecting ':' delimiter (line 1, column 11)"),
+    ('{"format" 1}', "is not valid JSON: expecting ':' delimiter (line 1, column 11)"),
     ('{"format": NaN}', "holds NaN; allowed are finite numbers"),
     ('{"format": -Infinity}', "holds -Infinity; allowed are finite numbers"),
     ('{"format": 1e999}', "holds 1e999; allowed are finite numbers"),

@@ -75,10 +75,16 @@ def task_items(workspace: Workspace, task: str | Path | None, encoding: str, lim
     """[(line or row number, Item), ...] of a task file or of a task that the package datasets downloads"""
     if task is None:
         return []
+    rows = None
+    if str(task) not in HUB_TASKS:
+        try:
+            rows = jsonl_rows(workspace.read_text(task, encoding).text)
+        except BadInput as error:
+            raise BadInput(f"{error}; a task is a JSONL file or one of {', '.join(HUB_TASKS)}") from None
     try:
-        if str(task) in HUB_TASKS:
+        if rows is None:
             return tasks.numbered(enumerate(questions(str(task))[:limit or None], 1))
-        return tasks.numbered(jsonl_rows(workspace.read_text(task, encoding).text))[:limit or None]
+        return tasks.numbered(rows)[:limit or None]
     except BadInput as error:
         raise BadInput(f"{task}: {error}") from None
 

@@ -1,5 +1,5 @@
-"""Process control: Ctrl-C and other signals, and MPI processes that train together. Only rank 0 runs the whole plan and reads, writes and
-prints; the other ranks take part in the computation."""
+"""Process control: Ctrl-C and other signals, and MPI processes that train together. Only rank 0 runs the whole plan,
+reads and writes files and prints; the other ranks only compute."""
 import platform
 import signal
 import sys
@@ -34,7 +34,7 @@ ANNOUNCED: set[Path] = set()       # workspaces whose path `open_workspace` has 
 
 
 def open_workspace(path: str | Path | None = None) -> Workspace:
-    """The workspace of a plan. The path of one that was found in a parent folder is printed, once per process"""
+    """The workspace of a plan. If it was found in a parent folder, its path is printed, once per process"""
     workspace = Workspace(path)
     if workspace.found and workspace.root not in ANNOUNCED:
         ANNOUNCED.add(workspace.root)
@@ -43,7 +43,7 @@ def open_workspace(path: str | Path | None = None) -> Workspace:
 
 
 def keep_result(save: Callable[[], T]) -> T | None:
-    """What `save` returns. If it cannot write, the reason is printed and None returned, so that the computed result is still shown"""
+    """The result of `save()`; if it cannot write, the reason is printed and None returned, so that the plan still shows its result"""
     try:
         return save()
     except (disk.CannotWrite, disk.InUse, OSError) as error:
@@ -54,7 +54,8 @@ def keep_result(save: Callable[[], T]) -> T | None:
 
 @contextmanager
 def interruptible(stop: Callable[[], bool] | None, patient: bool = False) -> Iterator[Callable[[], bool]]:
-    """Yields a function that returns whether to stop: after Ctrl-C, SIGTERM, a closed terminal, or when `stop` returns True.
+    """Context manager. It yields a function that returns whether to stop: after Ctrl-C, SIGTERM, a closed terminal, or when `stop`
+    returns True.
 
     A second Ctrl-C raises KeyboardInterrupt at once, unless `patient`.
     """

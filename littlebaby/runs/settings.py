@@ -123,7 +123,7 @@ class Common(BaseModel):
         "replace", "Characters that the tokenizer does not know: replace them by the nearest known form, or stop with an error.")
     c_field: str = data("text", "The field of .jsonl lines or column of .parquet rows that holds the text.")
     c_shuffle: Literal["none", "documents", "windows"] = data(
-        "none", "What is shuffled before the training-validation split: nothing, documents, or stretches of 10 * n_ctx tokens.")
+        "none", "What is shuffled before the training-validation split: nothing, documents, or pieces of 10 * n_ctx tokens.")
     c_pack: Literal["across", "within"] = data(
         "across", "How documents fill windows: across, windows run over the ends of documents; within, each window stays inside one "
                   "document, and documents' remainders shorter than a window are padded.")
@@ -354,8 +354,9 @@ def allowed_in_words(name: str) -> str:
 
 
 def prefixes_in_words() -> str:
-    """What the first letter of a setting says, in one sentence"""
-    return "The prefix of a setting says what it is: " + "; ".join(f"{prefix} {meaning}" for prefix, meaning in PREFIXES.items()) + "."
+    """The meaning of the prefixes of settings, in one sentence"""
+    prefixes = "; ".join(f"{prefix} {meaning}" for prefix, meaning in PREFIXES.items())
+    return f"The prefix of a setting, if it has one, gives its kind: {prefixes}."
 
 
 # refusing settings
@@ -382,4 +383,4 @@ def unknown_setting(name: str) -> str:
     """The sentence for a name that is not a setting's"""
     near = get_close_matches(name, [*Config.model_fields, *ALIASES], 1, 0.5)
     return f"{quoted(name)} is not a setting" + (f"; did you mean {ALIASES.get(near[0], near[0])}?" if near
-                                                 else "; `littlebaby catalog config` lists them all")
+                                                 else "; `littlebaby catalog config` lists all settings")

@@ -179,7 +179,7 @@ class Workspace:
             raise BadInput(f"{quoted(word)} contains a path; a GUID is a name such as {uuid4()}")
         prefix, _, suffix = word.lower().partition("_")
         if not re.fullmatch(f"{NAME}|[0-9a-f-]{{1,35}}(_finetuned(_[0-9]{{1,4}})?)?", word.lower()):
-            raise BadInput(f"{quoted(word)} is no GUID; allowed are a uuid, the first 4 or more of its characters, or last")
+            raise BadInput(f"{quoted(word)} is not a GUID; allowed are the GUID of a run, its first 4 or more characters, or last")
         if len(prefix) < 4:
             raise BadInput(f"{quoted(word)} is too short: give 4 or more characters of the GUID")
         names = sorted(self.names())

@@ -18,9 +18,9 @@ def preflight_table(about: Preflight) -> str:
             ("memory",
              f"about {format_bytes(about.memory)}: " + ", ".join(f"{part} {format_bytes(n)}" for part, n in about.memory_parts.items())),
             ("steps", f"{about.steps:,} of {about.tokens_per_step:,} tokens, {about.tokens:,} in total"),
-            ("text", f"{about.train_tokens:,} training tokens, each seen {about.tokens / about.train_tokens:,.1f} times"),
+            ("text", f"{about.train_tokens:,} training tokens, each seen {about.tokens / about.train_tokens:,.1f} times on average"),
             ("data",
-             f"{format_number(about.tokens_per_parameter)} tokens per parameter; about {GOOD_RATIO} are compute-optimal")]
+             f"{format_number(about.tokens_per_parameter)} tokens per parameter; about {GOOD_RATIO} per parameter are compute-optimal")]
     if about.published and about.published != about.total:
         rows.insert(0, ("published", f"{about.published:,} parameters with its own vocabulary of {about.published_vocabulary:,} tokens; "
                                      f"with this text's vocabulary of {about.vocabulary:,} tokens {about.total:,} parameters"))

@@ -49,17 +49,20 @@ def summary(m: Microscope) -> str:
     seen = [visible(token) for token in m.tokens]
     worst = ", ".join(f"{seen[i + 1]} after {''.join(seen[max(0, i - 7):i + 1])} ({m.losses[i]:.2f})" for i in hard)
     lines = [("text", "".join(seen)),
-             ("loss", f"{m.loss:.4f} nats per token over {len(m.losses)}; uniform guessing gives {np.log(m.config.n_vocab):.2f}"),
+             ("loss", f"{m.loss:.4f} nats per token, the mean over {len(m.losses)} tokens; uniform guessing gives "
+                      f"{np.log(m.config.n_vocab):.2f}"),
              ("highest losses", worst),
              ("next token", "  ".join(f"{word} {p:.0%}" for word, p in zip(m.visible_tokens(m.top_ids[-1, -1]), m.probabilities[-1, -1])))]
-    rows = [("layer", "predicts", "probability", "mean probability of the actual next token", "tokens back", "kept for backward")]
+    rows = [("layer", "predicts", "probability", "mean probability of the actual next token", "mean distance, tokens",
+             "memory kept for backward")]
     names = ["embedding", *map(str, range(1, L + 1))]
     for i, name in enumerate(names):
         back = "-" if not i else f"{distances(m.attention.get(i - 1, m.mixing[i - 1][None])).mean():.1f}"
         rows.append((name, m.visible_tokens(m.top_ids[i, -1, :1])[0], f"{m.probabilities[i, -1, 0]:.0%}",
                      f"{m.target_probabilities[i].mean():.0%}", back, "-" if not i else format_bytes(sum(m.memory[i - 1].values()))))
-    what = f"{h} heads with attention weights" if m.attention else "no attention weights: tokens back are measured through the backward"
-    return f"{m.name}\n\n{align_pairs(lines)}\n\n{align_columns(rows)}\n\n{m.config.c_attention}: {what}"
+    how = f"the attention weights of {h} heads" if m.attention else "its backward pass, because it has no attention weights"
+    note = f"The mean distance of {m.config.c_attention} is computed from {how}."
+    return f"{m.name}\n\n{align_pairs(lines)}\n\n{align_columns(rows)}\n\n{note}"
 
 
 # as a page
@@ -68,7 +71,7 @@ def body(m: Microscope) -> str:
     """The page's HTML"""
     cfg = m.config
     size = f"the first {len(m.ids)} of {m.token_count} tokens" if m.token_count > len(m.ids) else f"a text of {len(m.ids)} tokens"
-    model = f"{cfg.c_attention} + {cfg.c_network}, {cfg.n_layers} layers of {cfg.n_emb}"
+    model = f"{cfg.c_attention} + {cfg.c_network}, n_layers {cfg.n_layers}, n_emb {cfg.n_emb}"
     parts = [html.head("Under the microscope", f"{m.name}: {model}, {size}"), colored_sentence(m), by_layer(m), attention_section(m)]
     if m.chosen_experts:
         parts.append(experts(m))
@@ -141,12 +144,13 @@ def attention_section(m: Microscope) -> str:
     h = m.config.n_heads
     if m.attention:
         about = ("Each square is one head. A row is the token that attends, a column the token that it attends to; darker is a larger "
-                 "weight, and each row sums to 1. Below: the number of the head, and how many tokens back it attends in the mean. The "
-                 "last square of a block, all, is measured through the backward of its attention: how much the output of the row's token "
-                 "changes with the input of the column's token, as a share of the row.")
+                 "weight, and each row sums to 1. Below: the number of the head, and the mean distance of its attention in tokens. The "
+                 "last square of a block, all, is computed with the backward pass of its attention: how much the output of the row's "
+                 "token changes with the input of the column's token, as a fraction of the sum of the row.")
     else:
-        about = (f"{m.config.c_attention} has no attention weights. Its mixing is measured through its backward instead: how much the "
-                 f"output of the row's token changes with the input of the column's token, as a share of the row; darker is more.")
+        about = (f"{m.config.c_attention} has no attention weights. The picture is computed with its backward pass instead: how much the "
+                 f"output of the row's token changes with the input of the column's token, as a fraction of the sum of the row; darker is "
+                 f"more.")
     rows, T = [], len(m.ids)
     last = slice(max(0, T - WIDTH), T)
     for i in range(len(m.mixing)):

@@ -33,7 +33,7 @@ def cost_tiles(about: Preflight, busy: str = "") -> str:
              ("memory", format_bytes(about.memory), f"{format_bytes(about.memory_parts['activations'])} of it for activations"),
              ("compute", f"{format_number(about.flops)} FLOPs", f"{format_number(about.flops_per_token)} per token"),
              ("steps", f"{about.steps:,}", f"of {about.tokens_per_step:,} tokens; {about.tokens / about.train_tokens:,.1f} times the text"),
-             ("tokens per parameter", format_number(about.tokens_per_parameter), f"about {GOOD_RATIO} are compute-optimal")]
+             ("tokens per parameter", format_number(about.tokens_per_parameter), f"about {GOOD_RATIO} per parameter are compute-optimal")]
     boxes = "".join(f'<div style="border:1px solid var(--jp-border-color2,{PALE});border-radius:6px;padding:6px 10px;line-height:1.35">'
                     f'<div style="font-size:11px;{QUIET}">{name}</div><div style="font-size:17px;font-weight:600">{value}</div>'
                     f'<div style="font-size:11px;{QUIET}">{note or "&nbsp;"}</div>{data_ratio_bar(about) if "per" in name else ""}</div>'
@@ -192,7 +192,7 @@ def run_summary(run: Any) -> str:
         return hint("; ".join(run.damaged) or "there is no report yet")
     cfg, report = run.config, run.report
     last_sample = next((row.sample for row in reversed(report.evaluations) if row.sample), "")
-    lines = [f"{cfg.n_layers} layers of {cfg.n_emb}"
+    lines = [f"n_layers {cfg.n_layers}, n_emb {cfg.n_emb}"
              + (f", {format_number(report.figures.parameters.total)} parameters" if report.figures else ""),
              f"{report.input.name if report.input else 'no text'}, {run.time.astimezone():%d %B %Y, %H:%M}",
              f"validation loss {report.best_valid_loss:.4f} at step {report.best_step:,}" if report.best_valid_loss else ""]

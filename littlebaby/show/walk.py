@@ -79,10 +79,11 @@ def shape(value: Value) -> str:
 def summary(w: LayerTrace) -> str:
     """The walk as plain text"""
     broken = f", planted mistake: {w.mistake.name}. {w.mistake.about}" if w.mistake else ""
-    out = [f"{w.name}: {w.folder[:-1]}, batch 2, 5 tokens, n_emb {w.config.n_emb}{broken}"]
+    out = [f"{w.name}: {w.folder[:-1]}, 2 rows of 5 tokens, n_emb {w.config.n_emb}{broken}",
+           "Beside each line are the values that it computed: name, shape, |norm|, first entries."]
     for part in w.parts:
         for way, lines in (("forward", part.forward), ("backward", part.backward)):
-            pairs = [(line.code.strip().splitlines()[0][:70], "\n".join(map(value_in_words, line.values)) or "-")
+            pairs = [(one_line(line.code), "\n".join(map(value_in_words, line.values)) or "-")
                      for line in lines if not line.comment]
             out.append(f"{title(part)}, {way}\n{textwrap.indent(align_pairs(pairs), '  ')}")
     rows = [("check", "error", "allowed", "")]
@@ -90,8 +91,14 @@ def summary(w: LayerTrace) -> str:
              for name, (error, allowed) in w.checks.items()]
     out.append(align_columns(rows))
     if not w.mistake:
-        out.append("mistakes that can be planted: " + ", ".join(w.mistakes))
+        out.append("mistakes that can be planted with --break: " + ", ".join(w.mistakes))
     return "\n\n".join(out)
+
+
+def one_line(code: str, most: int = 70) -> str:
+    """A statement of several lines in one, shortened to `most` characters"""
+    joined = " ".join(code.split())
+    return joined if len(joined) <= most else joined[:most - 2] + " …"
 
 
 def title(part: Part) -> str:

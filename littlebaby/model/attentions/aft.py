@@ -4,7 +4,7 @@ There are no queries: every channel is a running weighted mean of its values, in
     e = exp(clip(x wk / tau, +-20))        y_t = (sum_{j<=t} e_j v_j / sum_{j<=t} e_j) wo        v = x wv
 The clip keeps the sums within the range of float32; a clipped key has no gradient.
 
-Cost O(B T H (D + C)), C = 64 the block size.  Cache per token 0, in total 2 H numbers.
+Cost O(B T H (D + C)), C = 64 the block size.  Cache per token 0, plus a state of 2 H numbers.
 Zhai et al. 2021, arXiv:2105.14103.  Deviations: no gate sigmoid(q), as in The Little Baby; a temperature tau (`r_temp`);
 `c_bias` all means out, because a bias of k cancels and a bias of v acts like one of the output.
 """

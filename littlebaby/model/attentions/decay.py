@@ -5,7 +5,7 @@ Lambda is learned.
     y_t = merge(sum_{j<=t} lambda^{t-j} v_j / sum_{j<=t} lambda^{t-j}) wo        lambda = sigmoid(l), one per head, 0.9 at the start
 With lambda 1 it is the mean of all values so far, with lambda 0 the value of the token itself.
 
-Cost O(B T H (D + C)), C = 64 the block size.  Cache per token 0, in total H + h numbers.
+Cost O(B T H (D + C)), C = 64 the block size.  Cache per token 0, plus a state of H + h numbers.
 Kilat 2025; RetNet, Sun et al. 2023, arXiv:2307.08621.  Deviations: the sum of the weights is part of the state and is not computed from
 lambda, which is inaccurate near 1; `c_bias` all means out, because a bias of v acts like one of the output.
 """

@@ -5,7 +5,7 @@ There are no scores: two projections of a token are multiplied, and in every cha
 The filter is causal. A filter centered on the token would read the target and reach a loss near 0 without learning anything useful.
 It is not the gated linear attention that was published in 2023; its older name is lda.
 
-Cost O(B T H (D + K)).  Cache per token H, of the last K - 1 tokens only.
+Cost O(B T H (D + K)).  Cache per token H numbers, only of the last K - 1 tokens.
 The Little Baby; one filter per channel: Wu et al. 2019, arXiv:1901.10430.  `c_bias` all means out.
 """
 from ...arrays import causal_filter, layernorm, linear, relu

@@ -7,7 +7,7 @@ weighted mean of their M results, by how well its own query q matches the M lear
 The result of a learned query is a running mean, so it is causal and its state does not grow. The whole is linear attention, with keys e
 and queries b / sum e.
 
-Cost O(B T H D + B T h (M + d) C), C = 64 the block size.  Cache per token 0, in total h M (d + 1) numbers.
+Cost O(B T H D + B T h (M + d) C), C = 64 the block size.  Cache per token 0, plus a state of h M (d + 1) numbers.
 After nanoKimi; Jaegle et al. 2021, arXiv:2103.03206.  Deviations: theirs attends to the whole text, also to later tokens; the clip;
 `c_bias` all means out, because a bias of k cancels and a bias of v acts like one of the output.
 """

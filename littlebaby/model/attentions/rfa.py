@@ -8,7 +8,8 @@ One more score in a softmax acts as a gate: if ln_sum is the log of the sum of e
 sigmoid(score - ln_sum), and the window the rest. l has a gradient only in texts of at least W + 2 tokens, because the mean of one token
 does not depend on lambda. If W covers all tokens, rfa is mha.
 
-Cost O(B T (W + 64) H + B T D H).  Cache per token 2 H, of the last W tokens only, for all others in total 2 H + h numbers.
+Cost O(B T (W + 64) H + B T D H).  Cache per token 2 H numbers, only of the last W tokens, plus a state of
+2 H + h numbers.
 The Little Baby; a compressed memory before a window: Rae et al. 2019, arXiv:1911.05507.  Deviations: the memory is a mean from its
 first token on, because the sum of the weights is part of the state; decoding computes the same as training.
 """

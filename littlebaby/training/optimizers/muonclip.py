@@ -1,7 +1,7 @@
 """muonclip: muon with clipped attention scores.
 
-With muon the queries and keys can grow together until the softmax gives nearly all weight to one token. After muon's step, the queries
-and keys of a head whose largest score S exceeds c = `qk_clip` are scaled so that this score would have been c:
+After muon's step, the query and key weights of a head whose largest attention score S exceeds c = `qk_clip` are scaled down so that the
+score would have been c. With muon alone, queries and keys can grow together until the softmax gives nearly all weight to one token.
 
     W <- muon's step
     gamma = min(1, c / S)                S: the maximum over the step's batch and all pairs of tokens in the mask, after rope

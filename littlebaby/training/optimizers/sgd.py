@@ -1,6 +1,6 @@
 """sgd: gradient descent with momentum.
 
-Every weight moves against a decaying sum of its gradients, like a ball that rolls downhill with friction 1 - mu.
+Every weight moves against a decaying sum of its gradients; each step multiplies the older ones by mu.
 
     m <- mu m + g                        momentum
     p <- p (1 - lr r_weight_decay)       weight decay, of matrices, tables and heads only, independent of the gradient
