@@ -222,7 +222,7 @@ def test_every_file_can_be_broken(name):
 
 def test_what_a_mistake_spoils_is_red_from_there_on():
     w = lb.walk("mha").break_("forgotten weight")
-    heads = next(part for part in w.parts if part.name == "heads")
+    heads = next(part for part in w.parts if part.name == "head_outputs")
     assert not any(value.changed for part in w.parts for line in part.forward for value in line.values)
     assert not any(value.changed for line in heads.backward for value in line.values)
     wrong = lb.walk("mha").break_("queries for keys")
