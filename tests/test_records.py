@@ -50,7 +50,7 @@ def test_several_wrong_values_are_told_at_once():
     (dict(n_heads=3), "n_heads is 3; allowed are divisors of head_size, 128; did you mean 2?"),
     (dict(c_attention="swa", n_heads=6, head_size=120, n_kv_heads=4),
      "n_kv_heads is 4; allowed are divisors of n_heads, 6; did you mean 3?"),
-    (dict(head_size=28, c_position="rope"), "head_size is 28, which makes heads 7 wide, and rope rotates pairs; "
+    (dict(head_size=28, c_position="rope"), "head_size is 28, which gives heads of width 7, and rope rotates pairs; "
                                             "allowed are multiples of 8; did you mean 32?"),
     (dict(n_ctx=1), "n_ctx is 1; allowed is a whole number from 2 to 1,048,576; did you mean 2?"),
     (dict(r_learn=float("nan")), "r_learn is nan; allowed is a number from 1e-09 to 100"),
