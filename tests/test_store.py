@@ -346,7 +346,7 @@ def test_a_changed_weights_file_is_told(home):
     ('{"format": 1e999}', "holds 1e999; allowed are finite numbers"),
     ("[" * 100_000, "is damaged: nested too deep, or a number too long"),
     ("1" * 10_000, "is damaged: nested too deep, or a number too long"),
-    ("[1]", "holds a list where an object belongs"),
+    ("[1]", "contains a list, not a JSON object"),
     ('{"wte_weight": [[1.0]]}', "is a model of The Little Baby v0: it has no manifest, and this version cannot read it"),
     ("{}", "is no model that littlebaby wrote: it has no manifest, and this version cannot read it")])
 def test_damaged_json_is_told(home, text, said):
