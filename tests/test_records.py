@@ -144,7 +144,7 @@ def test_schemas_and_presets_are_valid():
 
 def test_a_file_says_what_is_wrong_with_it():
     assert sentence(parse_record, ConfigFile, dict(n_layers=0, seed=1), "a.json").startswith("a.json: n_layers is 0; allowed is")
-    assert sentence(parse_record, ConfigFile, [1], "a.json") == "a.json contains a list, not a JSON object"
+    assert sentence(parse_record, ConfigFile, [1], "a.json") == "a.json holds a list, not a JSON object"
     assert sentence(parse_record, ConfigFile, dict(time="noon"), "a.json").startswith("a.json: time is 'noon': ")
     assert sentence(parse_record, Report, dict(guid="../x"), "r.json").startswith("r.json: guid is '../x': string should match pattern")
     row = dict(step=1, tokens=2, train_loss="much")

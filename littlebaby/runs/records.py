@@ -250,7 +250,7 @@ def schemas():
 def parse_record(record, data, where):
     """A record from the contents of a JSON file. BadInput: a field is missing or wrong; names the file `where` and the fields"""
     if not isinstance(data, dict):
-        raise BadInput(f"{where} contains {'a list' if isinstance(data, list) else quoted(data)}, not a JSON object")
+        raise BadInput(f"{where} holds {'a list' if isinstance(data, list) else quoted(data)}, not a JSON object")
     try:
         return record(**data)
     except BadInput as error:
