@@ -29,7 +29,7 @@ def narrow(monkeypatch):
 
 
 @every
-@pytest.mark.parametrize("how", laws.OPTION_SETTINGS.values(), ids=laws.OPTION_SETTINGS.keys())
+@pytest.mark.parametrize("how", laws.INPUTS.values(), ids=laws.INPUTS.keys())
 def test_gradient(folder, name, more, how, narrow):
     cfg = laws.config(folder, name, r_dropout=0.2, **more)
     assert laws.gradient(variant(folder, name), cfg, **how) < laws.EXACT
@@ -60,7 +60,7 @@ def test_decoding(folder, name, more):
 
 @every
 def test_causality(folder, name, more, narrow):
-    assert laws.causality(laws.config(folder, name, **more)) <= laws.leeway(variant(folder, name))
+    assert laws.causality(laws.config(folder, name, **more)) <= laws.allowed_change(variant(folder, name))
 
 
 @every

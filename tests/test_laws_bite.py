@@ -49,8 +49,8 @@ def test_a_broken_layer_is_caught(mistake, monkeypatch):
 
 @pytest.mark.parametrize("mistake", PRIMITIVES, ids=[each.name for each in PRIMITIVES])
 def test_a_broken_attention_is_caught(mistake, monkeypatch):
-    monkeypatch.setattr(kernels, "BLOCK", mistakes.ROWS)
-    monkeypatch.setattr(kernels, "SAFE", mistakes.BOUND)
+    monkeypatch.setattr(kernels, "BLOCK", mistakes.SMALL_BLOCK)
+    monkeypatch.setattr(kernels, "SAFE", mistakes.SMALL_SAFE)
     cfg = laws.config(r_dropout=0.3 if mistake.by == "gradient" else 0.0)
     assert verdict(mistake.by, "attentions", "mha", cfg) < (1e-6 if mistake.by == "gradient" else 1e-300)
     monkeypatch.setattr(import_module("littlebaby.model.attentions.mha"), "attention", mistakes.planted(mistake).attention)

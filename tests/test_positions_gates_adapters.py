@@ -96,7 +96,7 @@ def test_sinusoidal_is_its_formula(D):
 
 @pytest.mark.parametrize("old, new, law", [
     ("s -= deep_slopes", "s += deep_slopes", "formula"),
-    ("ops.distance(past + i, past + e, past + e)", "abs(ops.distance(past + i, past + e, past + e) - 1)", "formula"),
+    ("ops.distance(past + i, past + j, past + j)", "abs(ops.distance(past + i, past + j, past + j) - 1)", "formula"),
     ("slopes.reshape(n, h // n, 1) *", "slopes.reshape(n, h // n, 1)[::-1] *", "decoding")])
 def test_a_broken_price_is_caught(old, new, law, monkeypatch):
     if law == "decoding":
@@ -392,7 +392,8 @@ def test_adapters_refuse_what_they_cannot_do(tmp_path):
 
 @pytest.mark.parametrize("old, new", [
     ("du *= w.scale\n", "pass\n"), ("dx += du @ w.a.T", "pass"), ("rows(x).T @ du, db", "rows(x).T @ u, db"),
-    ("du[:, of_a] = dy[:, of_w] @ w.b[:, of_b].T", "du[:, of_a] = dy[:, of_b] @ w.b[:, of_b].T"), ("u *= w.scale", "u *= 1")])
+    ("du[:, a_columns] = dy[:, w_columns] @ w.b[:, b_columns].T", "du[:, a_columns] = dy[:, b_columns] @ w.b[:, b_columns].T"),
+    ("u *= w.scale", "u *= 1")])
 def test_a_broken_adapter_is_caught(old, new):
     """By differences, or by the matrix it stands for"""
     r = np.random.default_rng(0).standard_normal

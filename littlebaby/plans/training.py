@@ -366,7 +366,7 @@ def resume_run(workspace: Workspace, guid: str, input: str | Path | list[str] | 
     """Resume an interrupted run with the same batches and dropout masks as without the interruption"""
     name = newest_interrupted(workspace) if str(guid) == "last" else workspace.resolve(guid)
     with workspace.lock(name):
-        workspace.sweep(name)
+        workspace.remove_partial_files(name)
         saved = workspace.load_checkpoint(name)
         if saved is None:
             raise BadInput(f"{name} has no checkpoint: the run has finished, or it was interrupted before its first checkpoint")

@@ -95,11 +95,11 @@ class ModelFile(BaseModel):
 
 
 class Evaluation(BaseModel):
-    """One row of a report"""
+    """The state of a training at one evaluation"""
     model_config = STRICT
     step: Count = note(..., "Steps so far.", "steps")
     tokens: Count = note(..., "Training targets so far.", "tokens")
-    train_loss: Number = note(None, "Mean cross-entropy of the batches since the last row, with dropout.", "nats")
+    train_loss: Number = note(None, "Mean cross-entropy of the batches since the last evaluation, with dropout.", "nats")
     valid_loss: Number = note(None, "Cross-entropy over the validation windows, without dropout.", "nats")
     aux_loss: Number = note(None, "moe: load-balancing loss, the mean since the last row; not included in the losses above.", "nats")
     load: list[list[Count]] = note([], "moe: tokens routed to each expert since the last row, per layer; [] for a dense layer.",
@@ -176,7 +176,7 @@ class Report(BaseModel):
     ended: AwareDatetime | None = note(None, "End of the run.")
     input: Input | None = note(None, "The training text.")
     tokenizer: str = note("", "Kind of tokenizer.")
-    vocabulary: Count = note(0, "Its size.", "tokens")
+    vocabulary: Count = note(0, "Size of the vocabulary.", "tokens")
     train_tokens: Count = note(0, "Size of the training split.", "tokens")
     valid_tokens: Count = note(0, "Size of the validation split.", "tokens")
     evaluations: list[Evaluation] = note([], "The evaluations during training.")
@@ -226,7 +226,7 @@ class Message(BaseModel):
 
 
 class Chat(BaseModel):
-    """outputs/chat_GUID_yyyymmddhhmmss.jsonl: a conversation in one line, as finetune --chat reads it"""
+    """outputs/chat_GUID_yyyymmddhhmmss.jsonl: a conversation in one line, in the format of `finetune --chat`"""
     model_config = STRICT
     version: str = note(VERSION, "Version of littlebaby that wrote the file.")
     guid: Name = note(..., "The run whose model answered.")
@@ -251,7 +251,7 @@ def schemas():
 def parse_record(record, data, where):
     """The record in the parsed contents of a JSON file; BadInput names the file and every wrong field"""
     if not isinstance(data, dict):
-        raise BadInput(f"{where} holds {'a list' if isinstance(data, list) else quoted(data)} where an object belongs")
+        raise BadInput(f"{where} holds {'a list' if isinstance(data, list) else quoted(data)}, not a JSON object")
     try:
         return record(**data)
     except BadInput as error:

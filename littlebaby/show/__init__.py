@@ -1,4 +1,4 @@
-"""Room 7: numbers as pictures, tables, pages and widgets. Nothing is computed here; the numbers come from the packages below.
+"""Package 7: numbers as pictures, tables, pages and widgets. Nothing is computed here; the numbers come from the packages below.
 
 catalog card charts modelcard progress    tables of the variants, a run as text and as a chart, the progress of a running one
 estimate_tables laws_report pages         preflight and bench as text; docs/laws.md; docs/variants

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ..check.inspect_model import Inspection, distances, inspect_model, root_mean_squares
+from ..check.inspect_model import Inspection, inspect_model, mean_distances, root_mean_squares
 from ..inference.baby import Baby
 from . import html
 from .charts import GRAY, INK, PALE, TRAIN, VALID, plainly
@@ -57,7 +57,7 @@ def summary(m: Microscope) -> str:
              "memory kept for backward")]
     names = ["embedding", *map(str, range(1, L + 1))]
     for i, name in enumerate(names):
-        back = "-" if not i else f"{distances(m.attention.get(i - 1, m.mixing[i - 1][None])).mean():.1f}"
+        back = "-" if not i else f"{mean_distances(m.attention.get(i - 1, m.mixing[i - 1][None])).mean():.1f}"
         rows.append((name, m.visible_tokens(m.top_ids[i, -1, :1])[0], f"{m.probabilities[i, -1, 0]:.0%}",
                      f"{m.target_probabilities[i].mean():.0%}", back, "-" if not i else format_bytes(sum(m.memory[i - 1].values()))))
     how = f"the attention weights of {h} heads" if m.attention else "its backward pass, because it has no attention weights"
@@ -195,7 +195,7 @@ def square(axes: Any, matrix: np.ndarray, name: str, beside: str) -> None:
     axes.set(xticks=[], yticks=[])
     axes.spines[["top", "right"]].set_visible(True)
     axes.spines[["top", "right"]].set_color(PALE)
-    axes.set_xlabel(f"{name}: {distances(matrix[None])[0]:.1f} back", color=GRAY, fontsize=8, labelpad=2)
+    axes.set_xlabel(f"{name}: {mean_distances(matrix[None])[0]:.1f} back", color=GRAY, fontsize=8, labelpad=2)
 
 
 def head_table(m: Microscope) -> str:

@@ -107,7 +107,7 @@ def title(part: Part) -> str:
 
 def label(name: str) -> str:
     """The words for a key of `LayerTrace.checks`"""
-    words = {"decoding": "decoding", "causality": "causality", "y as before": "y, compared with the correct layer"}
+    words = {"decoding": "decoding", "causality": "causality", "y unchanged": "y, compared with the correct layer"}
     return words.get(name, f"gradient of {name}")
 
 

@@ -16,8 +16,8 @@ from ...arrays.tree import size
 from ..flat import for_each_chunk, weight_decay
 
 OPTIONS = dict(
-    r_momentum=(0.9, "Momentum: decay of the mean gradient; 0 is plain gradient descent.", (0, 0.99999)),
-    b_nesterov=(False, "Nesterov momentum: take the gradient's step from where the momentum leads."))
+    r_momentum=(0.9, "Momentum: decay of the sum of past gradients at every step; 0 is plain gradient descent.", (0, 0.99999)),
+    b_nesterov=(False, "Nesterov momentum: the update is g + mu m instead of m, as if the gradient g were taken after the momentum step."))
 
 
 def state(spec: Any, dtype: Any) -> dict:

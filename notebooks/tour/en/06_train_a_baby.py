@@ -148,11 +148,11 @@ print("Zoe hid a" + lb.inference(run.guid, prompt="Zoe hid a", max_tokens=250, t
 # attends to, weighted by the attention weights, and show the head with the shortest distance and the head with the longest.
 
 # %%
-from littlebaby.show.microscope import distances
+from littlebaby.show.microscope import mean_distances
 from littlebaby.show.variant_pictures import squares
 
 seen = lb.microscope(run.guid, "Zoe hid a yellow mask. At night Z")
-distance = {(layer + 1, head + 1): n for layer, heads in seen.attention.items() for head, n in enumerate(distances(heads))}
+distance = {(layer + 1, head + 1): n for layer, heads in seen.attention.items() for head, n in enumerate(mean_distances(heads))}
 near, far = min(distance, key=distance.get), max(distance, key=distance.get)
 
 labels = [token.replace(" ", "␣").replace("\n", "⏎") for token in seen.tokens]
@@ -163,7 +163,7 @@ for axes, (layer, head) in zip(pair, (near, far)):
     axes.set_yticks(range(len(labels)), labels, fontsize=6)
 print("mean distance of the heads of each layer:")
 for layer, heads in seen.attention.items():
-    print(f"    layer {layer + 1}  ", "  ".join(f"{n:.1f}" for n in sorted(distances(heads))))
+    print(f"    layer {layer + 1}  ", "  ".join(f"{n:.1f}" for n in sorted(mean_distances(heads))))
 print(f"mean distance with equal attention weights: {(len(labels) - 1) / 4:.1f}")
 likely = zip(seen.visible_tokens(seen.top_ids[-1, -1]), seen.probabilities[-1, -1])
 print("prediction after the last Z:", ", ".join(f"{token} {p:.0%}" for token, p in likely))
