@@ -342,4 +342,4 @@ check(after_attention, after_network)
 # </details>
 
 # %% [markdown]
-# **Next:** [6 · Train a baby](06_train_a_baby.ipynb). You have a whole model and its gradient; it is time to train it.
+# **Next:** [6 · Sampling](06_sampling.ipynb). The model gives probabilities; to write a text, one character has to be chosen.

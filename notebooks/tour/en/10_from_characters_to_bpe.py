@@ -7,7 +7,7 @@
 # ---
 
 # %% [markdown]
-# # 9 · From characters to BPE
+# # 10 · From characters to BPE
 #
 # *What is a token?*
 #
@@ -259,4 +259,4 @@ check(lengths)
 # </details>
 
 # %% [markdown]
-# **Next:** [10 · Make it yours](10_make_it_yours.ipynb): your text, your baby, and a conversation.
+# **Next:** [11 · Make it yours](11_make_it_yours.ipynb): your text, your baby, and a conversation.

@@ -7,7 +7,7 @@
 # ---
 
 # %% [markdown]
-# # 8 · Experts
+# # 9 · Experts
 #
 # *Can a model have more weights than it uses for each token?*
 #
@@ -289,4 +289,4 @@ check(total, used)
 # </details>
 
 # %% [markdown]
-# **Next:** [9 · From characters to BPE](09_from_characters_to_bpe.ipynb): who says that a token must be a character?
+# **Next:** [10 · From characters to BPE](10_from_characters_to_bpe.ipynb): who says that a token must be a character?

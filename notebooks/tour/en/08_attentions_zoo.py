@@ -7,7 +7,7 @@
 # ---
 
 # %% [markdown]
-# # 7 · Attention's zoo
+# # 8 · Attention's zoo
 #
 # *Must every token attend to every earlier one?*
 #
@@ -294,4 +294,4 @@ check(forward)
 # </details>
 
 # %% [markdown]
-# **Next:** [8 · Experts](08_experts.ipynb): a model may have more weights than it uses for each token.
+# **Next:** [9 · Experts](09_experts.ipynb): a model may have more weights than it uses for each token.

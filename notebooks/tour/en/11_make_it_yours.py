@@ -7,7 +7,7 @@
 # ---
 
 # %% [markdown]
-# # 10 · Make it yours
+# # 11 · Make it yours
 #
 # *How does a model learn your text without forgetting its own?*
 #

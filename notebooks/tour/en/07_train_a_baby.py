@@ -7,7 +7,7 @@
 # ---
 
 # %% [markdown]
-# # 6 · Train a baby
+# # 7 · Train a baby
 #
 # *What happens between noise and a sentence?*
 #
@@ -304,4 +304,4 @@ check(overlap)
 # </details>
 
 # %% [markdown]
-# **Next:** [7 · Attention's zoo](07_attentions_zoo.ipynb): there are many forms of attention, and one setting chooses among them.
+# **Next:** [8 · Attention's zoo](08_attentions_zoo.ipynb): there are many forms of attention, and one setting chooses among them.
