@@ -13,8 +13,8 @@ from .tour import picture, visible
 SOFT = "#e8eff6"     # inside of a box
 
 
-def gpt_picture(heading: str, tokens: str, ids: Sequence[int], parts: Sequence[tuple[str, str]], next_token: str, following: dict[str, float],
-                block: Sequence[str] = ()) -> None:
+def gpt_picture(heading: str, tokens: str, ids: Sequence[int], parts: Sequence[tuple[str, str]], next_token: str,
+                following: dict[str, float], block: Sequence[str] = ()) -> None:
     """A whole GPT from left to right: the tokens with their ids, a box for each part, and bars for the next token.
 
     parts: (name, small note above it) of each box; one named "" is drawn as dots. next_token: the heading of the bars; following:
