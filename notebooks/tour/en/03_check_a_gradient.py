@@ -137,8 +137,8 @@ print(f"h = 1e-3, error of one difference: {difference_error(1e-3, np.float64):.
 # %% [markdown]
 # ## The law
 # The library has a few **laws**, which are automatic checks that every layer must pass. The first one is this gradient check. It covers
-# every attention, network, norm and position, every weight and every input element, ordinary and large inputs, and dropout. You can run it
-# at any time; in a shell the command is `littlebaby check rmsnorm`.
+# every kind of layer that you will meet, every weight and every input element, with ordinary and with large inputs. You can run it at any
+# time; in a shell the command is `littlebaby check rmsnorm`.
 
 # %%
 for name in ("rmsnorm", "decay"):

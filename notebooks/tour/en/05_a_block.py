@@ -42,8 +42,8 @@ rng = np.random.default_rng(0)
 # ## The parts
 # A config names files: `c_attention="mha"` is `model/attentions/mha.py`, and so on. Each file has two functions: `params(cfg)` returns the
 # shapes and initial values of the weights, and `forward(p, x, ctx)` returns `y` and `backward(dy, g)`. Here `p` has the weights by name,
-# and `g` has a place for the gradient of each; `ctx` tells the layer about the current call, for example whether dropout is on. The layer
-# of lesson 3 has this form.
+# and `g` has a place for the gradient of each; `ctx` tells the layer about the current call, for example where in the text it begins. The
+# layer of lesson 3 has this form.
 
 # %%
 cfg = lb.Config(n_vocab=40, n_ctx=32, n_emb=32, n_heads=4, n_layers=6, d_type="fp64")
@@ -62,7 +62,7 @@ for part in (attention, network, norm):
 
 # %% [markdown]
 # All weights of a model are in *one* long vector: `p.up` is a view of a part of it, and `g.up` a view of the same part of the gradient
-# vector. That is why the optimizers of this library are so short: to them a model is one vector.
+# vector. That is why the code that changes the weights (lesson 7) is so short: to it a model is one vector.
 #
 # ## Why a residual stream?
 # The simplest stack makes the output of each layer the input of the next. Let us stack 24 networks in three ways: (1) like this, (2) with
@@ -70,8 +70,8 @@ for part in (attention, network, norm):
 # or down until it fits, (3) with a residual stream to which every network *adds*: $x + f(\text{norm}(x))$. We start with a random
 # gradient at the top and follow it through the backward pass to the bottom.
 #
-# Two things are measured at every depth: the gradient norm, relative to the norm at the top, and the cosine similarity between the
-# gradient and that at the top (1: same direction, 0: nothing in common).
+# Two things are measured at every depth: the **gradient norm**, which is the length of the gradient as a vector, relative to that at the
+# top, and the cosine similarity between the gradient and that at the top (1: same direction, 0: nothing in common).
 
 # %%
 from littlebaby.check.variant_measures import random_layer
@@ -231,7 +231,7 @@ for i, name in enumerate(names):
 axes.grid(False)
 
 # %% [markdown]
-# Two thirds of the weights of a block are in its network (a *multilayer perceptron*, or MLP: a linear layer, an activation function, and
+# Two thirds of the weights of a block are in its network (a **multilayer perceptron**, or MLP: a linear layer, an activation function, and
 # another linear layer). Attention, which everybody talks about, is the smaller part.
 #
 # ## Try it

@@ -68,7 +68,7 @@ for axes, prompt in zip(pair, ("Zoe hid a ", "Zoe hid a y")):
 # small probabilities, too: every wrong character has a little. After `y` it is nearly certain.
 #
 # ## Always the most likely one
-# The simplest choice is the most likely character, every time. This is called **greedy** decoding. It seems to be the safest choice:
+# The simplest choice is the most likely character, every time. This is called **greedy decoding**. It seems to be the safest choice:
 
 # %%
 def generate(prompt, choose, n=250, seed=0):
@@ -89,8 +89,8 @@ print(generate("Zoe hid a ", greedy, 600))
 # in which every single character is the most likely one is itself very *unlikely*: nobody speaks like this.
 #
 # ## Draw a character
-# **Sampling** draws the next character at random, each with its probability, as in lesson 1. The numbers come from a random number
-# generator that starts from a **seed**: the same seed gives the same text, another seed another one.
+# Sampling draws the next character at random, each with its probability, as in lesson 1. The numbers come from a random number
+# generator that starts from a **seed**, like a pack of cards whose order the seed has fixed: the same seed gives the same text, another seed another one.
 
 # %%
 def sample(z, rng):

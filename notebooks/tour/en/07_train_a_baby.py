@@ -129,10 +129,10 @@ axes.set_xlim(0, len(losses));
 # uses, goes one step further than Adam: it gives all *directions* of a weight matrix a change of about the same size.
 #
 # ## A step that is not too large
-# With a high learning rate training is fast, if it does not fail. Two additions make it safer. A learning rate **schedule** changes the rate
-# from step to step: it rises in a short **warm-up**, because the first gradients of a random model are a poor guide, and then falls, because
-# small steps at the end average out the noise of the random batches. And **gradient clipping** limits the **gradient norm**, the length
-# of the vector of all gradients: a gradient with a norm above the limit is scaled down to it.
+# With a high learning rate training is fast, if it does not fail. Two additions make it safer. A **learning rate schedule** changes the rate
+# from step to step: it rises in a short **warm-up**, like a runner's, because the first gradients of a random model are a poor guide, and then falls, because
+# small steps at the end average out the noise of the random batches. And **gradient clipping** limits the gradient norm: a
+# gradient with a norm above the limit is scaled down to it.
 
 # %%
 def warm_up_and_decay(step, warmup=10):
@@ -155,9 +155,9 @@ right.axhline(1, color=VALID, ls=(0, (6, 3)));
 # `lb.train` contains the loop that you have just seen, with all three improvements. Around it are the things that a training of hours needs
 # and one of seconds does not:
 #
-# - **validation** at regular intervals: the loss on text that is not trained on. The weights with the lowest validation loss are kept.
+# - validation at regular intervals: the loss on text that is not trained on. The weights with the lowest validation loss are kept.
 # - a sample of generated text at every validation, because a loss says little about how a text reads.
-# - a **checkpoint** now and then: a file with all weights, the optimizer's memory, and the position in the text. After a power cut
+# - a **checkpoint** now and then, like a saved game: a file with all weights, the optimizer's memory, and the position in the text. After a power cut
 #   `lb.train(resume="last")` continues from it, and computes the same numbers as without the interruption.
 # - batches in an order in which every part of the text is used once before any is used again; one such pass is called an **epoch**.
 # - several threads, each with a part of every batch; and an estimate of the cost before anything starts:
@@ -244,7 +244,7 @@ print("prediction after the last Z:", ", ".join(f"{token} {p:.0%}" for token, p 
 #
 # ## Try it
 # ### 1. Momentum
-# A rolling ball does not stop at every stone. Write one step of gradient descent with momentum: the velocity is `mu` times the old
+# A rolling ball does not stop at every stone. Write one step of gradient descent with **momentum**: the velocity is `mu` times the old
 # velocity plus the gradient, and the weights change by `rate` times the velocity, downhill. Return the new weights and the new velocity.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
