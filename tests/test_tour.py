@@ -2,6 +2,7 @@
 import ast
 import re
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from conftest import changed_files
@@ -103,9 +104,50 @@ def test_only_words_may_be_translated(there, same):
 
 def test_every_lesson_of_the_map_is_there_and_leads_to_the_next():
     english = [path for path in LESSONS if path.parent.name == "en"]
-    assert [path.name[:2] for path in english] == [f"{n:02}" for n in range(1, 11)]
+    assert [path.name[:2] for path in english] == [f"{n:02}" for n in range(1, 12)]
     readme = (TOUR / "README.md").read_text(encoding="utf-8")
     linked = re.findall(r"\]\((\w+/\w+\.ipynb)\)", readme)
     assert sorted(linked) == [f"{path.parent.name}/{path.stem}.ipynb" for path in LESSONS]
     for path, following in zip(english, english[1:]):
         assert f"]({following.stem}.ipynb)" in path.read_text(encoding="utf-8").rsplit("**Next:**", 1)[1]
+
+
+def prose(source):
+    """(heading, text) of every section of a lesson, without solutions and without the line that leads to the next lesson"""
+    cells = jupytext.read(source, fmt="py:percent").cells
+    text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown" and "solution" not in tags(cell))
+    parts = re.split(r"(?m)^#+ (.*)$", re.sub(r"(?s)\*\*(Next:|The end).*", "", text))
+    return list(zip(parts[1::2], parts[2::2]))
+
+
+def glossary():
+    """{term in lower case: (lesson, heading)}, from the table in glossary.md"""
+    rows = re.findall(r"(?m)^\| ([^|]+) \| [^|]+ \| \[[^|]*\]\((en/[^#|]+)\.ipynb#([^|]+)\) \|$", (TOUR / "glossary.md").read_text("utf-8"))
+    assert rows == sorted(rows, key=lambda row: row[0].lower())
+    return {term.lower(): (TOUR / f"{lesson}.py", unquote(anchor)) for term, lesson, anchor in rows}
+
+
+def test_every_term_is_introduced_once_where_the_glossary_says():
+    places = {}
+    for source in sorted(TOUR.glob("en/*.py")):
+        for heading, text in prose(source):
+            for term in re.findall(r"\*\*([^*]+)\*\*", text):
+                places.setdefault(" ".join(term.lower().split()), []).append((source, heading.replace(" ", "-")))
+    terms = glossary()
+    singular = {bold: bold if bold in terms else bold.removesuffix("s") for bold in places}
+    assert {singular[bold]: where for bold, where in places.items()} == {term: [where] for term, where in terms.items()}
+    assert len(singular) == len(terms) > 90
+
+
+# words that also have an everyday meaning, and three parts that are announced before they are built
+EVERYDAY = """attention bias block context expert gradient head key law layer load merge network probability rank score step token training value
+              weight""".split()
+
+
+@pytest.mark.parametrize("term, place", [(term, place) for term, place in glossary().items() if term not in EVERYDAY])
+def test_no_term_is_used_before_it_is_introduced(term, place):
+    word = re.compile(rf"\b{re.escape(term)}s?\b".replace(r"\ ", r"\s+"), re.IGNORECASE)
+    sections = [(source, heading.replace(" ", "-"), text) for source in sorted(TOUR.glob("en/*.py")) for heading, text in prose(source)]
+    index = [(source, heading) for source, heading, _ in sections].index(place)
+    early = [f"{source.stem}, {heading}" for source, heading, text in sections[:index] if word.search(text)]
+    assert not early

@@ -72,7 +72,8 @@ for name, losses in (("right", right), ("wrong", wrong)):
 #
 # ## Finite differences
 # The gradient makes a claim: *if this weight changes by a small amount $h$, the loss changes by the gradient times $h$*. The claim can be
-# tested: change the weight by $h$ in both directions, and compute the loss each time. This is called a **central difference**:
+# tested: change the weight by $h$ in both directions, and compute the loss each time. This is called a **central difference**, one kind of
+# **finite difference**:
 #
 # $$\frac{df}{dx} \approx \frac{f(x + h) - f(x - h)}{2h}$$
 #
@@ -121,7 +122,7 @@ axes.set_ylim(1e-13, 1e3);
 # %% [markdown]
 # On the right the error grows like $h^2$; on the left it is the rounding error. Models are trained in float32, where even the best step
 # has an error a million times larger than in float64. This example has only six numbers; in the loss of a whole model hardly a digit would
-# be right, and a wrong gradient could not be distinguished from a right one. **Gradients are checked in float64.**
+# be right, and a wrong gradient could not be distinguished from a right one. *Gradients are checked in float64.*
 #
 # The error can be reduced further: at $h$ it is four times as large as at $h/2$, so the two differences can be combined in such a way that
 # the error cancels. This is Richardson extrapolation (1911), and the library's function `differences` uses it.
@@ -136,8 +137,8 @@ print(f"h = 1e-3, error of one difference: {difference_error(1e-3, np.float64):.
 # %% [markdown]
 # ## The law
 # The library has a few **laws**, which are automatic checks that every layer must pass. The first one is this gradient check. It covers
-# every attention, network, norm and position, every weight and every input element, ordinary and large inputs, and dropout. You can run it
-# at any time; in a shell the command is `littlebaby check rmsnorm`.
+# every kind of layer that you will meet, every weight and every input element, with ordinary and with large inputs. You can run it at any
+# time; in a shell the command is `littlebaby check rmsnorm`.
 
 # %%
 for name in ("rmsnorm", "decay"):

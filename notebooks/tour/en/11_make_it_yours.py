@@ -7,7 +7,7 @@
 # ---
 
 # %% [markdown]
-# # 10 · Make it yours
+# # 11 · Make it yours
 #
 # *How does a model learn your text without forgetting its own?*
 #
@@ -40,7 +40,7 @@ print("workspace:", workspace)
 
 # %% [markdown]
 # ## The base model
-# First we train a small baby on the nursery.
+# First we train a small baby on the nursery. A model that is to be finetuned is called a **base model**.
 
 # %% tags=["parameters"] small="base_steps, text_steps, chat_steps = 20, 5, 5"
 base_steps, text_steps, chat_steps = 400, 80, 200       # of the first training, of finetuning on a text, of finetuning on conversations
@@ -105,9 +105,10 @@ print(f"loss of the base model: {loss(base.guid, 'new_stories.txt'):.3f} on new 
 # On your text the loss is even higher than that of a uniform prediction: the model gives high probabilities to the wrong characters.
 #
 # ## Three ways to finetune
-# - **Finetune**: train all weights on the new text.
-# - **LoRA**: leave all weights as they are, and train a small correction for each matrix.
-# - **Rehearse**: train all weights on a mixture, in which half of the windows are from old stories.
+# - *Finetune*: train all weights on the new text.
+# - **LoRA** (low-rank adaptation): leave all weights as they are, and train a small correction for each matrix, like notes in the margin of
+#   a printed book.
+# - **Rehearsal**: train all weights on a mixture, in which half of the windows are from old stories.
 
 # %%
 tuning = dict(n_steps=text_steps, r_learn=0.01, n_completion=120, **quiet)
@@ -127,7 +128,7 @@ for (name, (x, y)), color in zip(points.items(), (GRAY, VALID, FLOOR, TRAIN)):
 axes.margins(0.1, 0.15)
 
 # %% [markdown]
-# A model that is finetuned on the new text alone forgets the old one: this is called *catastrophic forgetting*. LoRA, which trains a tenth
+# A model that is finetuned on the new text alone forgets the old one: this is called **catastrophic forgetting**. LoRA, which trains a tenth
 # as many weights, learns less of the new text and forgets less of the old one. What helps is what helps at school: to rehearse.
 #
 # ## LoRA, by hand

@@ -7,13 +7,13 @@
 # ---
 
 # %% [markdown]
-# # 6 · Train a baby
+# # 7 · Train a baby
 #
 # *What happens between noise and a sentence?*
 #
 # You have the model and its gradient. Training is what you did in lesson 2, many times: take a batch of text, compute the loss and the
-# gradient, change the weights. In this lesson you see that loop in six lines, and learn why plain gradient descent is not enough. Then you
-# let the library train a baby, and watch it grow up.
+# gradient, change the weights. You begin with exactly that loop, now with a whole GPT. Then you improve it in three places, let the
+# library's loop train a baby, and watch it grow up.
 
 # %%
 try:
@@ -22,16 +22,17 @@ except ImportError:                     # Colab, Kaggle
     # %pip install -q littlebaby
     import littlebaby as lb
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from littlebaby import text as texts
-from littlebaby.training.data import Batches
 from littlebaby.show.charts import FLOOR, GRAY, INK, TRAIN, VALID, running
 from littlebaby.runs.store import temporary_workspace
-from littlebaby.show.tour import exercise, picture
+from littlebaby.show.tour import exercise, picture, visible
 from littlebaby.text import nursery
 
 workspace = temporary_workspace()       # this lesson's runs lie here until the kernel ends
 print("workspace:", workspace)
+threadpool_limits(1);                   # a model as small as the first one is fastest on one core
 
 # %% [markdown]
 # ## What a batch is
@@ -42,62 +43,124 @@ print("workspace:", workspace)
 story, _ = nursery.corpus(120_000, seed=1)
 tokenizer = texts.train("char", story)
 ids = tokenizer.encode(story)
+seen, unseen = ids[:100_000], ids[100_000:]
 
-cfg = lb.Config(n_ctx=32, n_emb=32, n_heads=4, n_layers=2, batch_size=8, c_device_cpu_cores=1)
-batches = Batches(ids, cfg, seed=0)
-x, y = batches.batch(0)
+cfg = lb.Config(n_ctx=32, n_emb=32, n_heads=4, n_layers=2)
+
+def batch(ids, rng, rows=8):
+    """Windows at random places of the text -> inputs (rows, 32), targets (rows, 32)"""
+    starts = rng.integers(len(ids) - cfg.n_ctx, size=rows)
+    windows = ids[starts[:, None] + np.arange(cfg.n_ctx + 1)]
+    return windows[:, :-1], windows[:, 1:]
+
+x, y = batch(seen, np.random.default_rng(0))
 print("shapes ", x.shape, "and", y.shape)
 print("input  ", repr(tokenizer.decode(x[0])))
 print("target ", repr(tokenizer.decode(y[0])))
 
 # %% [markdown]
-# ## The training loop
-# Here is the whole loop. `loss_and_grad` is the model of lesson 5, forward and backward: it returns the loss and adds the gradient of
-# every weight into one vector. The optimizer's function `step` uses this vector to change the weights; each optimizer of the library is
-# one short file.
+# ## The loop
+# `lb.Baby` is the model of lesson 5 with random weights. `loss_and_grads` is its forward and backward pass, and `weights` returns all weights
+# by name; whoever changes their elements changes the model. That is all we need. Here is the loop of lesson 2 again, gradient descent:
+
+# %% tags=["parameters"] small="steps = 12"
+steps = 500
 
 # %%
-from importlib import import_module
+baby = lb.Baby(cfg, tokenizer=tokenizer, seed=0)
+weights, rng, plain = baby.weights(), np.random.default_rng(0), []
 
-from littlebaby.arrays import tree
-from littlebaby.model import gpt
-from littlebaby.model.context import Context
+for step in range(steps):
+    x, y = batch(seen, rng)
+    loss, grads = baby.loss_and_grads(x, y)
+    for name in grads:
+        weights[name] -= 0.3 * grads[name]
+    plain.append(loss)
 
-def learn(name, rate, steps=100):
-    """Train a new baby with this optimizer and learning rate; returns the loss of every step"""
-    settings = cfg.replace(c_optimizer=name, r_momentum=0 if name == "sgd" else 0.95)
-    optimizer = import_module(f"littlebaby.training.optimizers.{name}")
-    baby, losses = lb.Baby(settings, tokenizer=tokenizer, seed=0), []
-    state = optimizer.state(baby.spec, baby.flat.dtype)
-    for step in range(steps):
-        gradient = np.zeros_like(baby.flat)
-        losses.append(gpt.loss_and_grad(baby.p, tree.views(baby.spec, gradient), *batches.batch(step), Context(settings)))
-        optimizer.step(baby.flat, gradient, state, baby.spec, settings, rate)
-    return losses
+print(f"{sum(w.size for w in weights.values()):,} weights in {len(weights)} arrays; loss {plain[0]:.2f} at first, {np.mean(plain[-50:]):.2f} in the end")
+print(baby.decode(baby.generate(baby.encode("Zoe "), 150, temperature=0.8, seed=0)))
 
 # %% [markdown]
-# We compare three optimizers. `sgd` is plain gradient descent, as in lesson 2. `adamw` gives every weight a step of about the same size,
-# however small its gradient is. `muon` gives all directions of a weight matrix a step of about the same size. Model, text and batches are
-# the same for all three; each has a learning rate that suits it.
+# It learns. The end of this lesson is nothing but this loop with a larger model and more steps, and three improvements.
+#
+# ## A better step
+# The part of the loop that changes the weights is called the **optimizer**. Plain gradient descent, also called **SGD**, has a weakness: the
+# gradients of some weights are always large, those of others always small, and a learning rate that suits the first is far too small for the
+# second. **Adam** divides by that size. For every weight it keeps two running means, of its gradient and of the square of its gradient,
+# and changes the weight by the first divided by the root of the second: by about the learning rate, however small the gradient is.
 
 # %%
-axes = picture("loss in nats per character, by step, with three optimizers", height=3.6)
-for name, rate, color in (("sgd", 0.5, GRAY), ("adamw", 0.01, TRAIN), ("muon", 0.02, VALID)):
-    losses = learn(name, rate)
+def sgd(w, gradient, memory, step, rate):
+    w -= rate * gradient
+
+def adam(w, gradient, memory, step, rate):
+    """memory: the running means of the gradient and of its square, which start at 0"""
+    m, v = memory
+    m += 0.1 * (gradient - m)
+    v += 0.01 * (gradient ** 2 - v)
+    w -= rate * (m / (1 - 0.9 ** step)) / (np.sqrt(v / (1 - 0.99 ** step)) + 1e-8)      # without the divisors the first means are too small
+
+def train(optimizer, rate, schedule=lambda step: 1, clip=np.inf):
+    """The loop above with an optimizer -> baby, the loss of every step, the gradient norm of every step"""
+    baby = lb.Baby(cfg, tokenizer=tokenizer, seed=0)
+    weights, rng, losses, norms = baby.weights(), np.random.default_rng(0), [], []
+    memories = {name: np.zeros((2, *w.shape), w.dtype) for name, w in weights.items()}
+    for step in range(1, steps + 1):
+        loss, grads = baby.loss_and_grads(*batch(seen, rng))
+        norm = np.sqrt(sum((gradient ** 2).sum() for gradient in grads.values()))
+        for name, gradient in grads.items():
+            optimizer(weights[name], gradient * min(1, clip / norm), memories[name], step, rate * schedule(step))
+        losses.append(loss)
+        norms.append(norm)
+    return baby, losses, norms
+
+curves = {"sgd": plain, "adam": train(adam, 0.005)[1]}
+axes = picture("loss in nats per character, by step, with two optimizers", height=3.4)
+for (name, losses), color in zip(curves.items(), (GRAY, TRAIN)):
     axes.plot(running(losses), color=color, lw=1.8)
-    axes.annotate(f"{name} {np.mean(losses[-10:]):.2f}", (len(losses), running(losses)[-1]), (6, 0), textcoords="offset points",
-                  color=color, va="center")
+    axes.annotate(f"{name} {np.mean(losses[-50:]):.2f}", (len(losses), running(losses)[-1]), (6, 0), textcoords="offset points", color=color,
+                  va="center")
 axes.set_xlim(0, len(losses));
 
 # %% [markdown]
-# All three first learn the frequency of each character, which gives the loss of the first table of lesson 1, 3.04. (The bump of `adamw`
-# comes from its first steps, which are too large; exercise 2 shows the remedy.) `sgd` stays there for a long time: the gradients of
-# frequent characters are large, but the directions that would lower the loss further have small gradients, so `sgd` hardly moves in them.
-# The other two optimizers take large steps in these directions, too.
+# Both soon pass the loss of the first table of lesson 1, 3.04: they have learned the frequency of each character. Then `sgd` becomes slow,
+# and `adam` does not. The library has five optimizers, each a short file in `training/optimizers`. `adamw` is Adam with **weight decay**,
+# which makes every weight a little smaller in each step, so that only weights that are needed stay large. `muon`, which the default training
+# uses, goes one step further than Adam: it gives all *directions* of a weight matrix a change of about the same size.
 #
-# ## A real training
-# `lb.train` contains this loop, and what a training run needs besides: several threads, warm-up and decay of the learning rate, evaluation
-# on validation text, checkpoints, and resuming after an interruption. First let it estimate the cost.
+# ## A step that is not too large
+# With a high learning rate training is fast, if it does not fail. Two additions make it safer. A **learning rate schedule** changes the rate
+# from step to step: it rises in a short **warm-up**, like a runner's, because the first gradients of a random model are a poor guide, and then falls, because
+# small steps at the end average out the noise of the random batches. And **gradient clipping** limits the gradient norm: a
+# gradient with a norm above the limit is scaled down to it.
+
+# %%
+def warm_up_and_decay(step, warmup=10):
+    return step / (warmup + 1) if step <= warmup else 1 - (step - warmup) / (steps - warmup)
+
+axes, right = picture("loss, by step, with a learning rate of 0.02", "gradient norm, by step", widths=(1.4, 1), height=3.2)
+for name, color, options in (("constant rate", GRAY, {}), ("with a schedule and clipping", TRAIN, dict(schedule=warm_up_and_decay, clip=1.0))):
+    trained, losses, norms = train(adam, 0.02, **options)
+    axes.plot(running(losses), color=color, lw=1.8)
+    right.plot(norms, color=color, lw=0.8)
+    valid_loss = trained.loss(*batch(unseen, np.random.default_rng(1), 300))
+    print(f"{name:30} training loss {np.mean(losses[-50:]):.2f}, validation loss {valid_loss:.2f}")
+right.axhline(1, color=VALID, ls=(0, (6, 3)));
+
+# %% [markdown]
+# The rate of 0.02 is four times the one from above, and with a constant rate the training is slower than plain gradient descent. With a schedule and with
+# clipping (the dashed line is the limit) it works. These two make it easier to find a rate that is good enough.
+#
+# ## What the library's loop adds
+# `lb.train` contains the loop that you have just seen, with all three improvements. Around it are the things that a training of hours needs
+# and one of seconds does not:
+#
+# - validation at regular intervals: the loss on text that is not trained on. The weights with the lowest validation loss are kept.
+# - a sample of generated text at every validation, because a loss says little about how a text reads.
+# - a **checkpoint** now and then, like a saved game: a file with all weights, the optimizer's memory, and the position in the text. After a power cut
+#   `lb.train(resume="last")` continues from it, and computes the same numbers as without the interruption.
+# - batches in an order in which every part of the text is used once before any is used again; one such pass is called an **epoch**.
+# - several threads, each with a part of every batch; and an estimate of the cost before anything starts:
 
 # %% tags=["parameters"] small="settings = dict(n_ctx=64, n_emb=32, n_heads=4, n_layers=2, n_steps=60, s_eval=10, n_completion=100)"
 settings = dict(n_ctx=256, n_emb=96, n_heads=6, n_steps=300, s_eval=50, n_completion=400)
@@ -123,12 +186,19 @@ print(f"entropy     {floor:21.3f}")
 
 # %% [markdown]
 # First it learns characters, then word-like groups, then words, and then sentences. Nobody planned that order: it is the order in which
-# the loss falls fastest. No model can have a lower loss than the entropy of the text (lesson 1).
+# the loss falls fastest. No model can have a lower loss than the entropy of the text (lesson 1). Here is the whole run, with the schedule
+# and the gradient norm below the loss:
 
 # %%
 from IPython.display import Image
 
 Image(run.chart(), width=800)
+
+# %% [markdown]
+# The validation loss often lies *below* the training loss. That is no mistake: the blue line is a mean over the last steps, in which the model
+# was still worse than now. A second reason, in other trainings, is **dropout** (`r_dropout`): it sets a random part of the activations
+# to 0 in each training step, against overfitting, which makes the training loss higher; in validation it is off. Overfitting looks
+# different: the training loss falls on while the validation loss rises.
 
 # %%
 perplexity = np.exp(run.report.best_valid_loss)
@@ -148,24 +218,24 @@ print("Zoe hid a" + lb.inference(run.guid, prompt="Zoe hid a", max_tokens=250, t
 # attends to, weighted by the attention weights, and show the head with the shortest distance and the head with the longest.
 
 # %%
-from littlebaby.show.microscope import mean_distances
+from littlebaby.show.microscope import distances
 from littlebaby.show.variant_pictures import squares
 
-seen = lb.microscope(run.guid, "Zoe hid a yellow mask. At night Z")
-distance = {(layer + 1, head + 1): n for layer, heads in seen.attention.items() for head, n in enumerate(mean_distances(heads))}
+inside = lb.microscope(run.guid, "Zoe hid a yellow mask. At night Z")
+distance = {(block + 1, head + 1): n for block, heads in inside.attention.items() for head, n in enumerate(distances(heads))}
 near, far = min(distance, key=distance.get), max(distance, key=distance.get)
 
-labels = [token.replace(" ", "␣").replace("\n", "⏎") for token in seen.tokens]
-pair = picture(*(f"layer {layer}, head {head}: {distance[layer, head]:.1f} characters back" for layer, head in (near, far)), height=4.2)
-for axes, (layer, head) in zip(pair, (near, far)):
-    squares(axes, seen.attention[layer - 1][head - 1], axes.get_title(loc="left"))
+labels = visible(inside.tokens)
+pair = picture(*(f"block {block}, head {head}: {distance[block, head]:.1f} characters back" for block, head in (near, far)), height=4.2)
+for axes, (block, head) in zip(pair, (near, far)):
+    squares(axes, inside.attention[block - 1][head - 1], axes.get_title(loc="left"))
     axes.set_xticks(range(len(labels)), labels, fontsize=6)
     axes.set_yticks(range(len(labels)), labels, fontsize=6)
-print("mean distance of the heads of each layer:")
-for layer, heads in seen.attention.items():
-    print(f"    layer {layer + 1}  ", "  ".join(f"{n:.1f}" for n in sorted(mean_distances(heads))))
+print("mean distance of the heads of each block:")
+for block, heads in inside.attention.items():
+    print(f"    block {block + 1}  ", "  ".join(f"{n:.1f}" for n in sorted(distances(heads))))
 print(f"mean distance with equal attention weights: {(len(labels) - 1) / 4:.1f}")
-likely = zip(seen.visible_tokens(seen.top_ids[-1, -1]), seen.probabilities[-1, -1])
+likely = zip(inside.visible_tokens(inside.top_ids[-1, -1]), inside.probabilities[-1, -1])
 print("prediction after the last Z:", ", ".join(f"{token} {p:.0%}" for token, p in likely))
 
 # %% [markdown]
@@ -174,7 +244,7 @@ print("prediction after the last Z:", ", ".join(f"{token} {p:.0%}" for token, p 
 #
 # ## Try it
 # ### 1. Momentum
-# A rolling ball does not stop at every stone. Write one step of gradient descent with momentum: the velocity is `mu` times the old
+# A rolling ball does not stop at every stone. Write one step of gradient descent with **momentum**: the velocity is `mu` times the old
 # velocity plus the gradient, and the weights change by `rate` times the velocity, downhill. Return the new weights and the new velocity.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
@@ -304,4 +374,4 @@ check(overlap)
 # </details>
 
 # %% [markdown]
-# **Next:** [7 · Attention's zoo](07_attentions_zoo.ipynb): there are many forms of attention, and one setting chooses among them.
+# **Next:** [8 · Attention's zoo](08_attentions_zoo.ipynb): there are many forms of attention, and one setting chooses among them.

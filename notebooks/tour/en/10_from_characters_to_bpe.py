@@ -7,7 +7,7 @@
 # ---
 
 # %% [markdown]
-# # 9 · From characters to BPE
+# # 10 · From characters to BPE
 #
 # *What is a token?*
 #
@@ -116,7 +116,7 @@ for name, line in (("English", "Once there was a kind fox named Ada."), ("Englis
 #
 # ## Comparing models with different tokenizers
 # The losses of two models with different tokenizers cannot be compared: one model predicts a character, the other half a word, which is of
-# course harder. What can be compared is the loss on the same **text**, in bits per character.
+# course harder. What can be compared is the loss on the same *text*, in **bits per character**.
 
 # %% tags=["parameters"] small="settings = dict(n_ctx=32, n_emb=32, n_heads=4, n_layers=1, n_steps=30, batch_size=4)"
 settings = dict(n_ctx=64, n_emb=48, n_heads=4, n_layers=2, n_steps=200, batch_size=8)
@@ -188,8 +188,8 @@ check(bits)
 
 # %% [markdown]
 # ### 2. Tokenize a word
-# Training a tokenizer gives the merges. To tokenize a new word, start with its single characters and apply all merges **in the order in
-# which they were learned**. Write this function; use `merge` from above.
+# Training a tokenizer gives the merges. To tokenize a new word, start with its single characters and apply all merges *in the order in
+# which they were learned*. Write this function; use `merge` from above.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title check
@@ -259,4 +259,4 @@ check(lengths)
 # </details>
 
 # %% [markdown]
-# **Next:** [10 · Make it yours](10_make_it_yours.ipynb): your text, your baby, and a conversation.
+# **Next:** [11 · Make it yours](11_make_it_yours.ipynb): your text, your baby, and a conversation.
