@@ -76,3 +76,30 @@ def signals():
     yield
     for number, what in old.items():
         signal.signal(number, what)
+
+
+@pytest.fixture
+def home(tmp_path):
+    """A workspace for a panel, with a small text"""
+    from littlebaby.text import nursery
+
+    (tmp_path / "inputs").mkdir()
+    (tmp_path / "inputs" / "tale.txt").write_text(nursery.corpus(20_000, 1)[0])
+    return tmp_path
+
+
+@pytest.fixture
+def panel(home, monkeypatch):
+    """A panel on a small text, with a small model chosen; nothing is measured"""
+    from panel_tools import TINY, choose
+
+    import littlebaby as lb
+    from littlebaby.show import panel_estimate
+
+    monkeypatch.setattr(panel_estimate, "PATIENCE", 0)
+    quick = panel_estimate.preflight
+    monkeypatch.setattr(panel_estimate, "preflight", lambda cfg, tokens, probe=True: quick(cfg, tokens, probe=False))
+    made = lb.panel(home)
+    made.input.value = "tale"
+    choose(made, **TINY)
+    return made

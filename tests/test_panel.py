@@ -1,72 +1,30 @@
 """The panel without a browser: values are set, buttons clicked, and what the widgets hold and the files are is looked at."""
 import json
-import re
 import threading
 import zipfile
-from html import unescape
 
-import pytest
+from panel_tools import TINY, choose, shown, text, wait, widgets
 
-widgets = pytest.importorskip("ipywidgets", reason="ipywidgets is not installed: pip install -e '.[test]'")
-
-import littlebaby as lb  # noqa: E402
-from littlebaby import plans  # noqa: E402
-from littlebaby.runs import records  # noqa: E402
-from littlebaby.runs.presets import preset, presets  # noqa: E402
-from littlebaby.runs.settings import Config, allowed, keys, limits  # noqa: E402
-from littlebaby.runs.store import Workspace  # noqa: E402
-from littlebaby.show import panel as panels  # noqa: E402
-from littlebaby.show import panel_estimate  # noqa: E402
-from littlebaby.show.panel_fields import Fields  # noqa: E402
-from littlebaby.show.panel_html import LossHistory  # noqa: E402
-from littlebaby.text import nursery  # noqa: E402
-from littlebaby.training.loop import Step  # noqa: E402
-
-TINY = dict(n_layers=1, n_emb=32, n_heads=2, n_ctx=32, batch_size=4, n_steps=30, n_completion=60, n_sample=20, s_eval=10, s_vocabulary=300)
-
-
-@pytest.fixture
-def home(tmp_path):
-    (tmp_path / "inputs").mkdir()
-    (tmp_path / "inputs" / "tale.txt").write_text(nursery.corpus(20_000, 1)[0])
-    return tmp_path
-
-
-@pytest.fixture
-def panel(home, monkeypatch):
-    """A panel on a small text, with a small model chosen; nothing is measured"""
-    monkeypatch.setattr(panel_estimate, "PATIENCE", 0)
-    quick = panel_estimate.preflight
-    monkeypatch.setattr(panel_estimate, "preflight", lambda cfg, tokens, probe=True: quick(cfg, tokens, probe=False))
-    made = lb.panel(home)
-    made.input.value = "tale"
-    choose(made, **TINY)
-    return made
-
-
-def choose(panel, **settings):
-    for name, value in settings.items():
-        panel.fields.controls[name].value = value
-
-
-def wait(panel):
-    panel.thread.join(600)
-    assert not panel.busy
-
-
-def text(widget):
-    return unescape(re.sub(r"<[^>]+>", " ", widget.value))
-
-
-def shown(part):
-    return part.layout.display != "none"
+import littlebaby as lb
+from littlebaby import plans
+from littlebaby.runs import records
+from littlebaby.runs.presets import preset, presets
+from littlebaby.runs.settings import Config, allowed, keys, limits
+from littlebaby.runs.store import Workspace
+from littlebaby.show import panel as panels
+from littlebaby.show import panel_estimate
+from littlebaby.show.panel_fields import Fields
+from littlebaby.show.panel_html import LossHistory
+from littlebaby.show.panel_job import JOBS
+from littlebaby.training.loop import Step
 
 
 def test_every_setting_has_a_control_a_meaning_and_its_range():
     fields = Fields(lambda: None)
-    assert list(fields.controls) == list(Config.model_fields)
+    assert list(fields.values) == list(Config.model_fields) and not fields.controls
+    assert sorted(key.name for members in fields.members for key in members) == sorted(Config.model_fields)
     for key in keys():
-        said, control = text(fields.rows[key.name].children[2]), fields.controls[key.name]
+        said, control = text(fields.row(key.name).children[2]), fields.control(key.name)
         assert key.meaning in said and f"default {key.default}".lower() in said.lower()
         assert control.value == (str(key.default) if isinstance(control, widgets.Text) else key.default)
         if words := allowed(key.name):
@@ -78,7 +36,7 @@ def test_every_setting_has_a_control_a_meaning_and_its_range():
 def test_settings_are_found_by_their_words():
     fields = Fields(lambda: None)
     fields.search.value = "WARM rate"
-    assert fields.matching() == [fields.rows["c_schedule"], fields.rows["s_warmup"]]
+    assert fields.matching() == [fields.row("c_schedule"), fields.row("s_warmup")]
     fields.search.value = "no such thing"
     assert "no setting contains these words" in fields.matching()[0].value
 
@@ -88,11 +46,11 @@ def test_presets_fill_the_settings_and_changes_are_counted_from_them():
     fields = Fields(lambda: calls.append(1))
     for name in presets():
         fields.fill(preset(name))
-        assert fields.changes() == {} and {key: fields.value(key) for key in fields.filled} == {
-            **{key.name: key.default for key in keys()}, **preset(name)}
+        assert fields.changes() == {} and fields.values == {**{key.name: key.default for key in keys()}, **preset(name)}
     assert not calls
     fields.fill({})
-    fields.controls["n_layers"].value, fields.controls["s_warmup"].value = 7, "0.1"
+    fields.row("n_layers"), fields.row("n_emb")
+    fields.control("n_layers").value, fields.control("s_warmup").value = 7, "0.1"
     assert fields.changes() == dict(n_layers=7, s_warmup=0.1) and len(calls) == 2
     assert panels.panel_html.WRONG in fields.names["n_layers"].value and panels.panel_html.WRONG not in fields.names["n_emb"].value
 
@@ -119,12 +77,12 @@ def test_a_run_is_trained_watched_and_carded(panel, home):
     wait(panel)
     run, = lb.list(home)
     assert run.report.stop_reason == "finished" and run.config.n_layers == 1 and run.report.input.name == "tale.txt"
-    assert panel.live.bar.value == panel.live.bar.max == 30 and panel.live.curve.value[:4] == b"\x89PNG"
-    assert [row.step for row in panel.live.history.rows] == [10, 20, 30]
-    said = text(panel.live.samples)
+    assert panel.outcome.live.bar.value == panel.outcome.live.bar.max == 30 and panel.outcome.live.curve.value[:4] == b"\x89PNG"
+    assert [row.step for row in panel.outcome.live.history.rows] == [10, 20, 30]
+    said = text(panel.outcome.live.samples)
     assert said.index("step 30") < said.index("step 20") < said.index("step 10")
-    assert run.name in text(panel.text) and "validation" in text(panel.text)
-    assert panel.chart.value == (home / f"outputs/chart_{run.name}.png").read_bytes()
+    assert run.name in text(panel.outcome.card) and "validation" in text(panel.outcome.card)
+    assert panel.outcome.chart.value == (home / f"outputs/chart_{run.name}.png").read_bytes()
     assert not panel.run.disabled and panel.stop.disabled and panel.resume.disabled
 
 
@@ -144,7 +102,7 @@ def test_stop_saves_and_resume_goes_on_as_if_it_had_never_stopped(panel, home):
     assert max(seen) == 17
     run, = lb.list(home)
     assert run.report.stop_reason == "interrupted" and panel.guid.value == run.name and not panel.resume.disabled
-    assert f"{run.name} is saved at step 17" in text(panel.message)
+    assert f"{run.name} is saved at step 17" in text(panel.outcome.message)
     panel.watch = watch
     panel.resume.click()
     wait(panel)
@@ -152,7 +110,7 @@ def test_stop_saves_and_resume_goes_on_as_if_it_had_never_stopped(panel, home):
     resumed = Workspace(home).load_report(run.name)
     assert resumed.stop_reason == "finished" and resumed.best_valid_loss == whole.report.best_valid_loss
     assert (lb.load(run.name, home).flat == lb.load(whole.guid, home).flat).all()
-    assert panel.resume.disabled and panel.live.bar.value == 200
+    assert panel.resume.disabled and panel.outcome.live.bar.value == 200
 
 
 def test_it_writes_finetunes_looks_and_forgets(panel, home):
@@ -161,22 +119,23 @@ def test_it_writes_finetunes_looks_and_forgets(panel, home):
     guid = lb.list(home)[0].name
     panel.plan.value = "inference"
     card = text(panel.run_summary)
-    assert "n_layers 1, n_emb 32" in card and "tale.txt" in card and f"{lb.list(home)[0].report.best_valid_loss:.4f}" in card
-    panel.prompt.value, panel.sampling["max_tokens"].value, panel.sampling["temperature"].value = "The bear <b>", 40, 0.0
+    assert "1 layer of 32" in card and "tale.txt" in card and f"{lb.list(home)[0].report.best_valid_loss:.4f}" in card
+    panel.generation.prompt.value, sampling = "The bear <b>", panel.generation.sampling
+    sampling["max_tokens"].value, sampling["temperature"].value = 40, 0.0
     panel.run.click()
     wait(panel)
     done, = [json.loads(p.read_text()) for p in home.glob(f"outputs/completion_{guid}_*.json")]
-    assert done["prompt"] == "The bear <b>" and done["tokens"] == 40 and "<b>" not in panel.text.value
-    assert "is replaced by" in text(panel.message)
+    assert done["prompt"] == "The bear <b>" and done["tokens"] == 40 and "<b>" not in panel.outcome.text.value
+    assert "unknown characters: < > were dropped" in text(panel.outcome.message)
 
     panel.microscope.click()
     wait(panel)
-    assert f"a text of {len('The bear <b>')} tokens" in panel.page.value and panel.page.value.count("<img") >= 2
+    assert f"a text of {len('The bear <b>')} tokens" in panel.outcome.page.value and panel.outcome.page.value.count("<img") >= 2
 
     panel.plan.value = "finetune"
-    assert not panel.page.value
+    assert not panel.outcome.page.value
     half = plans.finetune_config(lb.load(guid, home).config)
-    assert panel.fields.value("n_steps") == half.n_steps == 15 and panel.fields.value("r_learn") == half.r_learn
+    assert panel.fields.values["n_steps"] == half.n_steps == 15 and panel.fields.values["r_learn"] == half.r_learn
     choose(panel, n_steps=4)
     panel.run.click()
     wait(panel)
@@ -186,23 +145,23 @@ def test_it_writes_finetunes_looks_and_forgets(panel, home):
     panel.plan.value = "info"
     panel.run.click()
     wait(panel)
-    assert f"{guid}_finetuned" in text(panel.text)
+    assert f"{guid}_finetuned" in text(panel.outcome.card)
     panel.diary.click()
     wait(panel)
-    assert guid in panel.page.value and f"{guid}_finetuned" in panel.page.value
+    assert guid in panel.outcome.page.value and f"{guid}_finetuned" in panel.outcome.page.value
     panel.zip.click()
     packed = home / f"outputs/archive_{guid}_finetuned.zip"
-    assert packed.name in panel.text.value and "base64," in panel.text.value and zipfile.is_zipfile(packed)
+    assert packed.name in panel.outcome.text.value and "base64," in panel.outcome.text.value and zipfile.is_zipfile(packed)
 
     panel.plan.value, panel.guid.value = "delete", guid
     before = {path for path in home.rglob("*") if path.is_file()}
     panel.run.click()
-    assert shown(panel.confirm) and f"Delete these {len(lb.info(guid, home)['files'])} files?" in text(panel.text)
+    assert shown(panel.confirm) and f"Delete these {len(lb.info(guid, home)['files'])} files?" in text(panel.outcome.text)
     panel.keep.click()
     assert not shown(panel.confirm) and {path for path in home.rglob("*") if path.is_file()} == before
     panel.run.click()
     panel.sure.click()
-    assert [run.name for run in lb.list(home)] == [f"{guid}_finetuned"] and "files deleted" in text(panel.message)
+    assert [run.name for run in lb.list(home)] == [f"{guid}_finetuned"] and "files deleted" in text(panel.outcome.message)
 
 
 def test_mistakes_are_sentences(panel, home, monkeypatch):
@@ -211,31 +170,31 @@ def test_mistakes_are_sentences(panel, home, monkeypatch):
     assert "did you mean tale.txt?" in text(panel.estimate.costs)
     panel.run.click()
     wait(panel)
-    assert "there is no file 'tail'" in text(panel.message) and not lb.list(home)
+    assert "there is no file 'tail'" in text(panel.outcome.message) and not lb.list(home)
     panel.input.value = "tale"
     choose(panel, n_emb=33)
     panel.run.click()
     wait(panel)
-    assert "n_heads is 2; allowed are divisors of head_size, 33" in text(panel.message)
+    assert "n_heads is 2; allowed are divisors of head_size, 33" in text(panel.outcome.message)
     panel.plan.value = "inference"
     panel.run.click()
-    assert "there is no run in this folder yet" in text(panel.message)
+    assert "there is no run in this folder yet" in text(panel.outcome.message)
     monkeypatch.setattr(plans, "train", lambda *_, **__: 1 / 0)
     panel.plan.value = "train"
     panel.run.click()
     wait(panel)
-    assert "ZeroDivisionError" in text(panel.message) and "Traceback" not in text(panel.message)
+    assert "ZeroDivisionError" in text(panel.outcome.message) and "Traceback" not in text(panel.outcome.message)
 
 
 def test_stop_ends_the_writing(panel, home):
     panel.run.click()
     wait(panel)
     panel.plan.value = "inference"
-    panel.sampling["max_tokens"].value = 10 ** 6
+    panel.generation.sampling["max_tokens"].value = 10 ** 6
     panel.run.click()
     panel.stop.click()
     wait(panel)
-    assert "stopped; not saved" in text(panel.live.status) and not list(home.glob("outputs/completion_*_*.json"))
+    assert "stopped; not saved" in text(panel.outcome.live.status) and not list(home.glob("outputs/completion_*_*.json"))
 
 
 def test_without_threads_it_runs_where_it_stands(home, monkeypatch):
@@ -250,7 +209,7 @@ def test_without_threads_it_runs_where_it_stands(home, monkeypatch):
     panel.input.value = "tale"
     choose(panel, **TINY, c_device_cpu_cores=1)
     panel.run.click()
-    assert not panel.busy and lb.list(home)[0].report.stop_reason == "finished"
+    assert not JOBS.running and lb.list(home)[0].report.stop_reason == "finished"
 
 
 def test_a_file_can_be_brought(panel, home):
@@ -265,7 +224,7 @@ def test_a_file_can_be_brought(panel, home):
 def test_only_what_a_plan_needs_is_shown(panel):
     for plan in panels.PLANS:
         panel.plan.value = plan
-        assert shown(panel.prompt) or plan != "inference"
+        assert shown(panel.generation.prompt) or plan != "inference"
         assert shown(panel.preset) == (plan == "train") and shown(panel.all_settings) == (plan in ("train", "finetune"))
         assert (shown(panel.with_finetunes), shown(panel.zip)) == (plan == "delete", plan == "info")
         assert shown(panel.microscope) == (plan == "inference")
@@ -291,3 +250,48 @@ def test_a_packed_run_is_there_where_it_is_unpacked(panel, home, tmp_path_factor
     assert (lb.load(run.guid, elsewhere).flat == lb.load(run.guid, home).flat).all()
     assert Workspace(elsewhere).load_checkpoint(run.guid)[1]["state"]["step"] == 30
     assert str(packed) in lb.delete(run.guid, home, yes=True) and not packed.exists()
+
+
+def test_each_plan_keeps_its_choices(panel, home):
+    first, second = (lb.train("tale", path=home, progress=False, **TINY | dict(n_steps=n)) for n in (4, 6))
+    (home / "inputs" / "other.txt").write_text("one two three " * 200)
+    panel.plan.value = "finetune"
+    assert panel.guid.value == second.guid and panel.fields.values["n_steps"] == 3
+    panel.guid.value, panel.input.value = first.guid, "other.txt"
+    choose(panel, n_steps=7, r_learn=0.5)
+    for plan in ("inference", "info", "delete"):
+        panel.plan.value = plan
+    panel.guid.value = second.guid
+    panel.plan.value = "train"
+    assert panel.input.value == "tale" and panel.preset.value == "nursery"
+    assert {name: panel.fields.values[name] for name in TINY} == TINY
+    assert panel.fields.changes().items() == TINY.items() - preset("nursery").items()
+    assert {name: panel.fields.control(name).value for name in TINY} == TINY
+    panel.plan.value = "finetune"
+    assert (panel.guid.value, panel.input.value) == (first.guid, "other.txt")
+    assert panel.fields.changes() == dict(n_steps=7, r_learn=0.5) and panel.fields.filled["n_steps"] == 2
+    panel.plan.value = "delete"
+    assert panel.guid.value == second.guid
+
+
+def test_the_settings_are_filled_in_again_when_the_preset_or_the_base_changes(panel, home):
+    first, second = (lb.train("tale", path=home, progress=False, **TINY | dict(n_steps=n)) for n in (4, 6))
+    panel.preset.value = "tiny-gpt2"
+    assert panel.fields.changes() == {} and panel.fields.values["n_emb"] == preset("tiny-gpt2")["n_emb"]
+    choose(panel, n_layers=3)
+    panel.folder.value = str(home / "elsewhere")
+    assert panel.fields.changes() == dict(n_layers=3)
+    panel.folder.value, panel.plan.value = str(home), "finetune"
+    choose(panel, n_steps=9)
+    panel.guid.value = first.guid
+    assert panel.fields.changes() == {} and panel.fields.values["n_steps"] == 2
+
+
+def test_a_form_that_is_not_opened_sends_few_messages(home):
+    made = []
+    widgets.Widget.on_widget_constructed(made.append)
+    panel = lb.panel(home)
+    assert len(panel.fields.controls) == len(panels.MAIN) and 50 < len(made) < 250
+    panel.fields.groups.selected_index = 0
+    widgets.Widget.on_widget_constructed(None)
+    assert set(panel.fields.rows) == {key.name for key in panel.fields.members[0]} and len(made) < 250 + 6 * len(panel.fields.rows)

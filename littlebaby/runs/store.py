@@ -61,6 +61,7 @@ class Run(NamedTuple):
     damaged: list[str]                  # a sentence for each file that cannot be read
     checkpoint: int | None = None       # the step after which the newest checkpoint was written
     in_use: bool = False                # whether a process has locked it
+    has_model: bool = False             # a run that has not finished has none
 
     @property
     def resumable(self) -> bool:
@@ -243,7 +244,7 @@ class Workspace:
         saved = checkpoints(self.path("checkpoint", name))
         in_use = not (report and report.ended) and disk.is_locked(self.path("lock", name))
         return Run(name, time, sum(sized(p).bytes for p in paths), config_file and config_file.config, report, damaged,
-                   step_of(saved[-1]) if saved else None, in_use)
+                   step_of(saved[-1]) if saved else None, in_use, self.existing("model", name).exists())
 
     def files_to_delete(self, name: str, finetuned: bool = False) -> Files:
         """The files that `delete` would remove"""

@@ -22,10 +22,15 @@ def format_bytes(number: float) -> str:
 def format_duration(seconds: float) -> str:
     """Seconds as seconds, minutes, hours or days"""
     if seconds < 90:
-        return f"{seconds:.0f} seconds"
+        return plural(round(seconds), "second")
     if seconds < 5400:
-        return f"{seconds / 60:.0f} minutes"
-    return f"{seconds / 3600:.1f} hours" if seconds < 172800 else f"{seconds / 86400:,.0f} days"
+        return plural(round(seconds / 60), "minute")
+    return f"{seconds / 3600:.1f} hours" if seconds < 172800 else plural(round(seconds / 86400), "day")
+
+
+def plural(number: int, noun: str) -> str:
+    """1 layer, 2 layers, 1,000 layers"""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 def unknown_characters(replaced: dict[str, str]) -> str:

@@ -3,52 +3,67 @@
     lb.panel()                  as the last line of a cell
 
 The module with the plans is an argument, because this package must not import it. A plan runs in a thread of its own, so the notebook
-stays usable; where threads cannot start, as in a browser's Python, it runs in the calling cell. One plan runs at a time, and every error
-is shown as one sentence.
+stays usable; where threads cannot start, as in a browser's Python, it runs in the calling cell. One plan runs at a time in a process, and
+every panel shows it and can stop it. Every error is shown as one sentence.
 """
-import threading
 from base64 import b64encode
 from collections.abc import Callable
-from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import ipywidgets as widgets
 from IPython.display import display
 
-from ..errors import BadInput, RunFailed
+from ..errors import BadInput
 from ..runs.presets import preset, presets
 from ..runs.store import Workspace
 from . import panel_html
-from .card import card, state
-from .panel_estimate import Estimate, start_thread
+from .formatting import plural
+from .panel_estimate import Estimate
 from .panel_fields import Fields
-from .panel_live import Live, show
+from .panel_help import About, Help, setting_help
+from .panel_inference import Generation
+from .panel_job import JOBS
+from .panel_outcome import Outcome
+from .panel_runs import NONE, WITH_MODEL, is_conversations, run_label, uploaded_file, why_not
 
 PLANS = ("train", "finetune", "inference", "info", "delete")
+TRAINING = ("train", "finetune")
 MAIN = ("c_attention", "c_network", "n_layers", "n_emb", "n_heads", "n_ctx", "n_steps")      # settings that are shown beside the preset
-SAMPLING = dict(max_tokens=200, repetition_penalty=1.0, temperature=0.8, top_k=0, top_p=1.0, min_p=0.0)     # in the order of use
-NONE = "there is no run in this folder yet; train makes one"
+FOLDERS = dict(attentions="c_attention", networks="c_network")
+RUN_BUTTON = dict(train=("Run", "play", "success"), finetune=("Run", "play", "success"), inference=("Run", "play", "success"),
+                  info=("Show", "eye", "success"), delete=("Delete …", "trash", ""))
+ABOUT_INPUTS = dict(preset="A named set of settings; choosing one fills in all fields.",
+                    text="The training text: a file, or a name in inputs/; for a finetune also conversations, a .jsonl file.")
 
 
-class Stopped(Exception):
-    """Stop was pressed during generation"""
+@dataclass
+class Choices:
+    """What was chosen for a plan. source: the preset or the base run whose settings were changed"""
+    run: str
+    input: str
+    source: str
+    changes: dict[str, Any]
 
 
 class Panel:
     """plans: the module littlebaby.plans      path: the workspace, by default as for all plans"""
 
     def __init__(self, plans: Any, path: str | Path | None = None) -> None:
-        self.plans, self.stopping, self.machine = plans, threading.Event(), threading.Lock()
-        self.busy, self.runs = False, dict[str, Any]()
-        self.thread: threading.Thread | None = None
-        self.estimate = Estimate(self.chosen_training, lambda: not self.busy and self.plan.value in ("train", "finetune"), self.machine)
-        self.fields, self.live = Fields(self.estimate.request), Live(lambda guid: self.workspace.load_report(guid).evaluations)
+        self.plans, self.runs = plans, dict[str, Any]()
+        self.kept = dict[str, Choices]()                         # of each plan that was left
+        self.source, self.listing = "", False                    # what the fields were filled from; whether `refresh` changes the picker
+        self.estimate = Estimate(self.chosen_training, self.choice_key, lambda: self.plan.value in TRAINING)
+        self.fields, self.generation = Fields(self.changed), Generation()
+        self.own = self.outcome = Outcome(lambda guid: self.workspace.load_report(guid).evaluations)
         self.make_choices(str(Workspace(path).root))
         self.make_buttons()
         self.arrange()
+        JOBS.join(self)
         self.choose_folder()
+        if JOBS.running:
+            self.follow()
 
     def _ipython_display_(self):
         display(self.view)
@@ -56,11 +71,11 @@ class Panel:
     # the widgets
 
     def make_choices(self, root):
-        box = lambda kind, name, **more: kind(description=name, layout=widgets.Layout(width="360px"), style=dict(description_width="82px"),
-                                              **more)
+        box = lambda kind, name, **more: kind(description=name, style=dict(description_width="82px"),
+                                              layout=widgets.Layout(width="360px", max_width="100%"), **more)
         self.folder = box(widgets.Text, "folder", value=root, continuous_update=False)
         self.folder.layout = widgets.Layout(width="auto", flex="1 1 auto")
-        self.plan = widgets.ToggleButtons(options=PLANS, style=dict(button_width="96px"))
+        self.plan = widgets.ToggleButtons(options=PLANS, style=dict(button_width="88px"))
         self.guid = box(widgets.Dropdown, "run", options=[("no run yet", "")])
         self.preset = box(widgets.Dropdown, "preset", options=list(presets()), value="nursery")
         below = widgets.Layout(width="268px", margin="0 0 4px 92px")
@@ -68,16 +83,16 @@ class Panel:
         self.input = box(widgets.Combobox, "text", value="nursery", continuous_update=False, placeholder="a file, or a name in inputs/")
         self.upload = widgets.FileUpload(accept=".txt,.jsonl", multiple=False, description="upload a file",
                                          layout=widgets.Layout(width="140px", margin="2px 2px 6px 92px"))
-        self.prompt = widgets.Textarea(placeholder="the prompt; leave it empty to start a new text", layout=widgets.Layout(width="auto"))
-        self.sampling = {name: (widgets.IntText if isinstance(value, int) else widgets.FloatText)(
-            value=value, description=name, layout=widgets.Layout(width="215px"), style=dict(description_width="125px"))
-            for name, value in SAMPLING.items()}
         self.with_finetunes = widgets.Checkbox(value=False, description="also its finetunes", indent=False)
-        for name in ("folder", "plan", "guid", "preset", "input", "prompt"):
+        for name in ("folder", "plan", "guid", "preset", "input"):
             getattr(self, name).add_class(f"lb-{name}")
-        for widget, act in ((self.folder, self.choose_folder), (self.plan, self.choose_plan), (self.guid, self.choose_run),
-                            (self.preset, self.fill), (self.input, self.estimate.request), (self.upload, self.upload_file)):
+        for widget, act in ((self.folder, self.choose_folder), (self.guid, self.choose_run), (self.preset, self.choose_preset),
+                            (self.upload, self.upload_file)):
             widget.observe(lambda _, act=act: act(), "value")
+        self.plan.observe(lambda change: self.choose_plan(change.old), "value")
+        generation = self.generation
+        for widget in (self.input, self.with_finetunes, generation.prompt, generation.seed, *generation.sampling.values()):
+            widget.observe(lambda _: self.changed(), "value")
 
     def make_buttons(self):
         def button(name, icon, style, act):
@@ -85,7 +100,7 @@ class Panel:
             made.on_click(lambda _: act())
             return made
 
-        self.run, self.stop = button("Run", "play", "success", self.press_run), button("Stop", "stop", "warning", self.press_stop)
+        self.run, self.stop = button("Run", "play", "success", self.press_run), button("Stop", "stop", "warning", JOBS.stop)
         self.resume, self.zip = button("Resume", "forward", "info", self.press_resume), button("Zip", "download", "", self.press_zip)
         self.microscope = button("Microscope", "search", "", self.press_microscope)
         self.diary = button("Diary", "book", "", self.press_diary)
@@ -95,28 +110,32 @@ class Panel:
         """The layout; `parts`: {plan: the widgets that are shown for it}, of those that are not shown for all"""
         column = lambda *inside, **layout: widgets.VBox(inside, layout=widgets.Layout(**layout))
         row = lambda *inside, **layout: widgets.HBox(inside, layout=widgets.Layout(**layout))
-        self.message, self.text, self.page = widgets.HTML(), widgets.HTML(), widgets.HTML()
-        self.chart = widgets.Image(format="png", layout=widgets.Layout(width="600px", display="none"))
         self.all_settings = widgets.Accordion([self.fields.view], selected_index=None)
         self.all_settings.set_title(0, "all settings, with meaning and range")
-        named = lambda name: row(widgets.HTML(f'<div style="text-align:right;font-size:13px">{name}</div>',
-                                              layout=widgets.Layout(width="86px", flex="0 0 auto")), self.fields.controls[name])
-        main = column(*map(named, MAIN))
-        cost = self.estimate.view
-        sampling = widgets.Box(list(self.sampling.values()), layout=widgets.Layout(flex_flow="row wrap"))
-        generation = column(self.prompt, sampling, flex="1 1 460px")
-        choices = column(self.guid, self.run_summary, self.preset, self.preset_meaning, self.input, self.upload, main)
-        self.confirm = row(self.sure, self.keep)
-        self.parts = dict(train=[self.preset, self.preset_meaning, self.input, self.upload, main, cost, self.all_settings, self.resume,
-                                 self.stop],
-                          finetune=[self.input, self.upload, main, cost, self.all_settings, self.stop],
-                          inference=[generation, self.microscope, self.stop], info=[self.diary, self.zip], delete=[self.with_finetunes])
-        chosen = row(choices, cost, generation, flex_flow="row wrap", align_items="flex-start", grid_gap="14px", margin="6px 0")
-        buttons = row(self.run, self.microscope, self.stop, self.resume, self.diary, self.zip, self.with_finetunes, self.live.bar,
-                      self.live.status, align_items="center")
-        self.view = column(
-            self.folder, self.plan, chosen, self.all_settings, buttons, self.message, self.confirm, self.live.view, self.text, self.chart,
-            self.page)
+        label = widgets.Layout(width="86px", flex="0 0 auto")
+        named = {name: row(widgets.HTML(f'<div style="text-align:right;font-size:13px">{name}</div>', layout=label),
+                           self.fields.control(name)) for name in MAIN}
+        self.help = Help(ABOUT_INPUTS | {name: setting_help(self.fields.keys[name]) for name in MAIN})
+        for name, each in named.items():
+            self.help.follow(name, each, self.fields.control(name))
+        self.help.follow("preset", self.preset)
+        self.help.follow("text", self.input)
+        self.about = {folder: About(folder) for folder in FOLDERS}
+        abouts = row(*(each.view for each in self.about.values()), flex_flow="row wrap", grid_gap="14px")
+        cost = column(self.estimate.view, abouts, flex="1 1 480px", min_width="0", grid_gap="10px")
+        main = column(*named.values(), self.help.view)
+        choices = column(self.guid, self.run_summary, self.preset, self.preset_meaning, self.input, self.upload, main, max_width="100%")
+        training = [self.input, self.upload, main, cost, self.all_settings]
+        self.parts = dict(train=[self.preset, self.preset_meaning, *training], finetune=training,
+                          inference=[self.generation.view, self.microscope], info=[self.diary, self.zip], delete=[self.with_finetunes])
+        chosen = row(choices, cost, self.generation.view, flex_flow="row wrap", align_items="flex-start", grid_gap="14px",
+                     margin="6px 0")
+        self.reason = widgets.HTML()
+        self.reason.add_class("lb-reason")
+        buttons = row(self.run, self.microscope, self.stop, self.resume, self.diary, self.zip, self.with_finetunes, self.reason,
+                      align_items="center", flex_flow="row wrap")
+        self.confirm, self.slot = row(self.sure, self.keep), column(self.own.view)
+        self.view = column(self.folder, self.plan, chosen, self.all_settings, buttons, self.confirm, self.slot)
         self.view.add_class("lb-panel")
 
     # choices
@@ -126,64 +145,106 @@ class Panel:
         return Workspace(self.folder.value.strip() or None)
 
     def choose_folder(self):
-        with self.errors_as_messages():
+        with self.outcome.errors_as_messages():
             self.folder.value = str(self.workspace.root)         # absolute: it stays the same if the current folder changes
             self.input.options = ["nursery", *(name for name in self.workspace.inputs() if name != "nursery.txt")]
             self.choose_plan()
 
-    def choose_plan(self):
-        """Show the widgets that this plan needs, and no others"""
+    def choose_plan(self, left: str | None = None) -> None:
+        """Show the widgets that this plan needs, and no others, with the choices that were made for it. left: the plan before"""
         plan = self.plan.value
+        self.kept[left or plan] = Choices(self.guid.value, self.input.value, self.source, self.fields.changes())
         for part in {id(part): part for parts in self.parts.values() for part in parts}.values():
             part.layout.display = None if part in self.parts[plan] else "none"
-        self.confirm.layout.display = "none"
-        self.run.description = "Delete …" if plan == "delete" else "Run"
+        self.run.description, self.run.icon, self.run.button_style = RUN_BUTTON[plan]
         self.guid.description = "resume" if plan == "train" else "run"
-        if not self.busy:
+        if not JOBS.running:
             self.clear()
-        self.refresh()
+        kept = self.kept.get(plan)
+        if kept:
+            self.input.value = kept.input
+        self.refresh(kept.run if kept else "" if left == "train" else None)
         self.fill()
 
     def refresh(self, select: str | None = None) -> None:
         """List the runs of the folder, the newest first; for train only those that can be resumed"""
-        with self.errors_as_messages():
-            self.runs = {run.name: run for run in reversed(self.workspace.list()) if self.plan.value != "train" or run.resumable}
+        with self.outcome.errors_as_messages():
+            plan = self.plan.value
+            self.runs = {run.name: run for run in reversed(self.workspace.list()) if plan != "train" or run.resumable}
             chosen, options = select or self.guid.value, [(run_label(run), name) for name, run in self.runs.items()]
-            self.guid.layout.display = "none" if self.plan.value == "train" and not options else None
-            self.guid.options = options or [("no run to resume" if self.plan.value == "train" else "no run yet", "")]
-            self.guid.value = chosen if chosen in self.runs else self.guid.options[0][1]
-        self.show_run_summary()
-        self.enable()
-
-    def show_run_summary(self):
-        """Show the chosen run below the picker"""
-        run = self.runs.get(self.guid.value)
-        self.run_summary.value = panel_html.run_summary(run) if run else ""
+            able = [name for name, run in self.runs.items() if run.has_model or plan not in WITH_MODEL] or [*self.runs, ""]
+            self.guid.layout.display = "none" if plan == "train" and not options else None
+            self.listing = True
+            self.guid.options = options or [("no run to resume" if plan == "train" else "no run yet", "")]
+            self.guid.value = chosen if chosen in self.runs and select != "" else able[0]
+        self.listing = False
+        self.show_run()
 
     def choose_run(self):
+        if not self.listing:
+            self.forget_error()
+            self.show_run()
+
+    def show_run(self):
+        """Show the chosen run below the picker, and what can be done with it"""
         self.confirm.layout.display = "none"
-        self.show_run_summary()
+        run = self.runs.get(self.guid.value)
+        self.run_summary.value = panel_html.run_summary(run) if run else ""
         self.enable()
         if self.plan.value == "finetune":
             self.fill()
+        else:
+            self.follow_choice()
+
+    def choose_preset(self):
+        self.forget_error()
+        self.fill()
 
     def fill(self):
-        """Fill in the settings of the preset, or those that a finetune derives from its base; changes are counted from them"""
+        """Fill in the settings of the preset, or those that a finetune derives from its base, and what the person changed of them"""
+        plan = self.plan.value
         self.preset_meaning.value = panel_html.hint(presets()[self.preset.value])
-        with self.errors_as_messages():
-            if self.plan.value == "train":
-                self.fields.fill(preset(self.preset.value))
-            elif self.plan.value == "finetune" and self.guid.value:
-                self.fields.fill(self.plans.finetune_config(self.workspace.load_config(self.guid.value)).model_dump())
-        self.estimate.request()
+        source = f"{plan} {self.preset.value if plan == 'train' else self.guid.value}"
+        if plan in TRAINING and source != self.source:
+            kept = self.kept.get(plan)
+            with self.outcome.errors_as_messages():
+                settings = preset(self.preset.value) if plan == "train" else self.derived_settings()
+                self.fields.fill(settings, kept.changes if kept and kept.source == source else {})
+                self.source = source
+        self.follow_choice()
+
+    def derived_settings(self):
+        """The settings of a finetune of the chosen run; the defaults where there is none"""
+        return self.plans.finetune_config(self.workspace.load_config(self.guid.value)).model_dump() if self.guid.value else {}
+
+    def changed(self):
+        self.forget_error()
+        self.follow_choice()
+
+    def follow_choice(self):
+        """Show what the choice means: the cost, what the variants do, whether the prompt fits"""
+        if self.plan.value in TRAINING:
+            for folder, key in FOLDERS.items():
+                self.about[folder].show(self.fields.values[key])
+            self.estimate.request()
+        elif self.plan.value == "inference":
+            self.generation.check_length(self.workspace, self.guid.value)
+
+    def forget_error(self):
+        if not JOBS.running:
+            self.outcome.forget_error()
 
     def upload_file(self):
         """Store an uploaded file in inputs/ and choose it"""
-        with self.errors_as_messages():
+        with self.outcome.errors_as_messages():
             for name, content in uploaded_file(self.upload.value):
                 self.workspace.write_input(name, [bytes(content)])
                 self.input.options = [*self.input.options, name]
                 self.input.value = name
+
+    def choice_key(self):
+        """What the training that Run would start depends on"""
+        return self.plan.value, self.source, self.input.value, self.folder.value, repr(self.fields.changes())
 
     def chosen_training(self):
         """(Config with its vocabulary, number of training tokens) of the training that Run would start"""
@@ -201,190 +262,131 @@ class Panel:
 
     def press_run(self):
         plan, guid, path, text = self.plan.value, self.guid.value, self.folder.value, self.input.value.strip() or None
-        more = dict(path=path, progress=self.watch, stop=self.stopping.is_set, **self.fields.changes())
+        more = dict(path=path, progress=self.watch, stop=JOBS.stopping.is_set, **self.fields.changes())
         if plan == "train":
-            self.begin(lambda: self.after_training(self.plans.train(text, self.preset.value, **more)))
+            self.begin("the training", lambda: self.after_training(self.plans.train(text, self.preset.value, **more), plan))
         elif not guid:
-            self.say(NONE, wrong=True)
+            self.outcome.say(NONE, wrong=True)
         elif plan == "finetune":
             source = dict(chat=text) if is_conversations(text) else dict(input=text)
-            self.begin(lambda: self.after_training(self.plans.finetune(guid, **source, **more)))
+            self.begin("the finetune", lambda: self.after_training(self.plans.finetune(guid, **source, **more), plan))
         elif plan == "inference":
-            self.begin(lambda: self.generate(guid))
+            self.begin("the generation", lambda: self.generation.run(self.plans, guid, self.workspace, self.own))
         elif plan == "info":
-            self.begin(lambda: self.show_card(guid))
+            self.begin("the card", lambda: self.show_result(guid))
         else:
             self.press_delete()
 
-    def press_stop(self):
-        self.stopping.set()
-        self.live.say("stopping …")
-
     def press_resume(self):
-        guid = self.guid.value
-        self.begin(lambda: self.after_training(self.plans.train(resume=guid, path=self.folder.value, progress=self.watch,
-                                                                stop=self.stopping.is_set)))
+        guid, plan = self.guid.value, self.plan.value
+        self.begin("the training", lambda: self.after_training(
+            self.plans.train(resume=guid, path=self.folder.value, progress=self.watch, stop=JOBS.stopping.is_set), plan))
 
     def press_delete(self):
-        """Show the files that would be deleted, and ask"""
-        questions = []
+        """Show the files that would be deleted, and ask; refuse where the run is in use"""
+        asked = []
 
         def refuse(question):
-            questions.append(question)
+            asked.append(question)
             return "no"
 
-        with self.errors_as_messages():
-            self.plans.delete(self.guid.value, self.folder.value, self.with_finetunes.value, ask=refuse)
+        with self.outcome.errors_as_messages():
             self.clear()
-            self.text.value = panel_html.text_html(questions[0].removesuffix("[y/N] "))
+            self.plans.delete(self.guid.value, self.folder.value, self.with_finetunes.value, ask=refuse)
+            files = self.workspace.going(self.guid.value, self.with_finetunes.value)
+            self.outcome.text.value = panel_html.question(asked[0].splitlines()[-1].removesuffix(" [y/N] "), files)
             self.confirm.layout.display = None
 
     def press_sure(self):
-        with self.errors_as_messages():
+        with self.outcome.errors_as_messages():
             deleted = self.plans.delete(self.guid.value, self.folder.value, self.with_finetunes.value, yes=True)
             self.press_keep()
             self.refresh()
-            self.say(f"{len(deleted)} files deleted")
+            self.outcome.say(f"{plural(len(deleted), 'file')} deleted")
 
     def press_keep(self):
         self.clear()
         self.confirm.layout.display = "none"
 
     def press_zip(self):
-        with self.errors_as_messages():
+        with self.outcome.errors_as_messages():
             packed = self.plans.pack(self.guid.value, self.folder.value)
-            self.text.value = panel_html.download(packed, b64encode(packed.read_bytes()).decode())
+            self.outcome.text.value = panel_html.download(packed, b64encode(packed.read_bytes()).decode())
 
     def press_microscope(self):
-        guid, path, sentence = self.guid.value, self.folder.value, self.prompt.value.strip() or None
-        self.begin(lambda: self.show_page("examining the model", lambda: self.plans.microscope(guid, sentence, path)))
+        guid, path, sentence = self.guid.value, self.folder.value, self.generation.prompt.value.strip() or None
+        self.begin("the microscope", lambda: self.show_page("examining the model", lambda: self.plans.microscope(guid, sentence, path)))
 
     def press_diary(self):
         guid, path = self.guid.value, self.folder.value
-        self.begin(lambda: self.show_page("comparing runs", lambda: self.plans.diary(guid, path=path)))
+        self.begin("the diary", lambda: self.show_page("comparing runs", lambda: self.plans.diary(guid, path=path)))
 
-    # the running plan
+    # the running job
 
-    def begin(self, work: Callable[[], Any]) -> None:
-        """Run `work` in a thread, unless another one is running"""
-        if self.busy:
-            return
-        self.busy = True
-        self.stopping.clear()
-        self.clear()
+    def begin(self, name: str, work: Callable[[], Any]) -> None:
+        JOBS.begin(name, self.own, work)
+
+    def follow(self) -> None:
+        """Show the running job"""
+        self.show(JOBS.outcome)
+        self.confirm.layout.display = "none"
         self.enable()
-        self.thread = start_thread(lambda: self.run_alone(work))
 
-    def run_alone(self, work):
-        """Run `work` while no estimate measures, and show its errors"""
-        try:
-            with self.machine, self.errors_as_messages():
-                work()
-        finally:
-            self.busy = False
-            self.enable()
-        if self.estimate.requested != self.estimate.answered:
-            self.estimate.request()
+    def after_job(self) -> None:
+        """Show what can be done after the job of this panel or of another one"""
+        self.refresh()
+        self.estimate.request()
 
-    def enable(self):
+    def show(self, outcome: Outcome) -> None:
+        if outcome is not self.outcome:
+            self.outcome, self.slot.children = outcome, [outcome.view]
+
+    def clear(self) -> None:
+        self.show(self.own)
+        self.own.clear()
+
+    def enable(self) -> None:
         """Enable the widgets that can be used now"""
-        for each in (self.run, self.sure, self.folder):
-            each.disabled = self.busy
-        for each in (self.microscope, self.diary, self.zip):
-            each.disabled = self.busy or not self.guid.value
-        self.stop.disabled = not self.busy
-        self.resume.disabled = self.busy or not self.guid.value
-
-    def clear(self):
-        self.message.value = self.text.value = ""
-        self.live.hide()
-        show(self.chart, b"")
-        self.page.value = ""
-
-    @contextmanager
-    def errors_as_messages(self):
-        """Show an error raised inside as one sentence"""
-        try:
-            yield
-        except (BadInput, RunFailed) as error:
-            self.say(str(error), wrong=True)
-        except Exception as error:          # a defect of this program: a traceback would be lost in a thread
-            self.say(f"internal error: {type(error).__name__}: {error}", wrong=True)
-
-    def say(self, text: str, wrong: bool = False) -> None:
-        self.message.value = panel_html.message_html(text, wrong)
+        busy, plan, run, reason = bool(JOBS.running), self.plan.value, self.runs.get(self.guid.value), JOBS.reason_to_wait()
+        reason = reason or why_not(plan, run)
+        self.reason.value, self.run.tooltip = panel_html.hint(reason) if reason else "", reason
+        self.run.disabled = bool(reason)
+        for each in (self.sure, self.folder):
+            each.disabled = busy
+        for each in (self.diary, self.zip):
+            each.disabled = busy or not run
+        self.microscope.disabled = busy or not (run and run.has_model)
+        self.stop.disabled = not busy
+        self.stop.layout.display = None if busy or plan in (*TRAINING, "inference") else "none"
+        self.resume.disabled = busy or not (run and run.resumable)
+        self.resume.layout.display = None if plan == "train" or run and run.resumable and plan != "delete" else "none"
 
     def watch(self, event: Any) -> None:
         """Called with every event of a run, in its thread"""
         if words := getattr(event, "words", ""):
-            self.say(words)
-        self.live(event)
-        if self.stopping.is_set():
-            self.live.say("stopping …")
+            self.own.say(words)
+        self.own.live(event)
+        if JOBS.stopping.is_set():
+            self.own.live.say("stopping …")
 
-    def after_training(self, run):
-        """Choose the run, and show its card or how to resume it"""
-        self.refresh(run.guid)
-        self.live.say(run.report.stop_reason)
+    def after_training(self, run: Any, plan: str) -> None:
+        """Choose the run for the plan that made it and for those that look at it, and show it or how to resume it"""
+        for kept in (self.kept[each] for each in ("inference", "info") if each in self.kept):
+            kept.run = run.guid
+        self.refresh(run.guid if self.plan.value in (plan, "inference", "info") else None)
+        self.own.live.say(run.report.stop_reason)
         if run.report.stop_reason == "interrupted":
-            self.say(f"{run.guid} is saved at step {self.live.step:,}; Resume continues as if it had not stopped")
+            self.own.say(f"{run.guid} is saved at step {self.own.live.step:,}; Resume continues as if it had not stopped")
         else:
-            self.show_card(run.guid)
+            self.show_result(run.guid)
 
-    def show_card(self, guid):
-        self.text.value = panel_html.text_html(card(self.plans.info(guid, self.folder.value)))
+    def show_result(self, guid: str) -> None:
+        """The story of a run, its picture and its card"""
         chart = self.workspace.path("chart", guid)
-        show(self.chart, chart.read_bytes() if chart.exists() else b"")
+        self.own.show_run(self.plans.info(guid, self.folder.value), chart.read_bytes() if chart.exists() else b"")
 
     def show_page(self, doing: str, make: Callable[[], Any]) -> None:
         """Show a page below everything else"""
-        self.live.say(f"{doing} …")
-        self.page.value = make()._repr_html_()
-        self.live.say("")
-
-    def generate(self, guid: str) -> None:
-        """Show the prompt and its completion, token by token"""
-        written, when = [self.prompt.value], [0.0]
-
-        def stream(piece):
-            written.append(piece)
-            if perf_counter() - when[0] > 0.1:
-                when[0] = perf_counter()
-                self.text.value = panel_html.text_html("".join(written))
-            if self.stopping.is_set():
-                raise Stopped
-
-        try:
-            done = self.plans.inference(guid, self.prompt.value, stream=stream, path=self.folder.value,
-                                        **{name: each.value for name, each in self.sampling.items()})
-            kept = any(each.time == done.time for each in self.workspace.completions(guid))
-            self.live.say(f"{done.tokens:,} tokens, {'saved in outputs/' if kept else 'not saved: the workspace cannot be written'}; "
-                          f"seed {done.seed}")
-            if done.replaced:
-                replaced = ", ".join(f"{new!r} is replaced by {old!r}" for new, old in done.replaced.items())
-                self.say(f"not in this model's vocabulary: {replaced}")
-        except Stopped:
-            self.live.say("stopped; not saved")
-        self.text.value = panel_html.text_html("".join(written))
-
-
-def run_label(run: Any) -> str:
-    """A run in one line, for the picker"""
-    cfg, report = run.config, run.report
-    words = [run.name[:8] + run.name[36:], f"{cfg.c_attention} + {cfg.c_network}" if cfg else "damaged"]
-    if report:
-        words += [report.input.name if report.input else "", f"{report.best_valid_loss:.3f}" if report.best_valid_loss else "",
-                  state(vars(report), run.in_use, run.resumable)]
-    return " · ".join(filter(None, words))
-
-
-def is_conversations(text: str | None) -> bool:
-    """Whether a text is a file of conversations"""
-    return text is not None and text.endswith(".jsonl")
-
-
-def uploaded_file(value: Any) -> list[tuple[str, Any]]:
-    """[(name, bytes)] of an upload, from the value of ipywidgets 7, {name: {content}}, or of 8, ({name, content}, ...)"""
-    if isinstance(value, dict):
-        return [(name, each["content"]) for name, each in value.items()]
-    return [(each["name"], each["content"]) for each in value]
+        self.own.live.say(f"{doing} …")
+        self.own.page.value = make()._repr_html_()
+        self.own.live.say("")

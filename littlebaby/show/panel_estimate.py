@@ -9,6 +9,7 @@ import ipywidgets as widgets
 from ..check.preflight import preflight
 from ..errors import BadInput
 from . import panel_html
+from .panel_job import JOBS, start_thread
 from .panel_live import show
 
 PATIENCE = 0.4          # seconds without a change after which the speed of this machine is measured
@@ -17,32 +18,43 @@ PATIENCE = 0.4          # seconds without a change after which the speed of this
 class Estimate:
     """`view` is the widget, `request()` asks for a new estimate.
 
-    choice: () -> (Config, number of training tokens), or BadInput      wanted: () -> whether an estimate is to be computed now
-    machine: a lock that everything holds that would disturb a measurement
+    choice: () -> (Config, number of training tokens), or BadInput      key: () -> what the choice depends on
+    displayed: () -> whether the panel displays the cost
     """
 
-    def __init__(self, choice: Callable, wanted: Callable[[], bool], machine: threading.Lock) -> None:
-        self.choice, self.wanted, self.machine = choice, wanted, machine
-        self.requested = self.answered = 0           # numbers of the latest request and of the latest one that was answered
+    def __init__(self, choice: Callable, key: Callable[[], Any], displayed: Callable[[], bool]) -> None:
+        self.choice, self.key, self.displayed = choice, key, displayed
+        self.requested = 0                           # number of the latest request
+        self.answered: Any = None                    # the key of the choice whose estimate is complete
         self.thread: threading.Thread | None = None
-        self.costs = widgets.HTML(layout=widgets.Layout(width="330px"))
+        self.costs = widgets.HTML(layout=widgets.Layout(flex="1 1 260px", max_width="340px", min_width="0"))
         self.architecture = widgets.Image(format="png", layout=widgets.Layout(width="215px", display="none"))
-        self.view = widgets.HBox([self.architecture, self.costs], layout=widgets.Layout(grid_gap="10px"))
+        self.view = widgets.HBox([self.architecture, self.costs], layout=widgets.Layout(grid_gap="10px", flex_flow="row wrap"))
 
     def request(self) -> None:
-        """Estimate anew in a thread; of several requests only the latest is answered"""
+        """Estimate anew in a thread, or after the job that runs; of several requests only the latest is answered"""
         self.requested += 1
         number = self.requested
-        if self.wanted():
+        if not self.displayed() or self.key() == self.answered:
+            return
+        if JOBS.running:
+            self.answered = None
+            show(self.architecture, b"")
+            self.costs.value = panel_html.hint(f"the cost of this choice is estimated after {JOBS.running}")
+        else:
             self.thread = start_thread(lambda: self.answer(number))
+
+    def wanted(self, number: int) -> bool:
+        """Whether a request is to be answered now"""
+        return number == self.requested and self.displayed() and not JOBS.running
 
     def answer(self, number: int) -> None:
         """Show what can be counted, and after PATIENCE also what must be measured"""
         sleep(PATIENCE / 4)
-        with self.machine:
-            if number != self.requested or not self.wanted():
+        with JOBS.machine:
+            if not self.wanted(number):
                 return
-            self.answered = number
+            self.answered, key = None, self.key()
             try:
                 cfg, tokens = self.choice()
                 show(self.architecture, panel_html.architecture(cfg))
@@ -52,16 +64,7 @@ class Estimate:
                 self.costs.value = panel_html.message_html(str(error), wrong=True)
                 return
         sleep(PATIENCE)
-        with self.machine:
-            if number == self.requested and self.wanted():
+        with JOBS.machine:
+            if self.wanted(number):
                 self.costs.value = panel_html.cost_tiles(preflight(cfg, tokens))
-
-
-def start_thread(work: Callable[[], Any]) -> threading.Thread:
-    """Start `work` in a thread, which is returned; where threads cannot start, as in a browser's Python, run it now"""
-    thread = threading.Thread(target=work, daemon=True)
-    try:
-        thread.start()
-    except RuntimeError:
-        work()
-    return thread
+                self.answered = key

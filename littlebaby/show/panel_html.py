@@ -1,4 +1,5 @@
 """HTML and PNGs for the panel: the cost of a run, the architecture, the loss curve."""
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
@@ -10,13 +11,17 @@ from ..check.preflight import GOOD_RATIO, Preflight, parameters_by_part
 from ..model import gpt
 from ..runs.settings import Config
 from ..training.loop import Step
+from .card import facts, shape, state
 from .charts import FLOOR, GRAY, INK, PALE, TRAIN, VALID, label, plainly, png, scale
-from .formatting import format_bytes, format_duration, format_number
+from .formatting import format_bytes, format_duration, format_number, plural
 
 PARTS = dict(embedding="#7a9e9f", attention="#3f7fb5", network="#e0a458", norms="#b8b8b8", head="#8e6c8a")
 QUIET = "color:var(--jp-ui-font-color2,#66727f)"
 ROUND = "round,pad=0,rounding_size=0.2"
 WRONG = "color:#c8442b"
+SHADED = "background:rgba(63,127,181,0.22);border-radius:3px;padding:1px 2px"
+READ = ("font-family:var(--jp-content-font-family,system-ui,sans-serif);font-size:14px;line-height:1.55;white-space:pre-wrap;"
+        "overflow-wrap:break-word;max-width:76ch;margin:4px 0 10px")
 
 
 # the cost of a training
@@ -108,9 +113,8 @@ def architecture(cfg: Config) -> bytes:
     where = "" if cfg.c_position == "none" else f"positions: {cfg.c_position}"
     axes.text(5.95, 2.35, where, ha="center", va="center", fontsize=6.5, color=GRAY)
     axes.add_patch(FancyBboxPatch((0.5, 2.75), 9.1, 8.75, ROUND, fc="#f5f7f9", ec=PALE, lw=0.8, zorder=0))
-    heads = f"{cfg.n_heads} heads" if cfg.n_heads > 1 else ""
-    sublayer(3.8, "attention", cfg.c_attention, heads)
-    sublayer(8.0, "network", cfg.c_network, f"{cfg.n_experts} experts" if cfg.c_network == "moe" else "")
+    sublayer(3.8, "attention", cfg.c_attention, plural(cfg.n_heads, "head"))
+    sublayer(8.0, "network", cfg.c_network, plural(cfg.n_experts, "expert") if cfg.c_network == "moe" else "")
     axes.text(9.35, 11.15, f"× {cfg.n_layers}", ha="right", va="center", fontsize=9, color=INK, weight="bold")
     line((2.7, 1.5), (1.5, 1.5), (1.5, 12.6), (2.7, 12.6))
     if cfg.c_sequence == "pre" or cfg.b_norm_last:
@@ -181,9 +185,9 @@ def samples_so_far(rows: Sequence) -> str:
     number = lambda value: "" if value is None else f"{value:.3f}"
     samples = "".join(f'<div style="margin-bottom:7px"><span style="font-size:11px;{QUIET}">step {row.step:,} · loss '
                       f'{number(row.train_loss if row.valid_loss is None else row.valid_loss)}{" ★" if row.best else ""}</span>'
-                      f'<div style="font-family:monospace;font-size:12px;line-height:1.4;overflow-wrap:anywhere">'
+                      f'<div style="font-family:monospace;font-size:12px;line-height:1.4;overflow-wrap:break-word">'
                       f'{escape(" ".join(row.sample.split()))}</div></div>' for row in reversed(rows))
-    return f'<div class="lb-growing" style="max-height:300px;overflow-y:auto">{samples or hint("samples will appear here")}</div>'
+    return f'<div class="lb-growing" style="max-height:340px;overflow-y:auto">{samples or hint("samples will appear here")}</div>'
 
 
 def run_summary(run: Any) -> str:
@@ -192,12 +196,61 @@ def run_summary(run: Any) -> str:
         return hint("; ".join(run.damaged) or "there is no report yet")
     cfg, report = run.config, run.report
     last_sample = next((row.sample for row in reversed(report.evaluations) if row.sample), "")
-    lines = [f"n_layers {cfg.n_layers}, n_emb {cfg.n_emb}"
+    lines = [f"{plural(cfg.n_layers, 'layer')} of {cfg.n_emb}"
              + (f", {format_number(report.figures.parameters.total)} parameters" if report.figures else ""),
              f"{report.input.name if report.input else 'no text'}, {run.time.astimezone():%d %B %Y, %H:%M}",
              f"validation loss {report.best_valid_loss:.4f} at step {report.best_step:,}" if report.best_valid_loss else ""]
     sample = f'<div style="font-family:monospace;font-size:11px;line-height:1.35">{escape(" ".join(last_sample.split())[:120])}</div>'
     return "".join(map(hint, filter(None, lines))) + (sample if last_sample else "")
+
+
+# a run that ended
+
+def story(text: str) -> str:
+    """The completion at the end of a training, as text to be read"""
+    if not text.strip():
+        return ""
+    return f'<div class="lb-story" style="{READ}">{escape(text.strip())}</div>'
+
+
+def completion(prompt: str, text: str) -> str:
+    """A prompt, shaded, and its completion"""
+    legend = f'<div style="font-size:11px;{QUIET}"><span style="{SHADED}">prompt</span> completion</div>' if prompt else ""
+    shaded = f'<span class="lb-given" style="{SHADED}">{escape(prompt)}</span>' if prompt else ""
+    return f'{legend}<pre class="lb-printed" style="{READ};max-height:600px;overflow:auto">{shaded}{escape(text)}</pre>'
+
+
+def card(info: dict[str, Any]) -> str:
+    """The card of a run, its files folded away. info: from plans.info"""
+    report = info["report"] or {}
+    pairs = facts(report, report["figures"]) if report else []
+    rows = "".join(f'<div style="{QUIET}">{escape(name)}</div><div style="min-width:0">{escape(value)}</div>' for name, value in pairs)
+    next_step = f"Resume continues from step {info['checkpoint']:,}. " if info["resumable"] else ""
+    size = format_bytes(sum(file["bytes"] for file in info["files"]))
+    return (f'<div class="lb-card" style="font-size:12px;line-height:1.45;overflow-wrap:break-word;max-width:860px">'
+            f'<div style="font-size:13px"><b>{escape(info["guid"])}</b>, {escape(state(report, info["in_use"], info["resumable"]))}</div>'
+            f'<div>{next_step}{escape(shape(info["config"]))}</div>'
+            f'<div style="display:grid;grid-template-columns:max-content minmax(0,1fr);gap:2px 14px;margin:6px 0">{rows}</div>'
+            f'<details class="lb-files"><summary style="cursor:pointer">{plural(len(info["files"]), "file")}, {size}</summary>'
+            f"{file_list((file['path'], file['bytes']) for file in info['files'])}</details></div>")
+
+
+def file_list(files: Iterable[tuple[Any, int]]) -> str:
+    """(path, bytes) of files as lines; a long path may break after a slash"""
+    rows = "".join(f'<div style="text-align:right;{QUIET}">{format_bytes(size)}</div>'
+                   f'<div style="min-width:0">{breaking(str(path))}</div>' for path, size in files)
+    return (f'<div style="display:grid;grid-template-columns:max-content minmax(0,1fr);gap:0 12px;font-family:monospace;font-size:11px;'
+            f'line-height:1.5">{rows}</div>')
+
+
+def breaking(text: str) -> str:
+    """A text in which a path may break after a slash"""
+    return re.sub(r"([/\\])", r"\1<wbr/>", escape(text))
+
+
+def question(text: str, files: Sequence) -> str:
+    """A question before files are deleted. files: with path and bytes"""
+    return f'<div class="lb-question" style="margin:2px 0 4px">{escape(text)}</div>{file_list((each.path, each.bytes) for each in files)}'
 
 
 # texts
@@ -207,19 +260,19 @@ def hint(text: str) -> str:
     return f'<div style="font-size:12px;line-height:1.4;{QUIET}">{escape(text)}</div>'
 
 
+def notice(text: str) -> str:
+    """A small text that is no error, but must be seen"""
+    return f'<div class="lb-notice" style="font-size:12px;line-height:1.4;font-weight:600">{escape(text)}</div>' if text else ""
+
+
 def message_html(text: str, wrong: bool = False) -> str:
     """A message, its line breaks kept; `wrong`: an error"""
-    lines = "<br>".join(map(escape, text.splitlines()))
-    return f'<div class="lb-message" style="line-height:1.45;overflow-wrap:anywhere;{WRONG if wrong else ""}">{lines}</div>' if text else ""
+    lines, colour = "<br/>".join(map(breaking, text.splitlines())), WRONG if wrong else ""
+    return f'<div class="lb-message" style="line-height:1.45;overflow-wrap:break-word;{colour}">{lines}</div>' if text else ""
 
 
 def download(path: Path, content: str) -> str:
     """A link that contains a zip's bytes in base64, for a browser on another machine"""
     return (f'<a class="lb-zip" download="{escape(path.name)}" href="data:application/zip;base64,{content}" style="text-decoration:'
-            f'underline">download {escape(path.name)}</a> {hint(f"{format_bytes(len(content) * 3 // 4)}, also at {path}")}')
-
-
-def text_html(text: str, height: int = 420) -> str:
-    """Preformatted text that scrolls beyond `height` pixels"""
-    return (f'<pre class="lb-printed" style="font-size:12px;line-height:1.4;max-height:{height}px;overflow:auto;white-space:pre-wrap;'
-            f'margin:0">{escape(text)}</pre>')
+            f'underline">download {breaking(path.name)}</a><div style="font-size:12px;line-height:1.4;{QUIET}">'
+            f"{format_bytes(len(content) * 3 // 4)}, also at {breaking(str(path))}</div>")

@@ -1,4 +1,4 @@
-"""Progress of a run in the panel: a bar, the loss curve, the latest sample."""
+"""Progress of a run in the panel: a bar, the loss curve, the samples."""
 from collections.abc import Callable
 from time import perf_counter
 from typing import Any
@@ -15,7 +15,7 @@ DRAWING = 0.05               # share of the time that may be spent on drawing
 
 
 class Live:
-    """Call it with every event of a run, `Began` first; `bar`, `status` and `view` are the widgets. rows(guid): the evaluations that the
+    """Call it with every event of a run, `Began` first; `progress` and `view` are the widgets. rows(guid): the evaluations that the
     report of a resumed run already has, so that its curve is complete"""
 
     def __init__(self, rows: Callable[[str], list]) -> None:
@@ -25,7 +25,8 @@ class Live:
         self.bar = widgets.FloatProgress(min=0, max=1, layout=widgets.Layout(width="180px"))
         self.status = widgets.HTML()
         self.status.add_class("lb-status")
-        self.curve = widgets.Image(format="png", layout=widgets.Layout(width="540px", display="none"))
+        self.progress = widgets.HBox([self.bar, self.status], layout=widgets.Layout(align_items="center", flex_flow="row wrap"))
+        self.curve = widgets.Image(format="png", layout=widgets.Layout(width="540px", max_width="100%", display="none"))
         self.curve.add_class("lb-curve")
         self.samples = widgets.HTML(layout=widgets.Layout(flex="1 1 300px", min_width="0"))
         self.view = widgets.HBox([self.curve, self.samples], layout=widgets.Layout(flex_flow="row wrap", grid_gap="14px", margin="6px 0"))
@@ -56,8 +57,17 @@ class Live:
         self.bar.layout.display = self.view.layout.display = None
         self.samples.value = panel_html.samples_so_far(self.history.rows)
 
+    def show_history(self, guid: str, drawn: bool) -> None:
+        """The samples of a run that ended; drawn: whether its final picture takes the place of the curve"""
+        rows = self.rows(guid)
+        self.view.layout.display = None if rows or drawn else "none"
+        self.samples.value = panel_html.samples_so_far(rows) if rows else ""
+        if drawn:
+            self.curve.layout.display = "none"
+
     def hide(self):
         self.say("")
+        show(self.curve, b"")
         self.bar.layout.display = self.view.layout.display = "none"
 
     def show_status(self, event, now):

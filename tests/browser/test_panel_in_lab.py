@@ -11,6 +11,7 @@ from conftest import copied_clone
 from lab import PATIENCE, lab, missing, open_notebook, page, run_all
 
 import littlebaby as lb
+from littlebaby.runs.presets import preset
 from littlebaby.runs.store import Workspace
 
 BOOK = Path(__file__).parents[2] / "notebooks" / "littlebaby.ipynb"
@@ -62,9 +63,9 @@ def test_the_notebook_from_opening_to_deleting(looked, tmp_path):
     text.press("Enter")
 
     # preset and variant; the cost follows
-    for preset in ("tiny-gpt2", "nursery"):
-        panel.locator(".lb-preset select").select_option(preset)
-        expect(panel.locator(".lb-n_emb input").first).to_have_value(str(preset(preset)["n_emb"]))
+    for name in ("tiny-gpt2", "nursery"):
+        panel.locator(".lb-preset select").select_option(name)
+        expect(panel.locator(".lb-n_emb input").first).to_have_value(str(preset(name)["n_emb"]))
     panel.locator(".lb-c_attention select").first.select_option("gqa")
     panel.locator(".lb-c_network select").first.select_option("swi")
     for name, value in dict(n_layers=1, n_emb=32, n_heads=2, n_ctx=64, n_steps=STEPS).items():

@@ -1,0 +1,43 @@
+"""Runs and files as a panel shows them: the label of a run, why a plan cannot use it, an upload."""
+from typing import Any
+
+from .card import state
+
+WITH_MODEL = ("finetune", "inference")           # plans that need a trained model
+NONE = "there is no run in this folder yet; train makes one"
+
+
+def why_not(plan: str, run: Any) -> str:
+    """Why a plan cannot use the chosen run, None if there is none; "" where it can"""
+    if plan == "train":
+        return ""
+    if not run:
+        return NONE
+    if run.in_use and plan != "info":
+        return "this run is being trained by another process; wait for its end"
+    if plan in WITH_MODEL and not run.has_model:
+        resume = f"; Resume continues it from step {run.checkpoint:,}" if run.resumable else ""
+        return f"this run has not finished and has no model yet{resume}"
+    return ""
+
+
+def run_label(run: Any) -> str:
+    """A run in one line, for the picker"""
+    cfg, report = run.config, run.report
+    words = [run.name[:8] + run.name[36:], f"{cfg.c_attention} + {cfg.c_network}" if cfg else "damaged"]
+    if report:
+        words += [report.input.name if report.input else "", f"{report.best_valid_loss:.3f}" if report.best_valid_loss else "",
+                  state(vars(report), run.in_use, run.resumable)]
+    return " · ".join(filter(None, words))
+
+
+def is_conversations(text: str | None) -> bool:
+    """Whether a text is a file of conversations"""
+    return text is not None and text.endswith(".jsonl")
+
+
+def uploaded_file(value: Any) -> list[tuple[str, Any]]:
+    """[(name, bytes)] of an upload, from the value of ipywidgets 7, {name: {content}}, or of 8, ({name, content}, ...)"""
+    if isinstance(value, dict):
+        return [(name, each["content"]) for name, each in value.items()]
+    return [(each["name"], each["content"]) for each in value]
