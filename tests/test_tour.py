@@ -140,8 +140,8 @@ def test_every_term_is_introduced_once_where_the_glossary_says():
 
 
 # words that also have an everyday meaning, and three parts that are announced before they are built
-EVERYDAY = """attention bias block context expert gradient head key law layer load merge network probability rank score step token training value
-              weight""".split()
+EVERYDAY = """attention bias block context expert gradient head key law layer load merge network probability rank score step token training
+              value weight""".split()
 
 
 @pytest.mark.parametrize("term, place", [(term, place) for term, place in glossary().items() if term not in EVERYDAY])

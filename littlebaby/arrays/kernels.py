@@ -76,9 +76,7 @@ def linear(x: Array, w: Array, b: Array = None) -> tuple[Array, Back]:
 
     def back(dy):
         dy = ops.rows(dy)
-        dx = np.matmul(dy, w.T).reshape(x.shape)
-        dw = x2.T @ dy
-        return dx, dw, None if b is None else column_sum(dy)
+        return np.matmul(dy, w.T).reshape(x.shape), x2.T @ dy, None if b is None else column_sum(dy)
 
     return y.reshape(*x.shape[:-1], w.shape[1]), back
 

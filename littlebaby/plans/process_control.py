@@ -140,3 +140,11 @@ def all_or_none(ranks: Ranks, name: str) -> Iterator[None]:
 def resume_hint(name: str) -> str:
     """The first words of a sentence on how to resume a run, to which the caller adds a checkpoint"""
     return f"`littlebaby train --resume {brief(name)}` continues from"
+
+
+def newest_interrupted(workspace: Workspace) -> str:
+    """Name of the newest run that can be resumed"""
+    found = [run.name for run in workspace.list() if run.resumable]
+    if not found:
+        raise BadInput(f"there is no interrupted run in {workspace.root} to resume; `littlebaby list` shows all runs")
+    return found[-1]

@@ -34,7 +34,16 @@ from ..training.mpi import Ranks, launched_ranks
 from ..training.parallel import threads
 from .generation import generate_completion
 from .model_io import baby_for, check_size, grow_vocabulary, load, require_same_weights, save_weights, use_device
-from .process_control import Task, all_or_none, interruptible, on_all_ranks, open_workspace, print_to_stderr, resume_hint
+from .process_control import (
+    Task,
+    all_or_none,
+    interruptible,
+    newest_interrupted,
+    on_all_ranks,
+    open_workspace,
+    print_to_stderr,
+    resume_hint,
+)
 from .training_data import (
     Conversations,
     TrainingData,
@@ -47,6 +56,7 @@ from .training_data import (
     recall_input,
     remember_input,
     text_data,
+    with_own_tokenizer,
 )
 
 
@@ -389,16 +399,3 @@ def resume_run(workspace: Workspace, guid: str, input: str | Path | list[str] | 
             print_to_stderr(f"{sentence}; resuming from the checkpoint before it, of step {state.step:,}")
         steps = map(tuple, arrays["steps"].tolist())
         return run_training(workspace, nullcontext(name), baby, source, report, origin, progress, stop, state, steps)
-
-
-def with_own_tokenizer(cfg: Config, path: Path) -> Config:
-    """The config, with the path of a tokenizer file replaced by that of the run's own copy, because the original file may be gone"""
-    return cfg if cfg.c_tokenizer in texts.KINDS else cfg.replace(c_tokenizer=str(path))
-
-
-def newest_interrupted(workspace: Workspace) -> str:
-    """Name of the newest run that can be resumed"""
-    found = [run.name for run in workspace.list() if run.resumable]
-    if not found:
-        raise BadInput(f"there is no interrupted run in {workspace.root} to resume; `littlebaby list` shows all runs")
-    return found[-1]

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .. import text as texts
 from ..errors import BadInput
 from ..runs import corpus, disk, presets, records, sources
 from ..runs.aliases import renamed
@@ -161,3 +162,8 @@ def conversation_data(source: Any, cfg: Config, tokenizer: Any) -> TrainingData:
     size = lambda part: sum(len(ids) for ids, _ in part)
     return TrainingData(ChatBatches(trained, cfg, cfg.seed), valid, size(trained), size(held), len(decoded) / max(int((y >= 0).sum()), 1),
                         None, talk.ids_of(question, tokenizer)[0], talk.as_text(question), form.stops)
+
+
+def with_own_tokenizer(cfg: Config, path: Path) -> Config:
+    """The config, with the path of a tokenizer file replaced by that of the run's own copy, because the original file may be gone"""
+    return cfg if cfg.c_tokenizer in texts.KINDS else cfg.replace(c_tokenizer=str(path))

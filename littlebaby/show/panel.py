@@ -293,7 +293,7 @@ class Panel:
         with self.outcome.errors_as_messages():
             self.clear()
             self.plans.delete(self.guid.value, self.folder.value, self.with_finetunes.value, ask=refuse)
-            files = self.workspace.going(self.guid.value, self.with_finetunes.value)
+            files = self.workspace.files_to_delete(self.guid.value, self.with_finetunes.value)
             self.outcome.text.value = panel_html.question(asked[0].splitlines()[-1].removesuffix(" [y/N] "), files)
             self.confirm.layout.display = None
 

@@ -31,7 +31,7 @@ def gpt_picture(heading: str, tokens: str, ids: Sequence[int], parts: Sequence[t
         axes.text(6, y, str(id_), color=GRAY, fontsize=8, ha="center", va="center")
     left, right, gap = 11, 80, 2.2
     width = (right - left + gap / 2) / (len(parts) - 0.6) - gap        # of a box; dots have 0.4 of it
-    x = left
+    x: float = left
     for name, note in parts:
         wide = width if name else 0.4 * width - 0.6 * gap
         arrow(axes, (x - gap, 14), (x, 14))
@@ -50,8 +50,8 @@ def gpt_picture(heading: str, tokens: str, ids: Sequence[int], parts: Sequence[t
         axes.barh(y, 13 * following[token], left=86, height=2.6, color=TRAIN)
         axes.text(87 + 13 * following[token], y, f"{following[token]:.0%}", color=GRAY, fontsize=7, va="center")
     if block:
-        for x, corner in ((left + width + gap, 3), (left + 2 * width + gap, 97)):
-            axes.plot([x, corner], [5, -2], color=PALE, lw=1)
+        for edge, corner in ((left + width + gap, 3), (left + 2 * width + gap, 97)):
+            axes.plot([edge, corner], [5, -2], color=PALE, lw=1)
         enlarged_block(axes, block)
 
 
