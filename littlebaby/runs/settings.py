@@ -47,7 +47,7 @@ class Common(BaseModel):
 
     # model
     c_sequence: Literal["pre", "post"] = model(
-        "pre", "Where a block normalizes: pre, before each sublayer (trains steadily), or post, after it, as in the 2017 Transformer.")
+        "pre", "Where a block normalizes: pre, before each sublayer (trains more stably), or post, after it, as in the 2017 Transformer.")
     c_attention: str = model("mha", "Attention variant: the name of a file in model/attentions.")
     c_network: str = model("mlp", "Feed-forward network of each block: the name of a file in model/networks. Most parameters are there.")
     c_norm: str = model("layernorm", "Normalization: the name of a file in model/norms; rmsnorm is a little faster.")
@@ -57,7 +57,7 @@ class Common(BaseModel):
                        2, 2**20, "tokens")
     n_emb: int = model(128, "Embedding width, the size of each token's vector. Parameters and time grow with its square.", 1, 2**16)
     head_size: int = model(0, "Total width of all attention heads; 0 means n_emb.", 0, 2**17)
-    n_heads: int = model(4, "Number of attention heads; each is head_size / n_heads wide. Hardly any effect on parameters.", 1, 1024)
+    n_heads: int = model(4, "Number of attention heads; each is head_size / n_heads wide. Parameters hardly depend on it.", 1, 1024)
     n_layers: int = model(4, "Number of blocks; parameters and time grow in proportion.", 1, 1024)
     r_hidden: float = model(4.0, "Hidden width of the network as a multiple of n_emb.", 0.01, 64)
     s_hidden: int = model(0, "Hidden width of the network; 0 means r_hidden * n_emb.", 0, 2**20)
@@ -129,7 +129,8 @@ class Common(BaseModel):
                   "document, and documents' remainders shorter than a window are padded.")
     r_split: float = data(0.9, "Fraction of the text that is trained on; the rest is for validation.", 0.01, 1)
     c_template: Literal["kodalite", "chatml", "plain"] = data(
-        "kodalite", "Chat template: kodalite uses marks such as <|user|>, chatml ChatML's, plain the roles' names, for small vocabularies.")
+        "kodalite", "Chat template: kodalite has tags such as <|user|>; chatml those of ChatML; plain the names of the roles, "
+        "for small vocabularies.")
     stride: int = data(0, "Tokens from the start of one training window to the next; 0 means n_ctx; 1 uses each token n_ctx times.",
                        0, 2**20, "tokens")
 

@@ -23,10 +23,11 @@ from ..context import variant
 
 OPTIONS = dict(
     rope_base=(10000.0, "Base of the angles: a larger one rotates slower and distinguishes positions further apart.", (1, 10**9)),
-    rope_layout=("half", "Which numbers form a pair: half, i and i + d/2 as in Llama; interleaved, neighbours.", ("half", "interleaved")),
+    rope_layout=("half", "Which elements form a pair: half, i and i + d/2 as in Llama; interleaved, 2 i and 2 i + 1.",
+                 ("half", "interleaved")),
     c_rope_scale=("none", "Slower rotation for a longer context than trained on: none; linear, all pairs; llama3 and yarn, only the slow "
                           "pairs, by the rule of that model or paper.", ("none", "linear", "llama3", "yarn")),
-    r_rope_factor=(1.0, "By what factor c_rope_scale slows rotation and extends the context.", (1, 2**16)),
+    r_rope_factor=(1.0, "Factor by which c_rope_scale slows the rotation and extends the context.", (1, 2**16)),
     n_rope_ctx=(0, "The context length before c_rope_scale; 0 means n_ctx / r_rope_factor.", (0, 2**20), "tokens"),
     r_rope_slow=(1.0, "Pairs with fewer rotations than this in n_rope_ctx tokens are slowed by the whole r_rope_factor.", (0.001, 2**16)),
     r_rope_fast=(0.0, "Pairs with more rotations than this keep their speed; 0 means 4 for llama3 and 32 for yarn.", (0, 2**16)),

@@ -17,7 +17,7 @@ from ..flat import for_each_chunk, weight_decay
 
 OPTIONS = dict(
     r_momentum=(0.9, "Momentum: decay of the mean gradient; 0 is plain gradient descent.", (0, 0.99999)),
-    b_nesterov=(False, "Nesterov momentum: take the gradient's step from where the momentum leads."))
+    b_nesterov=(False, "Nesterov momentum: the step is g + r_momentum * m instead of m, with gradient g and momentum m."))
 
 
 def state(spec: Any, dtype: Any) -> dict:
