@@ -13,7 +13,7 @@ from ...arrays.tree import fused_matrices
 from ...errors import not_a_divisor
 from ..context import residual_std
 
-OPTIONS = dict(n_groups_ggl=(4, "Number of groups of channels, a divisor of n_emb: more cost less and exchange less information.", (1, 2**16)))
+OPTIONS = dict(n_groups_ggl=(4, "Number of groups of channels, a divisor of n_emb: more cost less and mix less.", (1, 2**16)))
 
 
 def params(cfg):
