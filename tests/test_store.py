@@ -340,7 +340,7 @@ def test_a_changed_weights_file_is_told(home):
     ("", "is empty (line 1, column 1)"),
     ('{"format": 1, "tens', "is truncated (line 1, column 15)"),
     ('{"format": 1', "is truncated (line 1, column 13)"),
-    ('{"format" 1}', "is not valid JSON: expecting ':' delimiter (line 1, column 11)"),
+    ('{"format" 1}', "is damaged: not valid JSON, expecting ':' delimiter (line 1, column 11)"),
     ('{"format": NaN}', "holds NaN; allowed are finite numbers"),
     ('{"format": -Infinity}', "holds -Infinity; allowed are finite numbers"),
     ('{"format": 1e999}', "holds 1e999; allowed are finite numbers"),

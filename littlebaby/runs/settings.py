@@ -47,7 +47,7 @@ class Common(BaseModel):
 
     # model
     c_sequence: Literal["pre", "post"] = model(
-        "pre", "Where a block normalizes: pre, before each sublayer (trains steadily), or post, after it, as in the 2017 Transformer.")
+        "pre", "Where a block normalizes: pre, before each sublayer (trains more stably), or post, after it, as in the 2017 Transformer.")
     c_attention: str = model("mha", "Attention variant: the name of a file in model/attentions.")
     c_network: str = model("mlp", "Feed-forward network of each block: the name of a file in model/networks. Most parameters are there.")
     c_norm: str = model("layernorm", "Normalization: the name of a file in model/norms; rmsnorm is a little faster.")

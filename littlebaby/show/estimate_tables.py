@@ -16,7 +16,8 @@ def preflight_table(about: Preflight) -> str:
             ("compute", f"{format_number(about.flops_per_token)} FLOPs per token, {format_number(about.flops_forward)} of them forward; "
                         f"{format_number(about.flops)} in total"),
             ("memory",
-             f"about {format_bytes(about.memory)}: " + ", ".join(f"{part} {format_bytes(n)}" for part, n in about.memory_parts.items())),
+             f"about {format_bytes(about.memory)}: " + ", ".join(
+                 f"{'best weights' if part == 'best' else part} {format_bytes(n)}" for part, n in about.memory_parts.items())),
             ("steps", f"{about.steps:,} of {about.tokens_per_step:,} tokens, {about.tokens:,} in total"),
             ("text", f"{about.train_tokens:,} training tokens, each seen {about.tokens / about.train_tokens:,.1f} times on average"),
             ("data",

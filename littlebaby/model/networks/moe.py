@@ -37,11 +37,11 @@ OPTIONS = dict(
     r_route_scale=(1.0, "Factor on the output of the routed experts.", (0.001, 1000)),
     r_aux=(0.01, "Weight of the load-balancing loss; at 0 a few experts may get all tokens.", (0, 100)),
     c_aux=("topk", "Scale of the load-balancing loss: equal loads give r_aux (topk) or r_aux * n_active (share).", ("share", "topk")),
-    c_balance=("sequence", "Tokens over which loads are balanced: each sequence, with the same loss on any number of threads, or the whole "
-                           "batch of a thread.", ("sequence", "batch")),
+    c_balance=("sequence", "Tokens over which loads are balanced: those of a sequence, which gives the same loss on any number of "
+                           "threads, or those of a thread's part of the batch.", ("sequence", "batch")),
     r_bias_update=(0.0, "Step of the selection bias, which favours experts with few tokens; used with or instead of r_aux.", (0, 1)),
-    n_dense_layers=(0, "First layers that have one network of full width instead of experts.", (0, 1023)))
-ROUTED = True    # the number of rows in an expert's matrix products depends on later tokens, and the rounding of its sums with it
+    n_dense_layers=(0, "Number of layers, from the first one, that have one network of full width instead of experts.", (0, 1023)))
+ROUTED = True    # how many rows a matrix product has depends on later tokens, and with it the rounding of its sums
 
 TINY = 1e-20     # added to a sum of sigmoids that may be 0
 UNNORMALIZED = ("softmax", "sigmoid_raw")  # routers whose scores are the weights without normalization

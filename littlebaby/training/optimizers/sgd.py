@@ -16,8 +16,8 @@ from ...arrays.tree import size
 from ..flat import for_each_chunk, weight_decay
 
 OPTIONS = dict(
-    r_momentum=(0.9, "Momentum: decay of the sum of past gradients at every step; 0 is plain gradient descent.", (0, 0.99999)),
-    b_nesterov=(False, "Nesterov momentum: the update is g + mu m instead of m, as if the gradient g were taken after the momentum step."))
+    r_momentum=(0.9, "Momentum: decay of the mean gradient; 0 is plain gradient descent.", (0, 0.99999)),
+    b_nesterov=(False, "Nesterov momentum: the step is g + r_momentum * m instead of m, with gradient g and momentum m."))
 
 
 def state(spec: Any, dtype: Any) -> dict:
