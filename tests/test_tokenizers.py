@@ -352,7 +352,7 @@ def spoiled(record):
         yield record | {"vocabulary": record["vocabulary"][2:]}, "lacks"
         yield record | {"special": ["<|end|>"]}, "lacks"
         for merge in ("a", "a b c", " a", "a ", "q qqqq", record["merges"][0]):
-            yield record | {"merges": [*record["merges"], merge]}, "no merge|lacks|twice"
+            yield record | {"merges": [*record["merges"], merge]}, "not a merge|lacks|twice"
     else:
         yield record | {"begin": "中"}, "'begin'"
         yield record | {"unknown": "replaced"}, "did you mean replace"
@@ -396,7 +396,7 @@ def isolated(pattern):
     (lambda r: r["added_tokens"][0].update(id=5), "ids of the vocabulary"),
     (lambda r: r["model"]["vocab"].update(zz=10 ** 30), "ids of the vocabulary"),
     (lambda r: r["model"]["vocab"].update(zz="300"), "ids of the vocabulary"),
-    (lambda r: r["model"]["merges"].append(["a", 1, None]), "no merge"),
+    (lambda r: r["model"]["merges"].append(["a", 1, None]), "not a merge"),
     (lambda r: r["model"]["merges"].append({}), "entry"),
 ])
 def test_a_foreign_file_must_be_what_we_can_follow(change, said):
@@ -418,7 +418,7 @@ def test_byte_pairs_that_are_cut_in_other_ways(cut, form, whole):
     tokenizers = pytest.importorskip("tokenizers", reason="tokenizers is not installed: pip install -e '.[test]'")
     record = small("bpe").to_tokenizer_json() | {"pre_tokenizer": cut, "normalizer": form}
     record["model"]["ignore_merges"] = whole
-    record["model"]["merges"] = record["model"]["merges"][:-20 if whole else None]     # tokens that no merge leads to
+    record["model"]["merges"] = record["model"]["merges"][:-20 if whole else None]     # tokens that not a merge leads to
     text = "Mia's 12345 toys,  isn't it?\n\n  She\u0301 said: CAFÉ’s 7!\r\n\tend <|endoftext|> of 3.14"
     mine, theirs = room.from_json(record), tokenizers.Tokenizer.from_str(json.dumps(record))
     assert mine.encode(text).tolist() == theirs.encode(text).ids
