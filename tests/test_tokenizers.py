@@ -418,7 +418,7 @@ def test_byte_pairs_that_are_cut_in_other_ways(cut, form, whole):
     tokenizers = pytest.importorskip("tokenizers", reason="tokenizers is not installed: pip install -e '.[test]'")
     record = small("bpe").to_tokenizer_json() | {"pre_tokenizer": cut, "normalizer": form}
     record["model"]["ignore_merges"] = whole
-    record["model"]["merges"] = record["model"]["merges"][:-20 if whole else None]     # tokens that not a merge leads to
+    record["model"]["merges"] = record["model"]["merges"][:-20 if whole else None]     # tokens that no merge leads to
     text = "Mia's 12345 toys,  isn't it?\n\n  She\u0301 said: CAFÉ’s 7!\r\n\tend <|endoftext|> of 3.14"
     mine, theirs = room.from_json(record), tokenizers.Tokenizer.from_str(json.dumps(record))
     assert mine.encode(text).tolist() == theirs.encode(text).ids

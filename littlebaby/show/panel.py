@@ -1,10 +1,10 @@
-"""The plans with buttons, for a notebook: choose, estimate, run, watch, stop, resume, generate, inspect, delete.
+"""The plans as buttons in a notebook: choose, estimate, run, watch, stop, resume, generate, inspect, delete.
 
     lb.panel()                  as the last line of a cell
 
 The module with the plans is an argument, because this package must not import it. A plan runs in a thread of its own, so the notebook
-stays usable; where threads cannot start, as in a browser's Python, it runs in the calling cell. One plan runs at a time, and every error
-is shown as one sentence.
+stays usable; where threads cannot start, as in the Python of a browser, it runs in the calling cell. Only one plan runs at a time, and
+every error is shown as one sentence.
 """
 import threading
 from base64 import b64encode
@@ -33,11 +33,11 @@ NONE = "there is no run in this folder yet; train makes one"
 
 
 class Stopped(Exception):
-    """Stop was pressed during generation"""
+    """Raised during generation if Stop was pressed"""
 
 
 class Panel:
-    """plans: the module littlebaby.plans      path: the workspace, by default as for all plans"""
+    """The widgets and what they do. plans: the module littlebaby.plans      path: the workspace, as for all plans"""
 
     def __init__(self, plans: Any, path: str | Path | None = None) -> None:
         self.plans, self.stopping, self.machine = plans, threading.Event(), threading.Lock()
@@ -63,8 +63,8 @@ class Panel:
         self.plan = widgets.ToggleButtons(options=PLANS, style=dict(button_width="96px"))
         self.guid = box(widgets.Dropdown, "run", options=[("no run yet", "")])
         self.preset = box(widgets.Dropdown, "preset", options=list(presets()), value="nursery")
-        below = widgets.Layout(width="268px", margin="0 0 4px 92px")
-        self.preset_meaning, self.run_summary = widgets.HTML(layout=below), widgets.HTML(layout=below)
+        indented = widgets.Layout(width="268px", margin="0 0 4px 92px")
+        self.preset_meaning, self.run_summary = widgets.HTML(layout=indented), widgets.HTML(layout=indented)
         self.input = box(widgets.Combobox, "text", value="nursery", continuous_update=False, placeholder="a file, or a name in inputs/")
         self.upload = widgets.FileUpload(accept=".txt,.jsonl", multiple=False, description="upload a file",
                                          layout=widgets.Layout(width="140px", margin="2px 2px 6px 92px"))
@@ -89,10 +89,11 @@ class Panel:
         self.resume, self.zip = button("Resume", "forward", "info", self.press_resume), button("Zip", "download", "", self.press_zip)
         self.microscope = button("Microscope", "search", "", self.press_microscope)
         self.diary = button("Diary", "book", "", self.press_diary)
-        self.sure, self.keep = button("Delete", "trash", "danger", self.press_sure), button("Keep", "undo", "", self.press_keep)
+        self.delete_files = button("Delete", "trash", "danger", self.press_delete_files)
+        self.keep_files = button("Keep", "undo", "", self.press_keep_files)
 
     def arrange(self):
-        """The layout; `parts`: {plan: the widgets that are shown for it}, of those that are not shown for all"""
+        """The layout; `parts`: {plan: the widgets shown for it}, without the widgets that are always shown"""
         column = lambda *inside, **layout: widgets.VBox(inside, layout=widgets.Layout(**layout))
         row = lambda *inside, **layout: widgets.HBox(inside, layout=widgets.Layout(**layout))
         self.message, self.text, self.page = widgets.HTML(), widgets.HTML(), widgets.HTML()
@@ -106,7 +107,7 @@ class Panel:
         sampling = widgets.Box(list(self.sampling.values()), layout=widgets.Layout(flex_flow="row wrap"))
         generation = column(self.prompt, sampling, flex="1 1 460px")
         choices = column(self.guid, self.run_summary, self.preset, self.preset_meaning, self.input, self.upload, main)
-        self.confirm = row(self.sure, self.keep)
+        self.confirm = row(self.delete_files, self.keep_files)
         self.parts = dict(train=[self.preset, self.preset_meaning, self.input, self.upload, main, cost, self.all_settings, self.resume,
                                  self.stop],
                           finetune=[self.input, self.upload, main, cost, self.all_settings, self.stop],
@@ -132,7 +133,7 @@ class Panel:
             self.choose_plan()
 
     def choose_plan(self):
-        """Show the widgets that this plan needs, and no others"""
+        """Show only the widgets that the chosen plan needs"""
         plan = self.plan.value
         for part in {id(part): part for parts in self.parts.values() for part in parts}.values():
             part.layout.display = None if part in self.parts[plan] else "none"
@@ -201,14 +202,14 @@ class Panel:
 
     def press_run(self):
         plan, guid, path, text = self.plan.value, self.guid.value, self.folder.value, self.input.value.strip() or None
-        more = dict(path=path, progress=self.watch, stop=self.stopping.is_set, **self.fields.changes())
+        options = dict(path=path, progress=self.watch, stop=self.stopping.is_set, **self.fields.changes())
         if plan == "train":
-            self.begin(lambda: self.after_training(self.plans.train(text, self.preset.value, **more)))
+            self.begin(lambda: self.after_training(self.plans.train(text, self.preset.value, **options)))
         elif not guid:
-            self.say(NONE, wrong=True)
+            self.show_message(NONE, wrong=True)
         elif plan == "finetune":
             source = dict(chat=text) if is_conversations(text) else dict(input=text)
-            self.begin(lambda: self.after_training(self.plans.finetune(guid, **source, **more)))
+            self.begin(lambda: self.after_training(self.plans.finetune(guid, **source, **options)))
         elif plan == "inference":
             self.begin(lambda: self.generate(guid))
         elif plan == "info":
@@ -226,7 +227,7 @@ class Panel:
                                                                 stop=self.stopping.is_set)))
 
     def press_delete(self):
-        """Show the files that would be deleted, and ask"""
+        """Show the files that would be deleted, with the buttons Delete and Keep"""
         questions = []
 
         def refuse(question):
@@ -239,14 +240,14 @@ class Panel:
             self.text.value = panel_html.text_html(questions[0].removesuffix("[y/N] "))
             self.confirm.layout.display = None
 
-    def press_sure(self):
+    def press_delete_files(self):
         with self.errors_as_messages():
             deleted = self.plans.delete(self.guid.value, self.folder.value, self.with_finetunes.value, yes=True)
-            self.press_keep()
+            self.press_keep_files()
             self.refresh()
-            self.say(f"{len(deleted)} files deleted")
+            self.show_message(f"{len(deleted)} files deleted")
 
-    def press_keep(self):
+    def press_keep_files(self):
         self.clear()
         self.confirm.layout.display = "none"
 
@@ -276,7 +277,7 @@ class Panel:
         self.thread = start_thread(lambda: self.run_alone(work))
 
     def run_alone(self, work):
-        """Run `work` while no estimate measures, and show its errors"""
+        """Run `work`, after any measurement of an estimate has ended, and show its errors"""
         try:
             with self.machine, self.errors_as_messages():
                 work()
@@ -287,8 +288,8 @@ class Panel:
             self.estimate.request()
 
     def enable(self):
-        """Enable the widgets that can be used now"""
-        for each in (self.run, self.sure, self.folder):
+        """Enable the widgets that can be used now, and disable the others"""
+        for each in (self.run, self.delete_files, self.folder):
             each.disabled = self.busy
         for each in (self.microscope, self.diary, self.zip):
             each.disabled = self.busy or not self.guid.value
@@ -307,27 +308,27 @@ class Panel:
         try:
             yield
         except (BadInput, RunFailed) as error:
-            self.say(str(error), wrong=True)
-        except Exception as error:          # a defect of this program: a traceback would be lost in a thread
-            self.say(f"internal error: {type(error).__name__}: {error}", wrong=True)
+            self.show_message(str(error), wrong=True)
+        except Exception as error:          # an error in this program; in a thread nobody would see its traceback
+            self.show_message(f"internal error: {type(error).__name__}: {error}", wrong=True)
 
-    def say(self, text: str, wrong: bool = False) -> None:
+    def show_message(self, text: str, wrong: bool = False) -> None:
         self.message.value = panel_html.message_html(text, wrong)
 
     def watch(self, event: Any) -> None:
-        """Called with every event of a run, in its thread"""
+        """Show an event of a run; called in the thread of the run"""
         if words := getattr(event, "words", ""):
-            self.say(words)
+            self.show_message(words)
         self.live(event)
         if self.stopping.is_set():
             self.live.say("stopping …")
 
     def after_training(self, run):
-        """Choose the run, and show its card or how to resume it"""
+        """Select the run that has ended, and show its card or how to resume it"""
         self.refresh(run.guid)
         self.live.say(run.report.stop_reason)
         if run.report.stop_reason == "interrupted":
-            self.say(f"{run.guid} is saved at step {self.live.step:,}; Resume continues as if it had not stopped")
+            self.show_message(f"{run.guid} is saved at step {self.live.step:,}; Resume continues as if it had not stopped")
         else:
             self.show_card(run.guid)
 
@@ -337,35 +338,35 @@ class Panel:
         show(self.chart, chart.read_bytes() if chart.exists() else b"")
 
     def show_page(self, doing: str, make: Callable[[], Any]) -> None:
-        """Show a page below everything else"""
+        """Show a page at the end of the panel; doing: what `make`, which returns the page, does"""
         self.live.say(f"{doing} …")
         self.page.value = make()._repr_html_()
         self.live.say("")
 
     def generate(self, guid: str) -> None:
         """Show the prompt and its completion, token by token"""
-        written, when = [self.prompt.value], [0.0]
+        pieces, shown_at = [self.prompt.value], [0.0]
 
         def stream(piece):
-            written.append(piece)
-            if perf_counter() - when[0] > 0.1:
-                when[0] = perf_counter()
-                self.text.value = panel_html.text_html("".join(written))
+            pieces.append(piece)
+            if perf_counter() - shown_at[0] > 0.1:
+                shown_at[0] = perf_counter()
+                self.text.value = panel_html.text_html("".join(pieces))
             if self.stopping.is_set():
                 raise Stopped
 
         try:
             done = self.plans.inference(guid, self.prompt.value, stream=stream, path=self.folder.value,
                                         **{name: each.value for name, each in self.sampling.items()})
-            kept = any(each.time == done.time for each in self.workspace.completions(guid))
-            self.live.say(f"{done.tokens:,} tokens, {'saved in outputs/' if kept else 'not saved: the workspace cannot be written'}; "
+            saved = any(each.time == done.time for each in self.workspace.completions(guid))
+            self.live.say(f"{done.tokens:,} tokens, {'saved in outputs/' if saved else 'not saved: the workspace cannot be written'}; "
                           f"seed {done.seed}")
             if done.replaced:
                 replaced = ", ".join(f"{new!r} is replaced by {old!r}" for new, old in done.replaced.items())
-                self.say(f"not in this model's vocabulary: {replaced}")
+                self.show_message(f"not in this model's vocabulary: {replaced}")
         except Stopped:
             self.live.say("stopped; not saved")
-        self.text.value = panel_html.text_html("".join(written))
+        self.text.value = panel_html.text_html("".join(pieces))
 
 
 def run_label(run: Any) -> str:
