@@ -1,4 +1,4 @@
-"""A run as text: the card that `info` and the end of a training show; and the list of all runs."""
+"""Runs as text: the card of one run, which `info` and the end of a training show, and the list of all runs."""
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +12,7 @@ SAMPLES = 5          # evaluations that a card shows
 
 
 def card(info: dict[str, Any]) -> str:
-    """`info`: what plans.info returns, {"guid", "config", "report", "completion", "resumable", "in_use", "checkpoint", "files"}"""
+    """The card of a run. info: from plans.info, {"guid", "config", "report", "completion", "resumable", "in_use", "checkpoint", "files"}"""
     cfg, report = info["config"], info["report"] or {}
     lines = facts(report, report["figures"]) if report else []
     lines.append(("files", "\n".join(f"{format_bytes(file['bytes']):>8}  {file['path']}" for file in info["files"])))
@@ -24,7 +24,7 @@ def card(info: dict[str, Any]) -> str:
 
 
 def state(report: dict[str, Any], in_use: bool, resumable: bool) -> str:
-    """finished; interrupted, resumable; killed, resumable; running ..."""
+    """The state of a run in words: "finished", "interrupted, resumable", "killed, resumable", "running", ..."""
     reason = "running" if in_use else report.get("stop_reason") or ("killed" if report else "")
     return f"{reason}, resumable" if resumable else reason
 
@@ -52,7 +52,7 @@ def facts(report: dict[str, Any], figures: dict[str, Any] | None) -> list[tuple[
 
 def results(report: dict[str, Any], figures: dict[str, Any]) -> list[tuple[str, str]]:
     """(name, value) lines of the final figures"""
-    counts, loss, floor, around = figures["parameters"], figures["valid_loss"], report["nursery_floor"], report["environment"]
+    counts, loss, floor, environment = figures["parameters"], figures["valid_loss"], report["nursery_floor"], report["environment"]
     frozen = f", {counts['frozen']:,} of them frozen" if counts["frozen"] else ""
     parts = ", ".join(f"{part} {format_number(n)}" for part, n in figures["parts"].items() if n)
     lines = [("parameters", f"{counts['total']:,}{frozen}: {parts}")]
@@ -110,7 +110,7 @@ def loss_history(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def run_list(runs: Sequence[Any]) -> str:
-    """All runs, a line each. `runs`: what Workspace.list returns"""
+    """All runs, one line each. runs: from Workspace.list"""
     if not runs:
         return "no runs yet; `littlebaby train` trains one"
     rows = [("name", "started", "model", "text", "parameters", "valid loss", "state", "files")]

@@ -1,4 +1,4 @@
-"""A baby under the microscope: a page about what happens inside it while it processes one text. The numbers are check/inspect_model's."""
+"""A baby under the microscope: a page about what happens inside it while it processes one text, from check/inspect_model."""
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,7 @@ def summary(m: Microscope) -> str:
              "memory kept for backward")]
     names = ["embedding", *map(str, range(1, L + 1))]
     for i, name in enumerate(names):
-        back = "-" if not i else f"{mean_distances(m.attention.get(i - 1, m.mixing[i - 1][None])).mean():.1f}"
+        distance = "-" if not i else f"{mean_distances(m.attention.get(i - 1, m.mixing[i - 1][None])).mean():.1f}"
         rows.append((name, m.visible_tokens(m.top_ids[i, -1, :1])[0], f"{m.probabilities[i, -1, 0]:.0%}",
                      f"{m.target_probabilities[i].mean():.0%}", back, "-" if not i else format_bytes(sum(m.memory[i - 1].values()))))
     how = f"the attention weights of {h} heads" if m.attention else "its backward pass, because it has no attention weights"
@@ -79,7 +79,7 @@ def body(m: Microscope) -> str:
 
 
 def colored_sentence(m: Microscope) -> str:
-    """The text, each token on a colour for its loss"""
+    """The text, each token on a colour that shows its loss"""
     uniform = np.log(m.config.n_vocab)
     predicted = m.visible_tokens(m.top_ids[-1, :, :1].reshape(-1))[:-1]
     notes = ["begins the document"] + [f"{visible(token)}: loss {loss:.2f} nats, probability {np.exp(-loss):.1%}; most probable was {best}"
@@ -95,7 +95,7 @@ def colored_sentence(m: Microscope) -> str:
 
 
 def shown(token: str, first: bool = False) -> str:
-    """A token in running text: a line break is visible and also breaks the line"""
+    """A token as part of a text: a line break is shown as a sign and also breaks the line"""
     return visible(token) if first or token != "\n" else "⏎\n"
 
 
@@ -116,7 +116,7 @@ def by_layer(m: Microscope) -> str:
 
 
 def prediction_strips(m: Microscope, names: list[str]) -> str:
-    """Each layer's prediction above the actual token, in lines of WIDTH characters"""
+    """Each layer's prediction above the actual token, in lines of about WIDTH characters"""
     T, out, first = len(m.ids), list[str](), 1
     words = [m.visible_tokens(m.top_ids[i, :, 0]) for i in range(len(names))]
     actual = [visible(token) for token in m.tokens]
@@ -164,7 +164,7 @@ def attention_section(m: Microscope) -> str:
 
 
 def maps(m: Microscope) -> Any:
-    """The squares of all heads, a line for each layer, as a matplotlib Figure"""
+    """The squares of all heads, one line of squares for each layer, as a matplotlib Figure"""
     from matplotlib.figure import Figure
 
     L, most = len(m.mixing), max((len(a) for a in m.attention.values()), default=0)
@@ -189,17 +189,17 @@ def maps(m: Microscope) -> Any:
 
 
 def square(axes: Any, matrix: np.ndarray, name: str, beside: str) -> None:
-    """One head; `beside`: the label of its line"""
+    """The square of one head; `beside`: the label of its line, "" for none"""
     squares(axes, matrix, "")
     axes.set_ylabel(beside, color=INK, fontsize=9)
     axes.set(xticks=[], yticks=[])
     axes.spines[["top", "right"]].set_visible(True)
     axes.spines[["top", "right"]].set_color(PALE)
-    axes.set_xlabel(f"{name}: {mean_distances(matrix[None])[0]:.1f} back", color=GRAY, fontsize=8, labelpad=2)
+    axes.set_xlabel(f"{name}: distance {mean_distances(matrix[None])[0]:.1f}", color=GRAY, fontsize=8, labelpad=2)
 
 
 def head_table(m: Microscope) -> str:
-    """swh: the head whose output each token uses"""
+    """For swh: the head whose output each token uses"""
     if not m.chosen_heads:
         return ""
     rows = [["", "the head whose output each token uses"]]
@@ -209,7 +209,7 @@ def head_table(m: Microscope) -> str:
 
 
 def experts(m: Microscope) -> str:
-    """moe: the share of tokens of each expert, and which tokens they are"""
+    """For moe: the share of tokens that each expert received, and which tokens these are"""
     E, parts = m.config.n_experts, []
     rows = [["", *(f"expert {e + 1}" for e in range(E))]]
     for i, load in sorted(m.expert_loads.items()):
@@ -224,13 +224,13 @@ def experts(m: Microscope) -> str:
                              + shaded([visible(t) for t in m.tokens], (chosen == e).any(-1).astype(float) * 0.8, small=True) + "</td></tr>")
             parts.append(f'<div class="wide"><table>{"".join(lines)}</table></div>')
     routed = f"{m.config.n_active} of {E}" if m.config.n_active < E else f"all {E}"
-    return section("Experts of each token", f"Every token is routed to {routed} experts. Blue: the tokens routed to this one.", *parts)
+    return section("Experts of each token", f"Every token is routed to {routed} experts. Blue: the tokens of the expert.", *parts)
 
 
 def weights_section(m: Microscope) -> str:
-    return section("Weights and gradients", "The root mean square of every weight's entries, block by block, and of the gradient of this "
-                   "text's loss; darker is larger. Right: the distribution of the entries of all matrices of a block, std their "
-                   "standard deviation.",
+    return section("Weights and gradients", "The root mean square of the elements of every weight and of its gradient for the loss of this "
+                   "text, block by block; darker is larger. Right: the distribution of the elements of all matrices of a block; std is "
+                   "their standard deviation.",
                    picture(sizes(m), "root mean squares of weights and gradients"))
 
 
@@ -254,7 +254,7 @@ def sizes(m: Microscope) -> Any:
         right.fill_between((edges[1:] + edges[:-1]) / 2, ground, ground + 0.92 * counts / max(counts.max(), 1), color=tint(1), lw=0)
         right.annotate(f"block {i + 1}, std {std:.3f}", (-4, L - i - 0.14), color=GRAY, fontsize=8, va="top")
     right.set(yticks=[], xlim=(-4, 4), ylim=(0, L))
-    plainly(right, "entries of the matrices, in standard deviations")
+    plainly(right, "elements of the matrices, in standard deviations")
     right.spines["left"].set_visible(False)
     return figure
 
@@ -290,6 +290,6 @@ def memory_section(m: Microscope) -> str:
         bars = "".join(bar(parts[name] / max(totals), colours[name], 300) for name in ("attention", "network", "norms") if parts[name])
         rows.append([f"block {i + 1}", format_bytes(totals[i]), bars, *(format_bytes(parts[name]) for name in colours)])
     return section("Memory kept for backward", f"Bytes of the arrays that each block's backward keeps until it is called, for these "
-                   f"{len(m.ids)} tokens, the weights not counted: {format_bytes(sum(totals))} in total, "
+                   f"{len(m.ids)} tokens and without the weights: {format_bytes(sum(totals))} in total, "
                    f"{format_bytes(sum(totals) / len(m.ids))} per token. "
                    f"Blue: attention; red: network; gray: norms.", html_table(rows))

@@ -1,4 +1,4 @@
-"""The plans with buttons, for a notebook: choose, estimate, run, watch, stop, resume, generate, inspect, delete.
+"""The plans as buttons in a notebook: choose, estimate, run, watch, stop, resume, generate, inspect, delete.
 
     lb.panel()                  as the last line of a cell
 
@@ -48,7 +48,7 @@ class Choices:
 
 
 class Panel:
-    """plans: the module littlebaby.plans      path: the workspace, by default as for all plans"""
+    """The widgets and what they do. plans: the module littlebaby.plans      path: the workspace, as for all plans"""
 
     def __init__(self, plans: Any, path: str | Path | None = None) -> None:
         self.plans, self.runs = plans, dict[str, Any]()
@@ -78,8 +78,8 @@ class Panel:
         self.plan = widgets.ToggleButtons(options=PLANS, style=dict(button_width="88px"))
         self.guid = box(widgets.Dropdown, "run", options=[("no run yet", "")])
         self.preset = box(widgets.Dropdown, "preset", options=list(presets()), value="nursery")
-        below = widgets.Layout(width="268px", margin="0 0 4px 92px")
-        self.preset_meaning, self.run_summary = widgets.HTML(layout=below), widgets.HTML(layout=below)
+        indented = widgets.Layout(width="268px", margin="0 0 4px 92px")
+        self.preset_meaning, self.run_summary = widgets.HTML(layout=indented), widgets.HTML(layout=indented)
         self.input = box(widgets.Combobox, "text", value="nursery", continuous_update=False, placeholder="a file, or a name in inputs/")
         self.upload = widgets.FileUpload(accept=".txt,.jsonl", multiple=False, description="upload a file",
                                          layout=widgets.Layout(width="140px", margin="2px 2px 6px 92px"))
@@ -104,10 +104,11 @@ class Panel:
         self.resume, self.zip = button("Resume", "forward", "info", self.press_resume), button("Zip", "download", "", self.press_zip)
         self.microscope = button("Microscope", "search", "", self.press_microscope)
         self.diary = button("Diary", "book", "", self.press_diary)
-        self.sure, self.keep = button("Delete", "trash", "danger", self.press_sure), button("Keep", "undo", "", self.press_keep)
+        self.delete_files = button("Delete", "trash", "danger", self.press_delete_files)
+        self.keep_files = button("Keep", "undo", "", self.press_keep_files)
 
     def arrange(self):
-        """The layout; `parts`: {plan: the widgets that are shown for it}, of those that are not shown for all"""
+        """The layout; `parts`: {plan: the widgets shown for it}, without the widgets that are always shown"""
         column = lambda *inside, **layout: widgets.VBox(inside, layout=widgets.Layout(**layout))
         row = lambda *inside, **layout: widgets.HBox(inside, layout=widgets.Layout(**layout))
         self.all_settings = widgets.Accordion([self.fields.view], selected_index=None)
@@ -300,11 +301,11 @@ class Panel:
     def press_sure(self):
         with self.outcome.errors_as_messages():
             deleted = self.plans.delete(self.guid.value, self.folder.value, self.with_finetunes.value, yes=True)
-            self.press_keep()
+            self.press_keep_files()
             self.refresh()
             self.outcome.say(f"{plural(len(deleted), 'file')} deleted")
 
-    def press_keep(self):
+    def press_keep_files(self):
         self.clear()
         self.confirm.layout.display = "none"
 
@@ -362,7 +363,7 @@ class Panel:
         self.resume.layout.display = None if plan == "train" or run and run.resumable and plan != "delete" else "none"
 
     def watch(self, event: Any) -> None:
-        """Called with every event of a run, in its thread"""
+        """Show an event of a run; called in the thread of the run"""
         if words := getattr(event, "words", ""):
             self.own.say(words)
         self.own.live(event)
