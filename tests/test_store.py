@@ -87,6 +87,22 @@ def test_a_run_is_found_by_name_beginning_or_last(home):
     assert home.finetuned(B) == f"{B}_finetuned" and home.new() not in home.names()
 
 
+def test_last_skips_runs_that_lack_the_needed_file(home):
+    for name in (A, B):
+        home.save_config(name, Config())
+    assert sentence(home.resolve, "last", "model") == f"{B} has no model, and no checkpoint from which it could be continued"
+    home.save_checkpoint(B, 7, dict(x=np.zeros(2)), {})
+    unfinished = f"{B} has no model yet: it has not finished; `littlebaby train --resume {B[:8]}` continues it from step 7"
+    assert sentence(home.resolve, "last", "model") == sentence(home.resolve, B, "model") == unfinished
+    home.save_model(A, dict(a=np.ones(3)), dict(a="matrix"), dict(a=True))
+    assert home.resolve("last", "model") == A and home.resolve("last") == B and home.run(A).has_model and not home.run(B).has_model
+    with home.lock(B):
+        assert sentence(home.resolve, B, "model") == f"{B} has no model yet: it is being trained; wait for its end"
+        assert home.resolve("last", "model") == A
+        assert sentence(home.require_unused, [A, B]) == f"{B} is in use by another process; wait for its end or stop it"
+    assert home.require_unused([A, B]) is None
+
+
 def test_a_run_that_is_none_is_told(home):
     assert sentence(home.resolve, "last") == f"there is no run in {home.root} yet; `littlebaby train` makes one"
     assert sentence(home.resolve, A) == f"there is no run {A} in {home.root}; there is none at all yet"

@@ -64,7 +64,7 @@ def inference(guid: str = "last", prompt: str = "", max_tokens: int = 200, *, re
         raise BadInput(f"samples is {samples}; allowed with {'a draft' if draft else 'stream'} is 1; did you mean 1?")
     sampling = Sampling(repetition_penalty=repetition_penalty, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
     workspace = open_workspace(path)
-    name = workspace.resolve(guid)
+    name = workspace.resolve(guid, "model")
     stops = [stop] if isinstance(stop, str) else [s for s in stop if s]
     baby, small = load(name, workspace.root), load(draft, workspace.root) if draft else None
     if small and vocabulary_of(small.tokenizer) != vocabulary_of(baby.tokenizer):
@@ -146,7 +146,7 @@ def chat(guid: str = "last", system: str = "", template: str | None = None, max_
     max_tokens = number("max_tokens", max_tokens, 1, TOKENS, whole=True)
     seed = secrets.randbelow(2 ** 31) if seed is None else seeded(seed)
     workspace = open_workspace(path)
-    name = workspace.resolve(guid)
+    name = workspace.resolve(guid, "model")
     baby = load(name, workspace.root)
     keep = lambda record: workspace.save_chat(records.Chat(guid=name, **record))
     return Conversation(baby, template or baby.config.c_template, sampling, max_tokens, seed, system, keep)

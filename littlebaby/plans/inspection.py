@@ -118,7 +118,7 @@ def microscope(guid: str = "last", text: str | None = None, path: str | Path | N
     ['b', 'a', 'l', 'l', '.']
     """
     workspace = open_workspace(path)
-    name = workspace.resolve(guid)
+    name = workspace.resolve(guid, "model")
     baby = load(name, workspace.root)
     if text is None:
         final = workspace.existing("completion", name).exists()

@@ -76,7 +76,7 @@ def export(guid: str = "last", to: str = "huggingface", d_type: str | None = Non
     ['config.json', 'tokenizer.json', 'model.npz', 'README.md']
     """
     workspace = open_workspace(path)
-    name = workspace.resolve(guid)
+    name = workspace.resolve(guid, "model")
     chosen_folder = Path(out).expanduser().absolute() if out else None
     try:
         disk.require_writable(chosen_folder or workspace.path("export", name))

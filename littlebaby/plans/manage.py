@@ -75,6 +75,7 @@ def delete(guid: str, path: str | Path | None = None, finetuned: bool = False, y
     """
     workspace = open_workspace(path)
     name = workspace.resolve(guid)
+    workspace.require_unused(workspace.family(name, finetuned))
     files = workspace.files_to_delete(name, finetuned)
     listing = "\n".join(f"  {file.path}  {file.bytes:,} bytes" for file in files)
     if not yes and ask(f"{listing}\nDelete these {len(files)} files? [y/N] ").strip().lower() not in ("y", "yes"):

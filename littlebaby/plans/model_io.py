@@ -38,7 +38,7 @@ def load(guid: str | Path = "last", path: str | Path | None = None, d_type: str 
     if formats.is_foreign(guid):
         return baby_from_model(formats.read_model(guid, d_type))
     workspace = Workspace(path)
-    name = workspace.resolve(str(guid))
+    name = workspace.resolve(str(guid), "model")
     cfg = workspace.load_config(name)
     cfg = cfg.replace(d_type=d_type) if d_type else cfg
     tokenizer = texts.from_json(workspace.load_tokenizer(name)) if workspace.has_tokenizer(name) else None

@@ -104,7 +104,7 @@ def prepare(input: str | Path | Sequence[str], output: str | Path | None = None,
     elif str(tokenizer).endswith(".json"):
         kind = corpus.tokenizer_from_file(tokenizer)
     elif str(tokenizer) == "last" or set(str(tokenizer).lower()[:8]) <= set("0123456789abcdef-"):
-        kind = texts.from_json(workspace.load_tokenizer(workspace.resolve(tokenizer)))
+        kind = texts.from_json(workspace.load_tokenizer(workspace.resolve(tokenizer, "tokenizer")))
     else:
         raise BadInput(nearest("tokenizer", tokenizer, texts.KINDS) + "; or a tokenizer.json, or a run's GUID")
     with Counter(progress) as counter:

@@ -184,7 +184,7 @@ def finetune(guid: str, input: str | Path | list[str] | None = None, path: str |
     True
     """
     workspace = open_workspace(path)
-    base = workspace.resolve(guid)
+    base = workspace.resolve(guid, "model")
     old = load(base, workspace.root)
     if (input is None) == (chat is None):
         raise BadInput("finetune needs either a text, --input FILE or the name of a file in inputs/, or conversations, "

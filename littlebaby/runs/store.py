@@ -168,14 +168,18 @@ class Workspace:
         """The names of all runs that have a file here"""
         return set(self.scan())
 
-    def resolve(self, word: str) -> str:
-        """The name of a run from its whole name, a unique prefix of 4 or more characters, or `last`. BadInput: none fits, or several do"""
+    def resolve(self, word: str, needs: str = "") -> str:
+        """The name of a run from its whole name, a unique prefix of 4 or more characters, or `last`. BadInput: none, or several
+
+        needs: "model" or "tokenizer", a file that the run must have: `last` is the newest run with one. BadInput where there is none
+        """
         word = str(word)
         if word == "last":
             runs = self.list()
             if not runs:
                 raise BadInput(f"there is no run in {self.root} yet; `littlebaby train` makes one")
-            return runs[-1].name
+            able = [run for run in runs if not needs or self.existing(needs, run.name).exists()]
+            return able[-1].name if able else self.require(needs, runs[-1].name)
         if re.search(r"[/\\\0]|\.\.", word):
             raise BadInput(f"{quoted(word)} contains a path; a GUID is a name such as {uuid4()}")
         prefix, _, suffix = word.lower().partition("_")
@@ -192,7 +196,25 @@ class Workspace:
             near = get_close_matches(word, names, 3, 0) if names else []
             raise BadInput(f"there is no run {word} in {self.root}; " + (f"the nearest are {', '.join(near)}" if near else
                                                                          "there is none at all yet"))
-        return found[0]
+        return self.require(needs, found[0]) if needs else found[0]
+
+    def require(self, kind: str, name: str) -> str:
+        """The name of a run that has a file of this kind. BadInput where it has none, with what can be done about it"""
+        if self.existing(kind, name).exists():
+            return name
+        run = self.run(name)
+        if run.in_use:
+            raise BadInput(f"{name} has no {kind} yet: it is being trained; wait for its end")
+        if run.resumable:
+            raise BadInput(f"{name} has no {kind} yet: it has not finished; `littlebaby train --resume {brief(name)}` continues it from "
+                           f"step {run.checkpoint:,}")
+        raise BadInput(f"{name} has no {kind}, and no checkpoint from which it could be continued")
+
+    def require_unused(self, names: Iterable[str]) -> None:
+        """InUse where a process works on one of these runs"""
+        for name in names:
+            if disk.is_locked(self.path("lock", name)):
+                raise disk.InUse(in_use_sentence(name))
 
     # files of runs
 
@@ -271,7 +293,7 @@ class Workspace:
     @contextmanager
     def lock(self, name: str) -> Iterator[str]:
         """Lock a run against other processes. InUse where another process has it"""
-        with disk.locked(self.path("lock", name), f"{name} is in use by another process; wait for its end or stop it"):
+        with disk.locked(self.path("lock", name), in_use_sentence(name)):
             yield name
 
     # the contents of the files
@@ -555,6 +577,11 @@ class Workspace:
         """Write a token file, see `tokens.write_token_file`; returns the number of tokens"""
         with disk.replacing(path) as temporary, open(temporary, "xb") as file:
             return tokens.write_token_file(file, blocks, tokenizer, size, facts)
+
+
+def in_use_sentence(name: str) -> str:
+    """The sentence for a run on which a process works"""
+    return f"{name} is in use by another process; wait for its end or stop it"
 
 
 def content_sha256(path: Path) -> str:
