@@ -6,6 +6,7 @@ from urllib.parse import unquote
 
 import pytest
 from conftest import changed_files
+from tour_wrong_answers import WRONG
 
 jupytext = pytest.importorskip("jupytext", reason="jupytext is not installed: pip install -e '.[test]'")
 nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed: pip install -e '.[test]'")
@@ -45,11 +46,16 @@ def without_words(cell):
     return ast.dump(tree)
 
 
-def solved(book):
-    """The notebook with a code cell for every solution after its exercise, and with the small parameters"""
-    cells = []
+def answered(book, lesson):
+    """The notebook with the wrong answers to every exercise and its solution in code cells after it, and with the small parameters"""
+    cells, exercise = [], 0
     for cell in book.cells:
         cells.append(cell)
+        if "exercise" in tags(cell):
+            exercise += 1
+            for answer in WRONG[lesson, exercise]:
+                call = cell.source.splitlines()[-1]
+                cells.append(nbformat.v4.new_code_cell(f"{answer}\n\n{call}", metadata=dict(tags=["wrong"])))
         if "solution" in tags(cell):
             cells.append(nbformat.v4.new_code_cell(solution(cell), metadata=dict(tags=["solved"])))
         if "parameters" in tags(cell):
@@ -67,15 +73,19 @@ def test_a_notebook_is_its_source_without_outputs(source):
 
 
 @lessons
-def test_it_runs_and_every_check_rejects_the_open_exercise_and_accepts_the_solution(source, in_clone):
+def test_it_runs_and_every_check_helps_with_wrong_answers_and_accepts_the_solution(source, in_clone):
     """Run in its place in a clone, in which no file changes"""
-    place = in_clone / "notebooks" / "tour" / source.parent.name
-    book = solved(nbformat.read(place / f"{source.stem}.ipynb", 4))
+    place, lesson = in_clone / "notebooks" / "tour" / source.parent.name, int(source.stem[:2])
+    book = answered(nbformat.read(place / f"{source.stem}.ipynb", 4), lesson)
     nbclient.NotebookClient(book, timeout=300, resources=dict(metadata=dict(path=str(place)))).execute()
     code = [cell for cell in book.cells if cell.cell_type == "code"]
-    open_, done = ([printed(cell) for cell in code if tag in tags(cell)] for tag in ("exercise", "solved"))
+    open_, wrong, done = ([printed(cell) for cell in code if tag in tags(cell)] for tag in ("exercise", "wrong", "solved"))
     assert 2 <= len(open_) == len(done) <= 4
-    for text in open_:                                           # one sentence from the check, not an error from Python
+    answers = [pair for number in range(len(done)) for pair in WRONG[lesson, number + 1].items()]
+    assert len(wrong) == len(answers) >= 3 * len(done)
+    if source.parent.name == "en":
+        assert not [(answer, text) for text, (answer, line) in zip(wrong, answers) if line not in text]
+    for text in open_ + wrong:                                   # one sentence from the check, not an error from Python
         assert re.fullmatch(r"✗ (?!\w+(Error|Exception):)[^\n]{20,250}\.\n", text), text
     for text in done:
         assert re.fullmatch(r"✓ [^\n]{10,}\n", text), text
@@ -139,7 +149,7 @@ def test_every_term_is_introduced_once_where_the_glossary_says():
     assert len(singular) == len(terms) > 90
 
 
-# words that also have an everyday meaning, and three parts that are announced before they are built
+# words that also have an everyday meaning, and parts that are announced before they are built
 EVERYDAY = """attention bias block context expert gradient head key law layer load merge network probability rank score step token training
               value weight""".split()
 

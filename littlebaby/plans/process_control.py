@@ -7,17 +7,20 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import wraps
+from importlib.metadata import version
 from inspect import signature
 from pathlib import Path
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
+from ..arrays import backend
 from ..errors import BadInput, RunFailed
-from ..runs import disk
+from ..runs import disk, records
 from ..runs.settings import Config
 from ..runs.store import Workspace, brief
 from ..training.checkpoint import state_from_arrays
 from ..training.loop import train as events
 from ..training.mpi import Ranks, launched_ranks
+from ..training.parallel import threads
 from .model_io import baby_for, use_device
 
 T = TypeVar("T")
@@ -148,3 +151,10 @@ def newest_interrupted(workspace: Workspace) -> str:
     if not found:
         raise BadInput(f"there is no interrupted run in {workspace.root} to resume; `littlebaby list` shows all runs")
     return found[-1]
+
+
+def environment(cfg: Config) -> records.Environment:
+    """Device, versions, threads and peak memory of this process, for a report"""
+    libraries = {name: version(name) for name in ("numpy", "threadpoolctl", "regex", "pydantic")}
+    return records.Environment(device=backend.describe(), python=platform.python_version(), platform=platform.platform(),
+                               libraries=libraries, threads=threads(cfg), ranks=launched_ranks().n, peak_memory=backend.peak_memory())

@@ -1,6 +1,5 @@
 """train and finetune: train a model and write all files of its run. An interrupted run resumes from its checkpoint and computes the same
 numbers as without the interruption."""
-import platform
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
@@ -37,6 +36,7 @@ from .model_io import baby_for, check_size, grow_vocabulary, load, require_same_
 from .process_control import (
     Task,
     all_or_none,
+    environment,
     interruptible,
     newest_interrupted,
     on_all_ranks,
@@ -336,13 +336,6 @@ def final_figures(baby: Baby, state: State, report: records.Report, completion: 
         copied_share=copied_share(generated, source.text) if generated and source.text else None)
 
 
-def environment(cfg: Config) -> records.Environment:
-    """Device, versions, threads and peak memory of this process, for a report"""
-    libraries = {name: records.version(name) for name in ("numpy", "threadpoolctl", "regex", "pydantic")}
-    return records.Environment(device=backend.describe(), python=platform.python_version(), platform=platform.platform(),
-                               libraries=libraries, threads=threads(cfg), ranks=launched_ranks().n, peak_memory=backend.peak_memory())
-
-
 def start_message(name: str, baby: Baby, report: records.Report, state: State, data: TrainingData, ranks: Ranks) -> str:
     """The lines that are printed before the first step: name, device, model, text, steps and warnings"""
     cfg, n, trained = baby.config, tree.size(baby.spec), tree.size(baby.spec, train=True)
@@ -397,5 +390,5 @@ def resume_run(workspace: Workspace, guid: str, input: str | Path | list[str] | 
         state = state_from_arrays(baby, arrays, meta["state"])
         for sentence in wrong:
             print_to_stderr(f"{sentence}; resuming from the checkpoint before it, of step {state.step:,}")
-        steps = map(tuple, arrays["steps"].tolist())
-        return run_training(workspace, nullcontext(name), baby, source, report, origin, progress, stop, state, steps)
+        return run_training(workspace, nullcontext(name), baby, source, report, origin, progress, stop, state,
+                            map(tuple, arrays["steps"].tolist()))

@@ -71,10 +71,10 @@ def results(report: dict[str, Any], figures: dict[str, Any]) -> list[tuple[str, 
                          f"{GOOD_RATIO} per parameter are compute-optimal"),
               ("compute", f"{format_number(figures['flops_per_token'])} FLOPs per token, {format_number(figures['flops'])} in total"),
               ("time", f"{format_duration(figures['seconds'])} at {figures['tokens_per_second']:,.0f} tokens/s")]
-    if around:
-        peak = f", {format_bytes(around['peak_memory'])} peak memory of the process" if around["peak_memory"] else ""
+    if environment:
+        peak = f", {format_bytes(environment['peak_memory'])} peak memory of the process" if environment["peak_memory"] else ""
         lines += [("memory", f"about {format_bytes(figures['memory'])} for a step (estimate){peak}"),
-                  ("device", f"{around['device']}, {around['threads']} worker threads")]
+                  ("device", f"{environment['device']}, {environment['threads']} worker threads")]
     if figures["longest_overlap"] is not None:
         lines.append(("memorized", memorized(figures["longest_overlap"], figures["copied_share"])))
     if marks := report["marks"]:

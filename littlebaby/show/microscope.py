@@ -59,7 +59,7 @@ def summary(m: Microscope) -> str:
     for i, name in enumerate(names):
         distance = "-" if not i else f"{mean_distances(m.attention.get(i - 1, m.mixing[i - 1][None])).mean():.1f}"
         rows.append((name, m.visible_tokens(m.top_ids[i, -1, :1])[0], f"{m.probabilities[i, -1, 0]:.0%}",
-                     f"{m.target_probabilities[i].mean():.0%}", back, "-" if not i else format_bytes(sum(m.memory[i - 1].values()))))
+                     f"{m.target_probabilities[i].mean():.0%}", distance, "-" if not i else format_bytes(sum(m.memory[i - 1].values()))))
     how = f"the attention weights of {h} heads" if m.attention else "its backward pass, because it has no attention weights"
     note = f"The mean distance of {m.config.c_attention} is computed from {how}."
     return f"{m.name}\n\n{align_pairs(lines)}\n\n{align_columns(rows)}\n\n{note}"

@@ -230,6 +230,7 @@ for k in (0, 1, 3, 8):
 def check(cost):
     value = cost(0.9)
     assert value is not None, "η cost επιστρέφει None: επιστρέψτε 0.7 φορές την έκπληξη της βροχής συν 0.3 φορές την έκπληξη της στεγνής μέρας."
+    assert value > 0, "μια έκπληξη δεν είναι αρνητική: είναι *μείον* ο λογάριθμος της πιθανότητας."
     assert abs(cost(0.5) - np.log(2)) < 1e-10, f"με p = 0.5 η έκπληξη είναι κάθε μέρα ln 2 = 0.693· η συνάρτησή σας δίνει {cost(0.5):.3f}."
     assert abs(value + 0.7 * np.log(0.9) + 0.3 * np.log(0.1)) < 1e-10, "με p = 0.9 μια στεγνή μέρα, τρεις στις δέκα, πρέπει να κοστίζει -ln 0.1."
     grid = np.linspace(0.01, 0.99, 99)
@@ -267,6 +268,8 @@ def check(size):
     right = double / np.log(2) / 8 * len(unseen)
     assert size is not None, "βάλτε έναν αριθμό στη θέση του None: nats ανά χαρακτήρα, σε bits, σε bytes, επί τους χαρακτήρες του `unseen`."
     assert abs(size / right - 8) > 1e-3, "αυτός είναι ο αριθμός των bits· οκτώ κάνουν ένα byte."
+    assert abs(size / right - np.log(2)) > 1e-3, "έτσι τα nats μετρούν σαν να ήταν bits: διαιρέστε με ln 2."
+    assert abs(size / right * len(unseen) - 1) > 1e-3, "τόσο χρειάζεται κατά μέσο όρο ένας χαρακτήρας: επί τους χαρακτήρες του `unseen`."
     assert abs(size / right - 1) < 1e-3, f"η απάντησή σας είναι {size:,.0f}· διαιρέστε τα nats με ln 2 για bits και με 8 για bytes, και μετρήστε όλο το `unseen`."
     return f"{size:,.0f} bytes αντί για {len(unseen):,}: κάθε γλωσσικό μοντέλο μπορεί να συμπιέσει κείμενο, και το καλύτερο συμπιέζει περισσότερο."
 
@@ -297,7 +300,8 @@ check(size)
 def check(guess):
     p = guess(pairs, 0.5)
     assert p is not None, "η guess επιστρέφει None: προσθέστε το a σε κάθε μέτρηση και διαιρέστε κάθε γραμμή με το άθροισμά της."
-    assert np.shape(p) == (V, V) and np.allclose(np.sum(p, 1), 1), "κάθε γραμμή πρέπει να δίνει άθροισμα 1: αφού προσθέσετε το a, διαιρέστε με .sum(1, keepdims=True)."
+    assert np.shape(p) == (V, V) and np.allclose(np.sum(p, 1), 1), \
+        "κάθε γραμμή πρέπει να δίνει άθροισμα 1: αφού προσθέσετε το a, διαιρέστε κάθε γραμμή με το άθροισμά της, .sum(1, keepdims=True)."
     assert np.allclose(p, (pairs + 0.5) / (pairs + 0.5).sum(1, keepdims=True)), "προσθέστε το ίδιο a σε κάθε μέτρηση, πριν διαιρέσετε."
     with np.errstate(divide="ignore"):
         cost = lambda a: -np.log(guess(pairs, a)[unseen[:-1], unseen[1:]]).mean()

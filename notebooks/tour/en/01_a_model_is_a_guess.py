@@ -226,6 +226,7 @@ for k in (0, 1, 3, 8):
 def check(cost):
     value = cost(0.9)
     assert value is not None, "cost returns None: return 0.7 times the surprise on a rainy day plus 0.3 times the surprise on a dry day."
+    assert value > 0, "a surprise is not negative: it is *minus* the logarithm of the probability."
     assert abs(cost(0.5) - np.log(2)) < 1e-10, f"with p = 0.5 the surprise is ln 2 = 0.693 every day; your function gives {cost(0.5):.3f}."
     assert abs(value + 0.7 * np.log(0.9) + 0.3 * np.log(0.1)) < 1e-10, "with p = 0.9 a dry day, three days of ten, should cost -ln 0.1."
     grid = np.linspace(0.01, 0.99, 99)
@@ -263,6 +264,8 @@ def check(size):
     right = double / np.log(2) / 8 * len(unseen)
     assert size is not None, "put a number in place of None: nats per character, converted to bits, then to bytes, times the characters of `unseen`."
     assert abs(size / right - 8) > 1e-3, "that is the number of bits; a byte has eight of them."
+    assert abs(size / right - np.log(2)) > 1e-3, "that counts nats as if they were bits: divide by ln 2."
+    assert abs(size / right * len(unseen) - 1) > 1e-3, "that is what one character needs on average: multiply by the number of characters of `unseen`."
     assert abs(size / right - 1) < 1e-3, f"your answer is {size:,.0f}; divide nats by ln 2 for bits and by 8 for bytes, and count all of `unseen`."
     return f"{size:,.0f} bytes instead of {len(unseen):,}: every language model can compress text, and the better model compresses it more."
 
@@ -293,7 +296,8 @@ check(size)
 def check(guess):
     p = guess(pairs, 0.5)
     assert p is not None, "guess returns None: add a to every count, then divide each row by its sum."
-    assert np.shape(p) == (V, V) and np.allclose(np.sum(p, 1), 1), "every row should sum to 1: divide by .sum(1, keepdims=True) after adding a."
+    assert np.shape(p) == (V, V) and np.allclose(np.sum(p, 1), 1), \
+        "every row should sum to 1: after adding a, divide each row by its own sum, .sum(1, keepdims=True)."
     assert np.allclose(p, (pairs + 0.5) / (pairs + 0.5).sum(1, keepdims=True)), "add the same a to every count before you divide."
     with np.errstate(divide="ignore"):
         cost = lambda a: -np.log(guess(pairs, a)[unseen[:-1], unseen[1:]]).mean()

@@ -276,8 +276,9 @@ def check(residual):
     x, w, dy = rng.standard_normal((4, 3)), rng.standard_normal((3, 3)), rng.standard_normal((4, 3))
     answer = residual(x, w)[1](dy)
     assert answer is not None, "back returns None: return dx and dw, in this order."
+    assert isinstance(answer, (tuple, list)) and len(answer) >= 2, "return two arrays: dx and dw."
     dx, dw, *_ = answer
-    assert np.allclose(dw, x.T @ dy), "dw should be the one that back_f returns: only the product x w depends on w."
+    assert np.allclose(dw, x.T @ dy), "dw should be the one that back_f returns, in second place: only the product x w depends on w."
     assert not np.allclose(dx, dy @ w.T), "dx contains only the gradient through x w: y also depends on x directly."
     assert np.allclose(dx, dy + dy @ w.T), "dx should be the sum of two gradients: dy itself, and the dx that back_f returns."
     return "two paths forward, two gradients backward, and their sum: this is the += that you will see in every layer."
@@ -324,7 +325,7 @@ def check(rate):
     with np.errstate(all="ignore"):
         end = np.mean(learn(random_weights(), steps=300, rate=rate)[-50:])
     assert np.isfinite(end) and end < 4, f"with {rate} every step goes too far, so that the loss rises instead of falling."
-    assert end < 1.5, f"with {rate} the mean loss of the last 50 steps is {end:.3f}; it should be below 1.5."
+    assert end < 1.5, f"with {rate} the mean loss of the last 50 steps is {end:.3f}; it should be below 1.5: try a {'larger' if rate < 4 else 'smaller'} rate."
     return f"{end:.3f} with {rate}: the learning rate is the setting that you should always try first."
 
 # %% tags=["exercise"]

@@ -205,8 +205,11 @@ def check(slopes):
     got = slopes(lambda a: (a ** 3).sum() + a[0, 0] * a[1, 1], x)
     assert got is not None, "slopes returns None: return an array with the shape of x, with one derivative for each element."
     want = 3 * kept ** 2 + np.array([[0.1, 0], [0, 0.5]])
-    assert np.array_equal(x, kept), "x has changed: restore every element after computing f."
-    assert np.shape(got) == x.shape, f"x has shape {x.shape} and so should the result; yours has {np.shape(got)}."
+    assert np.allclose(x, kept, rtol=0, atol=1e-9), "x has changed: restore every element after computing f."
+    assert np.shape(got) == x.shape, f"x has shape {x.shape}, and so should the result, a slope for each element; yours has {np.shape(got)}."
+    assert not np.allclose(got, 2 * want, atol=1e-4), "twice too large: the two places are 2h apart, so divide by 2h."
+    assert np.allclose(got, want, atol=1e-6) or not np.allclose(got, want, atol=1e-3), \
+        "nearly right, but a difference to one side has an error proportional to h: change x by h in both directions."
     assert np.allclose(got, want, atol=1e-6), f"at x[0, 0] = 0.5 the derivative is {want[0, 0]:.3f}; yours is {got[0, 0]:.3f}."
     return f"right to {abs(got - want).max():.0e}, from values of f alone. These few lines can check any backward pass."
 

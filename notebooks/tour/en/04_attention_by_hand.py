@@ -249,6 +249,7 @@ def sly(q, k, v):
 def check(peeks):
     first = peeks(causal)
     assert first is not None, "peeks returns None: call attend again with another last key and value, and compare all outputs but the last."
+    assert not first or peeks(unmasked), "the answer is upside down: it should be True if an earlier output changes."
     assert not first, "it returns True for a causal attention: leave out the last output, which may change, and compare the others."
     assert peeks(unmasked), "it returns False for an attention without a mask: change both the last key and the last value."
     assert peeks(sly), "it returns False for an attention that uses the largest of all scores: change the last key by a large factor."

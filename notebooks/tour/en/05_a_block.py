@@ -246,6 +246,8 @@ def check(count):
     n = count(1, 1)
     assert n is not None, "count returns None: return a formula of D and L."
     assert n == 12, f"for D = 1 a block has 4 + 4 + 4 = 12 weights in its matrices; your result is {n}."
+    assert count(1, 2) == 24, f"two blocks have twice the weights of one, 24 for D = 1; your result is {count(1, 2)}."
+    assert count(2, 1) == 48, f"a matrix (D, D) has D² weights, so D = 2 gives four times as many as D = 1, 48; your result is {count(2, 1)}."
     right = sum(prod(leaf.shape) for path, leaf in tree.leaves(library_gpt.params(gpt2)) if leaf.kind == "matrix")
     assert count(768, 12) == right, f"for GPT-2, with D = 768 and L = 12, it should be {right:,}; your result is {count(768, 12):,}."
     return f"12 D² L = {right:,} for GPT-2. Twice the width means four times the weights, twice the depth means twice the weights."
@@ -293,7 +295,7 @@ def check(post):
     _, back = forward(s.p, s.x, Context(small))
     assert back(s.dy, tree.views(s.spec, np.zeros_like(s.flat))) is not None, "backward returns None: call back_n, then add both paths."
     error = laws.gradient(layer, small)
-    assert error < laws.EXACT, f"the check finds an error of {error:.1g}: go through the norm first, then add both paths, past f and through f."
+    assert error < laws.EXACT, f"the check finds an error of {error:.1g}: go through the norm first, and once, then add both paths, past f and through f."
     return f"error {error:.0e}. Here even the path past f goes through every norm: deep models of this kind need a long warm-up to train."
 
 # %% tags=["exercise"]
@@ -348,6 +350,7 @@ def changed(part):
 @exercise
 def check(after_attention, after_network):
     assert after_attention is not None and after_network is not None, "put in two sets of positions, such as {0, 1, 2}."
+    assert all(isinstance(each, (set, list, tuple)) for each in (after_attention, after_network)), "put in two sets, such as {3}, also for one position."
     assert set(after_network) == changed(network), "a network works on every token alone: only the output of one position can change."
     assert set(after_attention) == changed(attention), "in an attention, token 3 and all later tokens use token 3; earlier tokens cannot."
     return "only in attention do tokens affect each other; all other parts of a GPT work on each token alone."

@@ -207,9 +207,8 @@ print("\n" + "Zoe hid a" + lb.inference(run.guid, prompt="Zoe hid a", max_tokens
 @exercise
 def check(cold, hot):
     assert cold is not None and hot is not None, "put two numbers in place of None: the ratio is e to the power (ln 4) / t."
-    assert not (np.isclose(cold, 8) or np.isclose(hot, 2) and not np.isclose(cold, 16)), \
-        "it is the logits that are divided by t, not the probabilities: (ln 4) / 0.5 = 2 ln 4 = ln 4²."
-    assert not (np.isclose(cold, 2) and np.isclose(hot, 16)), "the other way round: a low temperature makes the likely character more likely."
+    assert not np.isclose(cold, 8), "it is the logits that are divided by t, not the probabilities: (ln 4) / 0.5 = 2 ln 4 = ln 4²."
+    assert cold > 4, "the other way round: a low temperature makes the likely token likelier still."
     assert np.isclose(cold, 16), f"at 0.5 the difference of the logits is (ln 4) / 0.5, and the ratio is e to that power; it is not {cold:.4g}."
     assert np.isclose(hot, 2), f"at 2 the difference of the logits is (ln 4) / 2, and the ratio is e to that power; it is not {hot:.4g}."
     return "the ratio becomes its power 1/t: 16 times at temperature 0.5, 2 times at 2, 4¹⁰ = a million times at 0.1."
@@ -296,7 +295,7 @@ def check(draw):
     assert draw(p, 0.1) == 0, f"u = 0.1 falls on the first piece, from 0 to 0.2, so it is token 0; yours is {draw(p, 0.1)}."
     assert draw(p, 0.69) == 2 and draw(p, 0.71) == 3, \
         f"the piece of token 2 ends at 0.2 + 0 + 0.5 = 0.7: 0.69 is token 2 and 0.71 token 3; yours are {draw(p, 0.69)} and {draw(p, 0.71)}."
-    assert draw(p, 0.2) == 2, f"at u = 0.2 exactly, token 1 with probability 0 must not be drawn; yours is {draw(p, 0.2)}: count the sums that are <= u."
+    assert draw(p, 0.2) == 2, f"at u = 0.2 exactly the piece of token 0 is over, and that of token 1 is empty: it is token 2; yours is {draw(p, 0.2)}. Count the sums <= u."
     counts = np.bincount([draw(p, u) for u in np.random.default_rng(0).random(20_000)], minlength=4) / 20_000
     return f"of 20,000 draws the shares are {', '.join(f'{n:.3f}' for n in counts)}, where p is {', '.join(f'{n:.3f}' for n in p)}."
 

@@ -167,7 +167,7 @@ def check(reach):
     assert reach(3, 16) is not None, "reach returns None: return a number of tokens, from the number of layers L and the window W."
     assert reach(1, 4) != 4, "a window of 4 counts the token itself: one layer reaches 3 tokens back."
     for L, W in ((1, 4), (2, 4), (3, 4), (2, 8), (3, 8)):
-        assert reach(L, W) == measured(L, W), f"{L} layers with a window of {W} reach {measured(L, W)} tokens back; your result is {reach(L, W)}."
+        assert reach(L, W) == measured(L, W), f"{L} layers with a window of {W} reach {measured(L, W)} tokens back: each adds the same; your result is {reach(L, W)}."
     return f"L (W - 1), as measured: 3 layers with a window of 16 reach {reach(3, 16)} tokens back; more layers can replace a wider window."
 
 # %% tags=["exercise"]
@@ -203,6 +203,7 @@ def check(mha, gqa):
     assert mha is not None and gqa is not None, "put numbers in place of None: tokens, times blocks, times 2 vectors, times width, times bytes."
     right = 100_000 * 32 * 2 * 4096 * 2 / 1e9
     assert abs(mha / right - 0.5) > 1e-6, "that is half of it: there is a key and a value for every token."
+    assert abs(mha / right * 2 ** 30 / 1e9 - 1) > 1e-6, "that is right in GiB, of 2³⁰ bytes: a gigabyte has 10⁹."
     assert abs(mha / right - 1) < 1e-2, f"mha is not {mha:.4g} GB: multiply 100,000 tokens, 32 blocks, 2 vectors, 4096 numbers and 2 bytes."
     assert abs(gqa / right * 8 - 1) < 1e-2, f"where 8 heads share one key and one value, the cache has an eighth of {mha:.4g} GB."
     return f"{mha:.1f} GB for one conversation, more than the weights of many models; with gqa it is {gqa:.1f} GB."

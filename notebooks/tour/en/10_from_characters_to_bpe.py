@@ -163,6 +163,8 @@ def check(bits):
     assert abs(a - 1) < 1e-10, f"ln 2 nats per token, with as many tokens as characters, is 1 bit per character; your result is {a:.3f}."
     b = bits(2.0, 100, 400)
     right = 2 * 100 / np.log(2) / 400
+    assert abs(b - 2 / np.log(2)) > 1e-10, "that is bits per token: multiply by the number of tokens and divide by that of characters."
+    assert abs(b - 2 * 4 / np.log(2)) > 1e-10, "the other way round: a text of 100 tokens and 400 characters has fewer bits per character than per token."
     assert abs(b - right) < 1e-10, f"2 nats for each of 100 tokens is {right:.4f} bits for each of 400 characters; your result is {b:.4f}."
     return f"a loss of 2.0 per token of four characters is better than one of 0.6 per character: {b:.3f} bits against {0.6 / np.log(2):.3f}."
 
@@ -197,6 +199,7 @@ check(bits)
 def check(tokenize):
     trained = texts.train("bpe", story, 500)
     assert tokenize("Ġfox", trained.merges) is not None, "tokenize returns None: begin with tuple(word), and call merge for every pair in order."
+    assert len(list(tokenize("Ġfox", trained.merges))) < 4, "Ġfox is still in single characters: replace the tokens by what merge returns."
     for word in ("Ġfox", "Ġyellow", "ĠMonday", "Ġmarched", "Once", "Ġunheard"):
         right = tuple(trained.vocabulary[i] for i in trained.encode(word.replace("Ġ", " ")))
         got = tuple(tokenize(word, trained.merges))

@@ -244,10 +244,12 @@ def check(lora):
     x, w, a, b, dy = (rng.standard_normal(shape) for shape in ((5, 6), (6, 4), (6, 2), (2, 4), (5, 4)))
     answer = lora(x, w, a, b, 0.5)[1](dy)
     assert answer is not None, "back returns None: return dx, da and db, in this order."
+    assert isinstance(answer, (tuple, list)) and len(answer) == 3, "return three arrays, dx, da and db."
+    hints = dict(dx="x is used in x w and in x a, so add both", da="da = xᵀ du, with du = s dy bᵀ", db="db = s uᵀ dy, with u = x a")
     for name, got, array in zip(("dx", "da", "db"), answer, (x, a, b)):
         slopes = differences(lambda: (lora(x, w, a, b, 0.5)[0] * dy).sum(), array)
         assert np.shape(got) == array.shape, f"{name} should have the shape {array.shape}, like {name[1]}; it has {np.shape(got)}."
-        assert np.allclose(got, slopes), f"{name} has an error of {abs(got - slopes).max():.2f}: with u = x a, compute du = s dy bᵀ first."
+        assert np.allclose(got, slopes), f"{name} has an error of {abs(got - slopes).max():.2f}: {hints[name]}."
     da = lora(x, w, a, 0 * b, 0.5)[1](dy)[1]
     return f"all three agree with finite differences. At first b is 0, so da is {abs(da).max():.0f}, and the first step changes b alone."
 
@@ -334,8 +336,11 @@ from littlebaby.training.chat_data import conversation_rows
 def check(targets):
     answer = targets(np.array([7, 8, 9, 5]), np.array([False, False, True, True]))
     assert answer is not None, "targets returns None: return x, all ids but the last, and y, all ids but the first, with -1 for those that are no targets."
+    assert isinstance(answer, (tuple, list)) and len(answer) == 2, "return two arrays, the inputs x and the targets y."
+    assert len(answer[0]) == len(answer[1]) == 3, "4 tokens have 3 inputs and 3 targets: x is all ids but the last, y all ids but the first."
     assert list(answer[1]) != [8, -1, -1], "the mask is inverted: put -1 where the next token does not belong to the assistant."
     assert list(answer[1]) != [-1, -1, 5], "off by one: y[i] is ids[i + 1], so it depends on is_target[i + 1]."
+    assert list(answer[1]) == [-1, 9, 5], f"for ids 7, 8, 9, 5, of which the last two are the answer, y should be -1, 9, 5; yours is {list(answer[1])}."
     template, tokenizer = chat.template("kodalite"), lb.load(chat_runs[100].guid).tokenizer
     (x, y), = conversation_rows(example, template, tokenizer, 1000)
     got_x, got_y = targets(*chat.ids_of(chat.pieces(example, template), tokenizer))
