@@ -135,7 +135,7 @@ class Panel:
         self.reason.add_class("lb-reason")
         buttons = row(self.run, self.microscope, self.stop, self.resume, self.diary, self.zip, self.with_finetunes, self.reason,
                       align_items="center", flex_flow="row wrap")
-        self.confirm, self.slot = row(self.sure, self.keep), column(self.own.view)
+        self.confirm, self.slot = row(self.delete_files, self.keep_files), column(self.own.view)
         self.view = column(self.folder, self.plan, chosen, self.all_settings, buttons, self.confirm, self.slot)
         self.view.add_class("lb-panel")
 
@@ -298,7 +298,7 @@ class Panel:
             self.outcome.text.value = panel_html.question(asked[0].splitlines()[-1].removesuffix(" [y/N] "), files)
             self.confirm.layout.display = None
 
-    def press_sure(self):
+    def press_delete_files(self):
         with self.outcome.errors_as_messages():
             deleted = self.plans.delete(self.guid.value, self.folder.value, self.with_finetunes.value, yes=True)
             self.press_keep_files()
@@ -352,7 +352,7 @@ class Panel:
         reason = reason or why_not(plan, run)
         self.reason.value, self.run.tooltip = panel_html.hint(reason) if reason else "", reason
         self.run.disabled = bool(reason)
-        for each in (self.sure, self.folder):
+        for each in (self.delete_files, self.folder):
             each.disabled = busy
         for each in (self.diary, self.zip):
             each.disabled = busy or not run
