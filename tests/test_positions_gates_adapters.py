@@ -9,7 +9,7 @@ import pytest
 from conftest import lying
 from safetensors.numpy import load_file
 from strict import strict
-from test_laws import narrow  # noqa: F401
+from test_laws import small_blocks  # noqa: F401
 from test_optimizers import CFG, Threads
 
 import littlebaby as lb
@@ -61,10 +61,10 @@ def test_alibi_is_its_formula(name, n):
 
 
 @pytest.mark.parametrize("T, size", [(6, 1), (6, 9), (2, 1), (1, 1)])
-def test_sloped_attention_equals_its_plain_twin(T, size, narrow):  # noqa: F811
+def test_attention_with_slopes_equals_the_plain_primitive(T, size, small_blocks):  # noqa: F811
     r = np.random.default_rng(0).standard_normal
     arrays = [size * r((2, 4, T, 4)), size * r((2, 2, 6, 4)), r((2, 2, 6, 3))]
-    (y, back), (want, want_back) = (room.attention(*arrays, 0.5, slopes=np.array([2.0, 0.5, 0.1, 0.0])) for room in (kernels, ops))
+    (y, back), (want, want_back) = (module.attention(*arrays, 0.5, slopes=np.array([2.0, 0.5, 0.1, 0.0])) for module in (kernels, ops))
     dy = r(y.shape)
     assert np.abs(y - want).max() < 1e-12 and all(np.abs(a - b).max() < 1e-12 for a, b in zip(back(dy), want_back(dy)))
     assert np.abs(y - kernels.attention(*arrays, 0.5)[0]).max() > 1e-3
