@@ -208,6 +208,23 @@ def test_info_and_delete(home):
         lb.info(done.guid, home)
 
 
+def test_last_is_the_newest_run_that_can_do_what_is_asked(tmp_path):
+    (tmp_path / "tale.txt").write_text(nursery.corpus(20_000, 1)[0])
+    source, steps = str(tmp_path / "tale.txt"), iter(range(100))
+    whole = lb.train(source, path=tmp_path, **TINY)
+    newest = lb.train(source, path=tmp_path, stop=lambda: next(steps) == 11, **TINY)
+    Workspace(tmp_path).path("model", newest.guid).unlink()
+    assert lb.info("last", tmp_path)["guid"] == newest.guid
+    assert lb.inference("last", max_tokens=3, path=tmp_path).guid == whole.guid and lb.microscope("last", path=tmp_path).name == whole.guid
+    assert lb.finetune("last", source, path=tmp_path, **TINY | dict(n_steps=1)).report.base == whole.guid
+    sentence = (f"{newest.guid} has no model yet: it has not finished; `littlebaby train --resume {newest.guid[:8]}` continues it from "
+                "step 12")
+    for plan in (lb.inference, lb.load, lb.export, lb.microscope):
+        with pytest.raises(lb.BadInput) as told:
+            plan(newest.guid, path=tmp_path)
+        assert str(told.value) == sentence
+
+
 def test_nursery_sizes(tmp_path):
     path = lb.nursery("20kB", seed=7, path=tmp_path)
     assert 19_000 < path.stat().st_size <= 20_000 and path.read_text() == nursery.corpus(20_000, 7)[0]

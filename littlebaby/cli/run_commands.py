@@ -214,7 +214,7 @@ def delete(guid: str, *, finetuned: bool = False, yes: bool = False, common: Eve
         yes: Delete without asking.
     """
     gone = plans.delete(guid, common.path, finetuned, yes, ask)
-    return Answer(dict(deleted=gone), f"{len(gone)} files deleted" if gone else "nothing deleted")
+    return Answer(dict(deleted=gone), f"{text_output.plural(len(gone), 'file')} deleted" if gone else "nothing deleted")
 
 
 def ask(question):

@@ -78,7 +78,8 @@ def delete(guid: str, path: str | Path | None = None, finetuned: bool = False, y
     workspace.require_unused(workspace.family(name, finetuned))
     files = workspace.files_to_delete(name, finetuned)
     listing = "\n".join(f"  {file.path}  {file.bytes:,} bytes" for file in files)
-    if not yes and ask(f"{listing}\nDelete these {len(files)} files? [y/N] ").strip().lower() not in ("y", "yes"):
+    which = "this file" if len(files) == 1 else f"these {len(files)} files"
+    if not yes and ask(f"{listing}\nDelete {which}? [y/N] ").strip().lower() not in ("y", "yes"):
         return []
     return [str(file.path) for file in workspace.delete(name, finetuned)]
 

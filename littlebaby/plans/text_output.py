@@ -8,13 +8,13 @@ from ..runs.aliases import ALIASES
 from ..runs.presets import preset, presets
 from ..runs.records import VERSION
 from ..runs.settings import FOLDERS, Config, prefixes_in_words, sections
-from ..show.formatting import align_columns, align_pairs, format_bytes, unknown_characters
+from ..show.formatting import align_columns, align_pairs, format_bytes, plural, unknown_characters
 from .estimates import check
 from .manage import info
 from .training_data import make_config
 
 __all__ = ["ALIASES", "Config", "FOLDERS", "VERSION", "align_columns", "align_pairs", "bench_table", "card", "catalog_tables",
-           "check_every_variant", "format_bytes", "make_config", "prefixes_in_words", "preflight_table", "preset", "presets",
+           "check_every_variant", "format_bytes", "make_config", "plural", "prefixes_in_words", "preflight_table", "preset", "presets",
            "renew_tables", "run_list", "sections", "unknown_characters"]
 
 

@@ -22,6 +22,7 @@ from ..runs.corpus import Corpus
 from ..runs.settings import Config
 from ..runs.store import Workspace
 from ..show import charts
+from ..show.formatting import plural
 from ..show.progress import Began, Watcher
 from ..text import nursery as grammar
 from ..text.overlap import copied_share, longest
@@ -342,12 +343,12 @@ def start_message(name: str, baby: Baby, report: records.Report, state: State, d
     assert report.input is not None
     counts = f"{n:,} parameters" + (f", {trained:,} of them trained" if trained < n else "")
     return (f"{name}\n{backend.describe()}\n"
-            f"{cfg.c_attention} + {cfg.c_network}, n_layers {cfg.n_layers}, n_emb {cfg.n_emb}, {counts}\n"
+            f"{cfg.c_attention} + {cfg.c_network}, {plural(cfg.n_layers, 'layer')} of width {cfg.n_emb}, {counts}\n"
             f"{report.input.name}: {report.train_tokens:,} training and {report.valid_tokens:,} validation tokens; tokenizer "
             f"{report.tokenizer}, vocabulary of {report.vocabulary}\n"
-            f"{state.total:,} steps of {cfg.batch_size * cfg.n_ctx * cfg.n_accumulate:,} tokens"
-            + (f"\n{ranks.n} ranks train together, with {threads(cfg)} threads in rank 0; if a rank dies, {resume_hint(name)} the "
-               f"last checkpoint" if ranks.n > 1 else "")
+            f"{plural(state.total, 'step')} of {plural(cfg.batch_size * cfg.n_ctx * cfg.n_accumulate, 'token')}"
+            + (f"\n{ranks.n} ranks train together, with {plural(threads(cfg), 'thread')} in the first; if one of them dies, "
+               f"{resume_hint(name)} the last checkpoint" if ranks.n > 1 else "")
             + (f"\nthe lowest possible loss on this text is {report.nursery_floor:.4f} nats per token" if report.nursery_floor else "")
             + "".join(f"\n{line}" for line in warnings(cfg))
             + (f"\nan evaluation computes {len(data.valid):,} windows, over 4 times as many as the training between two evaluations; "

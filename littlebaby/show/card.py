@@ -6,7 +6,7 @@ from ..check.preflight import GOOD_RATIO
 from ..runs.store import brief
 from ..text.overlap import SPAN
 from . import formatting
-from .formatting import format_bytes, format_duration, format_number
+from .formatting import format_bytes, format_duration, format_number, plural
 
 SAMPLES = 5          # evaluations that a card shows
 
@@ -74,7 +74,7 @@ def results(report: dict[str, Any], figures: dict[str, Any]) -> list[tuple[str, 
     if environment:
         peak = f", {format_bytes(environment['peak_memory'])} peak memory of the process" if environment["peak_memory"] else ""
         lines += [("memory", f"about {format_bytes(figures['memory'])} for a step (estimate){peak}"),
-                  ("device", f"{environment['device']}, {environment['threads']} worker threads")]
+                  ("device", f"{environment['device']}, {plural(environment['threads'], 'worker thread')}")]
     if figures["longest_overlap"] is not None:
         lines.append(("memorized", memorized(figures["longest_overlap"], figures["copied_share"])))
     if marks := report["marks"]:
@@ -85,7 +85,7 @@ def results(report: dict[str, Any], figures: dict[str, Any]) -> list[tuple[str, 
 def memorized(longest: int, share: float | None) -> str:
     """How much of a completion was copied from the training text; share: of its characters in passages of SPAN or more"""
     longer = f"; {share:.0%} of the completion lies in copied passages of {SPAN} or more" if share is not None else ""
-    return f"longest passage copied from the training text: {longest:,} character{'s' * (longest != 1)}{longer}"
+    return f"longest passage copied from the training text: {plural(longest, 'character')}{longer}"
 
 
 def nursery_marks(words: float, sentences: float, stories: float) -> str:

@@ -15,7 +15,7 @@ from ..check.mistakes import Mistake
 from ..check.trace import LayerTrace, Line, Part, Value, trace
 from . import html
 from .charts import FLOOR, GRAY, VALID
-from .formatting import align_columns, align_pairs
+from .formatting import align_columns, align_pairs, plural
 from .html import section, tint
 
 THREADS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b58900", "#56b4e9", "#7a5cc0", "#8c6d31")      # Okabe & Ito's, two darkened
@@ -116,7 +116,7 @@ def label(name: str) -> str:
 
 def body(w: LayerTrace) -> str:
     """The page's HTML"""
-    about = f"{w.folder[:-1]} {w.name}, two texts of five tokens, n_emb {w.config.n_emb}, {w.config.n_heads} heads, float64"
+    about = f"{w.folder[:-1]} {w.name}, two texts of five tokens, n_emb {w.config.n_emb}, {plural(w.config.n_heads, 'head')}, float64"
     out = [html.head(f"A walk through {w.name}, forward and backward", about)]
     if w.mistake:
         out.append(f'<p><span class="wrong">✗ planted mistake: {escape(w.mistake.name)}.</span> {escape(w.mistake.about)}</p>')
