@@ -22,6 +22,7 @@ except ImportError:                     # Colab, Kaggle
     # %pip install -q littlebaby
     import littlebaby as lb
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from littlebaby import arrays
 from littlebaby.show.charts import FLOOR, GRAY, INK, TRAIN, VALID
@@ -31,6 +32,7 @@ from littlebaby.text import nursery
 
 workspace = temporary_workspace()       # this lesson's run lies here until the kernel ends
 print("workspace:", workspace)
+threadpool_limits(1);                   # so small a model is fastest on one core
 
 # %% [markdown]
 # ## A model to choose with
