@@ -199,6 +199,9 @@ for settings in (dict(temperature=1.0), dict(temperature=1.0, top_k=4), dict(tem
 print("\n" + "Zoe hid a" + lb.inference(run.guid, prompt="Zoe hid a", max_tokens=200, temperature=0.8, top_p=0.9, seed=1).text)
 
 # %% [markdown]
+# Cutting off the tail removes most wrong words, and the text keeps most of its variety. A temperature below 1 and top-p are often used
+# together.
+#
 # ## Try it
 # ### 1. Twice as cold
 # At temperature 1 a model gives `a` four times the probability of `b`. How many times the probability of `b` does `a` get at temperature
