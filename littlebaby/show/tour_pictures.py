@@ -25,11 +25,10 @@ def gpt_picture(heading: str, tokens: str, ids: Sequence[int], parts: Sequence[t
     axes.axis("off")
     axes.set_xlim(0, 100)
     axes.set_ylim(-36 if block else 0, 30)
-    for i, (token, id_) in enumerate(zip(visible(tokens), ids)):
-        y = 26 - i * 22 / (len(tokens) - 1)
+    for y, token, id_ in zip(np.linspace(26, 4, len(tokens)), visible(tokens), ids):
         axes.text(1.5, y, token, color=INK, fontsize=10, family="monospace", ha="center", va="center")
         axes.text(6, y, str(id_), color=GRAY, fontsize=8, ha="center", va="center")
-    left, right, gap = 11, 80, 2.2
+    left, right, gap = 11.0, 80.0, 2.2
     width = (right - left + gap / 2) / (len(parts) - 0.6) - gap        # of a box; dots have 0.4 of it
     x: float = left
     for name, note in parts:

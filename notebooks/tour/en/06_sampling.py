@@ -22,6 +22,7 @@ except ImportError:                     # Colab, Kaggle
     # %pip install -q littlebaby
     import littlebaby as lb
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from littlebaby import arrays
 from littlebaby.show.charts import FLOOR, GRAY, INK, TRAIN, VALID
@@ -31,6 +32,7 @@ from littlebaby.text import nursery
 
 workspace = temporary_workspace()       # this lesson's run lies here until the kernel ends
 print("workspace:", workspace)
+threadpool_limits(1);                   # so small a model is fastest on one core
 
 # %% [markdown]
 # ## A model to choose with
@@ -197,6 +199,9 @@ for settings in (dict(temperature=1.0), dict(temperature=1.0, top_k=4), dict(tem
 print("\n" + "Zoe hid a" + lb.inference(run.guid, prompt="Zoe hid a", max_tokens=200, temperature=0.8, top_p=0.9, seed=1).text)
 
 # %% [markdown]
+# Cutting off the tail removes most wrong words, and the text keeps most of its variety. A temperature below 1 and top-p are often used
+# together.
+#
 # ## Try it
 # ### 1. Twice as cold
 # At temperature 1 a model gives `a` four times the probability of `b`. How many times the probability of `b` does `a` get at temperature
