@@ -345,3 +345,14 @@ def test_colours_stay_readable():
 
 def test_what_cannot_be_seen_is_made_visible():
     assert [html.visible(token) for token in ("\n", " a", "\x07", "", "ab\n")] == ["⏎", "·a", "\\x07", "∅", "ab⏎"]
+
+
+def test_every_mistake_of_a_walk_is_a_button():
+    w = lb.walk("rmsnorm")
+    label, row, page = walk.buttons(w).children
+    *planted, correct = row.children
+    assert [each.description for each in planted] == w.mistakes and correct.layout.display == "none"
+    planted[0].click()
+    assert f"planted mistake: {w.mistakes[0]}." in page.value and correct.layout.display == ""
+    correct.click()
+    assert page.value == "" and correct.layout.display == "none"

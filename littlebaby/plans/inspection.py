@@ -18,13 +18,14 @@ from ..runs.store import Workspace
 from ..show import diary as diaries
 from ..show import microscope as scope
 from ..show import walk as walks
+from ..show.formatting import unknown_characters
 from ..show.progress import counted
 from ..text.tokenizer_helpers import jsonl_rows
 from ..training.parallel import generation_threads, worker_count
 from .generation import generate_completion
 from .manage import info
 from .model_io import load
-from .process_control import keep_result, open_workspace
+from .process_control import keep_result, open_workspace, print_to_stderr
 
 SAMPLE_LENGTH = 160          # tokens to generate for the microscope, and characters of the text that it shows
 COMPLETION_LENGTH = 80       # tokens that a finetuned baby and its base generate after each prompt
@@ -125,6 +126,8 @@ def microscope(guid: str = "last", text: str | None = None, path: str | Path | N
         completion = workspace.load_completion(name) if final else generate_completion(baby, name, "", Sampling(temperature=0.8),
                                                                                        SAMPLE_LENGTH, seed=0)
         text = completion.text.strip()[:SAMPLE_LENGTH]
+    if replaced := baby.require_tokenizer().unknown_in(text):
+        print_to_stderr(unknown_characters(replaced))
     return scope.examine(baby, text, name)
 
 

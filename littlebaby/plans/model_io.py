@@ -10,7 +10,7 @@ from ..errors import BadInput
 from ..inference.baby import Baby
 from ..model import gpt
 from ..runs import formats
-from ..runs.settings import Config
+from ..runs.settings import Config, keys
 from ..runs.store import Workspace
 from ..training import lora
 
@@ -94,6 +94,13 @@ def require_same_weights(old: Config, new: Config, given: Iterable[str]) -> None
     was = getattr(old, name, None)
     raise BadInput(f"{name} is {getattr(new, name)!r}; allowed in finetune is {was!r}, as in the base, whose weights depend on it; did you "
                    f"mean {was}?" if name else "these settings together need other weights than those of the base; finetune without them")
+
+
+def changed_functions(old: Config, new: Config) -> list[str]:
+    """A sentence for every model setting with another value in `new`, with which the same weights compute another function"""
+    extended = ("n_vocab", "n_ctx", "n_rope_ctx", "b_bias_head", "d_type")              # what a finetune may extend without that
+    return [f"{key.name} is {getattr(new, key.name)}, but the weights of the base were trained with {getattr(old, key.name)}"
+            for key in keys() if key.group == "model" and key.name not in extended and getattr(old, key.name) != getattr(new, key.name)]
 
 
 def weights_fit(old: Config, new: Config) -> bool:

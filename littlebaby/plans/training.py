@@ -33,7 +33,7 @@ from ..training.loop import train as events
 from ..training.mpi import Ranks, launched_ranks
 from ..training.parallel import threads
 from .generation import generate_completion
-from .model_io import baby_for, check_size, grow_vocabulary, load, require_same_weights, save_weights, use_device
+from .model_io import baby_for, changed_functions, check_size, grow_vocabulary, load, require_same_weights, save_weights, use_device
 from .process_control import (
     Task,
     all_or_none,
@@ -195,6 +195,8 @@ def finetune(guid: str, input: str | Path | list[str] | None = None, path: str |
         raise BadInput(f"c_tokenizer is {cfg.c_tokenizer!r}; allowed in finetune is the tokenizer of the base, "
                        f"{old.config.c_tokenizer!r}; did you mean {old.config.c_tokenizer}?")
     require_same_weights(old.config, cfg, renamed(settings))
+    for sentence in changed_functions(old.config, cfg):
+        print_to_stderr(sentence)
     workspace.require_writable()
     source, tokenizer = load_input(workspace, input or chat, cfg, old.require_tokenizer(), encoding, progress, bool(chat))
     new = tokenizer.tokens()[old.tokenizer.size:]

@@ -4,6 +4,7 @@
 """
 import re
 import textwrap
+from contextlib import suppress
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from .html import section, tint
 THREADS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b58900", "#56b4e9", "#7a5cc0", "#8c6d31")      # Okabe & Ito's, two darkened
 CODE = 62            # characters of a row of code
 CHARACTER, ROW, SMALL_ROW, GAP, COLUMN, BETWEEN = 6.93, 17, 15, 7, 452, 64       # pixels: a character's width, heights, gap, widths
+FOUND_BY = dict(formula="a wrong y", gradient="a wrong gradient", decoding="decoding", causality="causality",
+                life="a weight without gradient")
 NUMBERS = 4          # elements of a tensor that are shown
 
 
@@ -44,6 +47,14 @@ class Walk(LayerTrace):
     def _repr_html_(self) -> str:
         return html.html_fragment(body(self))
 
+    def _ipython_display_(self) -> None:
+        """In a notebook: the page, and above it a button for every mistake that can be planted"""
+        from IPython.display import HTML, display
+
+        with suppress(ModuleNotFoundError):                      # without ipywidgets the page alone
+            display(buttons(self))
+        display(HTML(self._repr_html_()))
+
     def save(self, path: str | Path) -> Path:
         """Write the page; returns its path"""
         return html.save(path, f"walk {self.name}", body(self))
@@ -58,6 +69,31 @@ def walk(name: str, **settings: Any) -> Walk:
     BadInput: there is no such variant
     """
     return Walk(**vars(trace(name, settings)))
+
+
+def buttons(w: Walk) -> Any:
+    """Widgets: a button for every mistake, and below them the walk through the layer with the one that was pressed"""
+    import ipywidgets as widgets
+
+    page, planted = widgets.HTML(), mistakes.mistakes_of(w.name, w.folder)
+    correct = widgets.Button(description="no mistake", button_style="success", layout=widgets.Layout(width="auto", display="none"))
+
+    def plant(pressed):
+        page.value = f"<p>Running {escape(w.name)} with the mistake “{escape(pressed.description)}” …</p>"
+        page.value = w.break_(pressed.description)._repr_html_()
+        correct.layout.display = ""
+
+    def remove(_pressed):
+        page.value, correct.layout.display = "", "none"
+
+    all_of_them = [widgets.Button(description=name, tooltip=each.about, layout=widgets.Layout(width="auto"))
+                   for name, each in planted.items()]
+    for each in all_of_them:
+        each.on_click(plant)
+    correct.on_click(remove)
+    label = widgets.HTML("Plant a mistake in a copy of this layer, and see which laws find it:")
+    flow = widgets.Layout(display="flex", flex_flow="row wrap")
+    return widgets.VBox([label, widgets.Box([*all_of_them, correct], layout=flow), page])
 
 
 # as text
@@ -123,13 +159,15 @@ def body(w: LayerTrace) -> str:
         out.append(changed(w.mistake))
     out.append(checked(w))
     legend = ("Left: forward. Right: backward. Under each line are the values that it computed: name, shape, |norm|, first elements. A "
-              "coloured curve connects the line that assigns a back_x with the line that calls it; gray lines did not run."
+              "coloured curve connects the line that assigns a back_x with the line that calls it; gray lines did not run. "
+              "Letters: B texts, T tokens, S all tokens so far, D n_emb, H head_size, h heads, d = H / h the width of a head, K the width "
+              "of the keys of all heads, F the hidden width of a network."
               + (" Red values differ from those of the correct layer." if w.mistake else ""))
     out += [section(title(part), "" if i else legend, side_by_side(part, w.mistake)) for i, part in enumerate(w.parts)]
     if not w.mistake:
         out.append(section("Plant a mistake", "walk(…).break_(name) runs a copy of the layer with the mistake, fix() the correct layer.",
                            html.html_table([["mistake", "description", "found by"], *(
-                               [f"<code>{escape(each.name)}</code>", escape(each.about), each.by.replace(" ", ", ").replace("formula", "y")]
+                               [f"<code>{escape(each.name)}</code>", escape(each.about), ", ".join(map(FOUND_BY.get, each.by.split()))]
                                for each in mistakes.mistakes_of(w.name, w.folder).values())], long=(1,))))
     return "".join(out)
 
