@@ -357,7 +357,8 @@ def allowed_in_words(name: str) -> str:
 
 def prefixes_in_words() -> str:
     """The meanings of the prefixes of settings, in one sentence"""
-    return "The prefix of a setting, if it has one, gives its kind: " + "; ".join(f"{prefix} {meaning}" for prefix, meaning in PREFIXES.items()) + "."
+    kinds = "; ".join(f"{prefix} {meaning}" for prefix, meaning in PREFIXES.items())
+    return f"The prefix of a setting, if it has one, gives its kind: {kinds}."
 
 
 # error messages

@@ -165,9 +165,10 @@ def body(w: LayerTrace) -> str:
               + (" Red values differ from those of the correct layer." if w.mistake else ""))
     out += [section(title(part), "" if i else legend, side_by_side(part, w.mistake)) for i, part in enumerate(w.parts)]
     if not w.mistake:
+        found_by = lambda mistake: ", ".join(FOUND_BY[law] for law in mistake.by.split())
         out.append(section("Plant a mistake", "walk(…).break_(name) runs a copy of the layer with the mistake, fix() the correct layer.",
                            html.html_table([["mistake", "description", "found by"], *(
-                               [f"<code>{escape(each.name)}</code>", escape(each.about), ", ".join(map(FOUND_BY.get, each.by.split()))]
+                               [f"<code>{escape(each.name)}</code>", escape(each.about), found_by(each)]
                                for each in mistakes.mistakes_of(w.name, w.folder).values())], long=(1,))))
     return "".join(out)
 
