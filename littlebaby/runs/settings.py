@@ -78,7 +78,8 @@ class Common(BaseModel):
 
     # training
     n_epochs: int = training(1, "Epochs: passes over the training tokens; time grows in proportion.", 1, 10**6)
-    n_steps: int = training(0, "Number of optimizer steps, used instead of n_epochs; 0 uses n_epochs.", 0, 10**9, "steps")
+    n_steps: int = training(0, "Number of optimizer steps, used instead of n_epochs; 0 uses n_epochs. Time grows in proportion.", 0, 10**9,
+                            "steps")
     batch_size: int = training(8, "Windows of n_ctx tokens per batch; a larger batch gives a less noisy gradient and takes more time and "
                                   "memory.", 1, 2**16)
     n_accumulate: int = training(1, "Gradient accumulation: batches summed into one step; a larger batch without its memory.", 1, 2**16)

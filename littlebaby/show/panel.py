@@ -77,9 +77,10 @@ class Panel:
         self.folder.layout = widgets.Layout(width="auto", flex="1 1 auto")
         self.plan = widgets.ToggleButtons(options=PLANS, style=dict(button_width="88px"))
         self.guid = box(widgets.Dropdown, "run", options=[("no run yet", "")])
+        self.guid.layout = widgets.Layout(width="auto", max_width="640px", margin="6px 2px 2px")
         self.preset = box(widgets.Dropdown, "preset", options=list(presets()), value="nursery")
-        indented = widgets.Layout(width="268px", margin="0 0 4px 92px")
-        self.preset_meaning, self.run_summary = widgets.HTML(layout=indented), widgets.HTML(layout=indented)
+        indented = lambda width: widgets.HTML(layout=widgets.Layout(max_width=width, margin="0 0 4px 92px"))
+        self.preset_meaning, self.run_summary = indented("268px"), indented("548px")
         self.input = box(widgets.Combobox, "text", value="nursery", continuous_update=False, placeholder="a file, or a name in inputs/")
         self.upload = widgets.FileUpload(accept=".txt,.jsonl", multiple=False, description="upload a file",
                                          layout=widgets.Layout(width="140px", margin="2px 2px 6px 92px"))
@@ -125,7 +126,7 @@ class Panel:
         abouts = row(*(each.view for each in self.about.values()), flex_flow="row wrap", grid_gap="14px")
         cost = column(self.estimate.view, abouts, flex="1 1 480px", min_width="0", grid_gap="10px")
         main = column(*named.values(), self.help.view)
-        choices = column(self.guid, self.run_summary, self.preset, self.preset_meaning, self.input, self.upload, main, max_width="100%")
+        choices = column(self.preset, self.preset_meaning, self.input, self.upload, main, width="370px", max_width="100%")
         training = [self.input, self.upload, main, cost, self.all_settings]
         self.parts = dict(train=[self.preset, self.preset_meaning, *training], finetune=training,
                           inference=[self.generation.view, self.microscope], info=[self.diary, self.zip], delete=[self.with_finetunes])
@@ -136,7 +137,7 @@ class Panel:
         buttons = row(self.run, self.microscope, self.stop, self.resume, self.diary, self.zip, self.with_finetunes, self.reason,
                       align_items="center", flex_flow="row wrap")
         self.confirm, self.slot = row(self.delete_files, self.keep_files), column(self.own.view)
-        self.view = column(self.folder, self.plan, chosen, self.all_settings, buttons, self.confirm, self.slot)
+        self.view = column(self.folder, self.plan, self.guid, self.run_summary, chosen, self.all_settings, buttons, self.confirm, self.slot)
         self.view.add_class("lb-panel")
 
     # choices

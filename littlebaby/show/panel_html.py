@@ -201,7 +201,7 @@ def run_summary(run: Any) -> str:
              f"{report.input.name if report.input else 'no text'}, {run.time.astimezone():%d %B %Y, %H:%M}",
              f"validation loss {report.best_valid_loss:.4f} at step {report.best_step:,}" if report.best_valid_loss else ""]
     sample = f'<div style="font-family:monospace;font-size:11px;line-height:1.35">{escape(" ".join(last_sample.split())[:120])}</div>'
-    return "".join(map(hint, filter(None, lines))) + (sample if last_sample else "")
+    return hint(" · ".join(filter(None, lines))) + (sample if last_sample else "")
 
 
 # a run that ended
