@@ -240,7 +240,7 @@ def test_a_prompt_that_is_longer_than_the_window_says_so(panel, home):
     panel.generation.sampling["max_tokens"].value = 5
     panel.run.click()
     wait(panel)
-    assert sentence in text(panel.outcome.message) and not panel.outcome.wrong
+    assert sentence in text(panel.generation.note) and not panel.outcome.wrong
     panel.generation.prompt.value = "Ada"
     assert not panel.generation.note.value
 

@@ -16,6 +16,7 @@ from .formatting import NUMBER
 
 CSS = f"""
 .littlebaby {{ background: white; color: {INK}; font: 14px/1.5 system-ui, sans-serif; padding: 20px 24px; max-width: 1000px;
+  box-sizing: border-box;
   print-color-adjust: exact; -webkit-print-color-adjust: exact; }}
 .littlebaby h1 {{ font-size: 21px; font-weight: 600; margin: 0 0 2px; }}
 .littlebaby h2 {{ font-size: 15px; font-weight: 600; margin: 30px 0 4px; border-top: 1px solid {PALE}; padding-top: 14px; }}
@@ -30,6 +31,7 @@ CSS = f"""
 .littlebaby table {{ border-collapse: collapse; margin: 8px 0; font-size: 12.5px; }}
 .littlebaby tr, .littlebaby th, .littlebaby td {{ background: none; border: 0; }}
 .littlebaby th, .littlebaby td {{ padding: 2px 10px 2px 0; text-align: left; vertical-align: top; white-space: nowrap; }}
+.littlebaby .headed tr:first-child th {{ white-space: normal; }}
 .littlebaby td.number, .littlebaby th.number {{ text-align: right; font-variant-numeric: tabular-nums; }}
 .littlebaby td.long {{ white-space: pre-wrap; overflow-wrap: anywhere; min-width: 160px; }}
 .littlebaby .text {{ font-size: 15px; line-height: 1.75; overflow-wrap: anywhere; margin: 8px 0; }}
@@ -89,7 +91,7 @@ def html_table(rows: Sequence[Sequence[str]], long: Collection[int] = ()) -> str
     numbers = [all(NUMBER.fullmatch(row[i]) for row in rows[1:]) for i in range(len(rows[0]))]
     kind = lambda i: ' class="number"' if numbers[i] else ' class="long"' if i in long else ""
     line = lambda tag, row: "<tr>" + "".join(f"<{tag}{kind(i)}>{cell}</{tag}>" for i, cell in enumerate(row)) + "</tr>"
-    return f'<div class="wide"><table>{line("th", rows[0])}{"".join(line("td", row) for row in rows[1:])}</table></div>'
+    return f'<div class="wide"><table class="headed">{line("th", rows[0])}{"".join(line("td", row) for row in rows[1:])}</table></div>'
 
 
 def bar(share: float, colour: str = TRAIN, most: float = 160) -> str:
@@ -106,10 +108,11 @@ def tint(share: float, colour: str = TRAIN, most: float = 0.72) -> str:
 
 def shaded(words: Sequence[str], shares: Iterable[float], colour: str = TRAIN, notes: Sequence[str] | None = None,
            small: bool = False) -> str:
-    """A text with a background colour for each word; a word's note shows when the mouse points at it"""
-    notes = notes or [""] * len(words)
-    spans = (f'<span style="background: {tint(share, colour)}"' + (f' title="{escape(note)}"' if note else "") + f">{escape(word)}</span>"
-             for word, share, note in zip(words, shares, notes))
+    """A text with a background colour for each word; a word's note shows when the mouse points at it. Lines break at visible blanks"""
+    notes, blank = notes or [""] * len(words), VISIBLE_SIGNS[" "]
+    spans = ("<wbr/>" * (word[:1] == blank != word)
+             + f'<span style="background: {tint(share, colour)}"' + (f' title="{escape(note)}"' if note else "") + f">{escape(word)}</span>"
+             + "<wbr/>" * (word[-1:] == blank) for word, share, note in zip(words, shares, notes))
     return f'<div class="text mono{" small" if small else ""}">{"".join(spans)}</div>'
 
 

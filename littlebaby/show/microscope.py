@@ -13,7 +13,8 @@ from .formatting import align_columns, align_pairs, format_bytes
 from .html import bar, html_table, picture, section, shaded, tint, visible
 from .variant_pictures import squares
 
-WIDTH = 100          # characters in a line of the predictions by layer
+WIDTH = 100          # tokens in the coloured text of the attention
+LINE = 392           # pixels of tokens in a block of the predictions by layer; two blocks fit side by side on a wide page
 BINS = np.linspace(-4, 4, 81)
 
 
@@ -116,14 +117,14 @@ def by_layer(m: Microscope) -> str:
 
 
 def prediction_strips(m: Microscope, names: list[str]) -> str:
-    """Each layer's prediction above the actual token, in lines of about WIDTH characters"""
+    """Each layer's prediction above the actual token, in blocks of LINE pixels"""
     T, out, first = len(m.ids), list[str](), 1
     words = [m.visible_tokens(m.top_ids[i, :, 0]) for i in range(len(names))]
     actual = [visible(token) for token in m.tokens]
-    widest = [max(len(actual[t]), *(len(each[t - 1]) for each in words)) for t in range(1, T)]
+    widths = [6 + 7 * max(len(actual[t]), *(len(each[t - 1]) for each in words)) for t in range(1, T)]
     while first < T:
         last = first
-        while last < T and sum(widest[first - 1:last]) + (last - first) <= WIDTH + 18:
+        while last < T and sum(widths[first - 1:last]) <= LINE:
             last += 1
         last = max(last, first + 1)
         cell = lambda word, p, style="": (f'<td style="padding: 0 3px; text-align: center; background: {tint(p)}; {style}">'
@@ -136,7 +137,7 @@ def prediction_strips(m: Microscope, names: list[str]) -> str:
         rows.append(head("text") + "".join(cell(actual[t], 0, bold) for t in range(first, last)))
         out.append('<table class="mono" style="font-size: 11.5px">' + "".join(f"<tr>{row}</tr>" for row in rows) + "</table>")
         first = last
-    return f'<div class="wide">{"".join(out)}</div>'
+    return f'<div class="wide"><div class="columns" style="gap: 0 28px">{"".join(out)}</div></div>'
 
 
 def attention_section(m: Microscope) -> str:
@@ -211,11 +212,11 @@ def head_table(m: Microscope) -> str:
 def experts(m: Microscope) -> str:
     """For moe: the share of tokens that each expert received, and which tokens these are"""
     E, parts = m.config.n_experts, []
-    rows = [["", *(f"expert {e + 1}" for e in range(E))]]
+    rows = [["", "share of the tokens of each expert"]]
     for i, load in sorted(m.expert_loads.items()):
-        share = load / max(load.sum(), 1)
-        rows.append([f"block {i + 1}", *(f"{bar(s, most=60)} {s:.0%}" for s in share)])
-    parts.append(html_table(rows))
+        one = lambda e, share: f'<span style="white-space: nowrap; margin-right: 14px">{e + 1} {bar(share, most=60)} {share:.0%}</span>'
+        rows.append([f"block {i + 1}", " ".join(one(e, share) for e, share in enumerate(load / max(load.sum(), 1)))])
+    parts.append(html_table(rows, long=(1,)))
     if m.config.n_active < E:
         for i, chosen in sorted(m.chosen_experts.items()):
             lines = []
@@ -287,7 +288,7 @@ def memory_section(m: Microscope) -> str:
     colours = dict(norms=PALE, attention=TRAIN, network=VALID)
     rows = [["", "total", "", *colours]]
     for i, parts in enumerate(m.memory):
-        bars = "".join(bar(parts[name] / max(totals), colours[name], 300) for name in ("attention", "network", "norms") if parts[name])
+        bars = "".join(bar(parts[name] / max(totals), colours[name], 130) for name in ("attention", "network", "norms") if parts[name])
         rows.append([f"block {i + 1}", format_bytes(totals[i]), bars, *(format_bytes(parts[name]) for name in colours)])
     return section("Memory kept for backward", f"Bytes of the arrays that each block's backward keeps until it is called, for these "
                    f"{len(m.ids)} tokens and without the weights: {format_bytes(sum(totals))} in total, "

@@ -127,7 +127,7 @@ class Panel:
         cost = column(self.estimate.view, abouts, flex="1 1 480px", min_width="0", grid_gap="10px")
         main = column(*named.values(), self.help.view)
         choices = column(self.preset, self.preset_meaning, self.input, self.upload, main, width="370px", max_width="100%")
-        training = [self.input, self.upload, main, cost, self.all_settings]
+        training = [choices, cost, self.all_settings]
         self.parts = dict(train=[self.preset, self.preset_meaning, *training], finetune=training,
                           inference=[self.generation.view, self.microscope], info=[self.diary, self.zip], delete=[self.with_finetunes])
         chosen = row(choices, cost, self.generation.view, flex_flow="row wrap", align_items="flex-start", grid_gap="14px",
@@ -137,7 +137,8 @@ class Panel:
         buttons = row(self.run, self.microscope, self.stop, self.resume, self.diary, self.zip, self.with_finetunes, self.reason,
                       align_items="center", flex_flow="row wrap")
         self.confirm, self.slot = row(self.delete_files, self.keep_files), column(self.own.view)
-        self.view = column(self.folder, self.plan, self.guid, self.run_summary, chosen, self.all_settings, buttons, self.confirm, self.slot)
+        self.view = column(self.folder, self.plan, self.guid, self.run_summary, chosen, self.all_settings, buttons, self.confirm,
+                           self.slot, widgets.HTML(panel_html.STYLE))
         self.view.add_class("lb-panel")
 
     # choices

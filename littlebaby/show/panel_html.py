@@ -19,6 +19,8 @@ PARTS = dict(embedding="#7a9e9f", attention="#3f7fb5", network="#e0a458", norms=
 QUIET = "color:var(--jp-ui-font-color2,#66727f)"
 ROUND = "round,pad=0,rounding_size=0.2"
 WRONG = "color:#c8442b"
+# a widget of ipywidgets is as wide as the longest line that it can have, unless it is told that it may be narrower
+STYLE = "<style>.lb-panel .widget-html,.lb-panel .widget-html-content{min-width:0;max-width:100%}</style>"
 SHADED = "background:rgba(63,127,181,0.22);border-radius:3px;padding:1px 2px"
 READ = ("font-family:var(--jp-content-font-family,system-ui,sans-serif);font-size:14px;line-height:1.55;white-space:pre-wrap;"
         "overflow-wrap:break-word;max-width:76ch;margin:4px 0 10px")
@@ -217,7 +219,7 @@ def completion(prompt: str, text: str) -> str:
     """A prompt, shaded, and its completion"""
     legend = f'<div style="font-size:11px;{QUIET}"><span style="{SHADED}">prompt</span> completion</div>' if prompt else ""
     shaded = f'<span class="lb-given" style="{SHADED}">{escape(prompt)}</span>' if prompt else ""
-    return f'{legend}<pre class="lb-printed" style="{READ};max-height:600px;overflow:auto">{shaded}{escape(text)}</pre>'
+    return f'{legend}<div class="lb-printed" style="{READ};max-height:600px;overflow:auto">{shaded}{escape(text)}</div>'
 
 
 def card(info: dict[str, Any]) -> str:

@@ -57,7 +57,8 @@ class Generation:
                 path = workspace.existing("tokenizer", guid)
                 count = len(prompt_ids(tokenizer(workspace.root, guid, path.stat().st_mtime_ns), prompt))
                 if count > n_ctx:
-                    self.note.value = panel_html.notice(too_long(count, n_ctx))
+                    self.note.value = panel_html.notice(f"the prompt has {plural(count, 'token')} and the window of this model {n_ctx:,}: "
+                                                        f"the model sees only the last {n_ctx:,}")
         except (BadInput, OSError):                      # Run says what is wrong
             pass
 
@@ -81,9 +82,7 @@ class Generation:
             kept = any(each.time == done.time for each in workspace.completions(guid))
             outcome.live.say(f"{plural(done.tokens, 'token')}, "
                              f"{'saved in outputs/' if kept else 'not saved: the workspace cannot be written'}; seed {done.seed}")
-            n_ctx = workspace.load_config(guid).n_ctx
-            outcome.say("\n".join(([unknown_characters(done.replaced)] if done.replaced else [])
-                                  + ([too_long(done.prompt_tokens, n_ctx)] if done.prompt_tokens > n_ctx else [])))
+            outcome.say(unknown_characters(done.replaced) if done.replaced else "")
         outcome.text.value = panel_html.completion(prompt, "".join(pieces))
 
 
@@ -91,11 +90,6 @@ class Generation:
 def tokenizer(root: Path, guid: str, _changed: int) -> Any:
     """The tokenizer of a run; _changed: when its file was written"""
     return texts.from_json(Workspace(root).load_tokenizer(guid))
-
-
-def too_long(count: int, n_ctx: int) -> str:
-    """The sentence for a prompt that is longer than the window"""
-    return f"the prompt has {plural(count, 'token')} and the window of this model {n_ctx:,}: the model sees only the last {n_ctx:,}"
 
 
 def sampling_help(name: str) -> str:
