@@ -218,11 +218,11 @@ print("Zoe hid a" + lb.inference(run.guid, prompt="Zoe hid a", max_tokens=250, t
 # attends to, weighted by the attention weights, and show the head with the shortest distance and the head with the longest.
 
 # %%
-from littlebaby.show.microscope import distances
+from littlebaby.check.inspect_model import mean_distances
 from littlebaby.show.variant_pictures import squares
 
 inside = lb.microscope(run.guid, "Zoe hid a yellow mask. At night Z")
-distance = {(block + 1, head + 1): n for block, heads in inside.attention.items() for head, n in enumerate(distances(heads))}
+distance = {(block + 1, head + 1): n for block, heads in inside.attention.items() for head, n in enumerate(mean_distances(heads))}
 near, far = min(distance, key=distance.get), max(distance, key=distance.get)
 
 labels = visible(inside.tokens)
@@ -233,7 +233,7 @@ for axes, (block, head) in zip(pair, (near, far)):
     axes.set_yticks(range(len(labels)), labels, fontsize=6)
 print("mean distance of the heads of each block:")
 for block, heads in inside.attention.items():
-    print(f"    block {block + 1}  ", "  ".join(f"{n:.1f}" for n in sorted(distances(heads))))
+    print(f"    block {block + 1}  ", "  ".join(f"{n:.1f}" for n in sorted(mean_distances(heads))))
 print(f"mean distance with equal attention weights: {(len(labels) - 1) / 4:.1f}")
 likely = zip(inside.visible_tokens(inside.top_ids[-1, -1]), inside.probabilities[-1, -1])
 print("prediction after the last Z:", ", ".join(f"{token} {p:.0%}" for token, p in likely))
