@@ -290,7 +290,7 @@ class Names(Reader):
 
     def __call__(self, data):
         word = data.decode("utf-8", "replace")
-        return verdict(lambda: Workspace(self.home).going(Workspace(self.home).resolve(word), True))
+        return verdict(lambda: Workspace(self.home).files_to_delete(Workspace(self.home).resolve(word), True))
 
     def mend(self):
         pass

@@ -7,10 +7,10 @@
     baby = lb.load(run.guid)                                             its config, tokenizer and weights
     loss, grads = baby.loss_and_grads(ids, targets)                      gradients of all weights, by name
 
-Every function here is documented with an example, `help(lb.train)`. A default that the signature does not show is given in brackets. In the
-examples "last" is a run that was trained on the text nursery_5kB_0.txt, and `np` is NumPy.
+The documentation of every function contains an example: `help(lb.train)`. In it, a default that the signature does not show is given in
+brackets; "last" is a run that was trained on the text nursery_5kB_0.txt, and `np` is NumPy.
 
-An input that cannot be used raises BadInput, whose message names the allowed values; a training that fails raises RunFailed.
+Functions raise BadInput if an input cannot be used; its message names the allowed values. A training that fails raises RunFailed.
 
 >>> lb.Config(n_heads=3)
 Traceback (most recent call last):

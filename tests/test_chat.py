@@ -262,6 +262,10 @@ def test_wrong_use_of_finetune(home, base):
         lb.finetune(base.guid, chat="tale", path=home)
     with pytest.raises(BadInput, match="tokens of talks.jsonl are not in .*'<'.*lora_rank"):
         lb.finetune(base.guid, chat=home / "talks.jsonl", path=home, lora_rank=4)
+    for wrong in (dict(n_emb=24), dict(n_emb=8), dict(n_layers=9), dict(c_network="swi"), dict(c_tokenizer="word")):
+        name, value = next(iter(wrong.items()))
+        with pytest.raises(BadInput, match=f"^{name} is {value!r}; allowed in finetune is "):
+            lb.finetune(base.guid, "tale", path=home, **wrong)
     assert Workspace(home).resolve(base.guid) == base.guid
 
 
@@ -342,7 +346,7 @@ def test_chat_from_a_shell(home, tuned, monkeypatch, capsys):
     assert out.out == "The cat is red.\nThe dog is blue.\n"
     lines = out.err.splitlines()
     assert lines[0] == "temperature 0.0" and "temperature is 'warm'" in lines[1] and "did you mean /reset?" in lines[2]
-    assert lines[3].startswith("saved as ") and lines[4] == "the conversation starts anew" and len(lines) == 5
+    assert lines[3].startswith("saved as ") and lines[4] == "a new conversation begins" and len(lines) == 5
 
     monkeypatch.setattr("sys.stdin", io.StringIO("What is the owl? ß"))
     assert cli.main(["chat", tuned.guid, "--path", str(home), "--json", "--temperature", "0", "--system", "S"]) == 0

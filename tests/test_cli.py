@@ -82,7 +82,8 @@ def test_train_inference_info_list_delete(shell, home):
     assert shell(*again, "--stream")[1] == out
 
     code, out, _ = shell("info", name, *here)
-    assert code == 0 and out.startswith(name) and "mha + mlp, 1 layer of 16" in out and "parameters" in out and f"model_{name}.json" in out
+    assert code == 0 and out.startswith(name) and "mha + mlp, n_layers 1, n_emb 16" in out
+    assert "parameters" in out and f"model_{name}.json" in out
     assert json.loads(shell("info", name, "--json", *here)[1])["config"] == done["config"]
     assert name in [each["guid"] for each in json.loads(shell("list", "--json", *here)[1])["runs"]]
     assert name in shell("list", *here)[1]
@@ -120,7 +121,7 @@ def test_an_interrupted_run_says_how_to_go_on(shell, home):
         patch.setattr(plans, "train", stopped)
         code, out, err = shell("train", "tale", "--n_steps", "6", "--path", str(home), *TINY)
     guid = Workspace(home).resolve("last")
-    assert (code, out) == (130, "") and f"`littlebaby train --resume {guid[:8]}` continues it" in err
+    assert (code, out) == (130, "") and f"`littlebaby train --resume {guid[:8]}` continues the run" in err
     code, out, err = shell("train", "--resume", guid[:8], "--json", "--path", str(home))
     assert code == 0 and json.loads(out)["report"]["evaluations"][-1]["step"] == 6
 
@@ -240,7 +241,7 @@ def test_check_all(shell, monkeypatch, tmp_path):
 def test_catalog_and_nursery(shell, tmp_path):
     tables = json.loads(shell("catalog", "--json")[1])
     assert sorted(row["key"] for row in tables["config"]) == sorted(f"`{name}`" for name in Config.model_fields)
-    assert shell("catalog", "config")[1].startswith("## config\n\nThe prefix of a setting says what it is: c_ a choice; ")
+    assert shell("catalog", "config")[1].startswith("## config\n\nThe prefix of a setting, if it has one, gives its kind: c_ a choice; ")
     assert shell("catalog", "norms")[1].startswith("## norms\n\n| name |")
     page = tmp_path / "page.md"
     page.write_text("a\n<!-- catalog: norms -->\n<!-- end -->\nb\n")

@@ -269,7 +269,7 @@ def test_a_second_ctrl_c_ends_at_once_and_says_how_to_go_on(home, capsys):
     with pytest.raises(KeyboardInterrupt):
         small(home, stop=impatient, b_keep_last=True)
     name = next(run.name for run in lb.list(home) if run.resumable)
-    assert capsys.readouterr().err == f"stopped at once; `littlebaby train --resume {name[:8]}` continues from step 4\n"
+    assert capsys.readouterr().err == f"stopped immediately; `littlebaby train --resume {name[:8]}` continues from step 4\n"
     assert kills.equal(kills.come_to(home, lb.train(resume="last", path=home, progress=False).guid), whole)
 
 

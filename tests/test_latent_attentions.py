@@ -139,7 +139,7 @@ def test_absorbed_equals_expanded(kind, monkeypatch):
     taken, absorbed = [], mla.absorbed
     monkeypatch.setattr(mla, "absorbed", lambda *given: taken.append(1) or absorbed(*given))
     for always in (True, False):
-        monkeypatch.setattr(mla, "absorbing_pays", lambda cfg, T, answer=always: answer)
+        monkeypatch.setattr(mla, "absorption_is_cheaper", lambda cfg, T, answer=always: answer)
         cache, ends = {}, (0, 4, 6, *range(7, 13))
         y = [mla.forward(s.p, s.x[:, a:b], Context(cfg, start=a, cache=cache))[0] for a, b in zip(ends, ends[1:])]
         assert np.abs(np.concatenate(y, 1) - whole).max() < 1e-12 * np.abs(whole).max()
@@ -148,15 +148,15 @@ def test_absorbed_equals_expanded(kind, monkeypatch):
     assert len(taken) == 8                                       # training unfolds: it has a backward
 
 
-def test_absorbing_where_it_pays():
+def test_absorption_where_it_is_cheaper():
     """Counted: products of both ways, and single tokens always, a long prompt never, at the sizes of real models"""
     mla = variant("attentions", "mla")
     for more in (dict(mla_rank=512, mla_nope=128, mla_v=128), dict(mla_rank=128, mla_nope=64, mla_v=64), dict(mla_rank=256)):
         cfg = small(n_emb=896, head_size=896, n_heads=8, **{"mla_rank": 256, **more})
         c, wide = cfg.mla_rank, cfg.mla_nope + cfg.mla_v
         for T in (1, 2, 50, 100, 128, 129, 171, 172, 1000):
-            assert mla.absorbing_pays(cfg, T) == (T * 2 * c < T * wide + c * wide)
-        assert mla.absorbing_pays(cfg, 1) and not mla.absorbing_pays(cfg, 1000)
+            assert mla.absorption_is_cheaper(cfg, T) == (T * 2 * c < T * wide + c * wide)
+        assert mla.absorption_is_cheaper(cfg, 1) and not mla.absorption_is_cheaper(cfg, 1000)
 
 
 @pytest.mark.parametrize("latent, rope, numbers", [("joint", 0, 7), ("joint", 4, 11), ("split", 0, 14), ("split", 4, 18)])
@@ -294,21 +294,21 @@ LAYERS = [
     ("mla", "back_nv(dzv, g)", "back_nk(dzv, g)", "gradient", {}),
     ("mla", "kr, back_rk = ctx.rotate(kr[:, None])", "kr, back_rk = kr[:, None], lambda d: d", "formula", {}),
     ("mla", 'normalized(p, "wdv", zv, ctx)', 'normalized(p, "wdk", zv, ctx)', "formula", {}),
-    ("mla", "extend(row=row, cv=zv[:, None])", "extend(row=row, cv=row[..., :c])", "formula", {}),
-    ("mla", "row, = ctx.extend(row=row)", "row, = ctx.extend(last=4, row=row)", "decoding", dict(mla_latent="joint")),
+    ("mla", "extend(zk_kr=zk_kr, zv=zv[:, None])", "extend(zk_kr=zk_kr, zv=zk_kr[..., :c])", "formula", {}),
+    ("mla", "zk_kr, = ctx.extend(zk_kr=zk_kr)", "zk_kr, = ctx.extend(last=4, zk_kr=zk_kr)", "decoding", dict(mla_latent="joint")),
     ("mla", "*ctx.drop, ctx.slopes(q)", "*ctx.drop", "formula", dict(c_position="alibi")),
     ("mla", "scale, slopes=ctx.slopes(q)", "scale", "decoding", dict(c_position="alibi")),
-    ("mla", "unfold(p.wuk).swapaxes(-1, -2), q[..., n:]", "unfold(p.wuk).swapaxes(-1, -2), 0 * q[..., n:]", "decoding", {}),
-    ("mla", "asks, row, cv, scale", "asks, row, row[..., :c], scale", "decoding", {}),
-    ("mla", "o @ unfold(p.wuv)", "o @ unfold(p.wuv)[::-1]", "decoding", {}),
-    ("hybrid", "dm * wide + dxo[..., D:]", "dm * wide", "gradient", {}),
+    ("mla", "by_head(p.wuk).swapaxes(-1, -2), q[..., n:]", "by_head(p.wuk).swapaxes(-1, -2), 0 * q[..., n:]", "decoding", {}),
+    ("mla", "latent_q, zk_kr, zv, scale", "latent_q, zk_kr, zk_kr[..., :c], scale", "decoding", {}),
+    ("mla", "o @ by_head(p.wuv)", "o @ by_head(p.wuv)[::-1]", "decoding", {}),
+    ("hybrid", "dgated * channel_gate + dxo[..., D:]", "dgated * channel_gate", "gradient", {}),
     ("hybrid", "dxo[..., :D].copy()", "xp.zeros_like(x)", "gradient", {}),
-    ("hybrid", "dm * wide +", "dm +", "gradient", {}),
+    ("hybrid", "dgated * channel_gate +", "dgated +", "gradient", {}),
     ("hybrid", "back_s(back_gate(dgate))", "back_s(dgate)", "gradient", {}),
     ("hybrid", "back_z(back_u(du))", "back_z(du)", "gradient", {}),
     ("hybrid", "first += h * d", "first = 0", "gradient", {}),
-    ("hybrid", "[x, *found]", "[x, *found[::-1]]", "formula", {}),
-    ("hybrid", "linear(o * wide", "linear(o * (1 - wide)", "formula", {}),
+    ("hybrid", "[x, *outputs]", "[x, *outputs[::-1]]", "formula", {}),
+    ("hybrid", "linear(o * channel_gate", "linear(o * (1 - channel_gate)", "formula", {}),
     ("hybrid", "xp.repeat(gate, d, -1)", "xp.concatenate([gate] * d, -1)", "formula", dict(c_hybrid_gate="head")),
 ]
 

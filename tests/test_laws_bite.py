@@ -1,6 +1,6 @@
-"""Laws that let a mistake pass are worth nothing: here a copy of each file is broken in one place, and a law must notice.
+"""The laws detect mistakes: each test changes a copy of a file in one place and requires that a law fails for the copy.
 
-The mistakes are those of check/mistakes.py, which `walk` plants as well.
+The mistakes are those of check/mistakes.py, which `walk` can plant too.
 """
 import sys
 from importlib import import_module
@@ -16,8 +16,8 @@ LAYERS = [mistake for mistake in mistakes.PLANTED if mistake.where != "kernels"]
 PRIMITIVES = [mistake for mistake in mistakes.PLANTED if mistake.where == "kernels"]
 
 
-def formula(cfg):
-    """What mha computes against its formula, in three lines of plain NumPy"""
+def formula_error(cfg):
+    """The largest difference between the output of mha and its formula in plain NumPy"""
     layer = context.variant("attentions", cfg.c_attention)
     s = laws.random_layer(layer, cfg)
     w, h = laws.tree.named(s.spec, s.flat), cfg.n_heads
@@ -27,13 +27,13 @@ def formula(cfg):
     return np.abs(layer.forward(s.p, s.x, laws.Context(cfg))[0] - o @ w["wo"] - w["bo"]).max()
 
 
-def verdict(law, folder, name, cfg):
-    """How far the law is broken: 0 is innocent"""
+def law_error(law, folder, name, cfg):
+    """The error that a law finds in a variant; 0 if the law holds exactly"""
     if law == "gradient":
         return laws.gradient(context.variant(folder, name), cfg)
     if law == "life":
         return float(len(laws.life(cfg)))
-    return dict(decoding=laws.decoding, causality=laws.causality, formula=formula)[law](cfg)
+    return dict(decoding=laws.decoding, causality=laws.causality, formula=formula_error)[law](cfg)
 
 
 @pytest.mark.parametrize("mistake", LAYERS, ids=[f"{each.where}: {each.name}" for each in LAYERS])
@@ -44,14 +44,14 @@ def test_a_broken_layer_is_caught(mistake, monkeypatch):
     right = laws.config(folder, name, **mistake.settings)
     wrong = right.model_copy(update={laws.KEYS[folder]: f"{name}_broken"})
     for law in mistake.by.split():
-        assert verdict(law, folder, name, right) < 1e-6 < verdict(law, folder, f"{name}_broken", wrong)
+        assert law_error(law, folder, name, right) < 1e-6 < law_error(law, folder, f"{name}_broken", wrong)
 
 
 @pytest.mark.parametrize("mistake", PRIMITIVES, ids=[each.name for each in PRIMITIVES])
 def test_a_broken_attention_is_caught(mistake, monkeypatch):
-    monkeypatch.setattr(kernels, "BLOCK", mistakes.ROWS)
-    monkeypatch.setattr(kernels, "SAFE", mistakes.BOUND)
+    monkeypatch.setattr(kernels, "BLOCK", mistakes.SMALL_BLOCK)
+    monkeypatch.setattr(kernels, "SAFE", mistakes.SMALL_SAFE)
     cfg = laws.config(r_dropout=0.3 if mistake.by == "gradient" else 0.0)
-    assert verdict(mistake.by, "attentions", "mha", cfg) < (1e-6 if mistake.by == "gradient" else 1e-300)
+    assert law_error(mistake.by, "attentions", "mha", cfg) < (1e-6 if mistake.by == "gradient" else 1e-300)
     monkeypatch.setattr(import_module("littlebaby.model.attentions.mha"), "attention", mistakes.planted(mistake).attention)
-    assert verdict(mistake.by, "attentions", "mha", cfg) > (1e-6 if mistake.by == "gradient" else 0)
+    assert law_error(mistake.by, "attentions", "mha", cfg) > (1e-6 if mistake.by == "gradient" else 0)

@@ -139,7 +139,7 @@ def test_a_long_text_is_cut_and_said_to_be_and_nothing_is_refused():
 def test_distances():
     a = np.zeros((1, 3, 3))
     a[0, 0, 0] = a[0, 1, 0] = a[0, 2, 0] = 1
-    assert microscope.distances(a)[0] == pytest.approx((0 + 1 + 2) / 3)
+    assert microscope.mean_distances(a)[0] == pytest.approx((0 + 1 + 2) / 3)
 
 
 @pytest.mark.parametrize("attention, network", [("mha", "moe"), ("swa", "mlp"), ("hybrid", "mlp"), ("swh", "mlp"), ("aft", "swi")])
@@ -196,7 +196,7 @@ def test_a_line_tells_what_it_computed():
 
 def tensors(w):
     """The tensors whose gradient is wrong"""
-    return {name for name in w.wrong() if name not in ("decoding", "causality", "y as before")}
+    return {name for name in w.wrong() if name not in ("decoding", "causality", "y unchanged")}
 
 
 @pytest.mark.parametrize("name, mistake", [(each.where.split(".")[-1].replace("kernels", "mha"), each) for each in mistakes.PLANTED
@@ -204,7 +204,7 @@ def tensors(w):
 def test_each_mistake_is_found_in_the_right_tensor(name, mistake):
     broken = lb.walk(name).break_(mistake.name)
     assert tensors(broken) == set(mistake.tensors.split())
-    laws_said = {"formula": "y as before", "decoding": "decoding", "causality": "causality"}
+    laws_said = {"formula": "y unchanged", "decoding": "decoding", "causality": "causality"}
     assert all(laws_said[law] in broken.wrong() for law in mistake.by.split() if law in laws_said)
     assert broken.fix().wrong() == []
     page = html.html_document("walk", walk.body(broken))
@@ -223,7 +223,7 @@ def test_every_file_can_be_broken(name):
 
 def test_what_a_mistake_spoils_is_red_from_there_on():
     w = lb.walk("mha").break_("forgotten weight")
-    heads = next(part for part in w.parts if part.name == "heads")
+    heads = next(part for part in w.parts if part.name == "head_outputs")
     assert not any(value.changed for part in w.parts for line in part.forward for value in line.values)
     assert not any(value.changed for line in heads.backward for value in line.values)
     wrong = lb.walk("mha").break_("queries for keys")
@@ -345,3 +345,14 @@ def test_colours_stay_readable():
 
 def test_what_cannot_be_seen_is_made_visible():
     assert [html.visible(token) for token in ("\n", " a", "\x07", "", "ab\n")] == ["⏎", "·a", "\\x07", "∅", "ab⏎"]
+
+
+def test_every_mistake_of_a_walk_is_a_button():
+    w = lb.walk("rmsnorm")
+    label, row, page = walk.buttons(w).children
+    *planted, correct = row.children
+    assert [each.description for each in planted] == w.mistakes and correct.layout.display == "none"
+    planted[0].click()
+    assert f"planted mistake: {w.mistakes[0]}." in page.value and correct.layout.display == ""
+    correct.click()
+    assert page.value == "" and correct.layout.display == "none"

@@ -191,8 +191,8 @@ def test_on_another_device(name, more):
 
 
 MISTAKES = [
-    ("mha", "xp.sqrt(gamma) if own else gamma", "xp.sqrt(gamma)", "gqa", dict(n_kv_heads=2)),
-    ("mha", "xp.sqrt(gamma) if own else gamma", "xp.sqrt(xp.sqrt(gamma))", "mha", {}),
+    ("mha", "xp.sqrt(gamma) if unshared else gamma", "xp.sqrt(gamma)", "gqa", dict(n_kv_heads=2)),
+    ("mha", "xp.sqrt(gamma) if unshared else gamma", "xp.sqrt(xp.sqrt(gamma))", "mha", {}),
     ("mha", "ctx.record_scores(q, k, scale)", "ctx.record_scores(q, k, 1.0)", "mha", {}),
     ("mha", "leaf[..., H:2 * H] *= factor", "pass", "mha", {}),
     ("mha", "leaf[..., :H] *= factor", "leaf[..., :H] *= factor[::-1]", "mha", {}),

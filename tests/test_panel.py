@@ -157,10 +157,10 @@ def test_it_writes_finetunes_looks_and_forgets(panel, home):
     before = {path for path in home.rglob("*") if path.is_file()}
     panel.run.click()
     assert shown(panel.confirm) and f"Delete these {len(lb.info(guid, home)['files'])} files?" in text(panel.outcome.text)
-    panel.keep.click()
+    panel.keep_files.click()
     assert not shown(panel.confirm) and {path for path in home.rglob("*") if path.is_file()} == before
     panel.run.click()
-    panel.sure.click()
+    panel.delete_files.click()
     assert [run.name for run in lb.list(home)] == [f"{guid}_finetuned"] and "files deleted" in text(panel.outcome.message)
 
 

@@ -123,7 +123,7 @@ def test_a_draft_changes_nothing_but_the_time(home, run):
     with pytest.raises(lb.BadInput, match="^samples is 2; allowed with a draft is 1; did you mean 1"):
         lb.inference(run.guid, samples=2, draft=draft.guid, path=home)
     other = lb.train("greek", path=home, **{**TINY, "n_steps": 1, "n_completion": 0})
-    with pytest.raises(lb.BadInput, match="has another tokenizer than"):
+    with pytest.raises(lb.BadInput, match="whose tokenizer differs from that of"):
         lb.inference(run.guid, draft=other.guid, path=home)
 
 

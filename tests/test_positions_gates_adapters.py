@@ -9,7 +9,7 @@ import pytest
 from conftest import lying
 from safetensors.numpy import load_file
 from strict import strict
-from test_laws import narrow  # noqa: F401
+from test_laws import small_blocks  # noqa: F401
 from test_optimizers import CFG, Threads
 
 import littlebaby as lb
@@ -61,10 +61,10 @@ def test_alibi_is_its_formula(name, n):
 
 
 @pytest.mark.parametrize("T, size", [(6, 1), (6, 9), (2, 1), (1, 1)])
-def test_sloped_attention_equals_its_plain_twin(T, size, narrow):  # noqa: F811
+def test_attention_with_slopes_equals_the_plain_primitive(T, size, small_blocks):  # noqa: F811
     r = np.random.default_rng(0).standard_normal
     arrays = [size * r((2, 4, T, 4)), size * r((2, 2, 6, 4)), r((2, 2, 6, 3))]
-    (y, back), (want, want_back) = (room.attention(*arrays, 0.5, slopes=np.array([2.0, 0.5, 0.1, 0.0])) for room in (kernels, ops))
+    (y, back), (want, want_back) = (module.attention(*arrays, 0.5, slopes=np.array([2.0, 0.5, 0.1, 0.0])) for module in (kernels, ops))
     dy = r(y.shape)
     assert np.abs(y - want).max() < 1e-12 and all(np.abs(a - b).max() < 1e-12 for a, b in zip(back(dy), want_back(dy)))
     assert np.abs(y - kernels.attention(*arrays, 0.5)[0]).max() > 1e-3
@@ -96,7 +96,7 @@ def test_sinusoidal_is_its_formula(D):
 
 @pytest.mark.parametrize("old, new, law", [
     ("s -= deep_slopes", "s += deep_slopes", "formula"),
-    ("ops.distance(past + i, past + e, past + e)", "abs(ops.distance(past + i, past + e, past + e) - 1)", "formula"),
+    ("ops.distance(past + i, past + j, past + j)", "abs(ops.distance(past + i, past + j, past + j) - 1)", "formula"),
     ("slopes.reshape(n, h // n, 1) *", "slopes.reshape(n, h // n, 1)[::-1] *", "decoding")])
 def test_a_broken_price_is_caught(old, new, law, monkeypatch):
     if law == "decoding":
@@ -392,7 +392,8 @@ def test_adapters_refuse_what_they_cannot_do(tmp_path):
 
 @pytest.mark.parametrize("old, new", [
     ("du *= w.scale\n", "pass\n"), ("dx += du @ w.a.T", "pass"), ("rows(x).T @ du, db", "rows(x).T @ u, db"),
-    ("du[:, of_a] = dy[:, of_w] @ w.b[:, of_b].T", "du[:, of_a] = dy[:, of_b] @ w.b[:, of_b].T"), ("u *= w.scale", "u *= 1")])
+    ("du[:, a_columns] = dy[:, w_columns] @ w.b[:, b_columns].T", "du[:, a_columns] = dy[:, b_columns] @ w.b[:, b_columns].T"),
+    ("u *= w.scale", "u *= 1")])
 def test_a_broken_adapter_is_caught(old, new):
     """By differences, or by the matrix it stands for"""
     r = np.random.default_rng(0).standard_normal

@@ -42,7 +42,7 @@ def test_several_wrong_values_are_told_at_once():
         "c_tokenizer is 'cahr'; allowed is bpe, char, word or the path of a tokenizer.json; did you mean char?",
         "n_emb is 3.5; allowed is a whole number from 1 to 65,536; did you mean 4?",
         "d_type is 'float32'; allowed are fp16, fp32, fp64; did you mean fp32?",
-        "'zzz' is not a setting; `littlebaby catalog config` lists them all",
+        "'zzz' is not a setting; `littlebaby catalog config` lists all settings",
         "b_tied is 'perhaps'; allowed is true or false"])
 
 
@@ -50,7 +50,7 @@ def test_several_wrong_values_are_told_at_once():
     (dict(n_heads=3), "n_heads is 3; allowed are divisors of head_size, 128; did you mean 2?"),
     (dict(c_attention="swa", n_heads=6, head_size=120, n_kv_heads=4),
      "n_kv_heads is 4; allowed are divisors of n_heads, 6; did you mean 3?"),
-    (dict(head_size=28, c_position="rope"), "head_size is 28, which makes heads 7 wide, and rope rotates pairs; "
+    (dict(head_size=28, c_position="rope"), "head_size is 28, which gives heads of width 7, and rope rotates pairs; "
                                             "allowed are multiples of 8; did you mean 32?"),
     (dict(n_ctx=1), "n_ctx is 1; allowed is a whole number from 2 to 1,048,576; did you mean 2?"),
     (dict(r_learn=float("nan")), "r_learn is nan; allowed is a number from 1e-09 to 100"),
@@ -144,7 +144,7 @@ def test_schemas_and_presets_are_valid():
 
 def test_a_file_says_what_is_wrong_with_it():
     assert sentence(parse_record, ConfigFile, dict(n_layers=0, seed=1), "a.json").startswith("a.json: n_layers is 0; allowed is")
-    assert sentence(parse_record, ConfigFile, [1], "a.json") == "a.json holds a list where an object belongs"
+    assert sentence(parse_record, ConfigFile, [1], "a.json") == "a.json holds a list, not a JSON object"
     assert sentence(parse_record, ConfigFile, dict(time="noon"), "a.json").startswith("a.json: time is 'noon': ")
     assert sentence(parse_record, Report, dict(guid="../x"), "r.json").startswith("r.json: guid is '../x': string should match pattern")
     row = dict(step=1, tokens=2, train_loss="much")

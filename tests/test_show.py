@@ -178,7 +178,7 @@ def test_a_card_of_a_run_that_has_not_begun_and_one_that_failed_early():
     cfg = Config(n_vocab=60).model_dump()
     empty = dict(guid=GUID, config=cfg, report=None, completion="", resumable=False, in_use=False, checkpoint=None,
                  files=[dict(path="configs/a.json", bytes=900)])
-    assert "mha + mlp, 4 layers of 128" in card(empty) and "configs/a.json" in card(empty)
+    assert "mha + mlp, n_layers 4, n_emb 128" in card(empty) and "configs/a.json" in card(empty)
     begun = dict(empty, report=report([row(1, valid_loss=None)]).model_dump(mode="json"))
     assert "tale.txt" in card(begun) and re.search(r"step +train loss +valid loss +sample\n +1 +4\.000 +-", card(begun))
     lines = lambda **more: card(dict(begun, guid=f"{GUID}_finetuned_2", **more)).splitlines()

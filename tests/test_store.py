@@ -110,9 +110,9 @@ def test_a_run_that_is_none_is_told(home):
     home.save_config(B, Config())
     assert sentence(home.resolve, "../" + A).startswith(f"'../{A}' contains a path; a GUID is a name such as ")
     assert sentence(home.resolve, "..").startswith("'..' contains a path")
-    assert sentence(home.resolve, "hamlet") == "'hamlet' is no GUID; allowed are a uuid, the first 4 or more of its characters, or last"
+    assert sentence(home.resolve, "hamlet") == "'hamlet' is not a GUID; allowed are a uuid, the first 4 or more of its characters, or last"
     assert sentence(home.resolve, "0b2") == "'0b2' is too short: give 4 or more characters of the GUID"
-    assert sentence(home.resolve, "0b2f") == f"0b2f fits 2 runs: {A}, {B}; give more of its characters"
+    assert sentence(home.resolve, "0b2f") == f"2 runs begin with 0b2f: {A}, {B}; give more characters"
     assert sentence(home.resolve, "ffff8a52") == f"there is no run ffff8a52 in {home.root}; the nearest are {A}, {B}"
 
 
@@ -153,7 +153,7 @@ def test_delete_takes_one_run_and_no_other(home):
     (home.root / "models" / f".model_{A}.json.01234567.part").write_text("left behind")
     before = set(everything(home))
     mine.append(f"models/.model_{A}.json.01234567.part")
-    going = home.going(A)
+    going = home.files_to_delete(A)
     assert len(mine) == len(going) == 11 and {str(f.path.relative_to(home.root)) for f in going} == {
         m if "checkpoint" not in m else f"models/checkpoint_{A}" for m in mine}
     assert home.delete(A) == going and before - set(everything(home)) == set(mine)
@@ -356,15 +356,15 @@ def test_a_changed_weights_file_is_told(home):
     ("", "is empty (line 1, column 1)"),
     ('{"format": 1, "tens', "is truncated (line 1, column 15)"),
     ('{"format": 1', "is truncated (line 1, column 13)"),
-    ('{"format" 1}', "is damaged: expecting ':' delimiter (line 1, column 11)"),
+    ('{"format" 1}', "is damaged: not valid JSON, expecting ':' delimiter (line 1, column 11)"),
     ('{"format": NaN}', "holds NaN; allowed are finite numbers"),
     ('{"format": -Infinity}', "holds -Infinity; allowed are finite numbers"),
     ('{"format": 1e999}', "holds 1e999; allowed are finite numbers"),
     ("[" * 100_000, "is damaged: nested too deep, or a number too long"),
     ("1" * 10_000, "is damaged: nested too deep, or a number too long"),
-    ("[1]", "holds a list where an object belongs"),
+    ("[1]", "holds a list, not a JSON object"),
     ('{"wte_weight": [[1.0]]}', "is a model of The Little Baby v0: it has no manifest, and this version cannot read it"),
-    ("{}", "is no model that littlebaby wrote: it has no manifest, and this version cannot read it")])
+    ("{}", "is not a model that littlebaby wrote: it has no manifest, and this version cannot read it")])
 def test_damaged_json_is_told(home, text, said):
     path = home.path("model", A)
     path.parent.mkdir()
@@ -544,5 +544,5 @@ def test_an_input_is_never_overwritten_nor_elsewhere(home):
     path = home.write_input("tale.txt", ["once"])
     assert sentence(home.write_input, "tale.txt", ["twice"]) == f"{path} exists already; choose another name or delete it first"
     for name in ("../tale.txt", "a/b", "", ".hidden", "a\\b", "x" * 300, "a\0b"):
-        assert sentence(home.write_input, name, ["x"]).endswith(" is no name for a file in inputs/")
+        assert sentence(home.write_input, name, ["x"]).endswith(" cannot be the name of a file in inputs/")
     assert path.read_text() == "once" and everything(home) == ["inputs/tale.txt"]

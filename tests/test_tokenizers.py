@@ -352,7 +352,7 @@ def spoiled(record):
         yield record | {"vocabulary": record["vocabulary"][2:]}, "lacks"
         yield record | {"special": ["<|end|>"]}, "lacks"
         for merge in ("a", "a b c", " a", "a ", "q qqqq", record["merges"][0]):
-            yield record | {"merges": [*record["merges"], merge]}, "no merge|lacks|twice"
+            yield record | {"merges": [*record["merges"], merge]}, "not a merge|lacks|twice"
     else:
         yield record | {"begin": "中"}, "'begin'"
         yield record | {"unknown": "replaced"}, "did you mean replace"
@@ -396,7 +396,7 @@ def isolated(pattern):
     (lambda r: r["added_tokens"][0].update(id=5), "ids of the vocabulary"),
     (lambda r: r["model"]["vocab"].update(zz=10 ** 30), "ids of the vocabulary"),
     (lambda r: r["model"]["vocab"].update(zz="300"), "ids of the vocabulary"),
-    (lambda r: r["model"]["merges"].append(["a", 1, None]), "no merge"),
+    (lambda r: r["model"]["merges"].append(["a", 1, None]), "not a merge"),
     (lambda r: r["model"]["merges"].append({}), "entry"),
 ])
 def test_a_foreign_file_must_be_what_we_can_follow(change, said):

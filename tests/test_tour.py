@@ -2,9 +2,11 @@
 import ast
 import re
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from conftest import changed_files
+from tour_wrong_answers import WRONG
 
 jupytext = pytest.importorskip("jupytext", reason="jupytext is not installed: pip install -e '.[test]'")
 nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed: pip install -e '.[test]'")
@@ -44,11 +46,16 @@ def without_words(cell):
     return ast.dump(tree)
 
 
-def solved(book):
-    """The notebook with a code cell for every solution after its exercise, and with the small parameters"""
-    cells = []
+def answered(book, lesson):
+    """The notebook with the wrong answers to every exercise and its solution in code cells after it, and with the small parameters"""
+    cells, exercise = [], 0
     for cell in book.cells:
         cells.append(cell)
+        if "exercise" in tags(cell):
+            exercise += 1
+            for answer in WRONG[lesson, exercise]:
+                call = cell.source.splitlines()[-1]
+                cells.append(nbformat.v4.new_code_cell(f"{answer}\n\n{call}", metadata=dict(tags=["wrong"])))
         if "solution" in tags(cell):
             cells.append(nbformat.v4.new_code_cell(solution(cell), metadata=dict(tags=["solved"])))
         if "parameters" in tags(cell):
@@ -66,15 +73,19 @@ def test_a_notebook_is_its_source_without_outputs(source):
 
 
 @lessons
-def test_it_runs_and_every_check_rejects_the_open_exercise_and_accepts_the_solution(source, in_clone):
+def test_it_runs_and_every_check_helps_with_wrong_answers_and_accepts_the_solution(source, in_clone):
     """Run in its place in a clone, in which no file changes"""
-    place = in_clone / "notebooks" / "tour" / source.parent.name
-    book = solved(nbformat.read(place / f"{source.stem}.ipynb", 4))
+    place, lesson = in_clone / "notebooks" / "tour" / source.parent.name, int(source.stem[:2])
+    book = answered(nbformat.read(place / f"{source.stem}.ipynb", 4), lesson)
     nbclient.NotebookClient(book, timeout=300, resources=dict(metadata=dict(path=str(place)))).execute()
     code = [cell for cell in book.cells if cell.cell_type == "code"]
-    open_, done = ([printed(cell) for cell in code if tag in tags(cell)] for tag in ("exercise", "solved"))
+    open_, wrong, done = ([printed(cell) for cell in code if tag in tags(cell)] for tag in ("exercise", "wrong", "solved"))
     assert 2 <= len(open_) == len(done) <= 4
-    for text in open_:                                           # one sentence from the check, not an error from Python
+    answers = [pair for number in range(len(done)) for pair in WRONG[lesson, number + 1].items()]
+    assert len(wrong) == len(answers) >= 3 * len(done)
+    if source.parent.name == "en":
+        assert not [(answer, text) for text, (answer, line) in zip(wrong, answers) if line not in text]
+    for text in open_ + wrong:                                   # one sentence from the check, not an error from Python
         assert re.fullmatch(r"✗ (?!\w+(Error|Exception):)[^\n]{20,250}\.\n", text), text
     for text in done:
         assert re.fullmatch(r"✓ [^\n]{10,}\n", text), text
@@ -103,9 +114,50 @@ def test_only_words_may_be_translated(there, same):
 
 def test_every_lesson_of_the_map_is_there_and_leads_to_the_next():
     english = [path for path in LESSONS if path.parent.name == "en"]
-    assert [path.name[:2] for path in english] == [f"{n:02}" for n in range(1, 11)]
+    assert [path.name[:2] for path in english] == [f"{n:02}" for n in range(1, 12)]
     readme = (TOUR / "README.md").read_text(encoding="utf-8")
     linked = re.findall(r"\]\((\w+/\w+\.ipynb)\)", readme)
     assert sorted(linked) == [f"{path.parent.name}/{path.stem}.ipynb" for path in LESSONS]
     for path, following in zip(english, english[1:]):
         assert f"]({following.stem}.ipynb)" in path.read_text(encoding="utf-8").rsplit("**Next:**", 1)[1]
+
+
+def prose(source):
+    """(heading, text) of every section of a lesson, without solutions and without the line that leads to the next lesson"""
+    cells = jupytext.read(source, fmt="py:percent").cells
+    text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown" and "solution" not in tags(cell))
+    parts = re.split(r"(?m)^#+ (.*)$", re.sub(r"(?s)\*\*(Next:|The end).*", "", text))
+    return list(zip(parts[1::2], parts[2::2]))
+
+
+def glossary():
+    """{term in lower case: (lesson, heading)}, from the table in glossary.md"""
+    rows = re.findall(r"(?m)^\| ([^|]+) \| [^|]+ \| \[[^|]*\]\((en/[^#|]+)\.ipynb#([^|]+)\) \|$", (TOUR / "glossary.md").read_text("utf-8"))
+    assert rows == sorted(rows, key=lambda row: row[0].lower())
+    return {term.lower(): (TOUR / f"{lesson}.py", unquote(anchor)) for term, lesson, anchor in rows}
+
+
+def test_every_term_is_introduced_once_where_the_glossary_says():
+    places = {}
+    for source in sorted(TOUR.glob("en/*.py")):
+        for heading, text in prose(source):
+            for term in re.findall(r"\*\*([^*]+)\*\*", text):
+                places.setdefault(" ".join(term.lower().split()), []).append((source, heading.replace(" ", "-")))
+    terms = glossary()
+    singular = {bold: bold if bold in terms else bold.removesuffix("s") for bold in places}
+    assert {singular[bold]: where for bold, where in places.items()} == {term: [where] for term, where in terms.items()}
+    assert len(singular) == len(terms) > 90
+
+
+# words that also have an everyday meaning, and parts that are announced before they are built
+EVERYDAY = """attention bias block context expert gradient head key law layer load merge network probability rank score step token training
+              value weight""".split()
+
+
+@pytest.mark.parametrize("term, place", [(term, place) for term, place in glossary().items() if term not in EVERYDAY])
+def test_no_term_is_used_before_it_is_introduced(term, place):
+    word = re.compile(rf"\b{re.escape(term)}s?\b".replace(r"\ ", r"\s+"), re.IGNORECASE)
+    sections = [(source, heading.replace(" ", "-"), text) for source in sorted(TOUR.glob("en/*.py")) for heading, text in prose(source)]
+    index = [(source, heading) for source, heading, _ in sections].index(place)
+    early = [f"{source.stem}, {heading}" for source, heading, text in sections[:index] if word.search(text)]
+    assert not early

@@ -166,8 +166,8 @@ LAYERS = [
     ("moh", "do, dw = back_weigh(back_y(dy, g))", "do, dw = back_weigh(back_y(dy, g)); do /= h", "gradient"),
     ("swh", "== xp.arange(h)", "== xp.arange(h) + 1", "formula"),
     ("swh", "w.argmax(-1)", "w.argmin(-1)", "formula"),
-    ("swh", "- ctx.freeze_decision(\"trust\", w)", "", "formula"),
-    ("swh", "(w - ctx.freeze_decision(\"trust\", w))", "0 * w", "gradient"),
+    ("swh", "- ctx.freeze_decision(\"stop\", w)", "", "formula"),
+    ("swh", "(w - ctx.freeze_decision(\"stop\", w))", "0 * w", "gradient"),
     ("swh", "return dx + back_o(do, g)", "return back_o(do, g)", "gradient"),
     ("swh", "w.argmax(-1)", "w[:, ::-1].argmax(-1)", "causality decoding"),
 ]

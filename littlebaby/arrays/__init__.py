@@ -1,4 +1,4 @@
-"""Room 1: numbers. Every primitive operation with its gradient: a plain version in ops, a faster one in kernels.
+"""Package 1: numbers. Every primitive operation with its gradient: a plain version in ops, a faster one in kernels.
 
 backend   NumPy or CuPy, devices, threads, memory
 tree      weights as named views of one flat vector

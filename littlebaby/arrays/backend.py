@@ -13,8 +13,8 @@ from threadpoolctl import ThreadpoolController
 
 from ..errors import BadInput
 
-# found once, at import: the search holds the lock of the dynamic loader while it waits for Python's, and an import in another thread does
-# the opposite, so the two could deadlock later
+# found once, at import: the search takes the lock of the dynamic loader and then Python's lock, while an import in another thread takes the
+# two in the opposite order, so a later search could deadlock
 LIBRARIES = ThreadpoolController()
 DTYPES = {"fp16": numpy.float32, "fp32": numpy.float32, "fp64": numpy.float64}
 
@@ -35,7 +35,7 @@ def use(device: str | ModuleType = "cpu", number: int = 0, tensor: bool = False)
     Args:
         device: "cpu", "gpu", "auto" (the GPU if there is one), or a module with NumPy's functions.
         number: Number of the GPU, counted from 0.
-        tensor: Whether the GPU may multiply in tf32, which has about three digits.
+        tensor: Whether the GPU may multiply in tf32, with about three digits of precision.
 
     Raises:
         BadInput: There is no GPU, or none of this number.
@@ -78,7 +78,7 @@ def on_cpu() -> bool:
 
 
 def dtype(name: str) -> numpy.dtype:
-    """The array type of weights and sums for a d_type; with fp16 it is float32, only products in training use half precision"""
+    """The array type of weights and sums for a d_type; for fp16 it is float32, because only products in training use half precision"""
     return numpy.dtype(DTYPES[name])
 
 
@@ -124,12 +124,12 @@ def blas_threads(n: int | None) -> Iterator[None]:
     The setting belongs to the whole process: while blocks of several threads overlap, the smallest number is used, and the number from
     before is restored when the last block ends.
     """
-    mine = object()
-    set_blas_limit(mine, n)
+    owner = object()
+    set_blas_limit(owner, n)
     try:
         yield
     finally:
-        set_blas_limit(mine, None)
+        set_blas_limit(owner, None)
 
 
 def set_blas_limit(owner: object, n: int | None) -> None:

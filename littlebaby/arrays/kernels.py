@@ -18,13 +18,13 @@ from .tree import Lora
 
 CHUNK = 131072     # numbers per chunk: half a megabyte in float32
 BLOCK = 64         # queries per attention block
-LONG = 2048        # with more keys backward recomputes the T T / 2 weights per head instead of storing them: less memory, more time
+LONG = 2048        # with more keys than this, backward recomputes the T T / 2 weights of each head instead of storing them, to save memory
 SAFE = 60.0        # exp of scores up to here does not overflow float32, nor do its sums over a million keys
 MASKED = -1e30     # a score whose exp is 0
 
 
-def cpu_twin(fast: Back) -> Back:
-    """The fast function on the CPU, and the function of the same name in ops on a GPU"""
+def fast_on_cpu(fast: Back) -> Back:
+    """A function that calls `fast` on the CPU, and the function of the same name in ops on a GPU"""
     plain = getattr(ops, fast.__name__)
 
     @wraps(plain)
@@ -36,6 +36,7 @@ def cpu_twin(fast: Back) -> Back:
 
 @lru_cache(256)
 def ones(n: int, dtype: Any) -> Array:
+    """Ones (n,), read-only, for sums as matrix products"""
     a = np.ones(n, dtype)
     a.flags.writeable = False
     return a
@@ -64,7 +65,7 @@ def column_sum(x: Array) -> Array:
     return ones(len(x), x.dtype) @ x
 
 
-@cpu_twin
+@fast_on_cpu
 def linear(x: Array, w: Array, b: Array = None) -> tuple[Array, Back]:
     if isinstance(w, Lora) or w.dtype != x.dtype:
         return ops.linear(x, w, b)
@@ -75,14 +76,12 @@ def linear(x: Array, w: Array, b: Array = None) -> tuple[Array, Back]:
 
     def back(dy):
         dy = ops.rows(dy)
-        dx = np.matmul(dy, w.T).reshape(x.shape)
-        dw = x2.T @ dy
-        return dx, dw, None if b is None else column_sum(dy)
+        return np.matmul(dy, w.T).reshape(x.shape), x2.T @ dy, None if b is None else column_sum(dy)
 
     return y.reshape(*x.shape[:-1], w.shape[1]), back
 
 
-@cpu_twin
+@fast_on_cpu
 def embedding(ids: Array, w: Array) -> tuple[Array, Back]:
     def back(dy):
         flat, dy, V = ids.reshape(-1), ops.rows(dy), len(w)
@@ -100,7 +99,7 @@ def embedding(ids: Array, w: Array) -> tuple[Array, Back]:
     return w[ids], back
 
 
-@cpu_twin
+@fast_on_cpu
 def gelu(x: Array) -> tuple[Array, Back]:
     # with q = sigmoid 2u:  y = x q  and  y' = q + (1 - q) y 2u',  2u' = 2c + 6 c a x^2 = -3 w - 4c  where  w = -2c - 2 c a x^2 = -2u / x
     c, shape, x2 = sqrt(2 / np.pi), x.shape, ops.rows(x)         # back does not use x, so that x can be freed
@@ -110,7 +109,7 @@ def gelu(x: Array) -> tuple[Array, Back]:
         w = np.multiply(u, u, out=scratch(u))
         w *= -2 * c * 0.044715
         w -= 2 * c
-        inverse_of_one_and_exp(np.multiply(w, u, out=q))
+        sigmoid_of_negated(np.multiply(w, u, out=q))
         np.multiply(u, q, out=y[z])
         w *= -3
         w -= 4 * c
@@ -125,21 +124,21 @@ def gelu(x: Array) -> tuple[Array, Back]:
     return y.reshape(shape), back
 
 
-def inverse_of_one_and_exp(x: Array) -> None:
-    """x <- 1 / (1 + exp x), in place: sigmoid(-x); 0 if exp overflows, which is right. NumPy's exp takes half the time of its tanh"""
+def sigmoid_of_negated(x: Array) -> None:
+    """x <- sigmoid(-x) = 1 / (1 + exp x), in place; if exp overflows the result is 0, the right limit. exp takes half the time of tanh"""
     with np.errstate(over="ignore"):
         np.exp(x, out=x)
     x += 1
     np.divide(1, x, out=x)
 
 
-@cpu_twin
+@fast_on_cpu
 def swiglu(a: Array, b: Array) -> tuple[Array, Back]:
     shape, a2, b2 = a.shape, ops.rows(a), ops.rows(b)
     u, s, y = np.empty_like(a2), np.empty_like(a2), np.empty_like(a2)
     for z in chunks(a2):
         t = np.negative(a2[z], out=s[z])
-        inverse_of_one_and_exp(t)
+        sigmoid_of_negated(t)
         np.multiply(a2[z], t, out=u[z])
         np.multiply(u[z], b2[z], out=y[z])
 
@@ -158,7 +157,7 @@ def swiglu(a: Array, b: Array) -> tuple[Array, Back]:
     return y.reshape(shape), back
 
 
-@cpu_twin
+@fast_on_cpu
 def rmsnorm(x: Array, w: Array, eps: float = 1e-6) -> tuple[Array, Back]:
     shape, x2 = x.shape, ops.rows(x)
     N, D = x2.shape
@@ -184,7 +183,7 @@ def rmsnorm(x: Array, w: Array, eps: float = 1e-6) -> tuple[Array, Back]:
     return y.reshape(shape), back
 
 
-@cpu_twin
+@fast_on_cpu
 def layernorm(x: Array, w: Array, b: Array, eps: float = 1e-5) -> tuple[Array, Back]:
     shape, x2 = x.shape, ops.rows(x)
     N, D = x2.shape
@@ -222,7 +221,7 @@ def inverse_root(total: Array, D: int, eps: float) -> None:
     np.divide(1, total, out=total)
 
 
-@cpu_twin
+@fast_on_cpu
 def cross_entropy(logits: Array, targets: Array) -> tuple[float, Back]:
     z, t = ops.rows(logits), targets.reshape(-1)
     counted = t >= 0
@@ -250,7 +249,7 @@ def cross_entropy(logits: Array, targets: Array) -> tuple[float, Back]:
     return loss / n, back
 
 
-@cpu_twin
+@fast_on_cpu
 def rotate(x: Array, cos: Array, sin: Array, layout: str) -> tuple[Array, Back]:
     if layout == "interleaved" and x.strides[-1] == x.itemsize:
         kind = np.complex64 if x.dtype == np.float32 else np.complex128
@@ -260,22 +259,23 @@ def rotate(x: Array, cos: Array, sin: Array, layout: str) -> tuple[Array, Back]:
         return (x.view(kind) * angle).view(x.dtype), lambda dy: rotate_pairs(dy, kind, back_angle)
     half = x.shape[-1] // 2
 
-    def turn(z, s):
+    def rotated(z, sin):
         if layout == "interleaved":
-            return ops.rotate(z, cos, s, layout)[0]
+            return ops.rotate(z, cos, sin, layout)[0]
         one, two, y = z[..., :half], z[..., half:], np.empty_like(z)
         np.multiply(one, cos, out=y[..., :half])
         np.multiply(two, cos, out=y[..., half:])
-        t = np.multiply(two, s)
+        t = np.multiply(two, sin)
         y[..., :half] -= t
-        np.multiply(one, s, out=t)
+        np.multiply(one, sin, out=t)
         y[..., half:] += t
         return y
 
-    return turn(x, sin), lambda dy: turn(dy, -sin)
+    return rotated(x, sin), lambda dy: rotated(dy, -sin)
 
 
 def rotate_pairs(x: Array, kind: Any, angle: Array) -> Array:
+    """The pairs of x as complex numbers of type `kind`, multiplied by `angle`, as an array of the type of x"""
     return (np.ascontiguousarray(x).view(kind) * angle).view(x.dtype)
 
 
@@ -285,13 +285,13 @@ def causal_mask(n: int, dtype: Any) -> Array:
     return np.triu(np.full((n, n), MASKED, dtype), 1)
 
 
-@cpu_twin
+@fast_on_cpu
 def attention(q: Array, k: Array, v: Array, scale: float, rate: float = 0.0, rng: Any = None, slopes: Array = None) -> tuple[Array, Back]:
     (B, h, T, d), (n, S), dv = q.shape, k.shape[1:3], v.shape[3]
     if T == 1 and rng is None:
         return one_query(q, k, v, scale, slopes)
     m, past = h // n, S - T                                      # heads of a group; keys before the first query
-    # blocks of rows must hold equal positions of all heads, so the heads of a group get an axis: (B, n, m, T, .) and (B, n, 1, S, .)
+    # a block of rows must hold the same positions of all heads, so the heads of a group get an axis: (B, n, m, T, .) and (B, n, 1, S, .)
     deep = lambda z: z.reshape(B, n, m, *z.shape[2:])
     qs = heads_last(B, h, T, d, q.dtype)
     np.multiply(q, scale, out=qs)
@@ -302,14 +302,14 @@ def attention(q: Array, k: Array, v: Array, scale: float, rate: float = 0.0, rng
     kept = []
     deep_slopes = None if slopes is None else slopes.reshape(n, m, 1, 1)
 
-    def exp_scores(i, e, rng):
-        """exp of the scores of queries i ... e - 1 with all keys up to e - 1, and the dropout mask or None"""
-        s = np.matmul(q5[..., i:e, :], k5[..., :past + e, :].swapaxes(-1, -2))      # (B, n, m, e - i, past + e)
+    def exp_scores(i, j, rng):
+        """exp of the scores of queries i ... j - 1 with all keys up to j - 1, and the dropout mask or None"""
+        s = np.matmul(q5[..., i:j, :], k5[..., :past + j, :].swapaxes(-1, -2))      # (B, n, m, j - i, past + j)
         if slopes is not None:                                   # this only lowers scores, so the bound of needs_shift still holds
-            s -= deep_slopes * ops.distance(past + i, past + e, past + e).astype(s.dtype)
-        s[..., past + i:] += causal_mask(e - i, q.dtype)
-        if shift is not None and shift[..., i:e].any():          # rows whose scores are proved small need no shift
-            s -= np.where(shift[..., i:e, None], s.max(-1, keepdims=True), 0)
+            s -= deep_slopes * ops.distance(past + i, past + j, past + j).astype(s.dtype)
+        s[..., past + i:] += causal_mask(j - i, q.dtype)
+        if shift is not None and shift[..., i:j].any():          # the other rows have scores below SAFE
+            s -= np.where(shift[..., i:j, None], s.max(-1, keepdims=True), 0)
         np.exp(s, out=s)
         if rng is None or not rate:
             return s, None
@@ -317,13 +317,13 @@ def attention(q: Array, k: Array, v: Array, scale: float, rate: float = 0.0, rng
         keep *= 1 / (1 - rate)
         return s, keep
 
-    for i, e in blocks:
-        rng_before = None if S <= LONG else deepcopy(rng)        # backward repeats the same random numbers for a long text
-        s, keep = exp_scores(i, e, rng)
-        total = inverse[..., i:e, :]
-        np.matmul(s, ones(past + e, q.dtype)[:, None], out=total)
+    for i, j in blocks:
+        rng_before = None if S <= LONG else deepcopy(rng)        # in a long text backward draws the same random numbers again
+        s, keep = exp_scores(i, j, rng)
+        total = inverse[..., i:j, :]
+        np.matmul(s, ones(past + j, q.dtype)[:, None], out=total)
         np.divide(1, total, out=total)
-        np.matmul(s if keep is None else s * keep, v5[..., :past + e, :], out=o5[..., i:e, :])
+        np.matmul(s if keep is None else s * keep, v5[..., :past + j, :], out=o5[..., i:j, :])
         kept.append((s, keep) if S <= LONG else rng_before)
     o5 *= inverse
 
@@ -333,20 +333,20 @@ def attention(q: Array, k: Array, v: Array, scale: float, rate: float = 0.0, rng
         dn = heads_last(B, h, T, dv, q.dtype)
         dn5 = deep(dn)
         np.multiply(deep(do), inverse, out=dn5)
-        mean = np.vecdot(dn, o).reshape(B, n, m, T, 1)           # sum of a da over the keys
+        mean = np.vecdot(dn, o).reshape(B, n, m, T, 1)           # the sum of a da over the keys
         fresh = True
-        for (i, e), stored in zip(reversed(blocks), reversed(kept)):
-            s, keep = stored if S <= LONG else exp_scores(i, e, stored)
-            da = np.matmul(dn5[..., i:e, :], v5[..., :past + e, :].swapaxes(-1, -2))
+        for (i, j), stored in zip(reversed(blocks), reversed(kept)):
+            s, keep = stored if S <= LONG else exp_scores(i, j, stored)
+            da = np.matmul(dn5[..., i:j, :], v5[..., :past + j, :].swapaxes(-1, -2))
             a = s
             if keep is not None:
                 da *= keep
                 a = s * keep
-            da -= mean[..., i:e, :]
+            da -= mean[..., i:j, :]
             da *= s                                              # now the gradient of the scores
-            np.matmul(da, k5[..., :past + e, :], out=dq5[..., i:e, :])
-            add_group(dv5, a, dn5[..., i:e, :], past + e, fresh)
-            add_group(dk5, da, q5[..., i:e, :], past + e, fresh)
+            np.matmul(da, k5[..., :past + j, :], out=dq5[..., i:j, :])
+            add_group(dv5, a, dn5[..., i:j, :], past + j, fresh)
+            add_group(dk5, da, q5[..., i:j, :], past + j, fresh)
             fresh = False
         dq *= scale
         return dq, dk, dv_
@@ -374,11 +374,12 @@ def heads_last(B: int, h: int, T: int, d: int, dtype: Any) -> Array:
 
 
 def needs_shift(q5: Array, k5: Array, past: int) -> Array:
-    """A mask (B, n, m, T) of the rows whose maximum must be subtracted before exp, None if there are none: rows with |q_t| max_{j<=t} |k_j|
-    of SAFE or more. No later key is used, so that not even the last bit of a token's result depends on later tokens."""
-    reach = np.maximum.accumulate(np.vecdot(k5, k5), -1)[..., past:]
-    reach = reach * np.vecdot(q5, q5)                            # (B, n, m, T), of squares
-    return None if reach.max() < SAFE * SAFE else ~(reach < SAFE * SAFE)
+    """A mask (B, n, m, T) of the rows whose maximum must be subtracted before exp, None if there are none: the rows in which
+    |q_t| max_{j<=t} |k_j|, an upper bound of the scores, is not below SAFE. Later keys are not used, so that not even the last bit of a
+    token's result depends on later tokens."""
+    bound = np.maximum.accumulate(np.vecdot(k5, k5), -1)[..., past:]
+    bound = bound * np.vecdot(q5, q5)                            # (B, n, m, T), the square of the bound
+    return None if bound.max() < SAFE * SAFE else ~(bound < SAFE * SAFE)
 
 
 def one_query(q: Array, k: Array, v: Array, scale: float, slopes: Array) -> tuple[Array, Back]:

@@ -1,8 +1,8 @@
 """Primitive operations, each with its gradient, in order of increasing complexity.
 
 Each is one function: `y, back = op(*arrays, **settings)`. `back(dy)` returns the gradients of all array arguments, in their order. No
-argument of op or back is changed. The caller may overwrite y, unless the docstring says that y can be the argument itself. Nothing here
-uses names of weights, configs or layers.
+argument of op or back is changed. The caller may overwrite y, unless the docstring says that y can be the argument itself or that back uses
+y. Nothing here uses names of weights, configs or layers.
 
 Letters, everywhere in littlebaby:
     B batch   T new tokens   S all tokens so far   D n_emb   H head_size (all heads)   h heads   n key/value heads   d = H / h
@@ -42,12 +42,12 @@ def merge_heads(*xs: Array) -> Array:
 # linear algebra
 
 def matmul_as(x: Array, w: Array) -> Array:
-    """x w, computed in the precision of w, which is half precision with d_type fp16, and returned in that of x"""
+    """x w, computed in the type of w (half precision with d_type fp16) and returned in the type of x"""
     return (x.astype(w.dtype, copy=False) @ w).astype(x.dtype, copy=False)
 
 
 def linear(x: Array, w: Array, b: Array = None) -> tuple[Array, Back]:
-    """y = x w + b          x (..., I)   w (I, O)   b (O) or None, whose gradient is None. If w is a Lora, dw are its adapters' gradients"""
+    """y = x w + b          x (..., I)   w (I, O)   b (O) or None, whose gradient is None. If w is a Lora, dw is that of its adapters"""
     if isinstance(w, Lora):
         return adapted(x, w, b)
     y = matmul_as(rows(x), w)                                    # (N, I) (I, O) -> (N, O)
@@ -64,7 +64,7 @@ def linear(x: Array, w: Array, b: Array = None) -> tuple[Array, Back]:
 
 
 def adapted(x: Array, w: Lora, b: Array = None) -> tuple[Array, Back]:
-    """y = x w + scale (x a) b + bias, for a Lora; the frozen matrix gets no gradient     Hu et al. 2021, arXiv:2106.09685"""
+    """y = x w.w + w.scale (x w.a) w.b + b          x (..., I); dw is (da, db), since w.w is frozen     Hu et al. 2021, arXiv:2106.09685"""
     y = matmul_as(rows(x), w.w)                                  # (N, I) (I, O) -> (N, O)
     u = xp.empty(0)
     if b is not None:
@@ -72,8 +72,8 @@ def adapted(x: Array, w: Lora, b: Array = None) -> tuple[Array, Back]:
     if w.columns:
         u = rows(x) @ w.a                                        # (N, I) (I, r) -> (N, r)
         u *= w.scale
-    for of_w, of_a, of_b in w.parts():
-        y[:, of_w] += u[:, of_a] @ w.b[:, of_b]
+    for w_columns, a_columns, b_columns in w.parts():
+        y[:, w_columns] += u[:, a_columns] @ w.b[:, b_columns]
 
     def back(dy):
         dy = rows(dy)
@@ -81,9 +81,9 @@ def adapted(x: Array, w: Lora, b: Array = None) -> tuple[Array, Back]:
         dw: tuple = ()
         if w.columns:
             du, db = xp.empty_like(u), xp.empty_like(w.b)
-            for of_w, of_a, of_b in w.parts():
-                du[:, of_a] = dy[:, of_w] @ w.b[:, of_b].T
-                db[:, of_b] = u[:, of_a].T @ dy[:, of_w]
+            for w_columns, a_columns, b_columns in w.parts():
+                du[:, a_columns] = dy[:, w_columns] @ w.b[:, b_columns].T
+                db[:, b_columns] = u[:, a_columns].T @ dy[:, w_columns]
             du *= w.scale
             dx += du @ w.a.T
             dw = rows(x).T @ du, db
@@ -93,20 +93,20 @@ def adapted(x: Array, w: Lora, b: Array = None) -> tuple[Array, Back]:
 
 
 def full_matrix(w: Array) -> tuple[Array, Back]:
-    """w, or w + scale a b for a Lora, for products outside of `linear`; back(dw) is the gradient to be added to g"""
+    """w, or w.w + w.scale w.a w.b for a Lora, for products outside of `linear`; back(dw) is the gradient to be added to g"""
     if not isinstance(w, Lora):
         return w, lambda dw: dw
     y = xp.array(w.w)
-    for of_w, of_a, of_b in w.parts():
-        y[:, of_w] += w.scale * (w.a[:, of_a] @ w.b[:, of_b])
+    for w_columns, a_columns, b_columns in w.parts():
+        y[:, w_columns] += w.scale * (w.a[:, a_columns] @ w.b[:, b_columns])
 
     def back(dw):
         if not w.columns:
             return ()
         da, db = xp.empty_like(w.a), xp.empty_like(w.b)
-        for of_w, of_a, of_b in w.parts():
-            da[:, of_a] = w.scale * (dw[:, of_w] @ w.b[:, of_b].T)
-            db[:, of_b] = w.scale * (w.a[:, of_a].T @ dw[:, of_w])
+        for w_columns, a_columns, b_columns in w.parts():
+            da[:, a_columns] = w.scale * (dw[:, w_columns] @ w.b[:, b_columns].T)
+            db[:, b_columns] = w.scale * (w.a[:, a_columns].T @ dw[:, w_columns])
         return da, db
 
     return y, back
@@ -227,20 +227,22 @@ def dropout(x: Array, rate: float, rng: Any) -> tuple[Array, Back]:
 
 
 def rotate(x: Array, cos: Array, sin: Array, layout: str) -> tuple[Array, Back]:
-    """Rotary positions: rotate each pair of x (..., T, d) by its angle, cos, sin (T, d/2); the gradient is rotated by the negative angle
+    """Rotary positions: rotate each pair of numbers of x (..., T, d) by its angle, and the gradient by the negative angle
 
-    layout: interleaved pairs (0, 1), (2, 3), ... or half pairs (0, d/2), (1, d/2 + 1), ...     Su et al. 2021, arXiv:2104.09864
+    cos, sin: of the angles, (T, d/2)
+
+    layout: "interleaved": pairs (0, 1), (2, 3), ...; "half": pairs (0, d/2), (1, d/2 + 1), ...     Su et al. 2021, arXiv:2104.09864
     """
     half = x.shape[-1] // 2
     one, two = (slice(0, None, 2), slice(1, None, 2)) if layout == "interleaved" else (slice(half), slice(half, None))
 
-    def turn(z, s):
+    def rotated(z, sin):
         y = xp.empty_like(z)
-        y[..., one] = z[..., one] * cos - z[..., two] * s
-        y[..., two] = z[..., one] * s + z[..., two] * cos
+        y[..., one] = z[..., one] * cos - z[..., two] * sin
+        y[..., two] = z[..., one] * sin + z[..., two] * cos
         return y
 
-    return turn(x, sin), lambda dy: turn(dy, -sin)
+    return rotated(x, sin), lambda dy: rotated(dy, -sin)
 
 
 # over the last axis
@@ -286,9 +288,9 @@ def layernorm(x: Array, w: Array, b: Array, eps: float = 1e-5) -> tuple[Array, B
 
 
 def cross_entropy(logits: Array, targets: Array) -> tuple[float, Back]:
-    """The mean over counted tokens of -log softmax(logits)[target], in nats; a target of -1 is not counted
+    """The mean over counted tokens of -log softmax(logits)[target], in nats; a token with target -1 is not counted
 
-    logits (..., V)   targets (...)   y a number, 0 if no target is counted. `logits` may be overwritten.
+    logits (..., V)   targets (...)   y a number, 0 if no token is counted. `logits` may be overwritten.
     """
     z, t = rows(logits), targets.reshape(-1)                     # (N, V), (N,)
     counted = t >= 0
@@ -300,7 +302,7 @@ def cross_entropy(logits: Array, targets: Array) -> tuple[float, Back]:
     loss = float(((xp.log(total) - z[at]) * counted).sum()) / n
 
     def back(scale=1.0):
-        """scale: factor of the loss in the total loss"""
+        """scale: the factor by which the loss is multiplied in the total loss"""
         d = e / total[:, None]
         d[at] -= 1
         d *= counted[:, None] * (scale / n)
@@ -328,11 +330,11 @@ def attention(q: Array, k: Array, v: Array, scale: float, rate: float = 0.0, rng
     (B, h, T, _), (n, S) = q.shape, k.shape[1:3]
     # the heads of a group form one matrix, so the products for dk and dv sum over them
     group = lambda z: z.reshape(B, n, h // n * T, -1)            # (B, h, T, .) -> (B, n, h/n T, .)
-    apart = lambda z: z.reshape(B, h, T, -1)
+    ungroup = lambda z: z.reshape(B, h, T, -1)                   # (B, n, h/n T, .) -> (B, h, T, .)
 
     # scores and softmax                                         (B, h, T, S)
     s, back_s = matmul(group(q * scale), k.swapaxes(-1, -2))
-    s = apart(s)
+    s = ungroup(s)
     if slopes is not None:
         s -= slopes[:, None, None] * distance(S - T, S, S).astype(s.dtype)
     s[..., ~xp.tri(T, S, S - T, dtype=bool)] = -xp.inf
@@ -344,11 +346,11 @@ def attention(q: Array, k: Array, v: Array, scale: float, rate: float = 0.0, rng
 
     def back(do):
         da, dv = back_o(group(do))
-        ds = back_a(back_drop(apart(da)))
+        ds = back_a(back_drop(ungroup(da)))
         dq, dk = back_s(group(ds))
-        return apart(dq) * scale, dk.swapaxes(-1, -2), dv
+        return ungroup(dq) * scale, dk.swapaxes(-1, -2), dv
 
-    return apart(o), back
+    return ungroup(o), back
 
 
 def weight_heads(o: Array, w: Array) -> tuple[Array, Back]:

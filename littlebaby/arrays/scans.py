@@ -29,7 +29,7 @@ def join_blocks(x: Array, T: int) -> Array:
 # element by element
 
 def exp_clip(x: Array, limit: float = 20.0) -> tuple[Array, Back]:
-    """y = exp(clip(x, +-limit)), with gradient 0 where clipped: sums of a million of them cannot overflow float32"""
+    """y = exp(clip(x, +-limit)), so that sums of a million elements cannot overflow float32; the gradient is 0 where x is clipped"""
     y = xp.exp(xp.clip(x, -limit, limit))
 
     def back(dy):
@@ -39,7 +39,7 @@ def exp_clip(x: Array, limit: float = 20.0) -> tuple[Array, Back]:
 
 
 def log_sigmoid(x: Array) -> tuple[Array, Back]:
-    """y = ln sigmoid(x), y' = 1 - sigmoid(x): both accurate also if the sigmoid rounds to 1"""
+    """y = ln sigmoid(x), y' = 1 - sigmoid(x); both are accurate even if the sigmoid rounds to 1"""
     def back(dy):
         return dy * xp.exp(-xp.logaddexp(0, x))
 
@@ -51,8 +51,8 @@ def log_sigmoid(x: Array) -> tuple[Array, Back]:
 def scan(x: Array, w: Array = None) -> Array:
     """y_t = e^w y_{t-1} + x_t with y_{-1} = 0, without a gradient     x (..., T, D); w (h, 1, 1) for x (..., h, T, D), None: 0
 
-    Inside a block of C tokens it is a product with a triangular matrix of powers of e^w; between blocks the same scan over the last y of
-    each block.
+    Inside a block of C tokens it is a product with a triangular matrix of powers of e^w; between blocks it is the same scan over the last y
+    of each block.
     """
     T = x.shape[-2]
     C = min(BLOCK, T)
@@ -115,8 +115,8 @@ def discounted_mean(x: Array, w: Array, past: Array = None) -> tuple[Array, Back
 
     def back(dy):
         dx = scan_back(dy / z, w)
-        slope = xp.exp(w) * scan(z, w)[:, :-1] / z[:, 1:]        # z' / z from the second token on
-        dw = (dx[..., 1:, :] * (y[..., :-1, :] - x[..., 1:, :]) * slope).sum((0, 2, 3))
+        ratio = xp.exp(w) * scan(z, w)[:, :-1] / z[:, 1:]        # z' / z, where z' = dz/dw, from the second token on
+        dw = (dx[..., 1:, :] * (y[..., :-1, :] - x[..., 1:, :]) * ratio).sum((0, 2, 3))
         return dx, dw
 
     return y, back, sums[..., -1:, :]
@@ -125,32 +125,32 @@ def discounted_mean(x: Array, w: Array, past: Array = None) -> tuple[Array, Back
 def linear_attention(q: Array, k: Array, v: Array, past: Array = None) -> tuple[Array, Back, Array]:
     """y_t = sum_{j<=t} (q_t k_j) v_j: attention without its softmax       q, k (..., T, M)   v (..., T, d)
 
-    Returns y, back, state (..., M, d): the sum of k_j' v_j. Inside a block computed as attention, between blocks through that sum.
+    Returns y, back, state (..., M, d): the sum of k_j' v_j. Keys of the same block are used as in attention, earlier ones through that sum.
     Katharopoulos et al. 2020, arXiv:2006.16236.
     """
     *lead, T, M = q.shape
     C, d = min(BLOCK, T), v.shape[-1]
-    qs, ks, vs, seen = split_blocks(q, C), split_blocks(k, C), split_blocks(v, C), xp.tri(C, dtype=q.dtype)
+    qs, ks, vs, mask = split_blocks(q, C), split_blocks(k, C), split_blocks(v, C), xp.tri(C, dtype=q.dtype)
 
-    def before(s):
+    def sums_before(s):
         """(..., n, M, d) -> (..., n + 1, M, d): the sums over the blocks before each block, and over all blocks"""
         sums = scan(s.reshape(*lead, -1, M * d))
         return xp.concatenate([xp.zeros_like(sums[..., :1, :]), sums], -2).reshape(*lead, -1, M, d)
 
-    sums = before(ks.swapaxes(-1, -2) @ vs)
+    sums = sums_before(ks.swapaxes(-1, -2) @ vs)
     if past is not None:
         sums += past[..., None, :, :]
     a = qs @ ks.swapaxes(-1, -2)                                 # (..., n, C, C)
-    a *= seen
+    a *= mask
     y = a @ vs
     y += qs @ sums[..., :-1, :, :]
 
     def back(dy):
         dys = split_blocks(dy, C)
         da = dys @ vs.swapaxes(-1, -2)
-        da *= seen
+        da *= mask
         dsums = qs.swapaxes(-1, -2) @ dys                        # the gradient of the sum over all earlier blocks
-        after = before(dsums[..., ::-1, :, :])[..., -2::-1, :, :]
+        after = sums_before(dsums[..., ::-1, :, :])[..., -2::-1, :, :]       # the sums over the blocks after each block
         dq = da @ ks + dys @ sums[..., :-1, :, :].swapaxes(-1, -2)
         dk = da.swapaxes(-1, -2) @ qs + vs @ after.swapaxes(-1, -2)
         dv = a.swapaxes(-1, -2) @ dys + ks @ after
@@ -164,20 +164,20 @@ def linear_attention(q: Array, k: Array, v: Array, past: Array = None) -> tuple[
 def causal_filter(x: Array, f: Array, T: int) -> tuple[Array, Back]:
     """y_t = sum_{i<K} f_i x_{t-i}, channel by channel, for the last T rows      x (B, S, D), 0 before its first row   f (K, D)"""
     K, (B, S, D) = len(f), x.shape
-    fill = max(0, K - 1 + T - S)
-    xs = xp.concatenate([xp.zeros((B, fill, D), x.dtype), x], 1) if fill else x
+    padding = max(0, K - 1 + T - S)
+    xs = xp.concatenate([xp.zeros((B, padding, D), x.dtype), x], 1) if padding else x
     end = xs.shape[1]
-    ago = lambda i: slice(end - T - i, end - i)                  # the T rows, i steps earlier
-    y = xs[:, ago(0)] * f[0]
+    earlier = lambda i: slice(end - T - i, end - i)              # T rows, i tokens before the last T
+    y = xs[:, earlier(0)] * f[0]
     for i in range(1, K):
-        y += xs[:, ago(i)] * f[i]
+        y += xs[:, earlier(i)] * f[i]
 
     def back(dy):
         dx, df = xp.zeros_like(xs), xp.empty_like(f)
         for i in range(K):
-            dx[:, ago(i)] += dy * f[i]
-            df[i] = xp.einsum("btd,btd->d", dy, xs[:, ago(i)])
-        return dx[:, fill:], df
+            dx[:, earlier(i)] += dy * f[i]
+            df[i] = xp.einsum("btd,btd->d", dy, xs[:, earlier(i)])
+        return dx[:, padding:], df
 
     return y, back
 
@@ -187,9 +187,9 @@ def window_blocks(T: int, S: int, window: int) -> Iterator[tuple[slice, slice, A
     a key is in the window if its distance is 0 or more and less than `window`"""
     for i in range(0, T, BLOCK):
         r = slice(i, min(i + BLOCK, T))
-        own = xp.arange(S - T + i, S - T + r.stop)[:, None]
+        positions = xp.arange(S - T + i, S - T + r.stop)[:, None]
         c = slice(max(0, S - T + i + 1 - window), S - T + r.stop)
-        yield r, c, own - xp.arange(c.start, c.stop)
+        yield r, c, positions - xp.arange(c.start, c.stop)
 
 
 def max_scores(q: Array, k: Array, scale: float, window: int | None = None) -> Array:
@@ -199,16 +199,16 @@ def max_scores(q: Array, k: Array, scale: float, window: int | None = None) -> A
     """
     (B, h, T, _), (n, S) = q.shape, k.shape[1:3]
     qs, ks, top = q.reshape(B, n, h // n, T, -1), k[:, :, None], []
-    for r, c, far in window_blocks(T, S, window or S):
+    for r, c, distances in window_blocks(T, S, window or S):
         s = qs[..., r, :] @ ks[..., c, :].swapaxes(-1, -2)       # (B, n, h/n, rows, columns)
-        s[..., (far < 0) | (far >= (window or S))] = -xp.inf
+        s[..., (distances < 0) | (distances >= (window or S))] = -xp.inf
         top.append(s.max((0, 3, 4)))
     return xp.stack(top).max(0).reshape(h) * scale
 
 
 def window_attention(q: Array, k: Array, v: Array, scale: float, window: int, rate: float = 0.0, rng: Any = None,
                      slopes: Array = None) -> tuple[Array, Array, Back]:
-    """o = softmax(scale q k') v over the last `window` keys up to each query's own; equal to ops.attention if the window covers all keys
+    """o = softmax(scale q k') v over the `window` keys that end at each query's position; ops.attention if the window covers all keys
 
     q (B, h, T, d)   k, v (B, n, S, d)   o (B, h, T, d)         Returns o, ln_sum, back.
     `slopes` as in ops.attention.
@@ -220,11 +220,11 @@ def window_attention(q: Array, k: Array, v: Array, scale: float, window: int, ra
     qs, ks, vs = deep(q * scale), k[:, :, None], v[:, :, None]
     o, ln_sum, kept = xp.empty_like(qs), xp.empty_like(qs[..., :1]), []
 
-    for r, c, far in window_blocks(T, S, window):
+    for r, c, distances in window_blocks(T, S, window):
         s = qs[..., r, :] @ ks[..., c, :].swapaxes(-1, -2)       # (B, n, h/n, rows, columns)
         if slopes is not None:
-            s -= slopes.reshape(n, h // n, 1, 1) * far.astype(s.dtype)
-        s += xp.where((far >= 0) & (far < window), 0, -xp.inf).astype(s.dtype)
+            s -= slopes.reshape(n, h // n, 1, 1) * distances.astype(s.dtype)
+        s += xp.where((distances >= 0) & (distances < window), 0, -xp.inf).astype(s.dtype)
         top = s.max(-1, keepdims=True)
         s -= top
         xp.exp(s, out=s)

@@ -13,7 +13,7 @@ import numpy
 
 from .backend import xp
 
-PIECE = 2**20      # random weights that are generated at a time
+PIECE = 2**20      # number of random weights generated at a time
 
 
 @dataclass(frozen=True)
@@ -127,8 +127,8 @@ HALF_PRECISION_KINDS = ("matrix", "head")  # kinds whose products lose little in
 
 
 def views(spec: Any, flat: Any, half: Any = None) -> Any:
-    """The tree of views of `flat` (n,) in the structure of `spec`. With `half` (n,), the same numbers in half precision, the leaves of
-    HALF_PRECISION_KINDS are views of it"""
+    """The tree of views of `flat` (n,) in the structure of `spec`. If `half` (n,) is given, which holds the same numbers in half precision,
+    the leaves of HALF_PRECISION_KINDS are views of `half`"""
     at = offsets(spec)
 
     def build(node, path):
@@ -140,10 +140,10 @@ def views(spec: Any, flat: Any, half: Any = None) -> Any:
             factors = [build(each, f"{path}_lora_{name}") for name, each in (("a", node.a), ("b", node.b)) if node.columns]
             a, b = factors or (None, None)
             return Lora(build(node.w, path), a, b, node.scale, node.columns)
-        below = lambda name, child: build(child, f"{path}.{name}" if path else str(name))
+        build_child = lambda name, child: build(child, f"{path}.{name}" if path else str(name))
         if isinstance(node, dict):
-            return Tree((name, below(name, child)) for name, child in node.items())
-        return [below(i, child) for i, child in enumerate(node)]
+            return Tree((name, build_child(name, child)) for name, child in node.items())
+        return [build_child(i, child) for i, child in enumerate(node)]
 
     return build(spec, "")
 
@@ -166,7 +166,7 @@ def named(spec: Any, flat: Any) -> dict[str, Any]:
 
 def init(spec: Any, rng: numpy.random.Generator, dtype: Any) -> Any:
     """A new flat vector (n,) of random weights. They are generated on the CPU, so that a seed gives the same weights on every device, in
-    the order of declaration, and in pieces, which need little memory"""
+    the order of declaration, and in pieces, to save memory"""
     flat, at = numpy.zeros(size(spec), dtype), offsets(spec)
     for path, leaf in leaves(spec):
         first, last = at[path]

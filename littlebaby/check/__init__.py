@@ -1,10 +1,10 @@
-"""Room 6: what proves or predicts. Everything here returns numbers; show/ makes tables and pages of them.
+"""Package 6: checks, inspection and estimates. Everything here returns numbers; show/ makes tables and pages of them.
 
-laws              the laws of the house, measured on any attention, network, norm or position
-mistakes          errors that can be planted in copies of our files, so that the laws have to find them
+laws              checks of any attention, network, norm or position: gradient, decoding, causality, ...
+mistakes          mistakes that can be planted in copies of the files, to test that the laws detect them
 trace             a layer's forward and backward, line by line, with the values that each line computed
-variant_measures  what the pictures of the variants draw: influence, Jacobians, responses, descents
+variant_measures  the numbers in the pictures of the variants: influence, Jacobians, responses, losses of a fit
 inspect_model     what happens inside a model on one text: attention, predictions by layer, gradients, memory
-preflight         what a training will cost: parameters, FLOPs, memory, time
-bench             what this machine makes of models of four sizes
+preflight         estimates for a training: parameters, FLOPs, memory, time
+bench             the training speed of models of four sizes on this machine
 """

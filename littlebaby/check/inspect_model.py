@@ -1,12 +1,12 @@
 """What happens inside a model while it processes one text: everything that the microscope shows, as numbers.
 
-    forward     one pass with a recorder in its Context, to which gpt reports the output of every block, and the layers their queries,
-                keys and decisions; the attention weights are computed from the queries and keys
-    mixing      of any attention, also of those without weights: how much each token's output changes with each token's input, measured
-                through the layer's backward, |dy_t / dx_j|
-    layers      the final norm and the head, applied to the output of every block (nostalgebraist 2020)
-    gradients   of the text's mean loss
-    memory      the arrays that the closures of each block's backward retain, the weights not counted
+    forward     one pass with a recorder in its Context: gpt records the output of every block, the layers record their queries, keys and
+                decisions; the attention weights are computed from the queries and keys
+    mixing      how much each token's output changes with each token's input in an attention, |dy_t / dx_j|, measured through its backward;
+                defined also for attentions without attention weights
+    layers      the predictions of every layer: the final norm and the head, applied to the output of every block (nostalgebraist 2020)
+    gradients   the gradients of the mean loss on the text
+    memory      the bytes of the arrays that the closures of each block's backward retain; weights are not counted
 """
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from ..model import gpt
 from ..model.context import Context
 from .variant_measures import influence_shares
 
-MOST = 256           # tokens that are inspected: a picture holds no more
+MAX_TOKENS = 256     # at most so many tokens are inspected, because larger pictures are not legible
 CANDIDATES = 5       # most probable next tokens of every layer
 PROBES = 4           # random directions in which a layer's mixing is measured
 PARTS = dict(attentions="attention", networks="network", norms="norms")          # folder of model/ -> part of a block
@@ -56,20 +56,20 @@ class Inspection:
 
 
 def inspect_model(baby: Baby, text: str, name: str = "") -> Inspection:
-    """Inspect the token that begins a document followed by `text`: the first MOST tokens, or n_ctx if that is less.
+    """Inspect a model on the token that begins a document, followed by `text`: at most the first MAX_TOKENS or n_ctx tokens.
 
     BadInput: the model has no tokenizer, or its tokenizer knows no token of the text
     """
     cfg, tokenizer = baby.config, baby.require_tokenizer()
     ids = np.concatenate([tokenizer.encode(tokenizer.begin), tokenizer.encode(text)])
-    token_count, ids = len(ids), ids[:min(MOST, cfg.n_ctx)]
+    token_count, ids = len(ids), ids[:min(MAX_TOKENS, cfg.n_ctx)]
     if len(ids) < 2:
-        raise BadInput(f"nothing of the text {text!r:.60} is known to this model's tokenizer; give a text of one token or more")
+        raise BadInput(f"the model's tokenizer knows no token of the text {text!r:.60}; give a text with at least one known token")
     recorded: dict = {}
     ctx = Context(cfg, counted=xp.ones((1, len(ids)), bool), recorder=recorded)
     gpt.forward(baby.p, baby.checked_ids(ids), ctx)
     streams = [recorded[0, "embedding"], *(recorded[i, "block"] for i in range(cfg.n_layers))]
-    of = lambda name: {i: value for (i, each), value in recorded.items() if each == name}
+    by_layer = lambda name: {i: value for (i, recorded_name), value in recorded.items() if recorded_name == name}
 
     layers = []
     for x in streams:
@@ -82,9 +82,9 @@ def inspect_model(baby: Baby, text: str, name: str = "") -> Inspection:
     loss, grads = baby.loss_and_grads(ids[:-1], ids[1:])
     return Inspection(
         name, cfg, [tokenizer.decode([i]) for i in ids], token_count, ids, loss, -np.log(np.maximum(target[-1], 1e-30)), top_ids, top,
-        target, {i: to_numpy(attention_weights(ctx, *scores))[0] for i, scores in of("scores").items()},
+        target, {i: to_numpy(attention_weights(ctx, *scores))[0] for i, scores in by_layer("scores").items()},
         np.stack([mixing(baby, i, x, rng) for i, x in enumerate(streams[:-1])]),
-        {i: to_numpy(head) for i, head in of("head").items()}, {i: to_numpy(chosen) for i, chosen in of("chosen").items()},
+        {i: to_numpy(head) for i, head in by_layer("head").items()}, {i: to_numpy(chosen) for i, chosen in by_layer("chosen").items()},
         {i: to_numpy(load) for (i, each), (_, load) in ctx.stats.items() if each == "load"},
         {n: to_numpy(w) for n, w in baby.weights().items() if n in grads}, grads, retained_memory(baby, streams[0]),
         lambda ids: [tokenizer.decode([i]) for i in ids])
@@ -93,13 +93,13 @@ def inspect_model(baby: Baby, text: str, name: str = "") -> Inspection:
 # attention
 
 def attention_weights(ctx: Context, q, k, scale, window):
-    """softmax(scale q k'), masked after each token and before its window: q (B, h, T, d), k (B, n, S, d) -> (B, h, T, S)"""
+    """softmax(scale q k') over the keys in each query's window: q (B, h, T, d), k (B, n, S, d) -> (B, h, T, S); window None: all so far"""
     (B, h, T, _), (n, S), slopes = q.shape, k.shape[1:3], ctx.slopes(q)
     s = (q * scale).reshape(B, n, h // n, T, -1) @ k[:, :, None].swapaxes(-1, -2)        # (B, n, h/n, T, S)
-    far = distance(S - T, S, S)
+    distances = distance(S - T, S, S)                            # (T, S)
     if slopes is not None:
-        s = s - slopes.reshape(n, h // n, 1, 1) * far.astype(s.dtype)
-    s[..., (far < 0) | (far >= (window or S))] = -xp.inf
+        s = s - slopes.reshape(n, h // n, 1, 1) * distances.astype(s.dtype)
+    s[..., (distances < 0) | (distances >= (window or S))] = -xp.inf
     return softmax(s)[0].reshape(B, h, T, S)
 
 
@@ -119,11 +119,11 @@ def mixing(baby: Baby, i: int, x, rng: np.random.Generator) -> np.ndarray:
     return influence_shares(forward, to_numpy(x), rng, PROBES, batch=max(1, 2 ** 21 // x[0].size))
 
 
-def distances(a: np.ndarray) -> np.ndarray:
-    """(h): how many tokens back each head of the attention weights (h, T, T) looks, in the mean over its weights and then over T"""
+def mean_distances(a: np.ndarray) -> np.ndarray:
+    """(h): the mean distance in tokens from a query to its keys, weighted by the attention weights a (h, T, T)"""
     T = a.shape[-1]
-    back = np.maximum(np.arange(T)[:, None] - np.arange(T), 0)
-    return (a * back).sum(-1).mean(-1)
+    distances = np.maximum(np.arange(T)[:, None] - np.arange(T), 0)
+    return (a * distances).sum(-1).mean(-1)
 
 
 # layers
@@ -152,9 +152,9 @@ def root_mean_squares(arrays: dict, layer: int) -> dict[str, float]:
 # memory
 
 def retained_memory(baby: Baby, x) -> list[dict[str, int]]:
-    """[{"attention", "network", "norms": bytes}, ...]: the arrays that each block's backward retains in training, for a first block's
-    input x (B, T, D)"""
-    ctx, out, alive = Context(baby.config, xp.random.default_rng(0)), [], []
+    """[{"attention", "network", "norms": bytes}, ...]: the arrays that each block's backward retains in training, where x (B, T, D) is the
+    input of the first block"""
+    ctx, out, backwards = Context(baby.config, xp.random.default_rng(0)), [], []
     counted = set(retained_arrays([baby.flat, x]))
     for i, block in enumerate(baby.p.blocks):
         y, backward = gpt.block(block, x, ctx.layer(i))
@@ -163,7 +163,7 @@ def retained_memory(baby: Baby, x) -> list[dict[str, int]]:
         for part, size in found.values():
             sizes[part] += size
         counted |= set(found)
-        alive.append(backward)                                   # the address of a freed array could be given to another one
+        backwards.append(backward)                               # keeps its arrays, so that no later array gets one of their addresses
         out.append(sizes)
         x = y
     return out

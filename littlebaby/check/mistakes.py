@@ -14,7 +14,7 @@ from ..errors import BadInput, nearest
 from ..model.context import variant
 from . import laws
 
-ROWS, BOUND = 2, 1.0      # values of BLOCK and SAFE in kernels.py with which five tokens use every branch of its code
+SMALL_BLOCK, SMALL_SAFE = 2, 1.0      # values of BLOCK and SAFE in kernels.py with which five tokens use every branch of its code
 
 
 class Mistake(NamedTuple):
@@ -23,10 +23,10 @@ class Mistake(NamedTuple):
     where: str                # the file: attentions.mha, or kernels
     old: str                  # the correct source code
     new: str                  # the wrong code in its place
-    by: str                   # the laws that detect it: formula, gradient, decoding, causality, life
+    by: str                   # the laws that detect it, separated by spaces: formula, gradient, decoding, causality, life
     about: str                # explanation
-    tensors: str = ""         # arrays whose gradients become wrong
-    settings: dict = {}       # settings with which it has an effect
+    tensors: str = ""         # arrays whose gradients become wrong, separated by spaces
+    settings: dict = {}       # settings that are necessary for it to have an effect
 
 
 PLANTED = [
@@ -48,12 +48,12 @@ PLANTED = [
             "A weight without a gradient keeps its random initial values, and no error is raised.", "wo"),
     Mistake("half the gradient", "attentions.mha", "return dx\n", "return dx * 0.5\n", "gradient",
             "The weights of this layer get the right gradient, those of all layers below half of it.", "x"),
-    Mistake("missing softmax term", "kernels", "da -= mean[..., i:e, :]", "da -= 0", "gradient",
+    Mistake("missing softmax term", "kernels", "da -= mean[..., i:j, :]", "da -= 0", "gradient",
             "Softmax weights sum to 1, so raising one lowers the others: ds = a (da - sum a da). Here the sum is missing.", "x wq wk"),
     Mistake("lost scale", "kernels", "dq *= scale\n        return", "return", "gradient",
             "Forward divides the queries by sqrt(d); backward does not divide their gradient.", "x wq"),
-    Mistake("no mask", "kernels", "s[..., past + i:] += causal_mask(e - i, q.dtype)",
-            "s[..., past + i:] += 0 * causal_mask(e - i, q.dtype)", "causality",
+    Mistake("no mask", "kernels", "s[..., past + i:] += causal_mask(j - i, q.dtype)",
+            "s[..., past + i:] += 0 * causal_mask(j - i, q.dtype)", "causality",
             "Every token attends to later ones too: the loss becomes very low, and generated text is nonsense."),
     Mistake("mask off by one", "kernels", "np.triu(np.full((n, n), MASKED, dtype), 1)", "np.triu(np.full((n, n), MASKED, dtype), 2)",
             "causality", "A token attends to the next one, which it is to predict."),
@@ -62,30 +62,30 @@ PLANTED = [
     Mistake("scores without dropout", "kernels", "da *= keep", "pass", "gradient",
             "The gradient of an attention weight that dropout set to 0 must be 0 too.", "x wq wk", dict(r_dropout=0.3)),
     Mistake("overwritten", "kernels", "out[..., :stop, :] += d", "out[..., :stop, :] = d", "gradient",
-            "The gradient of a key is a sum over many queries: here += is written =.", "x wk wv"),
+            "The gradient of a key is a sum over many queries; here = replaces +=.", "x wk wv"),
     Mistake("bound from later keys", "kernels", "np.maximum.accumulate(np.vecdot(k5, k5), -1)",
             "np.broadcast_to(np.vecdot(k5, k5).max(-1, keepdims=True), k5.shape[:-1])", "causality",
             "Only the last bit changes: the rounding of a row depends on later keys."),
     Mistake("activation forgotten", "networks.mlp", "back_up(back_act(da))", "back_up(da)", "gradient",
-            "Backward has the two matrices and not the activation between them.", "x up b1"),
+            "Backward goes through the two matrices and omits the activation between them.", "x up b1"),
     Mistake("counted twice", "networks.mlp", "b1=db1, ", "b1=2 * db1, ", "gradient",
             "The gradient of one bias is doubled.", "b1"),
-    Mistake("one half for both", "networks.swi", "swiglu(w[..., :F], w[..., F:])", "swiglu(w[..., :F], w[..., :F])", "gradient",
+    Mistake("one half for both", "networks.swi", "swiglu(z[..., :F], z[..., F:])", "swiglu(z[..., :F], z[..., :F])", "gradient",
             "The same slice is used twice: gate and value are the same half.", "x gate up bgate bup", dict(c_bias="all")),
     Mistake("wrong weight", "norms.layernorm", "g.b += db", "g.b += dw", "gradient", "The shift b gets the gradient of the scale w.", "b"),
     Mistake("neighbours", "norms.rmsnorm", "rmsnorm(x, p.w", "rmsnorm(x + 1e-3 * x[:, ::-1], p.w", "causality",
-            "A norm must use one token only; here a little of other tokens is added.", "x"),
+            "A norm must use each token by itself; here a small part of another token is added.", "x"),
     Mistake("gradient of one row", "positions.learned", "back(dy.sum(0))", "back(dy[0])", "gradient",
             "The gradient of the positions is a sum over all rows of the batch; here only the first row is used."),
     Mistake("always position 0", "positions.learned", "ctx.start, ctx.start + x.shape[1]", "0, x.shape[1]", "decoding",
             "In decoding every new token gets the position of the first."),
     Mistake("no rotation in decoding", "positions.rope", "slice(ctx.start, ctx.start + T)", "slice(0, T)", "decoding",
-            "In decoding every new token is rotated as the first."),
+            "In decoding every new token is rotated as if it were the first of the text."),
 ]
 
 
 def mistakes_of(name: str, folder: str) -> dict[str, Mistake]:
-    """The mistakes that can be planted in a variant, by name: those listed above for its file, and two that are possible in any file"""
+    """{name: mistake} of all mistakes that can be planted in a variant: those in PLANTED for its file, and those of `generic_mistakes`"""
     home = getmodule(variant(folder, name).forward)
     assert home is not None
     where = ".".join(home.__name__.split(".")[-2:])
@@ -95,7 +95,7 @@ def mistakes_of(name: str, folder: str) -> dict[str, Mistake]:
 
 
 def generic_mistakes(home: ModuleType, where: str, spec: Any) -> Iterable[Mistake]:
-    """Two mistakes that are found in the source of any file: the gradient of a weight is not added, and the gradient of x is doubled"""
+    """Two mistakes that are possible in any file, made from its source: the gradient of a weight is not added, that of x is doubled"""
     source = getsource(home)
     lines, found = source.splitlines(), dict[str, Mistake]()
     forward = next(node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef) and node.name == "forward")
@@ -106,26 +106,26 @@ def generic_mistakes(home: ModuleType, where: str, spec: Any) -> Iterable[Mistak
         if source.count(text) > 1:
             continue
         if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Attribute) and node.target.attr in trainable:
-            found.setdefault("no gradient", forgotten(where, text, text.replace(text.strip(), "pass"), node.target.attr, trainable))
+            found.setdefault("no gradient", missing_gradient(where, text, text.replace(text.strip(), "pass"), node.target.attr, trainable))
         elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and ast.unparse(node.value.func) == "g.add":
             for each in node.value.keywords:
                 if each.arg and each.arg in trainable:
                     rest = ", ".join(ast.unparse(other) for other in node.value.keywords if other is not each)
                     new = text.replace(text.strip(), f"g.add({rest})")
-                    found.setdefault("no gradient", forgotten(where, text, new, each.arg, trainable))
+                    found.setdefault("no gradient", missing_gradient(where, text, new, each.arg, trainable))
         elif isinstance(node, ast.Return) and node.value and (value := ast.get_source_segment(source, node.value)):
             found["twice"] = Mistake("twice", where, text, text.replace(value, f"2 * ({value})"), "gradient",
                                      "The gradient for the layer below is doubled.", "x")
     return found.values()
 
 
-def forgotten(where: str, old: str, new: str, leaf: str, trainable: dict[str, str]) -> Mistake:
-    """The mistake that the gradient of a leaf is not added"""
+def missing_gradient(where: str, old: str, new: str, leaf: str, trainable: dict[str, str]) -> Mistake:
+    """The mistake that the gradient of `leaf` is not added to g"""
     return Mistake("no gradient", where, old, new, "gradient life", f"The gradient of {leaf} is computed and never added.", trainable[leaf])
 
 
-def named(name: str, folder: str, mistake: str) -> Mistake:
-    """The mistake of this name; BadInput if the variant has none of that name"""
+def find_mistake(name: str, folder: str, mistake: str) -> Mistake:
+    """The mistake with this name that can be planted in a variant. BadInput: there is no such mistake"""
     known = mistakes_of(name, folder)
     if mistake not in known:
         raise BadInput(nearest(f"the mistake in {name}", mistake, known))
@@ -145,23 +145,23 @@ def broken_copy(module: Any, old: str = "", new: str = "") -> ModuleType:
 
 
 def planted(mistake: Mistake) -> ModuleType:
-    """A copy of the mistake's module that contains it"""
+    """A copy of the module of a mistake, with the mistake in it"""
     copy = broken_copy(kernels if mistake.where == "kernels" else import_module(f"littlebaby.model.{mistake.where}"), mistake.old,
                        mistake.new)
     if mistake.where == "kernels":
-        copy.BLOCK, copy.SAFE = ROWS, BOUND
+        copy.BLOCK, copy.SAFE = SMALL_BLOCK, SMALL_SAFE
     return copy
 
 
-def layers(mistake: Mistake, name: str, folder: str) -> tuple[Any, Any, ModuleType]:
-    """(a variant with the mistake, the same without it, the module of the first one's forward)"""
+def wrong_and_right_layer(mistake: Mistake, name: str, folder: str) -> tuple[Any, Any, ModuleType]:
+    """(a variant with the mistake, the variant without it, the module that contains the forward of the former)"""
     right = variant(folder, name)
     layer = lambda module: SimpleNamespace(params=right.params, forward=module.forward)
     if mistake.where != "kernels":
-        home = planted(mistake)
-        return layer(home), right, home
-    homes = []
-    for each in (mistake, mistake._replace(old="", new="")):
-        homes.append(broken_copy(getmodule(right.forward)))
-        homes[-1].attention = planted(each).attention
-    return layer(homes[0]), layer(homes[1]), homes[0]
+        module = planted(mistake)
+        return layer(module), right, module
+    modules = []
+    for each in (mistake, mistake._replace(old="", new="")):     # both use a copy of the kernels with small blocks
+        modules.append(broken_copy(getmodule(right.forward)))
+        modules[-1].attention = planted(each).attention
+    return layer(modules[0]), layer(modules[1]), modules[0]

@@ -5,7 +5,7 @@ Nothing of the model's size is allocated. Everything except the time is computed
     FLOPs of one token, forward    2 for every weight of a matrix (a tied table counts once, as the head); k / E of that for an expert, if
                                    k of E experts are active
                                    + 4 H r for an attention over earlier rows (scores and weighted sum), r rows on average, (T + 1) / 2
-                                     for a causal window of T; 2 b r if the file defines `breadth(cfg)`, b numbers per row
+                                     for a causal window of T; 2 w r if the file defines the width w, `key_and_value_width(cfg)`
                                    + 4 s for an attention with a state of s numbers, which is updated and read
     backward                       twice that, for the gradients of the input and of the weight; once for a frozen weight
 The sum is 6 N + 12 L H r: the 6 N of Kaplan et al. 2020 (arXiv:2001.08361) and their 12 L H T, with a causal mask.
@@ -144,8 +144,8 @@ def mixing_flops(cfg: Any) -> float:
     """FLOPs of one token, forward, in one layer's attention besides the products with its matrices"""
     rows, growth, state = memory_of(cfg)
     attention = variant("attentions", cfg.c_attention)
-    breadth = attention.breadth(cfg) if hasattr(attention, "breadth") else 2 * cfg.head_size
-    return (2 * breadth * rows if growth else 0) + 4 * state
+    width = attention.key_and_value_width(cfg) if hasattr(attention, "key_and_value_width") else 2 * cfg.head_size
+    return (2 * width * rows if growth else 0) + 4 * state
 
 
 @lru_cache(8)

@@ -23,7 +23,7 @@ from .mistakes import Mistake
 
 FOLDERS = ("attentions", "networks", "norms")
 HOME = Path(model.__file__).parent
-VALUES = 6           # values that are kept of a line
+VALUES = 6           # at most so many values of a line are recorded
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Value:
     name: str
     array: np.ndarray
     norm: float
-    changed: bool = False    # by the planted mistake
+    changed: bool = False    # whether the planted mistake changes it
 
 
 @dataclass
@@ -51,10 +51,10 @@ class Line:
 
 @dataclass
 class Part:
-    """A function with a forward and a backward: the lines of both"""
+    """A function that defines its backward inside it: the lines of both"""
     name: str
     file: str
-    back: str                # the name of its backward
+    back: str                # the name of the inner function, its backward
     forward: list[Line]
     backward: list[Line]
 
@@ -118,7 +118,7 @@ def statements(body: list[ast.stmt]) -> Iterator[Any]:
 
 
 def assigned(node: Any) -> list[str]:
-    """The expressions that a statement assigns to; `g.add(wo=dwo)` assigns to g.wo"""
+    """The expressions that a statement assigns to, as text; `g.add(wo=dwo)` assigns to g.wo"""
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and ast.unparse(node.value.func).endswith(".add"):
         return [f"{ast.unparse(node.value.func.value)}.{each.arg}" for each in node.value.keywords]
     targets = getattr(node, "targets", [node.target] if isinstance(node, ast.AugAssign) else [])
@@ -218,7 +218,7 @@ def without_values(lines: list[Line]) -> list[Line]:
 
 
 def record_values(line: Line, variables: dict) -> None:
-    """Copy the numbers that the line's targets hold now"""
+    """Record copies of the numbers that the line's targets hold now"""
     values = []
     for target in line.targets:
         if not target.startswith("back"):
@@ -245,7 +245,7 @@ def copied(name: str, value: Any) -> Value:
 
 @dataclass(frozen=True)
 class LayerTrace:
-    """A layer's forward and backward, line by line, with what the laws find in them"""
+    """A layer's forward and backward, line by line, with the results of the laws"""
     name: str
     folder: str
     config: Any
@@ -253,7 +253,7 @@ class LayerTrace:
     y: np.ndarray            # the output of forward
     dx: np.ndarray           # the output of backward
     gradients: dict          # {leaf: array}
-    checks: dict             # {"x" or a leaf: (error of its gradient, allowed), ..., "decoding", "causality", "y as before"}
+    checks: dict             # {"x" or a leaf: (error of its gradient, allowed), ..., "decoding", "causality", "y unchanged"}
     settings: dict
     mistake: Mistake | None = None     # planted in it
 
@@ -270,13 +270,13 @@ class LayerTrace:
 def trace(name: str, settings: dict, mistake: str | None = None) -> LayerTrace:
     """The trace of an attention, a network or a norm on two texts of five tokens, in float64 and on the CPU.
 
-    settings: as for a training      mistake: the name of one to plant in a copy; its own settings are added to `settings`
+    settings: as for a training      mistake: the name of a mistake to plant in a copy; its own settings are added to `settings`
     BadInput: there is no such variant, or no such mistake in it
     """
     folders = {each: folder for folder in FOLDERS for each in variants(folder)}
     if name not in folders:
         raise BadInput(nearest("variant", name, folders))
-    planted = None if mistake is None else mistakes.named(name, folders[name], mistake)
+    planted = None if mistake is None else mistakes.find_mistake(name, folders[name], mistake)
     device = backend.use.module
     backend.use("cpu")
     try:
@@ -287,20 +287,23 @@ def trace(name: str, settings: dict, mistake: str | None = None) -> LayerTrace:
 
 def trace_on_cpu(name: str, folder: str, settings: dict, mistake: Mistake | None) -> LayerTrace:
     cfg = laws.config(folder, name, **{**settings, **(mistake.settings if mistake else {})})
-    layer, right, home = mistakes.layers(mistake, name, folder) if mistake else (variant(folder, name), None, None)
+    layer, right, home = mistakes.wrong_and_right_layer(mistake, name, folder) if mistake else (variant(folder, name), None, None)
     parts, y, dx, gradients = trace_layer(layer, cfg, home)
     checks = {leaf: (float(error), laws.EXACT) for leaf, error in laws.gradients(layer, cfg).items()}
     checks["decoding"] = decoding_error(layer, cfg), laws.EQUAL
-    checks["causality"] = causality_error(layer, cfg), laws.leeway(layer)
+    checks["causality"] = causality_error(layer, cfg), laws.allowed_change(layer)
     if mistake:
-        before, y_right, *_ = trace_layer(right, cfg, home if mistake.where == "kernels" else None)
-        checks["y as before"] = float(laws.relative(y, y_right, 0)), laws.EXACT
-        parts = [mark_changes(part, old) for part, old in zip(parts, before)]
+        correct, y_right, *_ = trace_layer(right, cfg, home if mistake.where == "kernels" else None)
+        checks["y unchanged"] = float(laws.relative(y, y_right, 0)), laws.EXACT
+        parts = [mark_changes(*both) for both in zip(parts, correct)]
     return LayerTrace(name, folder, cfg, parts, y, dx, gradients, checks, settings, mistake)
 
 
 def trace_layer(layer: Any, cfg: Any, home: Any = None) -> tuple[list[Part], np.ndarray, np.ndarray, dict]:
-    """(Parts, y, dx, {leaf: gradient}) of one forward and backward on the batch of the laws; `home`: a planted copy of the layer's file"""
+    """([Part, ...], y, dx, {leaf: gradient}) of one forward and backward of `laws.random_layer`
+
+    home: the copy of the layer's module with the mistake, None if the layer is a file of model/
+    """
     s = laws.random_layer(layer, cfg)
     gradient = np.zeros(tree.size(s.spec, train=True))
     with Tracer({home.__file__: home.text} if home else {}) as traced:
@@ -309,29 +312,29 @@ def trace_layer(layer: Any, cfg: Any, home: Any = None) -> tuple[list[Part], np.
     return traced.parts, y, dx, tree.named(s.spec, gradient)
 
 
-def mark_changes(part: Part, before: Part) -> Part:
-    """The part with every value marked that differs from the one without the mistake"""
-    for lines, old in ((part.forward, before.forward), (part.backward, before.backward)):
-        for line, twin in zip(lines, old):
-            right = {value.name: value.array for value in twin.values}
+def mark_changes(part: Part, correct: Part) -> Part:
+    """The part, with every value marked that differs from its value in the correct layer"""
+    for lines, correct_lines in ((part.forward, correct.forward), (part.backward, correct.backward)):
+        for line, correct_line in zip(lines, correct_lines):
+            right = {value.name: value.array for value in correct_line.values}
             line.values = [replace(value, changed=value.name not in right or value.array.shape != right[value.name].shape
                                    or not np.allclose(value.array, right[value.name], 1e-9, 1e-12)) for value in line.values]
     return part
 
 
 def decoding_error(layer: Any, cfg: Any) -> float:
-    """The largest difference between one pass over nine tokens and passes over three, two and then single tokens with a cache"""
-    s, cache, cut = laws.random_layer(layer, cfg, T=9), dict[str, Any](), (0, 3, 5, 6, 7, 8, 9)
+    """`laws.decoding` of one layer: the largest difference between one pass over nine tokens and passes over parts with a cache"""
+    s, cache = laws.random_layer(layer, cfg, T=9), dict[str, Any]()
     full, _ = layer.forward(s.p, s.x, Context(cfg))
-    parts = [layer.forward(s.p, s.x[:, a:b], Context(cfg, start=a, cache=cache))[0] for a, b in zip(cut, cut[1:])]
+    parts = [layer.forward(s.p, s.x[:, a:b], Context(cfg, start=a, cache=cache))[0] for a, b in zip(laws.CUTS, laws.CUTS[1:])]
     return float(np.abs(np.concatenate(parts, 1) - full).max())
 
 
 def causality_error(layer: Any, cfg: Any) -> float:
-    """The largest change of the output before token 5 when token 5 and all later ones change; for inputs of two sizes"""
+    """`laws.causality` of one layer: the largest change of the output before token 5 if token 5 and all later ones change"""
     worst = 0.0
-    for large in (1.0, 4.0):
-        s = laws.random_layer(layer, cfg, T=9, x_size=large)
+    for x_size in (1.0, 4.0):
+        s = laws.random_layer(layer, cfg, T=9, x_size=x_size)
         other = s.x.copy()
         other[:, 5:] *= -2
         a, b = (layer.forward(s.p, x, Context(cfg))[0][:, :5] for x in (s.x, other))

@@ -1,11 +1,11 @@
-"""The plans from a shell: `littlebaby PLAN --any_setting VALUE ...`. A command is a few lines around the plan of the same name.
+"""The plans from a shell: `littlebaby PLAN --any_setting VALUE ...`. A command calls the plan of the same name.
 
 answers         what a command returns, and what is printed where
 help            the help: settings by section, with the values that the command would use
 options         the options: every setting, and those of all commands
 run_commands    train, finetune, inference, chat, evaluate, delete, info, list
 tool_commands   fetch, nursery, pack, prepare, preflight, bench, import, export, check, microscope, walk, diary, catalog
-main            words -> exit code, and the sentences for words that are no command
+main            runs a command line, returns the exit code; the errors for unknown commands and options
 """
 from .main import main
 

@@ -1,4 +1,4 @@
-"""What a command returns, and the lines that a process prints: the answer to stdout, progress and errors to stderr."""
+"""The answer of a command, and the lines that it prints: the answer to stdout, progress and errors to stderr."""
 import json as jsons
 import sys
 from contextlib import suppress
@@ -9,12 +9,13 @@ from ..errors import BadInput
 
 
 class Answer(NamedTuple):
-    data: Any           # of plain types: what --json prints
-    text: str           # what people read
+    data: Any           # lists, dicts, texts and numbers, which --json prints
+    text: str           # printed without --json
     code: int = 0
 
 
 def print_error(sentence, code, machine):
+    """Print an error; machine: also as JSON. Returns the exit code"""
     print_line(sentence)
     if machine and is_first_process():
         print(jsons.dumps(dict(error=sentence, code=code)))
@@ -27,11 +28,12 @@ def print_line(line):
 
 
 def is_first_process():
-    """Whether this process prints: a single process, or rank 0"""
+    """Whether this process is the one that prints: a single process, or rank 0"""
     with suppress(BadInput):
         return plans.launched_ranks().first
     return True
 
 
 def plain(record):
+    """A record as a dict of JSON values"""
     return record.model_dump(mode="json")

@@ -1,4 +1,4 @@
-"""From the words of a command line to an exit code: 0 done, 1 failed, 2 wrong use, 130 interrupted."""
+"""The entry point: runs a command line and returns an exit code: 0 success, 1 failure, 2 wrong input, 130 interrupted."""
 import json as jsons
 import os
 import sys
@@ -34,7 +34,7 @@ def main(words=None):
         return 0
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")     # a console without a character shows a question mark
+            stream.reconfigure(errors="replace")     # a character that the console cannot show becomes a question mark
     try:
         answer = app(words, exit_on_error=False, print_error=False, verbose=False, result_action="return_value")
         if isinstance(answer, Answer):
@@ -71,16 +71,16 @@ def parse_error(error):
         case UnknownCommandError():
             return nearest("the command", extra, [name for name in app if not name.startswith("-")])
         case UnknownOptionError():
-            return unknown_option(error.token.keyword or error.token.value, error.argument_collection) + see
+            return unknown_option(error.token.keyword or error.token.value, error.argument_collection, see)
         case UnusedCliTokensError():
             if extra.startswith("-"):
-                return unknown_option(extra, error.argument_collection if hasattr(error, "argument_collection") else ()) + see
+                return unknown_option(extra, error.argument_collection if hasattr(error, "argument_collection") else (), see)
             return f"{quoted(extra)} is one argument too many for `littlebaby {chain}`{see}"
         case MissingArgumentError():
             name = error.argument.name.lstrip("-").upper() if error.argument else "an argument"
             return (f"{error.keyword} needs a value" if error.keyword else f"`littlebaby {chain}` needs {name}") + see
         case RepeatArgumentError():
-            return f"{error.token.keyword} is given twice; once is allowed"
+            return f"{error.token.keyword} is given twice; allowed is once"
         case CoercionError():
             token, name = error.token, (error.token and error.token.keyword) or (error.argument and error.argument.name) or "an option"
             allowed = "true or false" if error.target_type is bool else "a text"
@@ -88,8 +88,8 @@ def parse_error(error):
     return f"{str(error).rstrip('.')}{see}"
 
 
-def unknown_option(word, arguments):
-    """The sentence for an option that a command does not have"""
+def unknown_option(word, arguments, see):
+    """The sentence for an option that a command does not have; it ends with the nearest option, or with `see` if none is near"""
     word = word.split("=")[0]
     near = get_close_matches(word, [name for argument in arguments for name in argument.names], 1, 0.6)
-    return f"{word} is not an option" + (f"; did you mean {near[0]}?" if near else "")
+    return f"{word} is not an option" + (f"; did you mean {near[0]}?" if near else see)

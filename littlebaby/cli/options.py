@@ -11,13 +11,13 @@ from .help import place_in_help, show
 
 WELCOME = """littlebaby: a whole GPT, forward and backward, written by hand.
 
-  littlebaby train                              train on the nursery's stories, in about two minutes
-  littlebaby train --input my.txt --n_layers 6  train on a text of yours
+  littlebaby train                              train on the nursery, in about two minutes
+  littlebaby train --input my.txt --n_layers 6  train on your own text
   littlebaby inference last --prompt "Once"     generate text with the newest run
-  littlebaby info last                          show its card
+  littlebaby info last                          show the card of the newest run
   littlebaby list                               list all runs
 
-`littlebaby --help` lists every command, `littlebaby train --help` every setting."""
+`littlebaby --help` lists all commands, `littlebaby train --help` all settings."""
 
 
 flat = Parameter(name="*")
@@ -36,27 +36,28 @@ Settings = make_dataclass("Settings", [(key.name, option(key, group), None) for 
 
 @dataclass(kw_only=True)
 class Common:
-    path: Annotated[str | None, Parameter(help="The workspace; same: the current folder [LITTLEBABY_HOME, else the nearest folder from the "
-                                                    "current one up that is a clone or has runs, else the current one].")] = None
+    path: Annotated[str | None, Parameter(help="Folder of the workspace; `same` means the current folder [LITTLEBABY_HOME; else the "
+                                                    "nearest folder, from the current one up, that is a clone or contains runs; "
+                                                    "else the current folder].")] = None
     json: Annotated[bool, Parameter(help="Print one JSON object and nothing else.")] = False
 
 
 Chosen = Annotated[Settings, flat]  # type: ignore[valid-type]  # a class made at run time
 Everywhere = Annotated[Common, flat]
-Others = Annotated[str, Parameter(show=False)]        # names that are no option's: older names of settings, and mistakes
+Others = Annotated[str, Parameter(show=False)]        # undeclared options: older names of settings, and mistakes
 Text = Annotated[str, Parameter(allow_leading_hyphen=True)]
-Whole = Annotated[Any, Parameter(converter=lambda _, tokens: tokens[0].value)]      # a number is checked by the plan, `errors.number`
+Whole = Annotated[Any, Parameter(converter=lambda _, tokens: tokens[0].value)]     # the plan checks it
 Real = Annotated[Any, Parameter(converter=lambda _, tokens: tokens[0].value)]
 OPTIONS = ("input", "chat", "preset", "config", "resume", "encoding", "quiet", "path", "json")
 
 app = App(name="littlebaby", help=WELCOME.splitlines()[0], version=text_output.VERSION, help_formatter=show, help_format="plaintext",
           suppress_keyboard_interrupt=False,
           default_parameter=Parameter(negative=(), name_transform=str,
-                                    show_default=lambda value: "" if value is False or value == "" else value))
+                                    show_default=lambda value: "" if value is None or value is False or value == "" else f"{value}"))
 
 
 def given_settings(settings, others):
-    """The settings that were given, numbers as numbers. BadInput: a name that is nearly an option's"""
+    """{setting: value} of a command line, numbers as numbers. BadInput: a name that resembles an option's"""
     others = {name.replace("-", "_"): value for name, value in others.items()}
     for name in others:
         near = get_close_matches(name, [*OPTIONS, *text_output.Config.model_fields, *text_output.ALIASES], 1, 0.6)
@@ -67,7 +68,7 @@ def given_settings(settings, others):
 
 
 def number(name, value):
-    """A setting's text as a number where it is to be one; what is none stays as it is, for Config to refuse"""
+    """The value of a setting, as a number if the setting is one. A text that is not a number is returned unchanged; Config refuses it"""
     field = text_output.Config.model_fields.get(text_output.ALIASES.get(name, name))
     found = parsed(value) if field and field.annotation is not str else None
     return value if found is None else found

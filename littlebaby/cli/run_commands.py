@@ -1,4 +1,4 @@
-"""The commands that make runs and use them: train, finetune, inference, chat, evaluate, delete, info, list."""
+"""The commands that create and use runs: train, finetune, inference, chat, evaluate, delete, info, list."""
 import sys
 from dataclasses import asdict
 
@@ -15,11 +15,11 @@ def train(input: list[str] | None = None, *, preset: str | None = None, config: 
     """Train a baby on a text and save it; without arguments, on the nursery.
 
     Args:
-        input: The training text: a text or token file, a name in inputs/, a folder, or a pattern; several separated by commas, or a
-            mixture with weights, a.tok:0.7,b.tok:0.3 [nursery].
+        input: The training text: a text or token file, a name in inputs/, a folder, or a pattern such as a*.txt; several are
+            separated by commas and may have weights, a.tok:0.7,b.tok:0.3 [nursery].
         preset: A named set of settings; `littlebaby catalog presets` lists them [nursery].
-        config: A JSON file of settings; they override the preset's.
-        resume: Continue an interrupted run: its GUID, or last for the newest one.
+        config: A JSON file of settings. With it, the preset nursery is not used; with --preset, its settings override the preset's.
+        resume: Resume an interrupted run: its GUID, or last for the newest interrupted run.
         encoding: Encoding of the text.
         quiet: No progress bar and no samples during training.
     """
@@ -34,7 +34,7 @@ def finetune(guid: str, input: list[str] | None = None, *, chat: str | None = No
 
     Args:
         guid: The run: its GUID, the first 4 or more characters of it, or last.
-        input: The training text, as for train; may follow the run without --input.
+        input: The training text, as for train; it may also be given after GUID without --input.
         chat: A JSONL file of conversations instead of a text; the loss counts only the assistant's tokens.
         encoding: Encoding of the text.
         quiet: No progress bar and no samples during training.
@@ -43,15 +43,13 @@ def finetune(guid: str, input: list[str] | None = None, *, chat: str | None = No
 
 
 def trained(run, common):
-    """The answer of train and finetune: the run's card, or after an interrupt how to continue"""
+    """The answer of train and finetune: the run's card, or after an interruption how to resume"""
     data = dict(guid=run.guid, workspace=str(run.root), config=plain(run.config), report=plain(run.report),
                 completion=run.completion and plain(run.completion))
     if run.report.stop_reason == "interrupted":
-        print_line(f"interrupted, and saved: `littlebaby train --resume {plans.brief(run.guid)}` continues it")
+        print_line(f"interrupted and saved: `littlebaby train --resume {plans.brief(run.guid)}` continues the run")
         return Answer(data, "", 130)
     return Answer(data, "" if common.json else text_output.card(run.guid, run.root))
-
-
 
 
 @app.command
@@ -66,10 +64,10 @@ def inference(guid: str = "last", *, prompt: Text = "", max_tokens: Whole = 200,
         max_tokens: Maximum number of tokens to generate.
         repetition_penalty: Repetition penalty: lowers the logits of tokens that occurred before; 1 changes nothing.
         temperature: Temperature: logits are divided by it; below 1 favours likely tokens, above 1 unlikely ones; 0 always takes the
-            likeliest.
-        top_k: Top-k sampling: keep only the k likeliest tokens; 0 keeps all.
-        top_p: Nucleus sampling: keep the smallest set of tokens whose probabilities sum to at least p.
-        min_p: Min-p sampling: keep tokens with at least this fraction of the likeliest token's probability.
+            most likely token.
+        top_k: Top-k sampling: keep only the k most likely tokens; 0 keeps all.
+        top_p: Nucleus sampling: keep the smallest set of the most likely tokens whose probabilities sum to at least top_p.
+        min_p: Min-p sampling: keep tokens with at least this fraction of the highest probability.
         stop: A string that ends generation; may be given several times.
         seed: Random seed: the same seed gives the same text; drawn at random if not given.
         samples: Number of texts to generate.
@@ -100,24 +98,24 @@ def chat(guid: str = "last", *, system: Text = "", template: str | None = None, 
 
     Args:
         guid: The run: its GUID, the first 4 or more characters of it, or last.
-        system: The system message.
+        system: The system message at the beginning of the conversation.
         template: Chat template: kodalite, chatml or plain [the run's own].
         max_tokens: Maximum number of tokens of an answer.
-        repetition_penalty: Repetition penalty: lowers the logits of tokens that occurred before; 1 changes nothing. It is applied
-            first, then the next four in this order.
+        repetition_penalty: Repetition penalty: lowers the logits of tokens that occurred before; 1 changes nothing. The five
+            sampling settings are applied in the order listed.
         temperature: Temperature: logits are divided by it; below 1 favours likely tokens, above 1 unlikely ones; 0 always takes the
-            likeliest.
-        top_k: Top-k sampling: keep only the k likeliest tokens; 0 keeps all.
-        top_p: Nucleus sampling: keep the smallest set of tokens whose probabilities sum to at least p.
-        min_p: Min-p sampling: keep tokens with at least this fraction of the likeliest token's probability.
+            most likely token.
+        top_k: Top-k sampling: keep only the k most likely tokens; 0 keeps all.
+        top_p: Nucleus sampling: keep the smallest set of the most likely tokens whose probabilities sum to at least top_p.
+        min_p: Min-p sampling: keep tokens with at least this fraction of the highest probability.
         seed: Random seed: the same seed gives the same answers; drawn at random if not given.
     """
     talk = plans.chat(guid, system, template, max_tokens, repetition_penalty=repetition_penalty, temperature=temperature, top_k=top_k,
                       top_p=top_p, min_p=min_p, seed=seed, path=common.path)
-    at_a_desk = sys.stdin.isatty()
-    if at_a_desk:
+    interactive = sys.stdin.isatty()
+    if interactive:
         print_line(f"commands: {', '.join(COMMANDS)}; Ctrl-C ends an answer")
-    while (line := read_line(at_a_desk)) is not None and line != "/quit":
+    while (line := read_line(interactive)) is not None and line != "/quit":
         if line.startswith("/"):
             print_line(run_command(talk, line))
         elif line:
@@ -128,9 +126,9 @@ def chat(guid: str = "last", *, system: Text = "", template: str | None = None, 
 COMMANDS = ("/reset", "/save", "/temp NUMBER", "/quit")
 
 
-def read_line(at_a_desk):
+def read_line(interactive):
     """The next line of input, without spaces around a command; None at the end of the input"""
-    if not at_a_desk:
+    if not interactive:
         line = sys.stdin.readline()
         if not line:
             return None
@@ -149,7 +147,7 @@ def run_command(talk, line):
     try:
         if word == "/reset":
             talk.reset()
-            return "the conversation starts anew"
+            return "a new conversation begins"
         if word == "/save":
             return f"saved as {talk.save()}; `littlebaby finetune --chat` reads it"
         if word == "/temp":
@@ -181,7 +179,7 @@ def print_answer(talk, line, silent):
 @app.command
 def evaluate(guid: str = "last", *, input: str | None = None, task: str | None = None, limit: Whole = 0, overlap: Real | None = None,
              encoding: str = "utf-8", quiet: bool = False, common: Everywhere = Common()):
-    """Evaluate a run's baby: perplexity and bits of a text, and accuracy on a task.
+    """Evaluate a run's baby: perplexity and bits per byte of a text, accuracy on a task.
 
     Args:
         guid: The run: its GUID, the first 4 or more characters of it, or last.
@@ -203,16 +201,16 @@ def figure(value):
     """A number of an evaluation, or an accuracy with its standard error, as text"""
     if isinstance(value, dict):
         return f"{value['accuracy']:.4f} ± {value['error']:.4f}"
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.4f}"
 
 
 @app.command
 def delete(guid: str, *, finetuned: bool = False, yes: bool = False, common: Everywhere = Common()):
-    """Remove all files of a run, and of no other.
+    """Delete all files of a run.
 
     Args:
         guid: The run: its GUID, the first 4 or more characters of it, or last.
-        finetuned: Delete its finetunes, too.
+        finetuned: Also delete the runs that were finetuned from it.
         yes: Delete without asking.
     """
     gone = plans.delete(guid, common.path, finetuned, yes, ask)

@@ -1,4 +1,4 @@
-"""The commands around the runs: texts, estimates, files of other programs, laws, pages, tables."""
+"""All other commands: training texts, estimates, files of other programs, checks, pages, tables."""
 from dataclasses import asdict
 from typing import Annotated
 
@@ -19,18 +19,18 @@ def fetch(name: str, *, common: Everywhere = Common()):
         name: tinyshakespeare, tinystories, tinystories_valid, fineweb_edu, a URL (a #sha256=... at its end is checked), datasets:NAME, or a
             text file of NLTK or Kaggle on this machine.
     """
-    return brought_file(plans.fetch(name, common.path))
+    return file_answer(plans.fetch(name, common.path))
 
 
 @app.command
 def nursery(text_size: Annotated[str, Parameter(name=("--size",))] = "300kB", *, seed: Whole = 0, common: Everywhere = Common()):
-    """Generate stories of known entropy as a text in inputs/.
+    """Generate a training text in inputs/: stories from a grammar, of known entropy.
 
     Args:
         text_size: Size of the text: 300kB, 10MB, 1GB.
         seed: Random seed: the same seed gives the same stories.
     """
-    return brought_file(plans.nursery(text_size, seed, common.path))
+    return file_answer(plans.nursery(text_size, seed, common.path))
 
 
 @app.command
@@ -40,19 +40,19 @@ def pack(guid: str = "last", *, common: Everywhere = Common()):
     Args:
         guid: The run: its GUID, the first 4 or more characters of it, or last.
     """
-    return brought_file(plans.pack(guid, common.path))
+    return file_answer(plans.pack(guid, common.path))
 
 
 @app.command
 def prepare(input: list[str], *, output: str | None = None, tokenizer: str = "char", s_vocabulary: Whole = 4096, c_unknown: str = "replace",
             encoding: str = "utf-8", field: str = "text", text_size: Annotated[str | None, Parameter(name=("--size",))] = None,
             workers: Whole = 0, quiet: bool = False, common: Everywhere = Common()):
-    """Tokenize texts of any size into a token file, which train maps into memory instead of loading.
+    """Tokenize texts of any size into a token file, which train reads as a memory map.
 
     Args:
-        input: Text files, folders, patterns, several with commas; .txt .md .jsonl .parquet .gz, or datasets:NAME.
+        input: Text files, folders or patterns, several separated by commas; .txt .md .jsonl .parquet .gz, or datasets:NAME.
         output: Path of the token file [inputs/NAME.tok].
-        tokenizer: char, word or bpe, which are trained on the text; a tokenizer.json; or the GUID of a run.
+        tokenizer: char, word or bpe, made from the text; the path of a tokenizer.json; or the GUID of a run.
         s_vocabulary: Vocabulary size for word and bpe.
         c_unknown: Unknown characters: replace them by the nearest known form, or stop with an error.
         encoding: Encoding of the text.
@@ -61,25 +61,26 @@ def prepare(input: list[str], *, output: str | None = None, tokenizer: str = "ch
         workers: Number of processes; 0 means one per core.
         quiet: No progress bar.
     """
-    return brought_file(plans.prepare(input, output, tokenizer, s_vocabulary, c_unknown, encoding, field, text_size, workers, common.path,
+    return file_answer(plans.prepare(input, output, tokenizer, s_vocabulary, c_unknown, encoding, field, text_size, workers, common.path,
                                       not quiet))
 
 
-def brought_file(path):
+def file_answer(path):
+    """The answer of a command that makes a file"""
     return Answer(dict(path=str(path), bytes=path.stat().st_size), f"{path}  {text_output.format_bytes(path.stat().st_size)}")
 
 
 @app.command
 def preflight(input: list[str] | None = None, *, preset: str | None = None, config: str | None = None, encoding: str = "utf-8",
               quick: bool = False, settings: Chosen = Settings(), common: Everywhere = Common(), **others: Others):
-    """Estimate the cost of a training: parameters, FLOPs, memory, and minutes on this machine. Takes the options of train.
+    """Estimate the cost of a training: parameters, FLOPs, memory, and time on this machine. Takes the settings of train.
 
     Args:
         input: The training text, as for train [nursery].
-        preset: A named set of settings [nursery].
-        config: A JSON file of settings; they override the preset's.
+        preset: A named set of settings; `littlebaby catalog presets` lists them [nursery].
+        config: A JSON file of settings. With it, the preset nursery is not used; with --preset, its settings override the preset's.
         encoding: Encoding of the text.
-        quick: Skip the trial steps, and with them the estimate of time.
+        quick: Do not run trial steps; there is then no estimate of the time.
     """
     about = plans.preflight(input, preset, config, common.path, encoding, not quick, **given_settings(settings, others))
     return Answer(asdict(about) | dict(total=about.total), text_output.preflight_table(about))
@@ -87,7 +88,7 @@ def preflight(input: list[str] | None = None, *, preset: str | None = None, conf
 
 @app.command
 def bench(*sizes: str, quiet: bool = False, common: Everywhere = Common()):
-    """Measure this machine: a training step, its matrix products alone, and generation, in half a minute.
+    """Measure this machine: a training step, its matrix products alone, and generation. Takes half a minute.
 
     Args:
         sizes: S0, S1, S2 or S3, the sizes of docs/benchmarks.md [all].
@@ -102,7 +103,7 @@ def import_(where: str, *, common: Everywhere = Common()):
     """Import a model of another program as a run.
 
     Args:
-        where: A Hugging Face folder, a .gguf, a .safetensors beside its config.json, a model_GUID.json of The Little Baby.
+        where: A Hugging Face folder, a .gguf file, a .safetensors file beside its config.json, or a model_GUID.json of The Little Baby.
     """
     run = plans.import_(where, common.path, not common.json)
     data = dict(guid=run.guid, workspace=str(run.root), config=plain(run.config))
@@ -133,9 +134,9 @@ def check(variant: str | None = None, *, all: bool = False, write: str | None = 
     """Check the laws for one attention, network, norm or position, or for all: gradients, decoding, causality, unused weights.
 
     Args:
-        variant: Its name: mha, mlp, rmsnorm, rope.
+        variant: Name of the variant, such as mha, mlp, rmsnorm or rope.
         all: Check every variant; this takes minutes.
-        write: Check every variant, count the planted mistakes, and write a page; docs/laws.md is made this way.
+        write: Path of a page to write, such as docs/laws.md: check every variant, and count the planted mistakes of the tests.
     """
     if all or write:
         return check_all(write)
@@ -144,14 +145,14 @@ def check(variant: str | None = None, *, all: bool = False, write: str | None = 
     rows = plans.check(variant)
     table = text_output.align_columns([("settings", *LAWS), *(
         (" ".join(f"{key}={value}" for key, value in row["settings"].items()) or "defaults", *law_numbers(row)) for row in rows)])
-    return judged(dict(variant=variant), rows, table)
+    return verdict(dict(variant=variant), rows, table)
 
 
 def check_all(write):
     rows, planted = text_output.check_every_variant(write, print_line)
     table = text_output.align_columns([("variant", "options", "entries", *LAWS), *(
         (row["name"], str(len(row["settings"])), f"{row['entries']:,}", *law_numbers(row)) for row in rows)])
-    return judged(dict(mistakes=dict((family, n) for family, n, _ in planted)), rows, table)
+    return verdict(dict(mistakes=dict((family, n) for family, n, _ in planted)), rows, table)
 
 
 LAWS = ("gradient", "decoding", "causality", "without gradient", "")
@@ -163,25 +164,26 @@ def law_numbers(row):
             "kept" if row["kept"] else "BROKEN")
 
 
-def judged(about, rows, table):
+def verdict(about, rows, table):
     kept = all(row["kept"] for row in rows)
     return Answer(dict(about, kept=kept, rows=rows), f"{table}\n\n{MEANING}", 0 if kept else 1)
 
 
 MEANING = """gradient: largest relative error against finite differences, in float64; must be below 1e-6
-decoding: largest difference between decoding token by token and all tokens at once; must be below 1e-10
-causality: largest change of an output by a later token; must be 0, and rounding error if tokens are routed"""
+decoding: largest difference between the outputs of decoding token by token and of all tokens at once; must be below 1e-10
+causality: largest change of an output when a later token changes; must be 0, or rounding error if tokens are routed to experts
+without gradient: trainable weights whose gradient is always 0; there must be none"""
 
 
 @app.command
 def microscope(guid: str = "last", *, text: Text | None = None, common: Everywhere = Common()):
-    """Look inside a run's baby on a text: losses, attention, predictions by layer, gradients, memory. Writes a page to outputs/.
+    """Show what a run's baby computes on a text: losses, attention, predictions by layer, gradients, memory. Writes a page to outputs/.
 
     Args:
         guid: The run: its GUID, the first 4 or more characters of it, or last.
-        text: The text to read; without it, the beginning of the run's completion.
+        text: The text [the beginning of the run's completion].
     """
-    print_line("running the model, a few seconds")
+    print_line("running the model; this takes a few seconds")
     seen = plans.microscope(guid, text, common.path)
     path = plans.save_page(seen, "microscope", seen.name, common.path)
     data = dict(guid=seen.name, path=path and str(path), tokens=seen.tokens, loss=seen.loss, losses=seen.losses.tolist(),
@@ -202,15 +204,15 @@ def walk(variant: str, *, break_: Annotated[str | None, Parameter(name="--break"
     """Trace an attention, network or norm line by line, forward and backward, with its numbers. Writes a page to outputs/.
 
     Args:
-        variant: Its name: mha, mlp, rmsnorm.
-        break_: A mistake to plant in a copy of the file; a walk without one lists the mistakes.
+        variant: Name of the variant, such as mha, mlp or rmsnorm.
+        break_: Name of a mistake to plant in a copy of the file; a walk without it lists the names.
     """
-    gone = plans.walk(variant, **given_settings(settings, others))
-    gone = gone if break_ is None else gone.break_(break_)
-    path = plans.save_page(gone, "walk", variant if break_ is None else f"{variant}_{break_.replace(' ', '_')}", common.path)
-    checks = {name: dict(error=error, allowed=allowed) for name, (error, allowed) in gone.checks.items()}
-    data = dict(variant=variant, path=path and str(path), mistake=break_, mistakes=gone.mistakes, wrong=gone.wrong(), checks=checks)
-    return Answer(data, with_path(gone, path))
+    traced = plans.walk(variant, **given_settings(settings, others))
+    traced = traced if break_ is None else traced.break_(break_)
+    path = plans.save_page(traced, "walk", variant if break_ is None else f"{variant}_{break_.replace(' ', '_')}", common.path)
+    checks = {name: dict(error=error, allowed=allowed) for name, (error, allowed) in traced.checks.items()}
+    data = dict(variant=variant, path=path and str(path), mistake=break_, mistakes=traced.mistakes, wrong=traced.wrong(), checks=checks)
+    return Answer(data, with_path(traced, path))
 
 
 @app.command
@@ -218,13 +220,13 @@ def diary(*guids: str, prompt: list[Text] | None = None, common: Everywhere = Co
     """Compare runs: losses, samples, cards, memorized text, and what a finetune changed. Writes a page to outputs/.
 
     Args:
-        guids: The runs: their GUIDs, the first 4 or more characters of each, or last.
+        guids: The runs: their GUIDs, the first 4 or more characters of each, or last [last].
         prompt: A prompt that a finetuned baby and its base both continue; may be given several times.
     """
-    print_line("comparing the runs, some seconds for each finetune")
-    told = plans.diary(*guids, prompts=prompt or (), path=common.path)
-    path = plans.save_page(told, "diary", told.entries[0].name, common.path)
-    return Answer(dict(path=path and str(path), runs=[entry.info for entry in told.entries]), with_path(told, path))
+    print_line("comparing the runs; this takes some seconds for each finetune")
+    found = plans.diary(*guids, prompts=prompt or (), path=common.path)
+    path = plans.save_page(found, "diary", found.entries[0].name, common.path)
+    return Answer(dict(path=path and str(path), runs=[entry.info for entry in found.entries]), with_path(found, path))
 
 
 @app.command
@@ -233,10 +235,10 @@ def catalog(name: str | None = None, *, write: str | None = None, all: bool = Fa
     """List all variants, tokenizers, presets and settings, as tables.
 
     Args:
-        name: Only one table: attentions, networks, norms, positions, optimizers, schedules, tokenizers, presets or config.
-        write: Renew the tables of a page, which stand between <!-- catalog: NAME --> and <!-- end -->.
+        name: Show only this table: attentions, networks, norms, positions, optimizers, schedules, tokenizers, presets or config.
+        write: Path of a page whose tables between <!-- catalog: NAME --> and <!-- end --> are renewed.
         all: Rewrite every generated file of a clone that is out of date: schemas, tables, the variants' pages, notebooks.
-        pictures: With --all: draw the variants' pictures, too.
+        pictures: With --all: also draw the pictures of the variants.
         measure: With --all: measure the laws of every variant again, for their pages and docs/laws.md; this takes minutes.
     """
     if all:
@@ -246,7 +248,7 @@ def catalog(name: str | None = None, *, write: str | None = None, all: bool = Fa
                        f"{'pictures' if pictures else 'measure'}")
     if write:
         text_output.renew_tables(write)
-        return Answer(dict(path=write), f"{write} is current")
+        return Answer(dict(path=write), f"the tables of {write} are up to date")
     return Answer(*text_output.catalog_tables(name))
 
 

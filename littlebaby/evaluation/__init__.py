@@ -1,4 +1,4 @@
-"""Room 5: the quality of a trained model. New measures go here; nothing here changes weights or writes files.
+"""Package 5: the quality of a trained model. New measures go here; nothing here changes weights or writes files.
 
 text_scores    perplexity and bits of a text, log-likelihoods of continuations
 tasks          multiple-choice and cloze questions from JSONL, and accuracies on them

@@ -1,4 +1,4 @@
-"""Room 3: what uses the weights. No file is used here, and nothing here depends on how weights are trained.
+"""Package 3: what uses the weights. No file is used here, and nothing here depends on how weights are trained.
 
 baby                    config, tokenizer and weights together: what `lb.load` returns
 decoder generate        one token at a time, with a cache; decoder is a faster forward pass for one text on the CPU

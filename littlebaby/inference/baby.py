@@ -1,4 +1,4 @@
-"""A baby: config, tokenizer and weights together. All methods are a few lines around `model.gpt` and this package."""
+"""A baby: config, tokenizer and weights together. Its methods call `model.gpt` and this package."""
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,8 +26,8 @@ class Baby:
         vocab_size: Size of the vocabulary in tokens [the tokenizer's, else the config's n_vocab].
         seed: Seed of the random weights; not used with `flat`.
         tokenizer: Tokenizer, for encode and decode; None: only ids can be used.
-        flat: (n,) all weights in one vector, on the device; it is used, not copied [random weights].
-        spec: Tree of the weights' names, shapes and kinds [as the config says; with adapters it differs].
+        flat: (n,) all weights in one vector, on the device; it is not copied [random weights].
+        spec: Tree of the weights' names, shapes and kinds [that of the config; adapters need another one].
 
     Raises:
         BadInput: No argument gives the size of the vocabulary, or a number is out of range.
@@ -61,7 +61,7 @@ class Baby:
             (B, T, V) in the type of the weights; B is 1 for one row of ids.
 
         Raises:
-            BadInput: The ids are no integers from 0 to V - 1, or more than n_ctx in a row.
+            BadInput: The ids are not integers from 0 to V - 1, or more than n_ctx in a row.
 
         >>> baby = lb.load("last")
         >>> logits = baby.logits(baby.encode("Ada"))
@@ -75,7 +75,7 @@ class Baby:
 
         Args:
             ids: (B, T) or (T,), with T up to n_ctx.
-            targets: The token that follows each id, in the same shape; -1 is not counted.
+            targets: The id that follows each id, in the same shape; a target of -1 is not counted.
 
         Returns:
             The mean over all counted targets, in nats.
@@ -178,7 +178,7 @@ class Baby:
 
     def generate(self, ids: ArrayLike, max_tokens: int, *, repetition_penalty: float = 1.0, temperature: float = 1.0, top_k: int = 0,
                  top_p: float = 1.0, min_p: float = 0.0, seed: int = 0, cached: bool = True) -> np.ndarray:
-        """Sample the ids that follow. The default temperature 1 is the model's own distribution; `lb.inference` and `lb.chat` take 0.8.
+        """Sample the ids that follow `ids`. Temperature 1 is the model's own distribution; `lb.inference` and `lb.chat` have 0.8.
 
         Args:
             ids: (B, T) or (T,), any T: the model sees the newest n_ctx or fewer, see `inference.generate`.
@@ -191,7 +191,7 @@ class Baby:
             (B, max_tokens) or (max_tokens,) new ids.
 
         Raises:
-            BadInput: The ids are no integers from 0 to V - 1, or a number is out of range.
+            BadInput: The ids are not integers from 0 to V - 1, or a number is out of range.
 
         >>> baby = lb.load("last")
         >>> baby.generate(baby.encode("Ada"), 5, temperature=0).shape
@@ -292,7 +292,7 @@ class Baby:
             (B, T) on the device.
 
         Raises:
-            BadInput: The ids are no integers from `least` to V - 1, or there are none.
+            BadInput: The ids are not integers from `least` to V - 1, or there are none.
 
         >>> lb.load("last").checked_ids([1, -1], least=-1).tolist()
         [[1, -1]]
@@ -302,5 +302,5 @@ class Baby:
             raise BadInput(f"ids have shape {rows.shape} and type {rows.dtype}; allowed are integers in rows of equal length, (B, T), at "
                            f"least one")
         if rows.min() < least or rows.max() >= self.config.n_vocab:
-            raise BadInput(f"ids lie between {rows.min()} and {rows.max()}; allowed are {least} to {self.config.n_vocab - 1}")
+            raise BadInput(f"ids are between {rows.min()} and {rows.max()}; allowed are {least} to {self.config.n_vocab - 1}")
         return xp.asarray(rows)

@@ -1,7 +1,7 @@
-"""Generation: the prompt in one forward pass, then one token per pass. The caches are kept here, not in the layers.
+"""Generation: the prompt in one forward pass, then one token per pass. The caches belong to `Reader`, not to the layers.
 
-The window rule: when n_ctx tokens are in the window and another one is needed, the window shrinks to its newest half and grows again. The
-rule is the same with and without a cache, so both generate the same tokens; the cache is refilled once in n_ctx / 2 tokens.
+The window rule: when the window holds n_ctx tokens and another one is added, the window shrinks to its newest half and grows again. The
+rule is the same with and without a cache, so both generate the same tokens; the cache is computed again once in n_ctx / 2 tokens.
 """
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -27,7 +27,7 @@ class Reader:
     def fit_window(self, T: int) -> int:
         """Apply the window rule for T ids; returns how many more ids the window has room for"""
         n_ctx = self.cfg.n_ctx
-        if T - self.first > n_ctx:                               # a prompt that is too long: its newest n_ctx ids; later: the newest half
+        if T - self.first > n_ctx:                               # of a prompt that is too long the newest n_ctx ids, later the newest half
             self.first, self.seen, self.cache = T - (max(1, n_ctx // 2) if self.seen else n_ctx), 0, {}
         return n_ctx - (T - self.first)
 
@@ -47,8 +47,8 @@ class Reader:
         return to_numpy(logits[:, -n:])
 
     def fork(self) -> "Reader":
-        """A copy of this reader with the same cache contents. The two write later rows into the same memory, so a read by one of them
-        invalidates what the other one has read since the fork"""
+        """A copy of this reader with the same cache contents. Both write new rows into the same memory, so when one of them reads, the rows
+        that the other one has added since the fork become invalid"""
         other = Reader(self.p, self.cfg, self.cached)
         other.first, other.seen, other.cache = self.first, self.seen, copy_cache(self.cache)
         return other
@@ -86,7 +86,7 @@ def before_eos(row: Any, eos: Sequence[int]) -> Any:
 
 
 class RowGenerators:
-    """One random generator per row, so that row i draws the same numbers as alone"""
+    """One random generator per row, so that a row draws the same numbers as it would alone"""
 
     def __init__(self, rngs: Sequence[np.random.Generator]) -> None:
         self.rngs = rngs
@@ -98,7 +98,8 @@ class RowGenerators:
 
 def generate_each(p: Any, cfg: Any, prompts: Sequence[np.ndarray], max_tokens: int, sampling: Sampling,
                   rngs: Sequence[np.random.Generator]) -> list[np.ndarray]:
-    """The max_tokens ids that follow each prompt (T_i,), with one random generator per prompt: [(max_tokens,), ...], each as alone.
+    """The max_tokens ids that follow each prompt (T_i,), with one random generator per prompt: [(max_tokens,), ...]. Each result is that
+    of the prompt alone.
 
     Prompts of equal length are one batch. Prompts of different lengths are not padded to one batch, because the padding would enter the
     state of every attention that has no mask.

@@ -40,11 +40,11 @@ def qk_clip_scale(stats, cfg):
 
 
 class Rows:
-    """The newest rows of a growing array (..., S, d), at most `most`, in a buffer with free space after them, so that rows can be added
-    without copying the earlier ones. bounded: no more than `most` rows will be added in all, so the buffer has no extra space."""
+    """The newest rows of a growing array (..., S, d), no more than `limit`, in a buffer with free space after them, so that rows can be
+    added without copying the earlier ones. bounded: no more than `limit` rows will be added in all, so the buffer has no extra space."""
 
-    def __init__(self, most, bounded):
-        self.most, self.length = most, most if bounded else 2 * most + 64
+    def __init__(self, limit, bounded):
+        self.limit, self.length = limit, limit if bounded else 2 * limit + 64
         self.buffer: Any = None
         self.first = self.stop = 0
 
@@ -59,7 +59,7 @@ class Rows:
             self.first, self.stop = 0, n
         self.buffer[..., self.stop:self.stop + T, :] = new
         first, self.stop = self.first, self.stop + T
-        self.first = max(first, self.stop - self.most)
+        self.first = max(first, self.stop - self.limit)
         return self.buffer[..., first:self.stop, :]
 
     @property
@@ -83,15 +83,17 @@ class Context:
     share: float = 1.0      # fraction of the step's counted tokens in this call (shards, accumulated batches)
     scale: float = 1.0      # loss scale: gradients are multiplied by it, so that small ones do not underflow in half precision
     stats: dict = field(default_factory=dict)  # statistics of the layers: {(layer, name): (join, value)}
-    decisions: object = None  # laws only: decisions of the first run, which the later ones repeat
+    decisions: object = None  # for the laws only: the decisions of the first run, which all later runs repeat
     layer_index: int = 0    # number of the layer
     counted: object = None  # (B, T), whether the target of a token is counted; None: all
     recorder: dict | None = None  # inspection only: a dict for what layers observe, {(layer, name): value}
 
     def layer(self, i):
+        """The context of layer i, with a cache of its own"""
         return replace(self.inside(i), layer_index=i)
 
     def counting(self, targets):
+        """The context in which the tokens with a target are counted; targets (B, T), -1 for no target"""
         return replace(self, counted=targets >= 0)
 
     def inside(self, *path):
@@ -104,7 +106,8 @@ class Context:
     # what a layer reports
 
     def aux(self, name, value):
-        """Report an auxiliary loss. Returns scale * d total / d value, by which the layer multiplies its gradient in backward."""
+        """Report an auxiliary loss. Returns `scale` times the derivative of the step's total loss with respect to `value`; the layer
+        multiplies its gradient by it in backward."""
         self.stats[self.layer_index, "aux." + name] = xp.add, self.share * value
         return self.share * self.scale
 
@@ -124,7 +127,8 @@ class Context:
             self.note("score", max_scores(q, k, scale, window), xp.maximum)
 
     def freeze_decision(self, name, value):
-        """The value; in later runs of the gradient law that of the first run, because backward treats it as a constant."""
+        """`value`, a decision such as a choice of experts. While the gradient law computes finite differences, every run returns the value
+        of the first run, because backward treats the decision as a constant."""
         self.observe(name, value)
         return value if self.decisions is None else self.decisions.setdefault((self.layer_index, name), value)
 
@@ -140,22 +144,22 @@ class Context:
 
     def rotate(self, x):
         """Queries or keys (B, h, T, d), rotated to their positions if c_position rotates"""
-        turn = getattr(variant("positions", self.cfg.c_position), "rotate", None)
-        return turn(x, self) if turn and x.size else (x, lambda dy: dy)
+        rotate = getattr(variant("positions", self.cfg.c_position), "rotate", None)
+        return rotate(x, self) if rotate and x.size else (x, lambda dy: dy)
 
     def slopes(self, q):
-        """The penalty of each head of q (B, h, T, d) per token of distance, (h,); None if c_position has none"""
-        priced = getattr(variant("positions", self.cfg.c_position), "slopes", None)
-        return priced(q) if priced else None
+        """The penalty of each head of q (B, h, T, d) per token of distance, (h,); None if c_position has no penalties"""
+        slopes = getattr(variant("positions", self.cfg.c_position), "slopes", None)
+        return slopes(q) if slopes else None
 
     # cache: rows (extend) and running states (recall, keep); without a cache, as in training, they do nothing
 
     def extend(self, last=None, **new):
-        """The cached rows and the new ones, along axis -2. All of them are kept for the next call, or the `last` ones."""
+        """The cached rows and the new ones, along axis -2. They stay in the cache for the next call: all of them, or the newest `last`."""
         if self.cache is None:
             return tuple(new.values())
-        most = self.cfg.n_ctx if last is None else last
-        return tuple(self.cache.setdefault(name, Rows(most, last is None)).append(x) for name, x in new.items())
+        limit = self.cfg.n_ctx if last is None else last
+        return tuple(self.cache.setdefault(name, Rows(limit, last is None)).append(x) for name, x in new.items())
 
     def recall(self, name):
         """The state that `keep` stored in the last call; None in training and in the first call."""
@@ -171,6 +175,6 @@ def merge_stats(all_stats):
     """The combined statistics of the shards and accumulated batches of a step"""
     out: dict = {}
     for stats in all_stats:
-        for key, (how, value) in stats.items():
-            out[key] = (how, how(out[key][1], value)) if key in out else (how, value)
+        for key, (join, value) in stats.items():
+            out[key] = (join, join(out[key][1], value)) if key in out else (join, value)
     return out

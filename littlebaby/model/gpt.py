@@ -28,13 +28,16 @@ def parts(cfg):
 
 
 def network(cfg, i):
-    """The file that computes the network of layer i; a network may give some layers to another"""
+    """The module of the network of layer i: c_network, or another one if that module's `network_of_layer` returns one"""
     module = variant("networks", cfg.c_network)
     return variant("networks", module.network_of_layer(cfg, i)) if hasattr(module, "network_of_layer") else module
 
 
 def pre(norm, f, pn, p, x, ctx):
-    """x + f(norm x): the residual stream is not normalized, so gradients pass it unchanged (Xiong et al. 2020)"""
+    """x + f(norm x): the residual stream is not normalized, so gradients pass it unchanged (Xiong et al. 2020)
+
+    pn, gn: weights of the norm, and their gradients      p, g: those of f
+    """
     n, back_n = norm.forward(pn, x, ctx)
     y, back_f = f(p, n, ctx)
     y += x
@@ -48,7 +51,7 @@ def pre(norm, f, pn, p, x, ctx):
 
 
 def post(norm, f, pn, p, x, ctx):
-    """norm(x + f x): the order of the original Transformer"""
+    """norm(x + f x): the order of the original Transformer; arguments as in `pre`"""
     y, back_f = f(p, x, ctx)
     y += x
     n, back_n = norm.forward(pn, y, ctx)
@@ -64,9 +67,9 @@ def post(norm, f, pn, p, x, ctx):
 
 def block(p, x, ctx):
     attention, norm, _ = parts(ctx.cfg)
-    step = pre if ctx.cfg.c_sequence == "pre" else post
-    x, back_att = step(norm, attention.forward, p.norm1, p.att, x, ctx.inside("att"))
-    x, back_net = step(norm, network(ctx.cfg, ctx.layer_index).forward, p.norm2, p.net, x, ctx.inside("net"))
+    sublayer = pre if ctx.cfg.c_sequence == "pre" else post
+    x, back_att = sublayer(norm, attention.forward, p.norm1, p.att, x, ctx.inside("att"))
+    x, back_net = sublayer(norm, network(ctx.cfg, ctx.layer_index).forward, p.norm2, p.net, x, ctx.inside("net"))
     ctx.observe("block", x)
 
     def backward(dx, g):
@@ -118,7 +121,7 @@ def loss(p, ids, targets, ctx):
 
 
 def loss_and_grad(p, g, ids, targets, ctx):
-    """Add scale times the gradient of share * cross-entropy + the layers' auxiliary losses to g; returns the cross-entropy in nats"""
+    """Add the gradient of cross-entropy + auxiliary losses, times ctx.share and ctx.scale, to g; returns the cross-entropy in nats"""
     logits, backward = forward(p, ids, ctx.counting(targets))
     value, back = cross_entropy(logits, targets)
     backward(back(ctx.share * ctx.scale), g)
@@ -126,13 +129,13 @@ def loss_and_grad(p, g, ids, targets, ctx):
 
 
 def post_step(p, stats, cfg):
-    """After the optimizer step: the updates that variants make from their own statistics"""
+    """Called after the optimizer step: every variant with a `post_step` updates its weights from the statistics that it reported"""
     attention, _, _ = parts(cfg)
     for i, pb in enumerate(p.blocks):
-        own = {name: value for (at, name), (_, value) in stats.items() if at == i}
+        reported = {name: value for (layer, name), (_, value) in stats.items() if layer == i}
         for module, part in ((attention, pb.att), (network(cfg, i), pb.net)):
             if hasattr(module, "post_step"):
-                module.post_step(part, own, cfg)
+                module.post_step(part, reported, cfg)
 
 
 __all__ = ["Context", "post_step", "forward", "loss", "loss_and_grad", "params"]

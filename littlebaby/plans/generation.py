@@ -29,7 +29,7 @@ def inference(guid: str = "last", prompt: str = "", max_tokens: int = 200, *, re
     """Generate text with a run's model and save it as outputs/completion_GUID_TIME.json.
 
     Args:
-        guid: Run: its GUID, the first 4 or more characters of it, or "last".
+        guid: The run: its GUID, the first 4 or more characters of it, or "last".
         prompt: Text to continue; empty starts a new document.
         max_tokens: Maximum number of tokens to generate, 1 or more.
         repetition_penalty: Above 1, lowers the logits of tokens that occurred before; 1 is off. The five sampling settings are applied
@@ -68,7 +68,7 @@ def inference(guid: str = "last", prompt: str = "", max_tokens: int = 200, *, re
     stops = [stop] if isinstance(stop, str) else [s for s in stop if s]
     baby, small = load(name, workspace.root), load(draft, workspace.root) if draft else None
     if small and vocabulary_of(small.tokenizer) != vocabulary_of(baby.tokenizer):
-        raise BadInput(f"the draft {draft} has another tokenizer than {name}; both must have the same")
+        raise BadInput(f"draft is {draft!r}, whose tokenizer differs from that of {name}; allowed are runs with the same tokenizer")
     completion = generate_completion(baby, name, prompt, sampling, max_tokens, seed, stops, samples, stream, draft=small)
     keep_result(lambda: workspace.save_completion(name, completion))
     return completion
@@ -120,11 +120,11 @@ def generate_completion(baby: Baby, name: str, prompt: str, sampling: Sampling, 
 def chat(guid: str = "last", system: str = "", template: str | None = None, max_tokens: int = 200, *, repetition_penalty: float = 1.0,
          temperature: float = 0.8, top_k: int = 0, top_p: float = 1.0, min_p: float = 0.0, seed: int | None = None,
          path: str | Path | None = None) -> Conversation:
-    """Start a conversation with a run's model, best one that was finetuned with `chat`.
+    """Start a conversation with a run's model, preferably one that was finetuned with `chat`.
 
     Args:
-        guid: Run: its GUID, the first 4 or more characters of it, or "last".
-        system: System message, which the model sees before every conversation; empty for none.
+        guid: The run: its GUID, the first 4 or more characters of it, or "last".
+        system: System message at the beginning of the conversation; empty for none.
         template: Chat template, kodalite, chatml or plain [the run's c_template].
         max_tokens: Maximum number of tokens of an answer, 1 or more.
         repetition_penalty, temperature, top_k, top_p, min_p: Sampling settings, applied in this order; see `inference`.

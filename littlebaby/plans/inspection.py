@@ -18,13 +18,14 @@ from ..runs.store import Workspace
 from ..show import diary as diaries
 from ..show import microscope as scope
 from ..show import walk as walks
+from ..show.formatting import unknown_characters
 from ..show.progress import counted
 from ..text.tokenizer_helpers import jsonl_rows
 from ..training.parallel import generation_threads, worker_count
 from .generation import generate_completion
 from .manage import info
 from .model_io import load
-from .process_control import keep_result, open_workspace
+from .process_control import keep_result, open_workspace, print_to_stderr
 
 SAMPLE_LENGTH = 160          # tokens to generate for the microscope, and characters of the text that it shows
 COMPLETION_LENGTH = 80       # tokens that a finetuned baby and its base generate after each prompt
@@ -75,10 +76,16 @@ def task_items(workspace: Workspace, task: str | Path | None, encoding: str, lim
     """[(line or row number, Item), ...] of a task file or of a task that the package datasets downloads"""
     if task is None:
         return []
+    rows = None
+    if str(task) not in HUB_TASKS:
+        try:
+            rows = jsonl_rows(workspace.read_text(task, encoding).text)
+        except BadInput as error:
+            raise BadInput(f"{error}; a task is a JSONL file or one of {', '.join(HUB_TASKS)}") from None
     try:
-        if str(task) in HUB_TASKS:
+        if rows is None:
             return tasks.numbered(enumerate(questions(str(task))[:limit or None], 1))
-        return tasks.numbered(jsonl_rows(workspace.read_text(task, encoding).text))[:limit or None]
+        return tasks.numbered(rows)[:limit or None]
     except BadInput as error:
         raise BadInput(f"{task}: {error}") from None
 
@@ -119,6 +126,8 @@ def microscope(guid: str = "last", text: str | None = None, path: str | Path | N
         completion = workspace.load_completion(name) if final else generate_completion(baby, name, "", Sampling(temperature=0.8),
                                                                                        SAMPLE_LENGTH, seed=0)
         text = completion.text.strip()[:SAMPLE_LENGTH]
+    if replaced := baby.require_tokenizer().unknown_in(text):
+        print_to_stderr(unknown_characters(replaced))
     return scope.examine(baby, text, name)
 
 

@@ -9,8 +9,8 @@ from ..show.modelcard import modelcard
 from ..show.progress import counted
 from .manage import info
 from .model_io import baby_from_model, load, save_weights
-from .process_control import open_workspace, print_to_stderr
-from .training import Run, environment
+from .process_control import environment, open_workspace, print_to_stderr
+from .training import Run
 
 
 def import_(where: str | Path, path: str | Path | None = None, progress: bool = True) -> Run:

@@ -76,7 +76,7 @@ def delete(guid: str, path: str | Path | None = None, finetuned: bool = False, y
     workspace = open_workspace(path)
     name = workspace.resolve(guid)
     workspace.require_unused(workspace.family(name, finetuned))
-    files = workspace.going(name, finetuned)
+    files = workspace.files_to_delete(name, finetuned)
     listing = "\n".join(f"  {file.path}  {file.bytes:,} bytes" for file in files)
     which = "this file" if len(files) == 1 else f"these {len(files)} files"
     if not yes and ask(f"{listing}\nDelete {which}? [y/N] ").strip().lower() not in ("y", "yes"):

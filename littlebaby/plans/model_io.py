@@ -1,4 +1,5 @@
 """Babies from files and into files: those of runs, imported ones, and copies with a larger vocabulary."""
+from collections.abc import Iterable
 from math import log
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from ..errors import BadInput
 from ..inference.baby import Baby
 from ..model import gpt
 from ..runs import formats
-from ..runs.settings import Config
+from ..runs.settings import Config, keys
 from ..runs.store import Workspace
 from ..training import lora
 
@@ -82,6 +83,36 @@ def check_size(cfg: Config, held: int, what: str, tokenizer: Any = None) -> None
     required = tree.size(gpt.params(cfg.replace(n_vocab=tokenizer.size) if tokenizer else cfg))
     if required > held:
         raise BadInput(f"{what} holds {held:,} numbers; its config requires {required:,}")
+
+
+def require_same_weights(old: Config, new: Config, given: Iterable[str]) -> None:
+    """Raise BadInput if a finetune with the config `new` cannot start from the weights of the config `old`; given: the changed settings"""
+    if weights_fit(old, new):
+        return
+    fits_alone = {name: weights_fit(old, old.replace(**{name: getattr(new, name)})) for name in given}
+    name = next((name for name, fits in fits_alone.items() if not fits), "")
+    was = getattr(old, name, None)
+    raise BadInput(f"{name} is {getattr(new, name)!r}; allowed in finetune is {was!r}, as in the base, whose weights depend on it; did you "
+                   f"mean {was}?" if name else "these settings together need other weights than those of the base; finetune without them")
+
+
+def changed_functions(old: Config, new: Config) -> list[str]:
+    """A sentence for every model setting with another value in `new`, with which the same weights compute another function"""
+    extended = ("n_vocab", "n_ctx", "n_rope_ctx", "b_bias_head", "d_type")              # what a finetune may extend without that
+    return [f"{key.name} is {getattr(new, key.name)}, but the weights of the base were trained with {getattr(old, key.name)}"
+            for key in keys() if key.group == "model" and key.name not in extended and getattr(old, key.name) != getattr(new, key.name)]
+
+
+def weights_fit(old: Config, new: Config) -> bool:
+    """Whether every weight of `old` exists in `new` with the same shape, and every other weight of `new` starts at 0.
+
+    The vocabularies are not compared, and a table may become longer, as that of the positions does with n_ctx.
+    """
+    has, needs = (dict(tree.leaves(gpt.params(cfg.replace(n_vocab=1)))) for cfg in (old, new))
+    same = lambda a, b: a.parts == b.parts and (a.shape == b.shape or a.kind == "table" and a.shape[0] < b.shape[0]
+                                                and a.shape[1:] == b.shape[1:])
+    return all(path in needs and same(leaf, needs[path]) for path, leaf in has.items()) and all(
+        leaf.fill == leaf.std == 0 for path, leaf in needs.items() if path not in has)
 
 
 def grow_vocabulary(old: Baby, cfg: Config, tokenizer: Any) -> Baby:

@@ -1,5 +1,5 @@
-"""Process control: Ctrl-C and other signals, and MPI processes that train together. Only rank 0 runs the whole plan and reads, writes and
-prints; the other ranks take part in the computation."""
+"""Process control: Ctrl-C and other signals, and MPI processes that train together. Only rank 0 runs the whole plan,
+reads and writes files and prints; the other ranks only compute."""
 import platform
 import signal
 import sys
@@ -7,17 +7,20 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import wraps
+from importlib.metadata import version
 from inspect import signature
 from pathlib import Path
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
+from ..arrays import backend
 from ..errors import BadInput, RunFailed
-from ..runs import disk
+from ..runs import disk, records
 from ..runs.settings import Config
 from ..runs.store import Workspace, brief
 from ..training.checkpoint import state_from_arrays
 from ..training.loop import train as events
 from ..training.mpi import Ranks, launched_ranks
+from ..training.parallel import threads
 from .model_io import baby_for, use_device
 
 T = TypeVar("T")
@@ -34,7 +37,7 @@ ANNOUNCED: set[Path] = set()       # workspaces whose path `open_workspace` has 
 
 
 def open_workspace(path: str | Path | None = None) -> Workspace:
-    """The workspace of a plan. The path of one that was found in a parent folder is printed, once per process"""
+    """The workspace of a plan. If it was found in a parent folder, its path is printed, once per process"""
     workspace = Workspace(path)
     if workspace.found and workspace.root not in ANNOUNCED:
         ANNOUNCED.add(workspace.root)
@@ -43,7 +46,7 @@ def open_workspace(path: str | Path | None = None) -> Workspace:
 
 
 def keep_result(save: Callable[[], T]) -> T | None:
-    """What `save` returns. If it cannot write, the reason is printed and None returned, so that the computed result is still shown"""
+    """The result of `save()`; if it cannot write, the reason is printed and None returned, so that the plan still shows its result"""
     try:
         return save()
     except (disk.CannotWrite, disk.InUse, OSError) as error:
@@ -54,7 +57,8 @@ def keep_result(save: Callable[[], T]) -> T | None:
 
 @contextmanager
 def interruptible(stop: Callable[[], bool] | None, patient: bool = False) -> Iterator[Callable[[], bool]]:
-    """Yields a function that returns whether to stop: after Ctrl-C, SIGTERM, a closed terminal, or when `stop` returns True.
+    """Context manager. It yields a function that returns whether to stop: after Ctrl-C, SIGTERM, a closed terminal, or when `stop`
+    returns True.
 
     A second Ctrl-C raises KeyboardInterrupt at once, unless `patient`.
     """
@@ -139,3 +143,18 @@ def all_or_none(ranks: Ranks, name: str) -> Iterator[None]:
 def resume_hint(name: str) -> str:
     """The first words of a sentence on how to resume a run, to which the caller adds a checkpoint"""
     return f"`littlebaby train --resume {brief(name)}` continues from"
+
+
+def newest_interrupted(workspace: Workspace) -> str:
+    """Name of the newest run that can be resumed"""
+    found = [run.name for run in workspace.list() if run.resumable]
+    if not found:
+        raise BadInput(f"there is no interrupted run in {workspace.root} to resume; `littlebaby list` shows all runs")
+    return found[-1]
+
+
+def environment(cfg: Config) -> records.Environment:
+    """Device, versions, threads and peak memory of this process, for a report"""
+    libraries = {name: version(name) for name in ("numpy", "threadpoolctl", "regex", "pydantic")}
+    return records.Environment(device=backend.describe(), python=platform.python_version(), platform=platform.platform(),
+                               libraries=libraries, threads=threads(cfg), ranks=launched_ranks().n, peak_memory=backend.peak_memory())

@@ -1,4 +1,4 @@
-"""What a command line shows besides the plans' own results: settings by section, cards, lists and tables as text."""
+"""Text for the command line: settings by section, cards, lists and tables."""
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,7 @@ def catalog_tables(name: str | None = None) -> tuple[dict[str, list[dict]], str]
     tables = catalog.catalog()
     if name is not None:
         if name not in tables:
-            raise BadInput(nearest("catalog", name, tables))
+            raise BadInput(nearest("the table", name, tables))
         tables = {name: tables[name]}
     return tables, "\n\n".join(f"## {each}\n\n{catalog.markdown_table(each, rows)}" for each, rows in tables.items())
 

@@ -1,6 +1,5 @@
-"""train and finetune: a run from its first file to its last. An interrupted run resumes from its checkpoint and computes the same numbers
-as without the interruption."""
-import platform
+"""train and finetune: train a model and write all files of its run. An interrupted run resumes from its checkpoint and computes the same
+numbers as without the interruption."""
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
@@ -18,6 +17,7 @@ from ..errors import BadInput, RunFailed
 from ..inference.baby import Baby
 from ..inference.sampling import Sampling
 from ..runs import records
+from ..runs.aliases import renamed
 from ..runs.corpus import Corpus
 from ..runs.settings import Config
 from ..runs.store import Workspace
@@ -33,8 +33,18 @@ from ..training.loop import train as events
 from ..training.mpi import Ranks, launched_ranks
 from ..training.parallel import threads
 from .generation import generate_completion
-from .model_io import baby_for, check_size, grow_vocabulary, load, save_weights, use_device
-from .process_control import Task, all_or_none, interruptible, on_all_ranks, open_workspace, print_to_stderr, resume_hint
+from .model_io import baby_for, changed_functions, check_size, grow_vocabulary, load, require_same_weights, save_weights, use_device
+from .process_control import (
+    Task,
+    all_or_none,
+    environment,
+    interruptible,
+    newest_interrupted,
+    on_all_ranks,
+    open_workspace,
+    print_to_stderr,
+    resume_hint,
+)
 from .training_data import (
     Conversations,
     TrainingData,
@@ -47,12 +57,13 @@ from .training_data import (
     recall_input,
     remember_input,
     text_data,
+    with_own_tokenizer,
 )
 
 
 @dataclass(frozen=True)
 class Run:
-    """A finished, interrupted or imported run: its name and the records that its files hold.
+    """A finished, interrupted or imported run: its name and the contents of its files.
 
     Attributes:
         guid: Name of the run.
@@ -160,13 +171,13 @@ def finetune(guid: str, input: str | Path | list[str] | None = None, path: str |
         stop: As in `train`.
         chat: JSONL file of conversations (formats: `text.chat.conversations`), formatted with c_template. The loss counts only the
             assistant's tokens; r_split, c_shuffle and n_epochs count conversations.
-        settings: Settings of `Config` that differ from the base's.
+        settings: Settings of `Config` that differ from the base's, without those that change the tokenizer or the shapes of weights.
 
     Returns:
         The saved run.
 
     Raises:
-        BadInput: There is no such run, or an input or a setting cannot be used.
+        BadInput: There is no such run, an input or a setting cannot be used, or a setting changes the shapes of the weights.
         RunFailed: As in `train`.
 
     >>> run = lb.finetune("last", "nursery_5kB_0.txt", n_steps=2, n_completion=0, progress=False)
@@ -180,6 +191,12 @@ def finetune(guid: str, input: str | Path | list[str] | None = None, path: str |
         raise BadInput("finetune needs either a text, --input FILE or the name of a file in inputs/, or conversations, "
                        "--chat FILE.jsonl")
     cfg = finetune_config(old.config, settings)
+    if cfg.c_tokenizer not in (old.config.c_tokenizer, old.require_tokenizer().kind):
+        raise BadInput(f"c_tokenizer is {cfg.c_tokenizer!r}; allowed in finetune is the tokenizer of the base, "
+                       f"{old.config.c_tokenizer!r}; did you mean {old.config.c_tokenizer}?")
+    require_same_weights(old.config, cfg, renamed(settings))
+    for sentence in changed_functions(old.config, cfg):
+        print_to_stderr(sentence)
     workspace.require_writable()
     source, tokenizer = load_input(workspace, input or chat, cfg, old.require_tokenizer(), encoding, progress, bool(chat))
     new = tokenizer.tokens()[old.tokenizer.size:]
@@ -207,10 +224,10 @@ def run_training(workspace: Workspace, lock: AbstractContextManager[str], baby: 
                  state: State | None = None, steps: Iterable[tuple] = ()) -> Run:
     """Train a baby from `state` (None: from the start) and write all files of its run.
 
-    The checkpoint, which a killed run needs to resume, is removed only after all other files are written.
+    The checkpoint is removed last, because a killed run needs it to resume.
 
     Args:
-        lock: Keeps the run's files for this process; entering it returns the run's name.
+        lock: Context manager that reserves the run's files for this process; it yields the run's name.
         origin: The input as `remember_input` describes it.
         steps: (step, loss, learning rate, gradient norm) of the steps before `state`.
     """
@@ -257,9 +274,9 @@ def run_training(workspace: Workspace, lock: AbstractContextManager[str], baby: 
             raise type(failure)(f"{failure}; the run {name} is saved up to step {saved or 0:,}") from None
         except BadInput as failure:                              # the disk is full or was removed
             raise BadInput(f"{failure}{hint()}") from None
-        except KeyboardInterrupt:                                # a second Ctrl-C, during a step or while the last files are written
+        except KeyboardInterrupt:                                # a second Ctrl-C
             if saved is not None:
-                print_to_stderr(f"stopped at once{hint()}")
+                print_to_stderr(f"stopped immediately{hint()}")
             raise
         finally:
             if isinstance(watch, Watcher):
@@ -292,13 +309,13 @@ def finish(workspace: Workspace, name: str, baby: Baby, state: State, report: re
         best_valid_loss=state.best_loss if isfinite(state.best_loss) else None,
         figures=final_figures(baby, state, report, completion, source)))
     workspace.save_chart(name, charts.chart(report, steps))
-    workspace.save_report(name, report)                          # last, because its stop_reason says that the other files are complete
+    workspace.save_report(name, report)                          # last: a report with a stop_reason means that all other files are complete
     baby.flat[...] = last
     return Run(name, cfg, report, completion, workspace.root)
 
 
 def report_row(event: Evaluation, characters_per_token: float) -> dict[str, Any]:
-    """The fields of a `records.Evaluation`: those of the event, and the validation loss in bits per character"""
+    """The fields of a `records.Evaluation`: the fields of the event, and the validation loss in bits per character"""
     bits = None if event.valid_loss is None else event.valid_loss / log(2) / characters_per_token
     return dict(asdict(event), bits_per_character=bits)
 
@@ -322,13 +339,6 @@ def final_figures(baby: Baby, state: State, report: records.Report, completion: 
         copied_share=copied_share(generated, source.text) if generated and source.text else None)
 
 
-def environment(cfg: Config) -> records.Environment:
-    """Device, versions, threads and peak memory of this process, for a report"""
-    libraries = {name: records.version(name) for name in ("numpy", "threadpoolctl", "regex", "pydantic")}
-    return records.Environment(device=backend.describe(), python=platform.python_version(), platform=platform.platform(),
-                               libraries=libraries, threads=threads(cfg), ranks=launched_ranks().n, peak_memory=backend.peak_memory())
-
-
 def start_message(name: str, baby: Baby, report: records.Report, state: State, data: TrainingData, ranks: Ranks) -> str:
     """The lines that are printed before the first step: name, device, model, text, steps and warnings"""
     cfg, n, trained = baby.config, tree.size(baby.spec), tree.size(baby.spec, train=True)
@@ -343,8 +353,8 @@ def start_message(name: str, baby: Baby, report: records.Report, state: State, d
                f"{resume_hint(name)} the last checkpoint" if ranks.n > 1 else "")
             + (f"\nthe lowest possible loss on this text is {report.nursery_floor:.4f} nats per token" if report.nursery_floor else "")
             + "".join(f"\n{line}" for line in warnings(cfg))
-            + (f"\nan evaluation reads {len(data.valid):,} windows, over 4 times as many as training reads between two evaluations; "
-               f"n_eval_windows 200 reduces it to 200"
+            + (f"\nan evaluation computes {len(data.valid):,} windows, over 4 times as many as the training between two evaluations; "
+               f"n_eval_windows 200 reduces that to 200"
                if len(data.valid) > 4 * (cfg.s_eval or max(1, state.total // 20)) * cfg.batch_size * cfg.n_accumulate else ""))
 
 
@@ -362,10 +372,10 @@ def resume_run(workspace: Workspace, guid: str, input: str | Path | list[str] | 
     """Resume an interrupted run with the same batches and dropout masks as without the interruption"""
     name = newest_interrupted(workspace) if str(guid) == "last" else workspace.resolve(guid)
     with workspace.lock(name):
-        workspace.sweep(name)
+        workspace.remove_partial_files(name)
         saved = workspace.load_checkpoint(name)
         if saved is None:
-            raise BadInput(f"{name} has no checkpoint: it ended, or it was interrupted before its first checkpoint")
+            raise BadInput(f"{name} has no checkpoint: the run has finished, or it was interrupted before its first checkpoint")
         arrays, meta, wrong = saved
         if not is_complete(meta) or arrays.get("steps", np.empty(0)).shape[1:] != (4,):
             raise BadInput(f"the checkpoint of {name} was written by another version of littlebaby; only that version can resume it")
@@ -383,18 +393,5 @@ def resume_run(workspace: Workspace, guid: str, input: str | Path | list[str] | 
         state = state_from_arrays(baby, arrays, meta["state"])
         for sentence in wrong:
             print_to_stderr(f"{sentence}; resuming from the checkpoint before it, of step {state.step:,}")
-        steps = map(tuple, arrays["steps"].tolist())
-        return run_training(workspace, nullcontext(name), baby, source, report, origin, progress, stop, state, steps)
-
-
-def with_own_tokenizer(cfg: Config, path: Path) -> Config:
-    """The config, in which a tokenizer from a file is replaced by the run's own copy: the original file may be gone"""
-    return cfg if cfg.c_tokenizer in texts.KINDS else cfg.replace(c_tokenizer=str(path))
-
-
-def newest_interrupted(workspace: Workspace) -> str:
-    """Name of the newest run that can be resumed"""
-    found = [run.name for run in workspace.list() if run.resumable]
-    if not found:
-        raise BadInput(f"there is no interrupted run in {workspace.root} to resume; `littlebaby list` shows all runs")
-    return found[-1]
+        return run_training(workspace, nullcontext(name), baby, source, report, origin, progress, stop, state,
+                            map(tuple, arrays["steps"].tolist()))

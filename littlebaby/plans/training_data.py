@@ -1,10 +1,11 @@
-"""Preparation of a training: settings become a Config, an input becomes texts or conversations, and these become TrainingData."""
+"""Preparation of a training: settings -> Config; input -> Corpus or Conversations -> TrainingData."""
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from .. import text as texts
 from ..errors import BadInput
 from ..runs import corpus, disk, presets, records, sources
 from ..runs.aliases import renamed
@@ -20,10 +21,10 @@ SAMPLE_TOKENS = 2**20  # tokens of the validation split from which its character
 
 
 def make_config(preset: str | None = None, config: str | Path | None = None, settings: Mapping[str, Any] | tuple = ()) -> Config:
-    """A Config: settings override the JSON file `config`, which overrides the preset. Without preset and config: the preset "nursery".
+    """A Config: settings override the JSON file `config`, which overrides the preset. Without preset and config the preset is "nursery".
 
     Raises:
-        BadInput: There is no such preset, the file holds no object, or a setting is not allowed.
+        BadInput: There is no such preset, the file does not hold a JSON object, or a setting is not allowed.
     """
     chosen = presets.preset(preset or "nursery") if preset or not config else {}
     if config:
@@ -38,8 +39,8 @@ def make_config(preset: str | None = None, config: str | Path | None = None, set
 
 
 def finetune_config(cfg: Config, settings: Mapping[str, Any] | tuple = ()) -> Config:
-    """The Config of a finetune: the base's with half its n_steps or n_epochs, a fifth of its r_learn (all of it with lora_rank), without
-    its lora_rank and lora_alpha, and with these settings"""
+    """The Config of a finetune: that of the base with these settings. Defaults: half the base's n_steps or n_epochs, a fifth of its r_learn
+    (all of it with lora_rank), lora_rank 0 and lora_alpha 0."""
     named = renamed(dict(settings))
     if "n_epochs" in named or not cfg.n_steps:
         half = dict(n_steps=0, n_epochs=max(1, cfg.n_epochs // 2))
@@ -55,7 +56,7 @@ def load_input(workspace: Workspace, where: Any, cfg: Config, tokenizer: Any = N
 
     Args:
         where: The input, as in `train`, or the Sources that `recall_input` returns.
-        tokenizer: Tokenizer of the model that is trained further; new characters of the source are added to it. None: c_tokenizer.
+        tokenizer: Tokenizer of the model that is finetuned; unknown characters of the input are added to it. None: c_tokenizer.
 
     Raises:
         BadInput: As in `corpus.read_corpus` and `text.chat.conversations`.
@@ -84,7 +85,7 @@ class Conversations(NamedTuple):
 
 
 def remember_input(workspace: Workspace, where: Any, encoding: str, chat: bool = False) -> dict[str, Any]:
-    """The input as a checkpoint stores it: path, size and sha256 of each file, and how to read them"""
+    """The input as a checkpoint stores it: path, size and sha256 of each file, encoding and format"""
     if chat:
         path = workspace.input_path(where)
         found = [sources.Source(path.name, (path,), None, "text")]
@@ -161,3 +162,8 @@ def conversation_data(source: Any, cfg: Config, tokenizer: Any) -> TrainingData:
     size = lambda part: sum(len(ids) for ids, _ in part)
     return TrainingData(ChatBatches(trained, cfg, cfg.seed), valid, size(trained), size(held), len(decoded) / max(int((y >= 0).sum()), 1),
                         None, talk.ids_of(question, tokenizer)[0], talk.as_text(question), form.stops)
+
+
+def with_own_tokenizer(cfg: Config, path: Path) -> Config:
+    """The config, with the path of a tokenizer file replaced by that of the run's own copy, because the original file may be gone"""
+    return cfg if cfg.c_tokenizer in texts.KINDS else cfg.replace(c_tokenizer=str(path))

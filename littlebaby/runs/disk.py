@@ -170,7 +170,7 @@ def parse(data: bytes, where: Path | str) -> Any:
         raise BadInput(f"{where} holds {error}; allowed are finite numbers") from None
     except json.JSONDecodeError as error:
         cut = error.pos >= len(error.doc.rstrip()) or error.msg.startswith("Unterminated")
-        what = "is empty" if not data.strip() else "is truncated" if cut else f"is damaged: {error.msg.lower()}"
+        what = "is empty" if not data.strip() else "is truncated" if cut else f"is damaged: not valid JSON, {error.msg.lower()}"
         raise BadInput(f"{where} {what} (line {error.lineno}, column {error.colno})") from None
     except UnicodeDecodeError as error:
         raise BadInput(f"{where} is damaged: the byte at {error.start} is not UTF-8") from None

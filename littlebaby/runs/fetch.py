@@ -81,7 +81,7 @@ def fetch(name: str, workspace: Workspace, progress: Progress = lambda what, n: 
     found = {path.name: path for pattern in TEXTS for path in local_files(pattern)}
     path = found.get(word) or found.get(f"{word}.txt")
     if path is None:
-        raise BadInput(nearest("name", word, [*KNOWN, *sorted(found)[:20]]) + "; a URL and datasets:NAME are allowed, too")
+        raise BadInput(nearest("name", word, [*KNOWN, *sorted(found)[:20], "a URL", "datasets:NAME"]))
     return copy_to_inputs(workspace, path.name, path)
 
 
@@ -237,7 +237,7 @@ def questions(name: str) -> list[dict[str, Any]]:
     """The rows of a task of the Hugging Face hub, downloaded by the package datasets, which caches them. BadInput: an unknown name, no
     network, or no such package"""
     if name not in HUB_TASKS:
-        raise BadInput(nearest("task", name, HUB_TASKS) + "; a JSONL file is allowed, too")
+        raise BadInput(nearest("task", name, [*HUB_TASKS, "a JSONL file"]))
     try:
         from datasets import load_dataset
     except ImportError:
@@ -247,4 +247,4 @@ def questions(name: str) -> list[dict[str, Any]]:
     try:
         return [dict(row) for row in load_dataset(place, configuration, split=part)]
     except Exception as error:         # no network, a data set that was removed, a full disk: the package raises errors of many types
-        raise BadInput(f"cannot download {place}: {' '.join(str(error).split())[:200]}; a JSONL file of its rows is allowed, too") from None
+        raise BadInput(f"cannot download {place}: {' '.join(str(error).split())[:200]}; a JSONL file of its rows works, too") from None

@@ -1,4 +1,4 @@
-"""What the files of a run hold, apart from its settings: every field with type, unit and meaning.
+"""The records in the files of a run, apart from its settings: every field with its type, unit and meaning.
 
 `littlebaby catalog --all` writes schemas/ from these records.
 """
@@ -21,11 +21,11 @@ except PackageNotFoundError:
 
 
 def note(default, meaning, unit=""):
-    """One field of a file: its default (... where there must be one), what it says, in which unit"""
+    """A field of a file: its default (... if it is required), its meaning and its unit"""
     return Field(default, description=meaning, json_schema_extra={"unit": unit})
 
 
-# a number that was measured: null in the file where it came out as no number
+# a measured number; one that is not finite is null in the file
 Number = Annotated[float | None, BeforeValidator(lambda v: None if hasattr(v, "__float__") and not isfinite(v) else v)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
@@ -37,11 +37,11 @@ def now():
 
 
 class ConfigFile(Config):
-    """configs/config_GUID.json: the settings, defaults included, and where they come from"""
-    version: str = note("", "The littlebaby that wrote the file.")
+    """configs/config_GUID.json: all settings, defaults included"""
+    version: str = note("", "Version of littlebaby that wrote the file.")
     guid: str = note("", "The run.")
     base: str = note("", "The run whose weights this one started from, empty for a training from scratch.")
-    time: AwareDatetime | None = note(None, "When the run began.")
+    time: AwareDatetime | None = note(None, "Start of the run.")
 
     @property
     def config(self):
@@ -49,70 +49,70 @@ class ConfigFile(Config):
 
 
 class TokenizerFile(BaseModel):
-    """tokenizers/tokenizer_GUID.json; what else it holds is the kind's own"""
+    """tokenizers/tokenizer_GUID.json; each kind of tokenizer adds fields of its own"""
     model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
-    version: str = note(VERSION, "The littlebaby that wrote the file.")
+    version: str = note(VERSION, "Version of littlebaby that wrote the file.")
     guid: Name = note(..., "The run.")
-    kind: Literal["char", "word", "bpe"] = note(..., "What a token is.")
-    begin: str = note(..., "What stands before a document.")
+    kind: Literal["char", "word", "bpe"] = note(..., "Kind of tokenizer: a token is a character, a word, or a sequence of bytes.")
+    begin: str = note(..., "Text before every document.")
     vocabulary: list[str] = note(..., "The tokens in the order of their ids.")
-    merges: list[str] = note([], "bpe: pairs that become one token, in the order in which they are joined.")
-    special: list[str] = note([], "bpe: tokens that are never spelled out.")
-    special_tokens: dict[str, Any] = note({}, "A model from elsewhere: the ids of bos, eos (all of them), pad and unk, those that its "
-                                              "tokenizer puts around a prompt, and its chat template.")
+    merges: list[str] = note([], "bpe: pairs of tokens that are merged, in the order of the merges.")
+    special: list[str] = note([], "bpe: special tokens.")
+    special_tokens: dict[str, Any] = note({}, "Imported models: the ids of bos, eos (all of them), pad and unk, the ids that "
+                                              "its tokenizer adds around a prompt, and its chat template.")
 
 
 class Tensor(BaseModel):
-    """Where a weight lies in the stream of bytes, and what it is"""
+    """One weight: its place in the stream of bytes, shape and kind"""
     model_config = STRICT
     shape: list[Count] = note(..., "Its shape; matrices are (in, out).")
     dtype: Literal["float16", "float32", "float64"] = note(..., "Type of its numbers, little-endian.")
-    kind: str = note(..., "What an optimizer may do with it: matrix, table, head, vector, ...")
+    kind: str = note(..., "Its kind, which decides how an optimizer treats it: matrix, table, head, vector, ...")
     trainable: bool = note(..., "Whether training changes it.")
-    offset: Count = note(..., "Where it begins in the stream.", "bytes")
+    offset: Count = note(..., "Index of its first byte in the stream.", "bytes")
 
 
 class Parameters(BaseModel):
     model_config = STRICT
-    trainable: Count = note(..., "How many numbers training changes.")
-    frozen: Count = note(..., "How many it leaves alone.")
-    total: Count = note(..., "Both together.")
+    trainable: Count = note(..., "Number of weights that training changes.")
+    frozen: Count = note(..., "Number of weights that training does not change.")
+    total: Count = note(..., "Number of all weights.")
 
 
 class ModelFile(BaseModel):
-    """models/model_GUID.json: the manifest and, unless `file` names another place, the weights"""
+    """models/model_GUID.json: the manifest and, unless `file` names another file, the weights"""
     model_config = STRICT
     format: Literal[1] = note(1, "Version of this layout.")
-    version: str = note(VERSION, "The littlebaby that wrote the file.")
+    version: str = note(VERSION, "Version of littlebaby that wrote the file.")
     guid: Name = note(..., "The run.")
-    time: AwareDatetime = Field(default_factory=now, description="When it was written.")
-    parameters: Parameters = note(..., "Counts.")
-    sha256: str = Field(pattern="^[0-9a-f]{64}$", description="Of all weights' bytes, one after the other in this order.")
+    time: AwareDatetime = Field(default_factory=now, description="Time of writing.")
+    parameters: Parameters = note(..., "Numbers of weights.")
+    sha256: str = Field(pattern="^[0-9a-f]{64}$", description="sha256 of the stream: the bytes of all weights in the order of `tensors`.")
     tensors: dict[str, Tensor] = note(..., "The weights by name, in the order of the stream.")
-    file: str = note("", "safetensors: the file beside this one that holds the weights.")
+    file: str = note("", "safetensors: the file in the same folder that holds the weights.")
     blocks: list[str] = note([], "json: the stream in base64, in pieces.")
     lists: dict[str, Any] = note({}, "lists: the weights as nested lists of numbers.")
 
 
 class Evaluation(BaseModel):
-    """One row of a report"""
+    """The state of a training at one evaluation"""
     model_config = STRICT
-    step: Count = note(..., "Updates so far.", "steps")
+    step: Count = note(..., "Steps so far.", "steps")
     tokens: Count = note(..., "Training targets so far.", "tokens")
-    train_loss: Number = note(None, "Mean cross-entropy of the batches since the last row, with dropout.", "nats")
+    train_loss: Number = note(None, "Mean cross-entropy of the batches since the last evaluation, with dropout.", "nats")
     valid_loss: Number = note(None, "Cross-entropy over the validation windows, without dropout.", "nats")
-    aux_loss: Number = note(None, "moe: what unequal loads cost besides, the mean since the last row; in neither of the two.", "nats")
+    aux_loss: Number = note(None, "moe: load-balancing loss, the mean since the last row; not included in the losses above.", "nats")
     load: list[list[Count]] = note([], "moe: tokens routed to each expert since the last row, per layer; [] for a dense layer.",
                                    "tokens")
-    bits_per_character: Number = note(None, "The validation loss in bits, divided among characters.", "bits")
+    bits_per_character: Number = note(None, "The validation loss in bits per character.", "bits")
     rate: Number = note(None, "Learning rate.")
-    norm: Number = note(None, "Length of the last step's gradient before clipping.")
-    clipped: Share = note(0.0, "Share of the steps since the last row whose gradient was shortened.")
+    norm: Number = note(None, "Gradient norm of the last step, before clipping.")
+    clipped: Share = note(0.0, "Fraction of the steps since the last row whose gradient was clipped.")
     skipped: Count = note(0, "Steps so far without a finite loss or gradient.", "steps")
     tokens_per_second: Number = note(None, "Speed since the last row.", "tokens/s")
     seconds: Number = note(None, "Time spent in steps so far.", "s")
     best: bool = note(False, "Whether no earlier row had a lower validation loss.")
-    sample: str = note("", "What the model wrote at this point.")
+    sample: str = note("", "Text that the model generated at this step.")
 
 
 class Input(BaseModel):
@@ -120,128 +120,128 @@ class Input(BaseModel):
     name: str = note(..., "Name of the file.")
     bytes: Count = note(..., "Its size.", "bytes")
     characters: Count = note(..., "Its length.", "characters")
-    sha256: str = Field(pattern="^[0-9a-f]{64}$", description="Of the file's bytes.")
-    path: str = note("", "Where the file lies, relative to the workspace; empty where it lies outside, and for several files.")
+    sha256: str = Field(pattern="^[0-9a-f]{64}$", description="sha256 of the file's bytes.")
+    path: str = note("", "Path of the file relative to the workspace; empty if it is outside the workspace, and for several files.")
 
 
 class Environment(BaseModel):
     model_config = STRICT
-    device: str = note(..., "Where it ran, in words.")
+    device: str = note(..., "Description of the device.")
     python: str = note(..., "Version of Python.")
-    platform: str = note("", "The system, in words.")
-    libraries: dict[str, str] = note({}, "Versions of the libraries it stands on.")
-    threads: Count = note(0, "Processor cores that shared a step, on each rank.")
-    ranks: Count = note(1, "Processes that trained together.")
-    peak_memory: Count | None = note(None, "Most memory in use at a time.", "bytes")
+    platform: str = note("", "Operating system and machine.")
+    libraries: dict[str, str] = note({}, "Versions of the libraries that are used.")
+    threads: Count = note(0, "CPU cores that compute a step, on each rank.")
+    ranks: Count = note(1, "MPI processes that trained together.")
+    peak_memory: Count | None = note(None, "Peak memory of the process.", "bytes")
 
 
 class Figures(BaseModel):
-    """What a run comes to"""
+    """The final figures of a run"""
     model_config = STRICT
-    parameters: Parameters = note(..., "Counts.")
+    parameters: Parameters = note(..., "Numbers of weights.")
     embedding: Count = note(0, "Parameters of the token and position tables.")
     parts: dict[str, Count] = note({}, "Parameters by part of the model.")
-    flops_per_token: Number = note(None, "Arithmetic of one token, forward and backward.", "FLOPs")
-    flops: Number = note(None, "Arithmetic of the whole run.", "FLOPs")
+    flops_per_token: Number = note(None, "FLOPs of one token, forward and backward.", "FLOPs")
+    flops: Number = note(None, "FLOPs of the whole run.", "FLOPs")
     memory: Count | None = note(None, "Estimated memory of a step.", "bytes")
     tokens: Count = note(0, "Training targets.", "tokens")
-    tokens_per_parameter: Number = note(None, "About 20 is a good use of arithmetic.")
-    train_loss: Number = note(None, "At the end.", "nats")
-    valid_loss: Number = note(None, "Of the weights that were kept.", "nats")
-    bits_per_character: Number = note(None, "Of the weights that were kept.", "bits")
+    tokens_per_parameter: Number = note(None, "Training targets per parameter; about 20 are compute-optimal.")
+    train_loss: Number = note(None, "Training loss of the last evaluation.", "nats")
+    valid_loss: Number = note(None, "Validation loss of the weights that were kept.", "nats")
+    bits_per_character: Number = note(None, "The same in bits per character.", "bits")
     seconds: Number = note(None, "Time spent in steps.", "s")
-    tokens_per_second: Number = note(None, "Over the whole run.", "tokens/s")
-    longest_overlap: Count | None = note(None, "Longest stretch of the completion found word for word in the input.", "characters")
+    tokens_per_second: Number = note(None, "Mean speed of the whole run.", "tokens/s")
+    longest_overlap: Count | None = note(None, "Length of the longest substring of the completion that occurs in the input.", "characters")
     copied_share: Number = note(None, "Share of the completion's characters in passages of 50 or more that occur in the input.")
     overlap_share: Number = note(None, "Only in reports of version 0.1: the share of the completion's substrings of 50 characters that "
                                        "occur in the input.")
 
 
 class Marks(BaseModel):
-    """How much of the completion is right, where the text's grammar is known"""
+    """How much of the completion follows the grammar of the nursery"""
     model_config = STRICT
-    words: Share = note(..., "Share of its words that the nursery knows.")
-    sentences: Share = note(..., "Share of its sentences that stand where the story so far allows them.")
-    stories: Share = note(..., "Share of its stories that are right from beginning to end.")
+    words: Share = note(..., "Fraction of its words that are in the nursery's vocabulary.")
+    sentences: Share = note(..., "Fraction of its sentences that are possible at their place in the story.")
+    stories: Share = note(..., "Fraction of its stories that are correct from beginning to end.")
 
 
 class Report(BaseModel):
     """outputs/report_GUID.json"""
     model_config = STRICT
-    version: str = note(VERSION, "The littlebaby that wrote the file.")
+    version: str = note(VERSION, "Version of littlebaby that wrote the file.")
     guid: Name = note(..., "The run.")
     base: str = note("", "The run whose weights this one started from.")
     origin: str = note("", "The file or folder that an imported model came from.")
-    started: AwareDatetime = Field(default_factory=now, description="When the run began.")
-    ended: AwareDatetime | None = note(None, "When it ended.")
-    input: Input | None = note(None, "The text.")
+    started: AwareDatetime = Field(default_factory=now, description="Start of the run.")
+    ended: AwareDatetime | None = note(None, "End of the run.")
+    input: Input | None = note(None, "The training text.")
     tokenizer: str = note("", "Kind of tokenizer.")
-    vocabulary: Count = note(0, "Its size.", "tokens")
+    vocabulary: Count = note(0, "Size of the vocabulary.", "tokens")
     train_tokens: Count = note(0, "Size of the training split.", "tokens")
     valid_tokens: Count = note(0, "Size of the validation split.", "tokens")
-    evaluations: list[Evaluation] = note([], "How it went.")
-    base_evaluations: list[Evaluation] = note([], "How it had gone for the base.")
+    evaluations: list[Evaluation] = note([], "The evaluations during training.")
+    base_evaluations: list[Evaluation] = note([], "The evaluations of the base.")
     best_step: Count = note(0, "The step whose weights were kept.", "steps")
     best_valid_loss: Number = note(None, "Their validation loss.", "nats")
     stop_reason: str = note("", "finished, early stop, interrupted, not finite, worker lost, failed, or imported.")
     nursery_floor: Number = note(None, "Entropy of the input where it is known: no model can have a lower loss.", "nats per token")
-    marks: Marks | None = note(None, "How much of the completion is right, where the input is the nursery's.")
-    environment: Environment | None = note(None, "Where it ran.")
-    figures: Figures | None = note(None, "What it came to.")
+    marks: Marks | None = note(None, "How much of the completion follows the grammar, if the input is from the nursery.")
+    environment: Environment | None = note(None, "Device, versions and memory.")
+    figures: Figures | None = note(None, "The final figures.")
 
 
 class Settings(BaseModel):
-    """How a text was sampled"""
+    """The sampling settings of a text"""
     model_config = STRICT
     max_tokens: Count = note(200, "Maximum number of tokens to generate.", "tokens")
     repetition_penalty: float = note(1.0, "Repetition penalty: lowers the logits of tokens that occurred before; 1 changes nothing.")
     temperature: float = note(1.0, "Temperature: logits are divided by it; below 1 favours likely tokens, above 1 unlikely ones; 0 always "
-                                   "takes the likeliest.")
-    top_k: Count = note(0, "Top-k sampling: keep only the k likeliest tokens; 0 keeps all.")
-    top_p: float = note(1.0, "Nucleus sampling: keep the smallest set of tokens whose probabilities sum to at least p.")
-    min_p: float = note(0.0, "Min-p sampling: keep tokens with at least this fraction of the likeliest token's probability.")
+                                   "takes the most likely token.")
+    top_k: Count = note(0, "Top-k sampling: keep only the k most likely tokens; 0 keeps all.")
+    top_p: float = note(1.0, "Nucleus sampling: keep the smallest set of the most likely tokens whose probabilities sum to at least top_p.")
+    min_p: float = note(0.0, "Min-p sampling: keep tokens with at least this fraction of the highest probability.")
     stop: list[str] = note([], "Strings that end generation.")
 
 
 class Completion(BaseModel):
     """outputs/completion_GUID.json at the end of a training, outputs/completion_GUID_yyyymmddhhmmss.json for each inference"""
     model_config = STRICT
-    version: str = note(VERSION, "The littlebaby that wrote the file.")
-    guid: Name = note(..., "The run whose model wrote it.")
-    time: AwareDatetime = Field(default_factory=now, description="When.")
-    prompt: str = note("", "The prompt, as it was typed.")
+    version: str = note(VERSION, "Version of littlebaby that wrote the file.")
+    guid: Name = note(..., "The run whose model generated it.")
+    time: AwareDatetime = Field(default_factory=now, description="Time of generation.")
+    prompt: str = note("", "The prompt, as given.")
     replaced: dict[str, str] = note({}, "Characters of the prompt that the tokenizer does not know, and their replacements.")
     text: str = note(..., "The generated text, without the prompt.")
-    samples: list[str] = note([], "All texts, where more than one was asked for.")
+    samples: list[str] = note([], "All texts, if there are several.")
     prompt_tokens: Count = note(0, "Length of the prompt.", "tokens")
     tokens: Count = note(0, "Length of the text.", "tokens")
-    seed: int = note(0, "Where its randomness started.")
-    settings: Settings = note(Settings(), "How it was sampled.")
+    seed: int = note(0, "Seed of the random numbers.")
+    settings: Settings = note(Settings(), "Sampling settings.")
 
 
 class Message(BaseModel):
     model_config = STRICT
-    role: Literal["system", "user", "assistant"] = note(..., "Who says it.")
-    content: str = note(..., "What is said.")
+    role: Literal["system", "user", "assistant"] = note(..., "Author of the message.")
+    content: str = note(..., "Text of the message.")
 
 
 class Chat(BaseModel):
-    """outputs/chat_GUID_yyyymmddhhmmss.jsonl: a conversation in one line, as finetune --chat reads it"""
+    """outputs/chat_GUID_yyyymmddhhmmss.jsonl: a conversation in one line, in the format of `finetune --chat`"""
     model_config = STRICT
-    version: str = note(VERSION, "The littlebaby that wrote the file.")
+    version: str = note(VERSION, "Version of littlebaby that wrote the file.")
     guid: Name = note(..., "The run whose model answered.")
-    time: AwareDatetime = Field(default_factory=now, description="When.")
-    template: str = note("", "How the conversation was spelled for the model.")
-    messages: list[Message] = note(..., "What was said, in order.")
-    seed: int = note(0, "Where its randomness started.")
-    settings: Settings = note(Settings(), "How the answers were sampled.")
+    time: AwareDatetime = Field(default_factory=now, description="Time of generation.")
+    template: str = note("", "Chat template that formats the conversation.")
+    messages: list[Message] = note(..., "The messages, in order.")
+    seed: int = note(0, "Seed of the random numbers.")
+    settings: Settings = note(Settings(), "Sampling settings of the answers.")
 
 
 FILES = dict(config=ConfigFile, tokenizer=TokenizerFile, model=ModelFile, report=Report, completion=Completion, chat=Chat)
 
 
 def schemas():
-    """{name: JSON Schema} of every kind of file, the same whatever version writes it"""
+    """{name: JSON Schema} of every kind of file, without the version of littlebaby"""
     made = {name: record.model_json_schema() for name, record in FILES.items()}
     for schema in made.values():
         schema["properties"].get("version", {}).pop("default", None)
@@ -249,9 +249,9 @@ def schemas():
 
 
 def parse_record(record, data, where):
-    """A record from what a JSON file held; BadInput names the file and every wrong place in it"""
+    """The record in the parsed contents of a JSON file; BadInput names the file and every wrong field"""
     if not isinstance(data, dict):
-        raise BadInput(f"{where} holds {'a list' if isinstance(data, list) else quoted(data)} where an object belongs")
+        raise BadInput(f"{where} holds {'a list' if isinstance(data, list) else quoted(data)}, not a JSON object")
     try:
         return record(**data)
     except BadInput as error:
@@ -262,6 +262,6 @@ def parse_record(record, data, where):
 
 
 def field_path(keys):
-    """Where in a record something stands, as it is written where that can be shown"""
+    """The path of a field in a record, quoted if it cannot be printed"""
     word = ".".join(map(str, keys))
     return word if word.isprintable() and len(word) < 100 else quoted(word)

@@ -1,13 +1,13 @@
-"""The settings of a run: type, default, range, unit and meaning of each, and the sentences that refuse a wrong one.
+"""The settings of a run: type, default, range, unit and meaning of each, and the error messages for wrong values.
 
-`Config` is one flat record. The settings that all models share stand in `Common` below. A setting that only some variants read stands in
-their files in model/ and training/optimizers as plain data, and is found there:
+`Config` is one flat record. The settings of all models are fields of `Common` below. A setting that only some variants use is declared in
+the files of these variants in model/ and training/optimizers, as plain data:
 
-    OPTIONS          {setting: (default, meaning, allowed, unit)}    allowed: (least, most), or the words it may be; not for true or false
-    defaults(cfg)    {setting: the value that 0 stands for}
-    check(cfg)       yields a sentence for every value that does not fit; called if the variant is chosen
+    OPTIONS          {setting: (default, meaning, allowed, unit)}    allowed: (smallest, largest), or the words; none for true or false
+    defaults(cfg)    {setting: value}, the values that replace 0
+    check(cfg)       yields an error message for every value that does not fit; called only if the variant is chosen
 
-So a new file in one of these folders brings its own settings.
+So a new file in one of these folders adds its own settings.
 """
 from difflib import get_close_matches
 from functools import partial
@@ -28,13 +28,13 @@ GROUPS = ("model", "training", "data", "device", "output")
 PREFIXES = dict(c_="a choice", n_="a number of things", r_="a real number: a rate, a ratio or a factor",
                 s_="a size or a span: numbers, tokens or steps", b_="true or false")
 
-# where the folder is the registry: a file there is a value here
+# the values of these settings are the names of the files in a folder
 FOLDERS = dict(c_attention="model/attentions", c_network="model/networks", c_norm="model/norms", c_position="model/positions",
                c_optimizer="training/optimizers")
 
 
 def setting(group, default, meaning, least=None, most=None, unit="", variants=()):
-    """One setting: its default, what it does and, for a number, its range with both ends"""
+    """One setting: its default, its meaning and, for a number, the smallest and the largest allowed value"""
     return Field(default, ge=least, le=most, description=meaning, json_schema_extra={"group": group, "unit": unit, "variants": [*variants]})
 
 
@@ -47,18 +47,17 @@ class Common(BaseModel):
 
     # model
     c_sequence: Literal["pre", "post"] = model(
-        "pre", "Where a block normalizes: pre, before each sublayer (trains steadily), or post, after it, as in the 2017 Transformer.")
-    c_attention: str = model("mha", "Attention variant, which decides how a token uses the tokens before it: the name of a file in "
-                                    "model/attentions.")
+        "pre", "Where a block normalizes: pre, before each sublayer (trains more stably), or post, after it, as in the 2017 Transformer.")
+    c_attention: str = model("mha", "Attention variant: the name of a file in model/attentions.")
     c_network: str = model("mlp", "Feed-forward network of each block: the name of a file in model/networks. Most parameters are there.")
     c_norm: str = model("layernorm", "Normalization: the name of a file in model/norms; rmsnorm is a little faster.")
     c_position: str = model("learned", "Position encoding: the name of a file in model/positions.")
     n_vocab: int = model(0, "Vocabulary size; 0 uses the tokenizer's.", 0, 2**24, "tokens")
-    n_ctx: int = model(256, "Context length: the most tokens the model sees at once. Time and memory of attention grow with its square.",
-                       2, 2**20, "tokens")
+    n_ctx: int = model(256, "Context length: the largest number of tokens in the model's input. Time and memory of attention grow with its "
+                            "square.", 2, 2**20, "tokens")
     n_emb: int = model(128, "Embedding width, the size of each token's vector. Parameters and time grow with its square.", 1, 2**16)
     head_size: int = model(0, "Total width of all attention heads; 0 means n_emb.", 0, 2**17)
-    n_heads: int = model(4, "Number of attention heads; each is head_size / n_heads wide. Hardly any effect on parameters.", 1, 1024)
+    n_heads: int = model(4, "Number of attention heads, each head_size / n_heads wide; hardly changes the number of parameters.", 1, 1024)
     n_layers: int = model(4, "Number of blocks; parameters and time grow in proportion.", 1, 1024)
     r_hidden: float = model(4.0, "Hidden width of the network as a multiple of n_emb.", 0.01, 64)
     s_hidden: int = model(0, "Hidden width of the network; 0 means r_hidden * n_emb.", 0, 2**20)
@@ -84,8 +83,8 @@ class Common(BaseModel):
     batch_size: int = training(8, "Windows of n_ctx tokens per batch; a larger batch gives a less noisy gradient and takes more time and "
                                   "memory.", 1, 2**16)
     n_accumulate: int = training(1, "Gradient accumulation: batches summed into one step; a larger batch without its memory.", 1, 2**16)
-    r_dropout: float = training(0.0, "Dropout: the fraction of activations set to 0 in training; helps if the text is read for many "
-                                     "epochs.", 0, 0.99)
+    r_dropout: float = training(0.0, "Dropout: the fraction of activations set to 0 in training; helps in trainings of many epochs.",
+                                0, 0.99)
     c_optimizer: str = training("adamw", "Optimizer: the name of a file in training/optimizers.")
     r_learn: float = training(3e-3, "Peak learning rate: too high diverges, too low learns slowly.", 1e-9, 100)
     c_schedule: Literal["constant", "linear", "cosine", "wsd"] = training(
@@ -105,8 +104,8 @@ class Common(BaseModel):
                                   "loss; 0 turns it off.", 0, 10**6)
     n_eval_windows: int = training(0, "Windows per evaluation; 0 means the whole validation split: exact, and slower.", 0, 10**9, "windows")
     r_eval_overlap: float = training(
-        0.0, "Fraction of each evaluation window that is context only, not scored: at 0.5 every token is scored with at least half a "
-             "window before it, at twice the time. 0 is usual. Not used if c_pack is within.", 0, 0.95)
+        0.0, "Fraction of each evaluation window that is used as context and not scored: at 0.5 every token is scored with at least half a "
+             "window of context, in twice the time. 0 is usual. Not used if c_pack is within.", 0, 0.95)
     s_eval: int = training(0, "Steps between evaluations; 0 means 20 evaluations in all.", 0, 10**9, "steps")
     s_checkpoint: int = training(0, "Steps between checkpoints; 0 means a checkpoint at each evaluation.", 0, 10**9, "steps")
     r_checkpoint_minutes: float = training(10.0, "A checkpoint is also written after this many minutes without one; 0 turns this off.",
@@ -125,13 +124,15 @@ class Common(BaseModel):
         "replace", "Characters that the tokenizer does not know: replace them by the nearest known form, or stop with an error.")
     c_field: str = data("text", "The field of .jsonl lines or column of .parquet rows that holds the text.")
     c_shuffle: Literal["none", "documents", "windows"] = data(
-        "none", "What is shuffled before the training-validation split: nothing, documents, or stretches of 10 * n_ctx tokens.")
+        "none", "What is shuffled before the training-validation split: nothing (none), documents, or sections of 10 * n_ctx tokens "
+                "(windows).")
     c_pack: Literal["across", "within"] = data(
-        "across", "How documents fill windows: across, windows run over the ends of documents; within, each window stays inside one "
-                  "document, and documents' remainders shorter than a window are padded.")
+        "across", "How documents fill windows: a window can contain parts of several documents (across), or of one document only (within), "
+                  "and is padded if the rest of the document is shorter than a window.")
     r_split: float = data(0.9, "Fraction of the text that is trained on; the rest is for validation.", 0.01, 1)
     c_template: Literal["kodalite", "chatml", "plain"] = data(
-        "kodalite", "Chat template: kodalite uses marks such as <|user|>, chatml ChatML's, plain the roles' names, for small vocabularies.")
+        "kodalite", "Chat template: marks such as <|user|> (kodalite), those of ChatML (chatml), or the names of the roles (plain), for "
+                    "small vocabularies.")
     stride: int = data(0, "Tokens from the start of one training window to the next; 0 means n_ctx; 1 uses each token n_ctx times.",
                        0, 2**20, "tokens")
 
@@ -150,7 +151,7 @@ class Common(BaseModel):
 
 
 def module_of(key: str, name: str) -> ModuleType:
-    """The file that a setting chooses: module_of("c_attention", "mha") -> littlebaby.model.attentions.mha"""
+    """The module that a setting chooses: module_of("c_attention", "mha") -> littlebaby.model.attentions.mha"""
     return import_module(f"littlebaby.{FOLDERS[key].replace('/', '.')}.{name}")
 
 
@@ -160,7 +161,7 @@ def files_of(key: str) -> list[str]:
 
 
 def variant_settings() -> dict[str, Any]:
-    """{setting: (type, field)} of what the variants' files declare, for pydantic; several files may declare the same setting"""
+    """{setting: (type, field)} of all OPTIONS of the variants, for pydantic; several files may declare the same setting"""
     fields: dict[str, Any] = {}
     for key in FOLDERS:
         declared: dict[str, tuple] = {}
@@ -181,9 +182,9 @@ def variant_settings() -> dict[str, Any]:
 
 
 class Config(create_model("VariantSettings", __base__=Common, __module__=__name__, **variant_settings())):  # type: ignore[misc]
-    """Every setting of a run. Where 0 stands for a rule, the rule is applied at once: a Config holds final values.
+    """All settings of a run. If 0 means that a rule computes the value, a Config contains the computed value.
 
-    Raises errors.BadInput with a sentence for every wrong setting.
+    Raises errors.BadInput with one line for every wrong setting.
 
     >>> Config(n_emb=64, n_heads=2).head_size
     64
@@ -246,7 +247,7 @@ class Config(create_model("VariantSettings", __base__=Common, __module__=__name_
         return self
 
     def fill(self, name: str, value) -> None:
-        """Put a rule's value where 0 asks for it; the field then counts as not given, so that `replace` applies the rule again"""
+        """Set a setting that is 0 to the value of its rule. The field then counts as not given, so that `replace` applies the rule again"""
         if not getattr(self, name):
             self.__dict__[name] = value
             self.__pydantic_fields_set__.discard(name)
@@ -282,18 +283,18 @@ DEFAULTS = [module.defaults for key in FOLDERS for name in files_of(key) if hasa
 # describing settings, for tables, help and panels
 
 class Key(NamedTuple):
-    """One setting, in words"""
+    """The description of one setting"""
     name: str
     group: str                  # one of GROUPS
     default: Any
     allowed: str
     unit: str
     meaning: str
-    variants: tuple[str, ...]   # of a variant's setting: the key that chooses it and the variants' names: ("c_attention", "rfa", "swa")
+    variants: tuple[str, ...]   # () or, for the setting of variants, what chooses them and their names: ("c_attention", "rfa", "swa")
 
 
 def keys() -> list[Key]:
-    """Every setting, in the order of `Config`"""
+    """The descriptions of all settings, in the order of `Config`"""
     def described(name, field):
         extra = field.json_schema_extra
         return Key(name, extra["group"], field.default, allowed_in_words(name), extra["unit"], field.description, tuple(extra["variants"]))
@@ -321,7 +322,7 @@ def sections(chosen: dict[str, str] | None = None) -> dict[str, list[Key]]:
 
 
 def allowed(name: str) -> list[str]:
-    """The words that a setting may be, [] if it is not a choice between words: allowed("c_norm") -> ["layernorm", "rmsnorm"]"""
+    """The allowed words of a setting, [] if its values are not words: allowed("c_norm") -> ["layernorm", "rmsnorm"]"""
     if name in FOLDERS:
         return files_of(name)
     if name == "c_tokenizer":
@@ -331,13 +332,13 @@ def allowed(name: str) -> list[str]:
 
 
 def limits(name: str) -> tuple[Any, Any]:
-    """The smallest and the largest value of a number, (None, None) if the setting is not a number"""
+    """The smallest and the largest allowed value of a setting, (None, None) if it is not a number"""
     found = {end: getattr(m, end) for m in Config.model_fields[name].metadata for end in ("ge", "le") if hasattr(m, end)}
     return found.get("ge"), found.get("le")
 
 
 def allowed_in_words(name: str) -> str:
-    """The values that a setting may have, in words"""
+    """The allowed values of a setting, in words"""
     if name == "s_warmup":
         return "none, auto, a number of steps or a fraction between 0 and 1"
     if name == "c_tokenizer":
@@ -356,14 +357,15 @@ def allowed_in_words(name: str) -> str:
 
 
 def prefixes_in_words() -> str:
-    """What the first letter of a setting says, in one sentence"""
-    return "The prefix of a setting says what it is: " + "; ".join(f"{prefix} {meaning}" for prefix, meaning in PREFIXES.items()) + "."
+    """The meanings of the prefixes of settings, in one sentence"""
+    kinds = "; ".join(f"{prefix} {meaning}" for prefix, meaning in PREFIXES.items())
+    return f"The prefix of a setting, if it has one, gives its kind: {kinds}."
 
 
-# refusing settings
+# error messages
 
 def error_sentence(error) -> str:
-    """One line for one of pydantic's errors: the setting, the value, what is allowed, the nearest right one"""
+    """The message for an error of pydantic, one line: the setting, its value, the allowed values, the nearest of them"""
     if not error["loc"]:
         return str(error.get("ctx", {}).get("error", error["msg"]))
     name, value = error["loc"][0], error["input"]
@@ -381,7 +383,7 @@ def error_sentence(error) -> str:
 
 
 def unknown_setting(name: str) -> str:
-    """The sentence for a name that is not a setting's"""
+    """The message for a name that is not the name of a setting"""
     near = get_close_matches(name, [*Config.model_fields, *ALIASES], 1, 0.5)
     return f"{quoted(name)} is not a setting" + (f"; did you mean {ALIASES.get(near[0], near[0])}?" if near
-                                                 else "; `littlebaby catalog config` lists them all")
+                                                 else "; `littlebaby catalog config` lists all settings")

@@ -1,7 +1,7 @@
-"""The workspace: reading, writing and finding the files of runs, whose names and places are in run_files, and the texts in inputs/.
+"""The workspace: reads, writes and finds the files of runs, whose names and folders are in run_files, and the texts in inputs/.
 
-Only this class writes files. Every method of it raises BadInput where a file cannot be read, and CannotWrite (a BadInput) where one cannot
-be written.
+Only the class Workspace writes files. Its methods raise BadInput where a file cannot be read, and CannotWrite (a BadInput) where a file
+cannot be written.
 """
 import atexit
 import os
@@ -52,15 +52,15 @@ BUILT_IN_NURSERY = [HERE.parent / "text" / NURSERY, HERE.parents[1] / "inputs" /
 
 
 class Run(NamedTuple):
-    """A run in short"""
+    """The summary of a run"""
     name: str
-    time: datetime                      # when it began
+    time: datetime                      # start of the run
     bytes: int
     config: Config | None
     report: Report | None
     damaged: list[str]                  # a sentence for each file that cannot be read
-    checkpoint: int | None = None       # the step after which its newest checkpoint was written
-    in_use: bool = False                # whether a process works on it
+    checkpoint: int | None = None       # the step after which the newest checkpoint was written
+    in_use: bool = False                # whether a process has locked it
     has_model: bool = False             # a run that has not finished has none
 
     @property
@@ -104,7 +104,7 @@ with suppress(OSError):                 # without a current folder, the first us
 
 @cache
 def temporary_workspace() -> Path:
-    """A new folder that is the workspace of this process from now on and is deleted with it; every later call returns the same folder"""
+    """A new folder, the workspace of this process from now on, which is deleted at its end; later calls return the same folder"""
     folder = tempfile.TemporaryDirectory(prefix="littlebaby_")
     atexit.register(folder.cleanup)
     root = Path(folder.name).resolve()
@@ -143,21 +143,21 @@ class Workspace:
         return str(uuid4())
 
     def finetuned(self, name: str, taken: Collection[str] = ()) -> str:
-        """The name of the next finetune of a run, none of `taken`: GUID_finetuned, GUID_finetuned_2, ..."""
+        """The name of the next finetune of a run: the first of GUID_finetuned, GUID_finetuned_2, ... that is neither used nor in `taken`"""
         used, base = self.names().union(taken), name[:36]
         return next(n for i in count(1) if (n := f"{base}_finetuned" + (f"_{i}" if i > 1 else "")) not in used)
 
     @contextmanager
     def locked_finetune(self, base: str) -> Iterator[str]:
         """The name of the next finetune of a run, locked so that no other process gets the same one"""
-        others = set[str]()
+        taken = set[str]()
         with ExitStack() as kept:
             while True:
-                name = self.finetuned(base, others)
+                name = self.finetuned(base, taken)
                 try:
                     kept.enter_context(self.lock(name))
                 except disk.InUse:
-                    others.add(name)
+                    taken.add(name)
                     continue
                 if name not in self.names():
                     break
@@ -184,14 +184,14 @@ class Workspace:
             raise BadInput(f"{quoted(word)} contains a path; a GUID is a name such as {uuid4()}")
         prefix, _, suffix = word.lower().partition("_")
         if not re.fullmatch(f"{NAME}|[0-9a-f-]{{1,35}}(_finetuned(_[0-9]{{1,4}})?)?", word.lower()):
-            raise BadInput(f"{quoted(word)} is no GUID; allowed are a uuid, the first 4 or more of its characters, or last")
+            raise BadInput(f"{quoted(word)} is not a GUID; allowed are a uuid, the first 4 or more of its characters, or last")
         if len(prefix) < 4:
             raise BadInput(f"{quoted(word)} is too short: give 4 or more characters of the GUID")
         names = sorted(self.names())
         found = [name for name in names if name.startswith(prefix) and name[37:] == suffix]
         if len(found) > 1:
-            raise BadInput(f"{word} fits {len(found)} runs: {', '.join(found[:5])}{', ...' if len(found) > 5 else ''}; "
-                           f"give more of its characters")
+            raise BadInput(f"{len(found)} runs begin with {word}: {', '.join(found[:5])}{', ...' if len(found) > 5 else ''}; "
+                           f"give more characters")
         if not found:
             near = get_close_matches(word, names, 3, 0) if names else []
             raise BadInput(f"there is no run {word} in {self.root}; " + (f"the nearest are {', '.join(near)}" if near else
@@ -223,7 +223,7 @@ class Workspace:
         return self.root / PLACES[kind].format(name)
 
     def existing(self, kind: str, name: str) -> Path:
-        """The same, or the path of the file under an old spelling where only that exists"""
+        """The path of a file of a run; if only a file with an old spelling of its name exists, the path of that one"""
         right = self.path(kind, name)
         spellings = [right.name]
         for good, bad in OLD_SPELLINGS:
@@ -250,7 +250,7 @@ class Workspace:
         return sorted((self.run(name, paths) for name, paths in self.scan().items()), key=lambda run: (run.time, run.name))
 
     def run(self, name: str, paths: Paths | None = None) -> Run:
-        """One run in short. paths: those of its files; None: they are searched for"""
+        """The summary of one run. paths: those of its files; None: they are searched for"""
         paths, damaged = paths or self.scan()[name], Names()
 
         def attempt(load):
@@ -268,14 +268,14 @@ class Workspace:
         return Run(name, time, sum(sized(p).bytes for p in paths), config_file and config_file.config, report, damaged,
                    step_of(saved[-1]) if saved else None, in_use, self.existing("model", name).exists())
 
-    def going(self, name: str, finetuned: bool = False) -> Files:
+    def files_to_delete(self, name: str, finetuned: bool = False) -> Files:
         """The files that `delete` would remove"""
         return [file for each in self.family(name, finetuned) for file in self.files(each)]
 
     def delete(self, name: str, finetuned: bool = False) -> Files:
         """Delete all files of a run, and of its finetunes if `finetuned`; returns them. InUse where another process uses one of the runs"""
         family = self.family(name, finetuned)
-        deleted = self.going(name, finetuned)
+        deleted = self.files_to_delete(name, finetuned)
         with ExitStack() as locks:
             for each in family:
                 locks.enter_context(self.lock(each))
@@ -287,7 +287,7 @@ class Workspace:
         return deleted
 
     def family(self, name: str, finetuned: bool) -> Names:
-        """The name, and if `finetuned` those of its finetunes"""
+        """[name], and if `finetuned` the names of its finetunes"""
         return [name] + [each for each in sorted(self.names()) if finetuned and each.startswith(f"{name}_finetuned")]
 
     @contextmanager
@@ -315,7 +315,7 @@ class Workspace:
         self.write("tokenizer", name, TokenizerFile(guid=name, **record))
 
     def has_tokenizer(self, name: str) -> bool:
-        """False for a model that was imported without one"""
+        """Whether a run has a tokenizer; False for a model that was imported without one"""
         return self.existing("tokenizer", name).exists() or self.path("report", name).exists() and self.load_report(name).tokenizer != ""
 
     def load_tokenizer(self, name: str) -> Any:
@@ -352,7 +352,7 @@ class Workspace:
         path = self.existing("model", name)
         data = disk.read_json(path)
         if isinstance(data, dict) and "format" not in data:
-            kind = "a model of The Little Baby v0" if "wte_weight" in data else "no model that littlebaby wrote"
+            kind = "a model of The Little Baby v0" if "wte_weight" in data else "not a model that littlebaby wrote"
             raise BadInput(f"{path} is {kind}: it has no manifest, and this version cannot read it")
         manifest = parse_record(ModelFile, data, path)
         if not manifest.file:
@@ -383,14 +383,14 @@ class Workspace:
         if final:
             disk.write_json(path, data)
             return path
-        with self.alone_writing(name):
+        with self.locked_texts(name):
             path = unused_path(path, completion.time)
             disk.write_json(path, data)
         return path
 
-    def alone_writing(self, name: str) -> AbstractContextManager[None]:
-        """Lock the completions and conversations of a run against other writers. InUse where another process has them for 10 seconds"""
-        return disk.locked(self.path("queue", name), f"another process is writing the texts of {name} and does not end; stop it", 10)
+    def locked_texts(self, name: str) -> AbstractContextManager[None]:
+        """Lock the completions and conversations of a run against other writers. InUse: another process keeps them locked for 10 seconds"""
+        return disk.locked(self.path("queue", name), f"another process is still writing the texts of {name} after 10 seconds; stop it", 10)
 
     def load_completion(self, name: str) -> Completion:
         """The text generated at the end of a training"""
@@ -409,7 +409,7 @@ class Workspace:
 
     def save_chat(self, chat: Chat) -> Path:
         """Save a conversation as one line, in a file with its time in the name; returns its path"""
-        with self.alone_writing(chat.guid):
+        with self.locked_texts(chat.guid):
             path = unused_path(self.path("chat", chat.guid), chat.time)
             disk.write_file(path, [chat.model_dump_json().encode("utf-8", "backslashreplace"), b"\n"])
         return path
@@ -470,10 +470,10 @@ class Workspace:
             raise BadInput(damaged[0])
         return None
 
-    def sweep(self, name: str) -> None:
-        """Delete the half-written files that a killed process left; the caller holds the lock of the run"""
+    def remove_partial_files(self, name: str) -> None:
+        """Delete the incomplete files that a killed process left; the caller must have locked the run"""
         folder = self.path("checkpoint", name)
-        with self.alone_writing(name):
+        with self.locked_texts(name):
             for path in [*self.scan().get(name, []), *(folder.iterdir() if folder.is_dir() else [])]:
                 if path.suffix == disk.TEMPORARY:
                     disk.remove(path)
@@ -497,13 +497,13 @@ class Workspace:
         return sorted(p.name for p in folder.iterdir() if p.is_file() and p.name[0] != ".") if folder.is_dir() else []
 
     def candidates(self, where: Path | str) -> Paths:
-        """The paths that an input may mean: as it is, in the workspace, in inputs/ with or without .txt, the built-in nursery"""
+        """The possible paths of an input: as given, in the workspace, in inputs/ with or without .txt, the built-in nursery"""
         word, folder = os.path.expanduser(str(where)), self.root / "inputs"
         built_in = BUILT_IN_NURSERY if str(where) in (NURSERY, Path(NURSERY).stem) else []
         return [Path(word), self.root / word, folder / word, folder / f"{word}.txt", *built_in]
 
     def locate(self, where: Path | str) -> Path:
-        """The file or folder that an input means, see `candidates`. BadInput: there is none"""
+        """The existing file or folder among `candidates`, files first. BadInput: there is none"""
         with disk.explain_os_errors("read", where):
             found = sorted((p for p in self.candidates(where) if p.exists()), key=lambda p: p.is_dir())
         if not found:
@@ -515,7 +515,7 @@ class Workspace:
         return found[0]
 
     def portable(self, path: Path | str) -> str:
-        """A path as a run records it: relative to the workspace, with slashes, if it is inside; else absolute"""
+        """A path in the form that runs record: relative to the workspace, with slashes, for a path inside it; absolute for all others"""
         path = Path(path).absolute()
         if path in BUILT_IN_NURSERY:
             return NURSERY
@@ -526,14 +526,14 @@ class Workspace:
         return str(path)
 
     def fingerprint(self, path: Path) -> dict[str, Any]:
-        """What a run records of an input file: dict(path, bytes, sha256)"""
+        """What a run records about an input file: dict(path, bytes, sha256)"""
         return dict(path=self.portable(path), bytes=path.stat().st_size, sha256=content_sha256(path))
 
     def recall(self, path: str, size: int, sha256: str) -> Path:
-        """The input file that a run has recorded: at the same path, or any file of inputs/ with the same contents
+        """The input file that a run has recorded: the file at the same path, or any file of inputs/ with the same contents
 
         path: from `portable`, or from an older version      size (bytes), sha256: from `fingerprint`
-        Where no file has these contents, the file at that path, if there is one; the caller then refuses it. BadInput: there is none.
+        If no file has these contents, the file at that path; the caller then raises an error. BadInput: that does not exist either.
         """
         name, inputs = re.split(r"[/\\]", path)[-1], self.root / "inputs"
         candidates = [self.root / path, *self.candidates(path), inputs / name, *self.candidates(name)]
@@ -547,7 +547,7 @@ class Workspace:
         return found.absolute()
 
     def input_path(self, where: Path | str) -> Path:
-        """The file that an input means, see `candidates`. BadInput: there is none, or it is a folder"""
+        """The existing file among `candidates`. BadInput: there is none, or it is a folder"""
         path = self.locate(where)
         if path.is_dir():
             raise BadInput(f"{path} is a folder; give one text file in it")
@@ -563,9 +563,9 @@ class Workspace:
         return Text(path.name, text.replace("\r\n", "\n").replace("\r", "\n"), len(data), sha256(data).hexdigest())
 
     def write_input(self, name: str, pieces: Iterable[str | bytes]) -> Path:
-        """Write inputs/NAME from pieces of text or bytes; returns its path. BadInput where it exists, or the name is not allowed"""
+        """Write inputs/NAME from pieces of text or bytes; returns its path. BadInput: the file exists, or the name is not allowed"""
         if not re.fullmatch(r"[^/\\:*?\"<>|\0-\x1f.][^/\\:*?\"<>|\0-\x1f]{0,199}", name):
-            raise BadInput(f"{quoted(name)} is no name for a file in inputs/")
+            raise BadInput(f"{quoted(name)} cannot be the name of a file in inputs/")
         path = self.root / "inputs" / name
         if path.exists():
             raise BadInput(f"{path} exists already; choose another name or delete it first")
@@ -585,7 +585,7 @@ def in_use_sentence(name: str) -> str:
 
 
 def content_sha256(path: Path) -> str:
-    """The sha256 that identifies an input file: of a text that of its bytes, of a token file that of its header and record"""
+    """The sha256 that identifies an input file: of all bytes of a text, of the header and record of a token file"""
     return tokens.read_token_file(path).sha256 if path.name.lower().endswith(tokens.SUFFIXES) else disk.digest(path)
 
 

@@ -1,4 +1,4 @@
-"""A run as text: the card that `info` and the end of a training show; and the list of all runs."""
+"""Runs as text: the card of one run, which `info` and the end of a training show, and the list of all runs."""
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,11 +8,11 @@ from ..text.overlap import SPAN
 from . import formatting
 from .formatting import format_bytes, format_duration, format_number, plural
 
-SAMPLES = 5          # evaluations in the history of losses
+SAMPLES = 5          # evaluations that a card shows
 
 
 def card(info: dict[str, Any]) -> str:
-    """`info`: what plans.info returns, {"guid", "config", "report", "completion", "resumable", "in_use", "checkpoint", "files"}"""
+    """The card of a run. info: from plans.info, {"guid", "config", "report", "completion", "resumable", "in_use", "checkpoint", "files"}"""
     cfg, report = info["config"], info["report"] or {}
     lines = facts(report, report["figures"]) if report else []
     lines.append(("files", "\n".join(f"{format_bytes(file['bytes']):>8}  {file['path']}" for file in info["files"])))
@@ -24,16 +24,15 @@ def card(info: dict[str, Any]) -> str:
 
 
 def state(report: dict[str, Any], in_use: bool, resumable: bool) -> str:
-    """finished; interrupted, resumable; killed, resumable; running ..."""
+    """The state of a run in words: "finished", "interrupted, resumable", "killed, resumable", "running", ..."""
     reason = "running" if in_use else report.get("stop_reason") or ("killed" if report else "")
     return f"{reason}, resumable" if resumable else reason
 
 
 def shape(cfg: dict[str, Any]) -> str:
     """The model in one line"""
-    return (f"{cfg['c_attention']} + {cfg['c_network']}, {plural(cfg['n_layers'], 'layer')} of {cfg['n_emb']}, "
-            f"{plural(cfg['n_heads'], 'head')}, context of {cfg['n_ctx']} tokens, "
-            f"{cfg['c_norm']} ({cfg['c_sequence']}), positions {cfg['c_position']}")
+    return (f"{cfg['c_attention']} + {cfg['c_network']}, n_layers {cfg['n_layers']}, n_emb {cfg['n_emb']}, n_heads {cfg['n_heads']}, "
+            f"n_ctx {cfg['n_ctx']}, norm {cfg['c_norm']} ({cfg['c_sequence']}), position {cfg['c_position']}")
 
 
 def facts(report: dict[str, Any], figures: dict[str, Any] | None) -> list[tuple[str, str]]:
@@ -53,28 +52,29 @@ def facts(report: dict[str, Any], figures: dict[str, Any] | None) -> list[tuple[
 
 def results(report: dict[str, Any], figures: dict[str, Any]) -> list[tuple[str, str]]:
     """(name, value) lines of the final figures"""
-    counts, loss, floor, around = figures["parameters"], figures["valid_loss"], report["nursery_floor"], report["environment"]
+    counts, loss, floor, environment = figures["parameters"], figures["valid_loss"], report["nursery_floor"], report["environment"]
     frozen = f", {counts['frozen']:,} of them frozen" if counts["frozen"] else ""
     parts = ", ".join(f"{part} {format_number(n)}" for part, n in figures["parts"].items() if n)
     lines = [("parameters", f"{counts['total']:,}{frozen}: {parts}")]
     if figures["train_loss"] is not None:
-        lines.append(("training loss", f"{figures['train_loss']:.4f} nats per token at the end"))
+        lines.append(("training loss", f"{figures['train_loss']:.4f} nats per token at the end of training"))
     if loss is not None:
-        above = f"; {loss / floor:.2f} x the lowest possible loss, {floor:.4f}" if floor else ""
-        lines.append(("validation loss", f"{loss:.4f} nats per token at its lowest, step {report['best_step']:,}; "
+        above = f"; {loss / floor:.2f} times the lowest possible loss, {floor:.4f}" if floor else ""
+        lines.append(("validation loss", f"{loss:.4f} nats per token at the best step, {report['best_step']:,}; "
                                          f"{figures['bits_per_character']:.3f} bits per character{above}"))
     if report["evaluations"][-1:] and (load := report["evaluations"][-1]["load"]):
-        lines.append(("experts", "share of the latest tokens, by layer: " + "; ".join(expert_shares(layer) for layer in load)))
+        lines.append(("experts", "share of the latest tokens that each expert received, by layer: "
+                      + "; ".join(expert_shares(layer) for layer in load)))
     if not figures["tokens"]:
         return [*lines, ("compute", f"{format_number(figures['flops_per_token'])} FLOPs per token")]
     lines += [("tokens", f"{figures['tokens']:,} in training, {format_number(figures['tokens_per_parameter'])} per parameter; about "
-                         f"{GOOD_RATIO} are compute-optimal"),
+                         f"{GOOD_RATIO} per parameter are compute-optimal"),
               ("compute", f"{format_number(figures['flops_per_token'])} FLOPs per token, {format_number(figures['flops'])} in total"),
               ("time", f"{format_duration(figures['seconds'])} at {figures['tokens_per_second']:,.0f} tokens/s")]
-    if around:
-        peak = f", {format_bytes(around['peak_memory'])} at most in the whole process" if around["peak_memory"] else ""
-        lines += [("memory", f"about {format_bytes(figures['memory'])} for a step{peak}"),
-                  ("device", f"{around['device']}, {plural(around['threads'], 'worker thread')}")]
+    if environment:
+        peak = f", {format_bytes(environment['peak_memory'])} peak memory of the process" if environment["peak_memory"] else ""
+        lines += [("memory", f"about {format_bytes(figures['memory'])} for a step (estimate){peak}"),
+                  ("device", f"{environment['device']}, {plural(environment['threads'], 'worker thread')}")]
     if figures["longest_overlap"] is not None:
         lines.append(("memorized", memorized(figures["longest_overlap"], figures["copied_share"])))
     if marks := report["marks"]:
@@ -100,7 +100,7 @@ def expert_shares(load: Sequence[int]) -> str:
 
 
 def loss_history(rows: Sequence[dict[str, Any]]) -> str:
-    """Losses and samples at SAMPLES steps of a run, the first and the last among them"""
+    """Losses and samples at SAMPLES evaluations of a run, the first and the last among them"""
     if not rows:
         return ""
     number = lambda value: "-" if value is None else f"{value:.3f}"
@@ -110,10 +110,10 @@ def loss_history(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def run_list(runs: Sequence[Any]) -> str:
-    """All runs, a line each. `runs`: what Workspace.list returns"""
+    """All runs, one line each. runs: from Workspace.list"""
     if not runs:
-        return "no runs yet; `littlebaby train` makes one"
-    rows = [("name", "begun", "model", "text", "parameters", "valid loss", "state", "files")]
+        return "no runs yet; `littlebaby train` trains one"
+    rows = [("name", "started", "model", "text", "parameters", "valid loss", "state", "files")]
     for run in runs:
         cfg, report = run.config, run.report
         figures = report and report.figures

@@ -1,6 +1,6 @@
-"""What there is, as tables: made from the files of each folder, their docstrings, their specs and the config's own descriptions.
+"""Tables of all variants, tokenizers, presets and settings, made from their files: docstrings, parameter specs and descriptions.
 
-A page takes them in between two marks, <!-- catalog: NAME --> and <!-- end -->; `fill` renews what stands there.
+A page has a table between two marks, <!-- catalog: NAME --> and <!-- end -->; `fill` renews the text between them.
 """
 import re
 from importlib import import_module
@@ -21,11 +21,16 @@ from ..training.schedules import multiplier
 from .formatting import format_number
 
 MARK = re.compile(r"(<!-- catalog: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
-CITED = re.compile(r"((?:[A-Z][\w'-]+(?: et al\.| & [A-Z][\w'-]+)? (?:19|20)\d\d))(?: \([^)]*\))?(?:,? arXiv[: ](\d{4}\.\d{4,5}))?")
-STANDARD = dict(n_vocab=256)            # the config's defaults and an alphabet of bytes
-LAYER = "One layer with n_emb 128, n_heads 4 and n_ctx 256; FLOPs forward and backward."
+CITED = re.compile(r"((?:Kimi )?[A-Z][\w'-]+(?: et al\.| & [A-Z][\w'-]+)? (?:19|20)\d\d)(?: \([^)]*\))?(?:,? arXiv[: ](\d{4}\.\d{4,5}))?")
+STANDARD = dict(n_vocab=256)            # the config's defaults and a vocabulary of 256 tokens
+LAYER = "One layer with n_emb 128, n_heads 4 and n_ctx 256; FLOPs of forward and backward. B is the batch size, T n_ctx, D n_emb"
 HEADS = dict(config=prefixes_in_words())
-NOTES = dict(attentions=LAYER, networks=LAYER, schedules="The share of r_learn in a run of 1,000 steps, 20 of them warm-up.")
+ATTENTIONS = (f"{LAYER}, H head_size, h n_heads, d H / h, n n_kv_heads, K s_kernel, W s_window, M n_latents. In mla c is mla_rank, "
+              f"r mla_rope, n mla_nope and v mla_v.")
+NETWORKS = f"{LAYER}, F the hidden width, G n_groups_ggl, r network_rank, E n_experts, k n_active."
+NOTES = dict(attentions=ATTENTIONS, networks=NETWORKS, 
+             presets="Parameters with a vocabulary of 256 tokens, unless the preset sets n_vocab.",
+             schedules="Learning rate as a fraction of r_learn in a run of 1,000 steps, 20 of them warm-up.")
 
 
 def tables():
@@ -48,7 +53,7 @@ def fill(page):
 
     def renew(match):
         if match[2] not in made:
-            raise BadInput(nearest("catalog", match[2], made))
+            raise BadInput(nearest("the table", match[2], made))
         return f"{match[1]}{made[match[2]]}\n{match[3]}"
 
     return MARK.sub(renew, page)
@@ -66,7 +71,7 @@ def markdown_table(name, rows):
 # one row each
 
 def layer(folder, name):
-    """A file of model/: what its docstring says, and the numbers of one layer of standard size"""
+    """The row of a file of model/: parts of its docstring, and the figures of one layer of standard size"""
     module = variant(folder, name)
     title, idea, cost, cache, papers = reading(module)
     cfg = Config(**STANDARD, **{KEYS[folder]: name})
@@ -79,8 +84,8 @@ def layer(folder, name):
     if folder == "attentions":
         _, growth, state = memory_of(cfg)
         spent += 3 * mixing_flops(cfg)
-        found = [f"here {growth}"] * bool(growth) + [f"a state of {format_number(state)}"] * bool(state)
-        row["cache per token"] = ", ".join([cache, *found])
+        here = " and ".join(format_number(n) for n in (growth, state) if n)
+        row["cache per token"] = f"{cache}, here {here}" if here else cache
     return row | {"FLOPs per token": format_number(spent), "paper": papers}
 
 
@@ -98,7 +103,7 @@ def shapes():
 
 
 def schedule(settings):
-    """The share of r_learn at points of a run of 1,000 steps with 20 of warm-up"""
+    """The learning rate as a fraction of r_learn at some steps of a run of 1,000 steps, 20 of them warm-up"""
     cfg = Config(**settings, s_warmup=20)
     at = {f"at {share:.0%}": f"{multiplier(round(1000 * share), 1000, cfg):.2f}" for share in (0.01, 0.25, 0.5, 0.75, 0.9, 1)}
     return {"schedule": ", ".join(f"`{name}`" for name in settings.values()), **at}
@@ -110,7 +115,7 @@ def tokenizer(kind):
 
 
 def preset_row(name):
-    """Its size with the vocabulary it names, or the alphabet of the standard"""
+    """The row of a preset, with its parameters for its own n_vocab, else for that of STANDARD"""
     cfg = Config(**{**STANDARD, **preset(name)})
     return {"name": f"`{name}`", "what it is": presets()[name], "parameters": format_number(tree.size(gpt.params(cfg)))}
 
@@ -138,7 +143,7 @@ def reading(module):
 
 
 def sentence(paragraph):
-    """The first sentence, without what is indented under it"""
+    """The first sentence of a paragraph, without the indented lines"""
     prose = []
     for line in paragraph.splitlines():
         if line.startswith(" "):

@@ -1,4 +1,4 @@
-"""The diary of a run: how its loss fell, its samples, what it has memorized, and what a finetune changed in it. Several runs are shown
+"""The diary of a run: its losses, its samples, what it has memorized, and what a finetune changed. Several runs are shown
 side by side.
 """
 from collections.abc import Iterable, Sequence
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..check.inspect_model import root_mean_squares
-from ..evaluation.finetune_change import Change, relative_change
+from ..evaluation.finetune_change import WINDOWS, Change, relative_change
 from ..text.overlap import copied, longest
 from . import charts, html
 from .card import SAMPLES, facts, memorized, shape, state
@@ -59,7 +59,7 @@ def summary(d: Diary) -> str:
         out.append(f"{head}\n\n{align_pairs(entry_facts(entry))}")
         if entry.change:
             number = lambda value: "-" if value is None else f"{value:.4f}"
-            rows = [("validation loss on", "before", "after"),
+            rows = [(f"validation loss on {WINDOWS} windows of", "before", "after"),
                     *((name, number(before), number(after)) for name, before, after in entry.change.losses)]
             changes = align_pairs([(leaf, f"changed by {100 * value:.2g}% of its norm") for leaf, value in largest_changes(entry.change)])
             out.append(f"what the finetune changed\n\n{align_columns(rows)}\n\n{changes}")
@@ -98,12 +98,12 @@ def curves(d: Diary) -> str:
     """The losses of all runs; of a single one also learning rate and gradient norm"""
     reports = [entry.report for entry in d.entries]
     if not any(report and report.evaluations for report in reports):
-        return section("How the loss fell", "No evaluation yet.")
+        return section("Loss during training", "There is no evaluation yet.")
     if len(reports) == 1 and not reports[0].base_evaluations:
-        return section("How the loss fell", "", picture(charts.draw(reports[0]), "loss, learning rate and gradient norm"))
+        return section("Loss during training", "", picture(charts.draw(reports[0]), "loss, learning rate and gradient norm"))
     about = "Validation loss over the training tokens"
     before = any(report and report.base_evaluations and report.base not in [each.name for each in d.entries] for report in reports)
-    return section("How the loss fell", f"{about}; dotted: the base's, on its own text." if before else f"{about}.",
+    return section("Loss during training", f"{about}; dotted: that of the base, on the base's text." if before else f"{about}.",
                    picture(loss_curves(d), "validation losses of all runs"))
 
 
@@ -167,7 +167,8 @@ def samples(d: Diary) -> str:
                   escape(clean(row.sample))] for row in shown]
         table = html_table([["step", "loss", "sample"], *lines], long=(2,))
         parts.append(f'<section><p class="pale">{escape(short(entry))}</p>{table}</section>')
-    return section("Growing up", "Samples during training, generated from an empty prompt.", f'<div class="columns">{"".join(parts)}</div>')
+    return section("Growing up", "Samples at evaluations during training, generated from an empty prompt.",
+                   f'<div class="columns">{"".join(parts)}</div>')
 
 
 def clean(text: str) -> str:
@@ -192,7 +193,7 @@ def completions(d: Diary) -> str:
             about = f"{memorized(len(piece), mark.mean())}. The longest: “{' '.join(piece.split())[:120]}”"
             about = about[0].upper() + about[1:]
         parts.append(f'<section><p class="pale">{escape(short(entry))}. {escape(about)}</p>{marked_text(text, mark)}</section>')
-    return section("Completion, and what of it is memorized", "Red: copied verbatim from the training text; white: not copied.",
+    return section("Completion and memorized text", "Red: copied verbatim from the training text; white: not copied.",
                    f'<div class="columns">{"".join(parts)}</div>') if parts else ""
 
 
@@ -211,7 +212,7 @@ def finetuned(entry: Entry, change: Change) -> str:
     """What a finetune changed: losses, weights, completions"""
     number = lambda value: "–" if value is None else f"{value:.3f}"
     difference = lambda before, after: "" if None in (before, after) else f"{'+' if after > before else '−'}{abs(after - before):.3f}"
-    losses = [["validation loss on", "before", "after", "change"],
+    losses = [[f"validation loss on {WINDOWS} windows of", "before", "after", "change"],
               *([escape(name), number(before), number(after), difference(before, after)] for name, before, after in change.losses)]
     prompts = [["prompt", "before", "after"]]
     prompts += [[f"<code>{escape(prompt) or '(nothing)'}</code>", *(escape(clean(text)) for text in texts)]
@@ -219,7 +220,7 @@ def finetuned(entry: Entry, change: Change) -> str:
     rest = ", ".join(f"{name} {relative_change(pair):.1%}" for name, pair in change.weights.items() if not name.startswith("blocks."))
     dash = "A dash: the text has unknown tokens or is too short." if any(None in each for _, *each in change.losses) else ""
     return section(f"What the finetune changed: {short(entry)}", f"Compared with its base {change.base}. {dash}", html_table(losses),
-                   '<p class="pale">The norm of every weight\'s change, in percent of the weight\'s norm, block by block. '
+                   '<p class="pale">The norm of the change of every weight matrix or vector, in percent of its own norm, block by block. '
                    f"Outside the blocks: {escape(rest)}.</p>", picture(changes_by_block(change), "change of the weights by block"),
                    '<p class="pale">Completions of the same prompts with the same seed, before and after:</p>',
                    html_table(prompts, long=(1, 2)))

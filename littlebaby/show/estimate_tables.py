@@ -5,7 +5,7 @@ from ..arrays import backend
 from ..check.bench import Bench
 from ..check.preflight import GOOD_RATIO, Preflight, warnings
 from ..runs.settings import Config
-from .formatting import align_columns, align_pairs, format_bytes, format_duration, format_number, plural
+from .formatting import align_columns, align_pairs, format_bytes, format_duration, format_number
 
 
 def preflight_table(about: Preflight) -> str:
@@ -16,11 +16,12 @@ def preflight_table(about: Preflight) -> str:
             ("compute", f"{format_number(about.flops_per_token)} FLOPs per token, {format_number(about.flops_forward)} of them forward; "
                         f"{format_number(about.flops)} in total"),
             ("memory",
-             f"about {format_bytes(about.memory)}: " + ", ".join(f"{part} {format_bytes(n)}" for part, n in about.memory_parts.items())),
-            ("steps", f"{about.steps:,} of {plural(about.tokens_per_step, 'token')}, {about.tokens:,} in total"),
-            ("text", f"{about.train_tokens:,} training tokens, each seen {about.tokens / about.train_tokens:,.1f} times"),
+             f"about {format_bytes(about.memory)}: " + ", ".join(
+                 f"{'best weights' if part == 'best' else part} {format_bytes(n)}" for part, n in about.memory_parts.items())),
+            ("steps", f"{about.steps:,} of {about.tokens_per_step:,} tokens, {about.tokens:,} in total"),
+            ("text", f"{about.train_tokens:,} training tokens, each seen {about.tokens / about.train_tokens:,.1f} times on average"),
             ("data",
-             f"{format_number(about.tokens_per_parameter)} tokens per parameter; about {GOOD_RATIO} are compute-optimal")]
+             f"{format_number(about.tokens_per_parameter)} tokens per parameter; about {GOOD_RATIO} per parameter are compute-optimal")]
     if about.published and about.published != about.total:
         rows.insert(0, ("published", f"{about.published:,} parameters with its own vocabulary of {about.published_vocabulary:,} tokens; "
                                      f"with this text's vocabulary of {about.vocabulary:,} tokens {about.total:,} parameters"))

@@ -46,7 +46,7 @@ def verdict_rows(verdicts: Callable = laws.verdicts, on_start: Callable[[str], o
         on_start(name)
         found = verdicts(name)
         rows.append(dict(folder=folder, name=name, settings=[row["settings"] for row in found],
-                         cases=len(found) * len(laws.OPTION_SETTINGS),
+                         cases=len(found) * len(laws.INPUTS),
                          entries=sum(laws.entries(folder, name, row["settings"]) for row in found), **worst(found)))
     total = dict(folder="", name=f"all {len(rows)}", settings=[more for row in rows for more in row["settings"]])
     return [*rows, total | {each: sum(row[each] for row in rows) for each in ("cases", "entries")} | worst(rows)]

@@ -1,15 +1,15 @@
-"""A baby under the microscope: a page about what happens inside it while it processes one text. The numbers are check/inspect_model's."""
+"""A baby under the microscope: a page about what happens inside it while it processes one text, from check/inspect_model."""
 from html import escape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..check.inspect_model import Inspection, distances, inspect_model, root_mean_squares
+from ..check.inspect_model import Inspection, inspect_model, mean_distances, root_mean_squares
 from ..inference.baby import Baby
 from . import html
 from .charts import GRAY, INK, PALE, TRAIN, VALID, plainly
-from .formatting import align_columns, align_pairs, format_bytes, plural
+from .formatting import align_columns, align_pairs, format_bytes
 from .html import bar, html_table, picture, section, shaded, tint, visible
 from .variant_pictures import squares
 
@@ -50,18 +50,20 @@ def summary(m: Microscope) -> str:
     seen = [visible(token) for token in m.tokens]
     worst = ", ".join(f"{seen[i + 1]} after {''.join(seen[max(0, i - 7):i + 1])} ({m.losses[i]:.2f})" for i in hard)
     lines = [("text", "".join(seen)),
-             ("loss", f"{m.loss:.4f} nats per token over {len(m.losses)}; uniform guessing gives {np.log(m.config.n_vocab):.2f}"),
+             ("loss", f"{m.loss:.4f} nats per token, the mean over {len(m.losses)} tokens; uniform guessing gives "
+                      f"{np.log(m.config.n_vocab):.2f}"),
              ("highest losses", worst),
              ("next token", "  ".join(f"{word} {p:.0%}" for word, p in zip(m.visible_tokens(m.top_ids[-1, -1]), m.probabilities[-1, -1])))]
-    rows = [("layer", "predicts", "probability", "mean probability of the actual next token", "tokens back", "kept for backward")]
+    rows = [("layer", "predicts", "probability", "mean probability of the actual next token", "mean distance, tokens",
+             "memory kept for backward")]
     names = ["embedding", *map(str, range(1, L + 1))]
     for i, name in enumerate(names):
-        back = "-" if not i else f"{distances(m.attention.get(i - 1, m.mixing[i - 1][None])).mean():.1f}"
+        distance = "-" if not i else f"{mean_distances(m.attention.get(i - 1, m.mixing[i - 1][None])).mean():.1f}"
         rows.append((name, m.visible_tokens(m.top_ids[i, -1, :1])[0], f"{m.probabilities[i, -1, 0]:.0%}",
-                     f"{m.target_probabilities[i].mean():.0%}", back, "-" if not i else format_bytes(sum(m.memory[i - 1].values()))))
-    what = (f"{plural(h, 'head')} with attention weights" if m.attention else
-            "no attention weights: tokens back are measured through the backward")
-    return f"{m.name}\n\n{align_pairs(lines)}\n\n{align_columns(rows)}\n\n{m.config.c_attention}: {what}"
+                     f"{m.target_probabilities[i].mean():.0%}", distance, "-" if not i else format_bytes(sum(m.memory[i - 1].values()))))
+    how = f"the attention weights of {h} heads" if m.attention else "its backward pass, because it has no attention weights"
+    note = f"The mean distance of {m.config.c_attention} is computed from {how}."
+    return f"{m.name}\n\n{align_pairs(lines)}\n\n{align_columns(rows)}\n\n{note}"
 
 
 # as a page
@@ -69,8 +71,8 @@ def summary(m: Microscope) -> str:
 def body(m: Microscope) -> str:
     """The page's HTML"""
     cfg = m.config
-    size = f"the first {len(m.ids)} of {m.token_count} tokens" if m.token_count > len(m.ids) else f"a text of {plural(len(m.ids), 'token')}"
-    model = f"{cfg.c_attention} + {cfg.c_network}, {plural(cfg.n_layers, 'layer')} of {cfg.n_emb}"
+    size = f"the first {len(m.ids)} of {m.token_count} tokens" if m.token_count > len(m.ids) else f"a text of {len(m.ids)} tokens"
+    model = f"{cfg.c_attention} + {cfg.c_network}, n_layers {cfg.n_layers}, n_emb {cfg.n_emb}"
     parts = [html.head("Under the microscope", f"{m.name}: {model}, {size}"), colored_sentence(m), by_layer(m), attention_section(m)]
     if m.chosen_experts:
         parts.append(experts(m))
@@ -78,7 +80,7 @@ def body(m: Microscope) -> str:
 
 
 def colored_sentence(m: Microscope) -> str:
-    """The text, each token on a colour for its loss"""
+    """The text, each token on a colour that shows its loss"""
     uniform = np.log(m.config.n_vocab)
     predicted = m.visible_tokens(m.top_ids[-1, :, :1].reshape(-1))[:-1]
     notes = ["begins the document"] + [f"{visible(token)}: loss {loss:.2f} nats, probability {np.exp(-loss):.1%}; most probable was {best}"
@@ -94,7 +96,7 @@ def colored_sentence(m: Microscope) -> str:
 
 
 def shown(token: str, first: bool = False) -> str:
-    """A token in running text: a line break is visible and also breaks the line"""
+    """A token as part of a text: a line break is shown as a sign and also breaks the line"""
     return visible(token) if first or token != "\n" else "⏎\n"
 
 
@@ -143,12 +145,13 @@ def attention_section(m: Microscope) -> str:
     h = m.config.n_heads
     if m.attention:
         about = ("Each square is one head. A row is the token that attends, a column the token that it attends to; darker is a larger "
-                 "weight, and each row sums to 1. Below: the number of the head, and how many tokens back it attends in the mean. The "
-                 "last square of a block, all, is measured through the backward of its attention: how much the output of the row's token "
-                 "changes with the input of the column's token, as a share of the row.")
+                 "weight, and each row sums to 1. Below: the number of the head, and the mean distance of its attention in tokens. The "
+                 "last square of a block, all, is computed with the backward pass of its attention: how much the output of the row's "
+                 "token changes with the input of the column's token, as a fraction of the sum of the row.")
     else:
-        about = (f"{m.config.c_attention} has no attention weights. Its mixing is measured through its backward instead: how much the "
-                 f"output of the row's token changes with the input of the column's token, as a share of the row; darker is more.")
+        about = (f"{m.config.c_attention} has no attention weights. The picture is computed with its backward pass instead: how much the "
+                 f"output of the row's token changes with the input of the column's token, as a fraction of the sum of the row; darker is "
+                 f"more.")
     rows, T = [], len(m.ids)
     last = slice(max(0, T - WIDTH), T)
     for i in range(len(m.mixing)):
@@ -162,7 +165,7 @@ def attention_section(m: Microscope) -> str:
 
 
 def maps(m: Microscope) -> Any:
-    """The squares of all heads, a line for each layer, as a matplotlib Figure"""
+    """The squares of all heads, one line of squares for each layer, as a matplotlib Figure"""
     from matplotlib.figure import Figure
 
     L, most = len(m.mixing), max((len(a) for a in m.attention.values()), default=0)
@@ -187,17 +190,17 @@ def maps(m: Microscope) -> Any:
 
 
 def square(axes: Any, matrix: np.ndarray, name: str, beside: str) -> None:
-    """One head; `beside`: the label of its line"""
+    """The square of one head; `beside`: the label of its line, "" for none"""
     squares(axes, matrix, "")
     axes.set_ylabel(beside, color=INK, fontsize=9)
     axes.set(xticks=[], yticks=[])
     axes.spines[["top", "right"]].set_visible(True)
     axes.spines[["top", "right"]].set_color(PALE)
-    axes.set_xlabel(f"{name}: {distances(matrix[None])[0]:.1f} back", color=GRAY, fontsize=8, labelpad=2)
+    axes.set_xlabel(f"{name}: distance {mean_distances(matrix[None])[0]:.1f}", color=GRAY, fontsize=8, labelpad=2)
 
 
 def head_table(m: Microscope) -> str:
-    """swh: the head whose output each token uses"""
+    """For swh: the head whose output each token uses"""
     if not m.chosen_heads:
         return ""
     rows = [["", "the head whose output each token uses"]]
@@ -207,7 +210,7 @@ def head_table(m: Microscope) -> str:
 
 
 def experts(m: Microscope) -> str:
-    """moe: the share of tokens of each expert, and which tokens they are"""
+    """For moe: the share of tokens that each expert received, and which tokens these are"""
     E, parts = m.config.n_experts, []
     rows = [["", "share of the tokens of each expert"]]
     for i, load in sorted(m.expert_loads.items()):
@@ -222,13 +225,13 @@ def experts(m: Microscope) -> str:
                              + shaded([visible(t) for t in m.tokens], (chosen == e).any(-1).astype(float) * 0.8, small=True) + "</td></tr>")
             parts.append(f'<div class="wide"><table>{"".join(lines)}</table></div>')
     routed = f"{m.config.n_active} of {E}" if m.config.n_active < E else f"all {E}"
-    return section("Experts of each token", f"Every token is routed to {routed} experts. Blue: the tokens routed to this one.", *parts)
+    return section("Experts of each token", f"Every token is routed to {routed} experts. Blue: the tokens of the expert.", *parts)
 
 
 def weights_section(m: Microscope) -> str:
-    return section("Weights and gradients", "The root mean square of every weight's entries, block by block, and of the gradient of this "
-                   "text's loss; darker is larger. Right: the distribution of the entries of all matrices of a block, std their "
-                   "standard deviation.",
+    return section("Weights and gradients", "The root mean square of the elements of every weight and of its gradient for the loss of this "
+                   "text, block by block; darker is larger. Right: the distribution of the elements of all matrices of a block; std is "
+                   "their standard deviation.",
                    picture(sizes(m), "root mean squares of weights and gradients"))
 
 
@@ -252,7 +255,7 @@ def sizes(m: Microscope) -> Any:
         right.fill_between((edges[1:] + edges[:-1]) / 2, ground, ground + 0.92 * counts / max(counts.max(), 1), color=tint(1), lw=0)
         right.annotate(f"block {i + 1}, std {std:.3f}", (-4, L - i - 0.14), color=GRAY, fontsize=8, va="top")
     right.set(yticks=[], xlim=(-4, 4), ylim=(0, L))
-    plainly(right, "entries of the matrices, in standard deviations")
+    plainly(right, "elements of the matrices, in standard deviations")
     right.spines["left"].set_visible(False)
     return figure
 
@@ -288,6 +291,6 @@ def memory_section(m: Microscope) -> str:
         bars = "".join(bar(parts[name] / max(totals), colours[name], 130) for name in ("attention", "network", "norms") if parts[name])
         rows.append([f"block {i + 1}", format_bytes(totals[i]), bars, *(format_bytes(parts[name]) for name in colours)])
     return section("Memory kept for backward", f"Bytes of the arrays that each block's backward keeps until it is called, for these "
-                   f"{len(m.ids)} tokens, the weights not counted: {format_bytes(sum(totals))} in total, "
+                   f"{len(m.ids)} tokens and without the weights: {format_bytes(sum(totals))} in total, "
                    f"{format_bytes(sum(totals) / len(m.ids))} per token. "
                    f"Blue: attention; red: network; gray: norms.", html_table(rows))

@@ -1,4 +1,4 @@
-"""The plans with buttons, for a notebook: choose, estimate, run, watch, stop, resume, generate, inspect, delete.
+"""The plans as buttons in a notebook: choose, estimate, run, watch, stop, resume, generate, inspect, delete.
 
     lb.panel()                  as the last line of a cell
 
@@ -48,7 +48,7 @@ class Choices:
 
 
 class Panel:
-    """plans: the module littlebaby.plans      path: the workspace, by default as for all plans"""
+    """The widgets and what they do. plans: the module littlebaby.plans      path: the workspace, as for all plans"""
 
     def __init__(self, plans: Any, path: str | Path | None = None) -> None:
         self.plans, self.runs = plans, dict[str, Any]()
@@ -79,8 +79,8 @@ class Panel:
         self.guid = box(widgets.Dropdown, "run", options=[("no run yet", "")])
         self.guid.layout = widgets.Layout(width="auto", max_width="640px", margin="6px 2px 2px")
         self.preset = box(widgets.Dropdown, "preset", options=list(presets()), value="nursery")
-        below = lambda width: widgets.HTML(layout=widgets.Layout(max_width=width, margin="0 0 4px 92px"))
-        self.preset_meaning, self.run_summary = below("268px"), below("548px")
+        indented = lambda width: widgets.HTML(layout=widgets.Layout(max_width=width, margin="0 0 4px 92px"))
+        self.preset_meaning, self.run_summary = indented("268px"), indented("548px")
         self.input = box(widgets.Combobox, "text", value="nursery", continuous_update=False, placeholder="a file, or a name in inputs/")
         self.upload = widgets.FileUpload(accept=".txt,.jsonl", multiple=False, description="upload a file",
                                          layout=widgets.Layout(width="140px", margin="2px 2px 6px 92px"))
@@ -105,10 +105,11 @@ class Panel:
         self.resume, self.zip = button("Resume", "forward", "info", self.press_resume), button("Zip", "download", "", self.press_zip)
         self.microscope = button("Microscope", "search", "", self.press_microscope)
         self.diary = button("Diary", "book", "", self.press_diary)
-        self.sure, self.keep = button("Delete", "trash", "danger", self.press_sure), button("Keep", "undo", "", self.press_keep)
+        self.delete_files = button("Delete", "trash", "danger", self.press_delete_files)
+        self.keep_files = button("Keep", "undo", "", self.press_keep_files)
 
     def arrange(self):
-        """The layout; `parts`: {plan: the widgets that are shown for it}, of those that are not shown for all"""
+        """The layout; `parts`: {plan: the widgets shown for it}, without the widgets that are always shown"""
         column = lambda *inside, **layout: widgets.VBox(inside, layout=widgets.Layout(**layout))
         row = lambda *inside, **layout: widgets.HBox(inside, layout=widgets.Layout(**layout))
         self.all_settings = widgets.Accordion([self.fields.view], selected_index=None)
@@ -134,7 +135,7 @@ class Panel:
         self.reason.add_class("lb-reason")
         buttons = row(self.run, self.microscope, self.stop, self.resume, self.diary, self.zip, self.with_finetunes, self.reason,
                       align_items="center", flex_flow="row wrap")
-        self.confirm, self.slot = row(self.sure, self.keep), column(self.own.view)
+        self.confirm, self.slot = row(self.delete_files, self.keep_files), column(self.own.view)
         self.view = column(self.folder, self.plan, self.guid, self.run_summary, chosen, self.all_settings, buttons, self.confirm,
                            self.slot, widgets.HTML(panel_html.STYLE))
         self.view.add_class("lb-panel")
@@ -294,18 +295,18 @@ class Panel:
         with self.outcome.errors_as_messages():
             self.clear()
             self.plans.delete(self.guid.value, self.folder.value, self.with_finetunes.value, ask=refuse)
-            files = self.workspace.going(self.guid.value, self.with_finetunes.value)
+            files = self.workspace.files_to_delete(self.guid.value, self.with_finetunes.value)
             self.outcome.text.value = panel_html.question(asked[0].splitlines()[-1].removesuffix(" [y/N] "), files)
             self.confirm.layout.display = None
 
-    def press_sure(self):
+    def press_delete_files(self):
         with self.outcome.errors_as_messages():
             deleted = self.plans.delete(self.guid.value, self.folder.value, self.with_finetunes.value, yes=True)
-            self.press_keep()
+            self.press_keep_files()
             self.refresh()
             self.outcome.say(f"{plural(len(deleted), 'file')} deleted")
 
-    def press_keep(self):
+    def press_keep_files(self):
         self.clear()
         self.confirm.layout.display = "none"
 
@@ -352,7 +353,7 @@ class Panel:
         reason = reason or why_not(plan, run)
         self.reason.value, self.run.tooltip = panel_html.hint(reason) if reason else "", reason
         self.run.disabled = bool(reason)
-        for each in (self.sure, self.folder):
+        for each in (self.delete_files, self.folder):
             each.disabled = busy
         for each in (self.diary, self.zip):
             each.disabled = busy or not run
@@ -363,7 +364,7 @@ class Panel:
         self.resume.layout.display = None if plan == "train" or run and run.resumable and plan != "delete" else "none"
 
     def watch(self, event: Any) -> None:
-        """Called with every event of a run, in its thread"""
+        """Show an event of a run; called in the thread of the run"""
         if words := getattr(event, "words", ""):
             self.own.say(words)
         self.own.live(event)

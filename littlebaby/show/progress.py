@@ -12,12 +12,12 @@ from ..training.loop import Done, Evaluation, Step
 
 @dataclass(frozen=True)
 class Began:
-    """The first event of a run"""
+    """The first event that `plans.train` reports"""
     guid: str
     step: int                     # steps already done, of a resumed run
     total: int                    # steps of the whole run
     floor: float | None           # the lowest possible loss in nats per token, where it is known
-    words: str                    # the message that introduces the run
+    message: str                  # the lines that are printed before the first step
 
 
 class Watcher:
@@ -32,7 +32,7 @@ class Watcher:
     def __call__(self, event: Any) -> None:
         if isinstance(event, Began):
             self.floor = event.floor
-            print(event.words, file=self.out)
+            print(event.message, file=self.out)
             self.bar = tqdm(total=event.total, initial=event.step, unit="step", file=self.out, dynamic_ncols=True, mininterval=0.5)
         else:
             with self.ignoring_closed_output():
@@ -100,7 +100,7 @@ class Counter:
 
 
 def line(event: Evaluation, floor: float | None) -> str:
-    """An evaluation in one line; a star marks the lowest validation loss so far"""
-    valid = "" if event.valid_loss is None else f"   valid loss {event.valid_loss:.3f}{' *' if event.best else '  '}"
-    above = f"   {event.valid_loss / floor:.2f} x the lowest possible" if floor and event.valid_loss is not None else ""
+    """An evaluation in one line; "best" marks the lowest validation loss so far"""
+    valid = "" if event.valid_loss is None else f"   valid loss {event.valid_loss:.3f}{' (best)' if event.best else '       '}"
+    above = f"   {event.valid_loss / floor:.2f} times the lowest possible loss" if floor and event.valid_loss is not None else ""
     return f"step {event.step:>6,}   train loss {event.train_loss:.3f}{valid}{above}"

@@ -1,10 +1,14 @@
 """What the lessons in notebooks/tour share: pictures in one style, and exercises whose check prints one sentence."""
+from collections.abc import Callable, Sequence
 from functools import wraps
+from typing import Any
 
-from .charts import plainly
+import numpy as np
+
+from .charts import PALE, TRAIN, plainly
 
 
-def picture(*headings, widths=None, height=3.2):
+def picture(*headings: str, widths: Sequence[float] | None = None, height: float = 3.2) -> Any:
     """The axes of a new figure, one for each heading, side by side; a list of them, or for one heading the axes alone"""
     from matplotlib import pyplot
 
@@ -15,7 +19,21 @@ def picture(*headings, widths=None, height=3.2):
     return list(axes[0]) if len(headings) > 1 else axes[0, 0]
 
 
-def exercise(check):
+def visible(tokens: str | Sequence[str]) -> list[str]:
+    """The tokens with spaces as ␣ and line breaks as ⏎"""
+    return [token.replace(" ", "␣").replace("\n", "⏎") for token in tokens]
+
+
+def probability_bars(axes: Any, tokens: Sequence[str], p: np.ndarray, kept: np.ndarray | None = None, most: int = 14) -> None:
+    """A bar for each of the `most` most likely tokens. p: (V,) probabilities; kept: (V,) bool, the bars of all others are gray"""
+    first = np.argsort(-p, kind="stable")[:most]
+    axes.bar(range(len(first)), p[first], color=[TRAIN if kept is None or kept[i] else PALE for i in first])
+    axes.set_xticks(range(len(first)), visible([tokens[i] for i in first]))
+    axes.set_axisbelow(True)
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+
+
+def exercise(check: Callable[..., str]) -> Callable[..., None]:
     """Decorate a function that consists of asserts so that it prints a verdict and raises nothing, and the notebook runs on.
 
     It prints ✓ and what the function returns, or ✗ and the message of the first assert that fails.
@@ -28,7 +46,7 @@ def exercise(check):
     ✗ put a number in place of None.
     """
     @wraps(check)
-    def verdict(*answers):
+    def verdict(*answers: Any) -> None:
         try:
             print("✓", check(*answers))
         except AssertionError as failure:

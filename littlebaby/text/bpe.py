@@ -1,15 +1,15 @@
-"""bpe: byte pair encoding. Tokens are learned: the pair of neighbours that occurs most often becomes a token, again and again.
+"""bpe: byte pair encoding. Tokens are learned: repeatedly, the most frequent pair of neighbouring tokens becomes a new token.
 
 A text is bytes (UTF-8), and the 256 bytes are the first tokens, so every text in every script can be encoded and no character is unknown.
 Learning repeats one step: find the most frequent pair of neighbours, give it a token of its own, and replace the pair by that token
 wherever it occurs. "t h" becomes "th", later "th e" becomes "the", later " the" is one token. Encoding applies these merges to a new text
 in the order in which they were learned.
 
-No pair crosses the border of a word: the text is first split into pieces by the pattern of GPT-2 (a word with the space before it, a
-number, a run of punctuation, a run of white space), and merges take place only inside a piece.
+No token contains parts of two words: the text is first split into pieces by the pattern of GPT-2 (a word with the space before it, a
+number, a run of punctuation, a run of white space), and only tokens inside a piece are merged.
 
-Files write a token with one visible character per byte ("Ġthe" is " the"); GPT-2 introduced this, and all programs read it. This form of
-a token is called its spelling below.
+In files a token is a string with one visible character per byte ("Ġthe" for " the"); GPT-2 introduced this form, and all programs use it.
+It is called the spelling of a token below.
 
 Gage 1994, A New Algorithm for Data Compression. Sennrich, Haddow, Birch 2016, arXiv:1508.07909. Radford et al. 2019 (GPT-2).
 """
@@ -44,18 +44,18 @@ BYTE_OF = {character: byte for byte, character in CHARACTER_OF.items()}
 
 
 class BPE:
-    """Byte pairs as ids 0 … size - 1
+    """A byte-level BPE tokenizer with the ids 0 … size - 1
 
     vocabulary       spelling of every id, one visible character per byte
     merges           pairs of spellings in the order of learning
     begin            the text that separates documents
-    special          spellings of the vocabulary that are plain texts and never merged, such as <|endoftext|>
+    special          special tokens, such as <|endoftext|>: their spellings are plain texts, and no merge leads to them
     special_in_text  whether encode gives the id of a special token where a text contains its spelling, or treats that as ordinary text
-    cuts             patterns for Oniguruma that split a text into pieces, each applied to the pieces of the one before; training: GPT-2's
+    cuts             patterns for Oniguruma that split a text into pieces; each splits the pieces of the pattern before it
     form             the Unicode normalization form that a text is converted to first ("": none)
-    whole            whether a piece that is a token gets its id even where no merges lead to it
-    gaps             whether bytes may lack a token, as control characters do in some imported vocabularies: they are left out
-    BadInput where the vocabulary lacks what a byte, a merge or a special token needs, has a token twice, or a pattern is not supported.
+    whole            whether a piece that is a token gets the id of that token even if no merges lead to it
+    gaps             whether some bytes may have no token, as in some imported vocabularies; encode leaves these bytes out
+    BadInput: the vocabulary lacks the token of a byte or of a merge or a special token, has a token twice, or a pattern is not supported.
     """
 
     kind: Literal["bpe"] = "bpe"
@@ -130,18 +130,18 @@ class BPE:
         return pieces
 
     def encode(self, text: str) -> np.ndarray:
-        """text -> ids (n,) int32. No character is unknown. BadInput for half a surrogate pair, which UTF-8 cannot represent."""
+        """text -> ids (n,) int32. No character is unknown. BadInput: half a surrogate pair, which UTF-8 cannot represent."""
         return np.frombuffer(bytearray().join(map(self.ids_of_piece.__getitem__, self.pieces(writable(text)))), dtype=np.int32)
 
     def can_split(self, left: str, right: str) -> bool:
-        """Whether every text can be split between these two neighbouring characters without a change of its ids; False where unsure"""
+        """Whether a text can always be split between these two neighbouring characters without changing its ids; False if this is unsure"""
         pair = left + right
         if pair not in self.splittable:
-            self.splittable[pair] = self.certainly_splits(left, right)
+            self.splittable[pair] = self.can_split_uncached(left, right)
         return self.splittable[pair]
 
-    def certainly_splits(self, left: str, right: str) -> bool:
-        """The same, computed anew"""
+    def can_split_uncached(self, left: str, right: str) -> bool:
+        """The result of `can_split`, computed without its cache"""
         if self.special_in_text and any(left + right in token for token in self.special):
             return False
         if self.form and not independent(self.form, left, right):
@@ -151,7 +151,7 @@ class BPE:
                 return False
             if pattern.begins(right):
                 return True
-        # the two may lie in one piece, but bytes that are neighbours in no token are never merged
+        # the two characters may be in the same piece, but bytes that are not neighbours in any token are never merged
         a, b = left.encode()[-1], right.encode()[0]
         return not self.whole and None not in (self.byte_ids[a], self.byte_ids[b]) and (a, b) not in self.neighbours
 
@@ -169,7 +169,7 @@ class BPE:
         return b"".join(map(self.bytes.__getitem__, checked_ids(ids, self.size).tolist()))
 
     def unknown_in(self, text: str) -> dict[str, str]:
-        """{}, because bytes represent every character; where the vocabulary has gaps, {character that lacks a byte: ""}"""
+        """{}, because bytes represent every character; if some bytes have no token, {character with such a byte: ""}"""
         return {each: "" for each in sorted(set(text)) if None in map(self.byte_ids.__getitem__, each.encode())} if self.gaps else {}
 
     def extend(self, text: str) -> tuple["BPE", list[str]]:
@@ -181,7 +181,7 @@ class BPE:
         return [token.decode(errors="backslashreplace") for token in self.bytes]
 
     def to_json(self) -> dict[str, Any]:
-        """The record of a tokenizer file; it names the pre-tokenizer only where that is not GPT-2's"""
+        """The record of a tokenizer file; it contains the pre-tokenizer only if that is not the one of GPT-2"""
         pre_tokenizer = {} if (self.cuts, self.form, self.whole, self.gaps) == (GPT2, "", False, False) else {
             "cuts": list(self.cuts), "form": self.form, "whole": self.whole, "gaps": self.gaps}
         return {"kind": self.kind, "begin": self.begin, "special": list(self.special), "special_in_text": self.special_in_text,
@@ -189,7 +189,7 @@ class BPE:
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> "BPE":
-        """The tokenizer of a record of `to_json`, without its special tokens. BadInput where it is none."""
+        """The tokenizer of a record of `to_json`, without its attribute `special_tokens`. BadInput: it is wrong."""
         begin = writable(field(record, "begin", str))
         if not begin:
             raise BadInput("'begin' in the tokenizer file must be a text of one character or more")
@@ -222,8 +222,8 @@ class BPE:
     def from_tokenizer_json(cls, record: dict[str, Any], begin: str | None = None) -> "BPE":
         """The tokenizer of the object of a Hugging Face tokenizer.json; its post-processor is read by runs/formats
 
-        Its added tokens are special tokens of a text, as they are there. begin: the text that separates documents; None: the first of these
-        tokens. BadInput unless it is byte-level BPE with options that this class has.
+        Its added tokens become special tokens, and encode finds them in a text. begin: the text that separates documents; None: the first
+        added token. BadInput: it is not byte-level BPE, or has options that this class does not support.
         """
         model = field(record, "model", dict)
         cuts, unsupported = cuts_of(field(record, "pre_tokenizer", dict))
@@ -233,7 +233,7 @@ class BPE:
         normalizer = record.get("normalizer") or {"type": ""}
         if isinstance(normalizer, dict) and normalizer.get("type") == "Sequence" and \
                 len(steps := field(normalizer, "normalizers", list)) < 2:
-            normalizer = steps[0] if steps else {"type": ""}       # that of DeepSeek is an empty sequence
+            normalizer = steps[0] if steps else {"type": ""}       # the normalizer of DeepSeek is an empty sequence
         unsupported += ["normalizer"] if not isinstance(normalizer, dict) or normalizer.get("type") not in FORMS else []
         if unsupported:
             raise BadInput(f"this tokenizer.json is not byte-level BPE like that of GPT-2: {', '.join(unsupported)} differ")
@@ -254,7 +254,7 @@ class BPE:
 
     @classmethod
     def from_files(cls, vocab: str, merges: str, special: Sequence[str] = ("<|endoftext|>",), special_in_text: bool = True) -> "BPE":
-        """The tokenizer of the texts of a vocab.json (or encoder.json) and a merges.txt (or vocab.bpe). BadInput where they are none."""
+        """The tokenizer from the texts of a vocab.json (or encoder.json) and a merges.txt (or vocab.bpe). BadInput: one is wrong."""
         try:
             ids = json.loads(vocab)
         except (ValueError, RecursionError) as error:
@@ -266,7 +266,7 @@ class BPE:
 
 
 def lacks_bytes(vocabulary: Iterable[str]) -> bool:
-    """Whether fewer than 64 bytes have no token, and at least one: where more are missing, the vocabulary is wrong"""
+    """Whether 1 to 63 bytes have no token; if more bytes are missing, the vocabulary is wrong"""
     return 0 < len(set(CHARACTER_OF.values()) - set(vocabulary)) < 64
 
 
@@ -316,16 +316,16 @@ def cuts_of(step: dict[str, Any]) -> tuple[tuple[str, ...], list[str]]:
 
 
 def pairs(merges: Iterable[str]) -> list[tuple[str, ...]]:
-    """["Ġ t", …] -> [("Ġ", "t"), …]. BadInput where a merge is not two tokens with a space between"""
+    """["Ġ t", …] -> [("Ġ", "t"), …]. BadInput: a merge is not two tokens with a space between them"""
     found = [tuple(line.split(" ")) for line in merges]
     for pair in found:
         if len(pair) != 2 or not all(pair):
-            raise BadInput(f"{' '.join(pair)!r:.40} is no merge: a merge is two tokens with one space between")
+            raise BadInput(f"{' '.join(pair)!r:.40} is not a merge: a merge is two tokens with one space between them")
     return found
 
 
 def in_order(ids: Mapping[str, Any]) -> list[str]:
-    """{spelling: id} -> spellings in the order of their ids. BadInput unless these are 0, 1, 2, …, each once"""
+    """{spelling: id} -> spellings in the order of their ids. BadInput: the ids are not 0, 1, 2, …, each once"""
     if len(ids) > MAX_VOCABULARY:
         raise BadInput(f"the vocabulary has {len(ids)} tokens; at most {MAX_VOCABULARY} are read")
     if any(type(i) is not int for i in ids.values()) or sorted(ids.values()) != list(range(len(ids))):

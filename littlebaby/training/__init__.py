@@ -1,4 +1,4 @@
-"""Room 4: what changes the weights. No file is used here: `loop` yields events, and its caller writes files.
+"""Package 4: what changes the weights. No file is used here: `loop` yields events, and its caller writes files.
 
 optimizers/ schedules clip flat    one optimizer step on the flat vector of weights, and its learning rate
 data chat_data                     token ids or conversations -> windows -> batches, a function of seed and step only

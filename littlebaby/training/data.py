@@ -1,8 +1,8 @@
 """Data: token ids -> training and validation split -> windows -> batches.
 
 The ids may be a memory map of any size: only the windows of a batch are read. Everything is NumPy; the training loop copies a batch to
-its device. The windows of a batch are a function of the seed and the batch's number alone, so a checkpoint need not store them, and the
-random order of the windows is computed for each batch and never stored.
+its device. The windows of a batch depend only on the seed and the batch's number, so a checkpoint need not store them. The random order of
+the windows is computed again for each batch.
 
 n tokens, T = n_ctx, B = batch_size.
 """
@@ -19,7 +19,7 @@ from ..errors import BadInput
 
 SHUFFLE, ORDER, MIX = 1, 2, 3    # branches of the seed, one for each use of random numbers
 ROUNDS = 6                       # rounds of the Feistel network of `permute`
-SHARES = 1000                    # in so many consecutive rows of a mixture every source has exactly its share
+SHARES = 1000                    # consecutive rows of a mixture in which every source has exactly its share
 CHUNK = 2**22                    # tokens that are searched at a time
 
 
@@ -37,8 +37,8 @@ def split(ids: np.ndarray, cfg: Any, begin: Sequence[int] = ()) -> tuple[np.ndar
     "windows", pieces of 10 T tokens. With "none" both results are views of ids.
 
     Raises:
-        BadInput: There are fewer than T + 1 tokens; c_shuffle is documents and there is one document; or ids is a memory map and c_shuffle
-            is not none.
+        BadInput: There are fewer than T + 1 tokens; c_shuffle is "documents" and there is only one document; or ids is a memory map
+            and c_shuffle is not "none".
     """
     n, least = len(ids), cfg.n_ctx + 1
     if n < least:
@@ -75,7 +75,7 @@ def documents(ids: np.ndarray, begin: Sequence[int]) -> np.ndarray:
 # --- a random order that needs no memory ---
 
 def permute(i: Any, n: int, keys: np.ndarray) -> np.ndarray:
-    """The values of a random permutation of 0 … n - 1 at the indices i. The keys (rounds,) determine it; it is stored nowhere.
+    """The values of a random permutation of 0 … n - 1 at the indices i. The keys (rounds,) determine it; it is never stored.
 
     A Feistel network makes a permutation of any hash function. It writes a number as two digits in base `side` and adds a hash of one
     digit to the other. This can be inverted, because the hash can be computed again and subtracted, so different numbers have different
@@ -83,8 +83,8 @@ def permute(i: Any, n: int, keys: np.ndarray) -> np.ndarray:
 
         left, right  ->  right, (left + hash(right, key)) mod side        side = ceil(sqrt(n))
 
-    The network permutes 0 … side² - 1, of which fewer than 2 side + 1 numbers are n or above. A result from there goes through the
-    network again until it is below n; since it stays on its cycle, the whole is a permutation of 0 … n - 1.
+    The network permutes 0 … side² - 1, of which fewer than 2 side + 1 numbers are n or above. A result of n or more goes through
+    the network again until it is below n. It stays on its cycle of the permutation, so the whole is a permutation of 0 … n - 1.
 
     i (k,) integers below n, keys (rounds,) uint64 -> (k,) int64. Black and Rogaway 2002, Ciphers with Arbitrary Finite Domains
     """
@@ -154,7 +154,7 @@ class Batches:
         return self.steps(1)
 
     def steps(self, epochs: float) -> int:
-        """Number of batches of so many epochs, rounded up"""
+        """Number of batches in `epochs` epochs, rounded up"""
         return ceil(epochs * self.windows / self.cfg.batch_size)
 
     def batch(self, number: int) -> tuple[np.ndarray, np.ndarray]:
@@ -199,7 +199,7 @@ class Mixture:
 
     @cached_property
     def borders(self) -> np.ndarray:
-        """(sources + 1,): of SHARES rows, before they are shuffled, source k has the rows borders[k] to borders[k + 1]"""
+        """(sources + 1,): before SHARES rows are shuffled, source k has the rows from borders[k] to borders[k + 1] - 1"""
         return np.append(0, np.round(np.cumsum(self.weights) / np.sum(self.weights) * SHARES).astype(int))
 
     @property
@@ -213,7 +213,7 @@ class Mixture:
         return self.steps(1)
 
     def steps(self, epochs: float) -> int:
-        """Number of batches of so many epochs, rounded up"""
+        """Number of batches in `epochs` epochs, rounded up"""
         return ceil(epochs * self.windows / self.sources[0].cfg.batch_size)
 
     def origins(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -263,7 +263,7 @@ def windows(ids: np.ndarray, n_ctx: int, limit: int = 0, overlap: float = 0.0, k
         ids: (n,); with fewer than two there is no window.
         limit: Number of windows, evenly spread over the text and always the same; 0: all.
         overlap: Fraction of a window that repeats the end of the one before. Its targets are -1, so that every target after the first T
-            has at least overlap * T tokens of context. The last window overlaps more if needed.
+            has at least overlap * T tokens of context. The last window overlaps more if necessary.
         known: Number of tokens at the beginning, at most T, that are context only.
     """
     n = len(ids)
@@ -282,7 +282,7 @@ def validation_windows(parts: Sequence[np.ndarray], cfg: Any, begin: Sequence[in
     """The windows on which a run's validation loss is measured: n_eval_windows of the validation ids of all sources, in their order.
 
     With c_pack "within" windows stay inside documents, as in training, and r_eval_overlap has no effect. Sources whose validation ids do
-    not fill one window are left out, unless no source is left.
+    not fill a window are left out, but at least one source is kept.
     """
     parts = [ids for ids in parts if len(ids) > cfg.n_ctx] or parts[:1]
     limit = -(-cfg.n_eval_windows // len(parts))

@@ -1,4 +1,4 @@
-"""The training loop: it yields events and uses no file, so a notebook can plot it live and a test can run it without a disk.
+"""The training loop: it yields events and uses no files, so a notebook can plot it live and a test can run it without a disk.
 
     for event in train(baby, state, train_batches, valid_windows): ...
 
@@ -36,18 +36,18 @@ GROW_AFTER = 2000              # steps in a row with a finite gradient after whi
 
 @dataclass
 class State:
-    """Everything of a run besides config, weights and data: numbers, arrays, and lists and dicts of them"""
+    """The state of a run besides config, weights and data. Its fields are numbers, arrays, and lists and dicts of them"""
     total: int                    # steps of the whole run
     optimizer: dict
-    shards: int = 1               # parts of a batch on a CPU, each with its own dropout mask; stays the same on any machine,
-    ranks: int = 1                # unless the number of MPI processes changes: then one part per core
+    shards: int = 1               # parts of a batch on a CPU, each with its own dropout mask; a resumed run keeps their number on any
+    ranks: int = 1                # machine, unless the number of MPI processes, `ranks`, changes: then there is one part per core
     step: int = 0                 # steps so far, including the skipped ones
     tokens: int = 0               # training targets so far
-    seconds: float = 0.0          # time in steps
+    seconds: float = 0.0          # time spent in steps
     skipped: int = 0              # steps without a finite loss or gradient
     skipped_in_a_row: int = 0
     scale: float = 1.0            # loss scale; always 1 except in fp16
-    steady: int = 0               # finite steps since the scale last changed
+    steady: int = 0               # steps with a finite gradient since the scale last changed
     best_loss: float = float("inf")          # lowest validation loss, nats per token
     best_step: int = 0
     best_flat: Any = None         # the weights at best_step
@@ -62,7 +62,7 @@ def no_recent_losses() -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Step:
-    """One step was made"""
+    """A step has been made"""
     step: int
     loss: float                   # mean of this batch, nats per token
     rate: float                   # learning rate
@@ -73,11 +73,11 @@ class Step:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The validation loss was measured"""
+    """The validation loss has been computed"""
     step: int
     tokens: int                   # training targets so far
     train_loss: float             # mean since the last evaluation, with dropout, nats per token
-    valid_loss: float | None      # nats per token; None without validation text: the newest weights then count as the best
+    valid_loss: float | None      # nats per token; None without validation text, where the newest weights always count as the best
     aux_loss: float | None        # mean of the layers' auxiliary losses; None if they have none
     load: list                    # tokens routed to each expert since the last evaluation, a list per layer
     rate: float                   # learning rate of the last step
@@ -92,13 +92,13 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Weights and state should be saved now"""
+    """The caller should save weights and state now"""
     step: int
 
 
 @dataclass(frozen=True)
 class Done:
-    """The run ended"""
+    """The run has ended"""
     reason: str                   # finished, early stop or interrupted
     step: int
 
@@ -121,7 +121,7 @@ def train(baby: Baby, state: State, batches: Any, valid: Any, stop: Callable[[],
         valid: Windows for `evaluate`.
         stop: Function that is called after every step; the run ends when it returns True on any rank.
         begins_with: Prompt (1, T) of the sample at every evaluation; None for no samples.
-        ranks: MPI processes that train together; on each, the other arguments are equal.
+        ranks: MPI processes that train together; the other arguments are equal on all of them.
 
     Raises:
         NotFinite: MOST_SKIPPED steps in a row had no finite loss or gradient.
@@ -186,7 +186,7 @@ def train(baby: Baby, state: State, batches: Any, valid: Any, stop: Callable[[],
         return baby.decode(before_eos([int(column[0]) for column in until_eos(ids, eos)], eos))
 
     def over():
-        """The reason why the run ends here, "" if there is a next step"""
+        """The reason why the run ends here, or "" if it goes on"""
         if cfg.n_patience and state.waited >= cfg.n_patience:
             return "early stop"
         return "finished" if state.step == state.total else ""
@@ -230,8 +230,8 @@ def train(baby: Baby, state: State, batches: Any, valid: Any, stop: Callable[[],
 
 
 def rescale(state: State, fine: bool) -> None:
-    """Update the loss scale after a step (fine: its gradient was finite). It is kept large, so that small gradients do not underflow in
-    half precision, and is halved when one overflows. Micikevicius et al. 2017, arXiv:1710.03740.
+    """Update the loss scale after a step (fine: its gradient was finite). The scale is as large as possible, so that small gradients do not
+    underflow in half precision, and it is halved when a gradient overflows. Micikevicius et al. 2017, arXiv:1710.03740.
     """
     state.steady = state.steady + 1 if fine else 0
     if not fine:

@@ -20,12 +20,12 @@ from .flat import for_each_chunk
 from .mpi import SINGLE_PROCESS, Ranks, launched_ranks
 
 SMALL = 2**22      # weights below which generation uses one BLAS thread
-PATIENCE = 300     # seconds to wait for the other workers after the first one is done,
-MANY = 20          # or so many times as long as the first one took, whichever is longer
+PATIENCE = 300     # least time in seconds to wait for the other workers after worker 0 has finished
+MANY = 20          # times the duration of worker 0 to wait for the others, if that is longer
 
 
 class Workers:
-    """The worker threads of this rank, n of them, of which the calling thread is number 0.
+    """The n worker threads of this rank; the calling thread is worker 0.
 
     Args:
         shards: Number of parts of a batch on all ranks together; this rank takes an even share of them, at least one.
@@ -36,7 +36,7 @@ class Workers:
         mine = split_rows(shards, ranks.n)[ranks.number]
         self.ranks, self.shards, self.first, self.n = ranks, shards, mine.start, mine.stop - mine.start
         self.tasks: list[SimpleQueue] = [SimpleQueue() for _ in range(self.n - 1)]
-        for tasks in self.tasks:                                 # daemon threads: one that never returns must not keep Python from exiting
+        for tasks in self.tasks:                                 # daemon: a thread that never returns must not keep Python from exiting
             Thread(target=serve, args=(tasks,), name="littlebaby worker", daemon=True).start()
 
     def run(self, fn: Callable[[int], Any]) -> list:
@@ -70,7 +70,7 @@ class Workers:
 
 
 def serve(tasks: SimpleQueue) -> None:
-    """The body of a worker thread: run one task after the other until None comes"""
+    """The body of a worker thread: run the tasks one after another until None is received"""
     while (task := tasks.get()) is not None:
         fn, i, future = task
         try:
@@ -99,13 +99,13 @@ def generation_threads(flat: Any) -> int | None:
 
 
 def split_rows(rows: int, workers: int) -> list[slice]:
-    """The rows of each worker, in order, as evenly as possible; workers that would have none are left out"""
+    """The rows of each worker, in order, as evenly as possible; workers without rows are left out"""
     n = min(workers, rows)
     return [slice(rows * i // n, rows * (i + 1) // n) for i in range(n)]
 
 
 def gradient(workers: Workers, grads: list, shard: Callable, batches: list, seeds: Sequence[int], scale: float = 1.0) -> tuple[float, dict]:
-    """Compute the gradient of the mean loss over all counted tokens of the batches; it is in grads[0] afterwards.
+    """Compute the gradient of the mean loss over all counted targets of the batches into grads[0].
 
     Args:
         grads: A flat vector (n,) per worker; grads[0] becomes the sum over all workers and ranks.

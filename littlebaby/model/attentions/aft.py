@@ -4,9 +4,9 @@ There are no queries: every channel is a running weighted mean of its values, in
     e = exp(clip(x wk / tau, +-20))        y_t = (sum_{j<=t} e_j v_j / sum_{j<=t} e_j) wo        v = x wv
 The clip keeps the sums within the range of float32; a clipped key has no gradient.
 
-Cost O(B T H (D + C)), C = 64 the block size.  Cache per token 0, in total 2 H numbers.
-Zhai et al. 2021, arXiv:2105.14103.  Deviations: no gate sigmoid(q), as in The Little Baby; a temperature tau (`r_temp`);
-`c_bias` all means out, because a bias of k cancels and a bias of v acts like one of the output.
+Cost O(B T H (D + C)), C = 64 the block size.  Cache per token 0, plus a state of 2 H numbers.
+Zhai et al. 2021, arXiv:2105.14103.  Deviations: there is no gate sigmoid(q), as there is none in The Little Baby; a temperature tau
+(`r_temp`) is added; `c_bias` all has the effect of out, because a bias of k cancels and a bias of v acts like one of the output.
 """
 from ...arrays import linear, running_mean
 from ...arrays.backend import xp
@@ -34,7 +34,7 @@ def forward(p, x, ctx):
     def backward(dy, g):
         do, dwo, dbo = back_y(dy)
         dk, dv = back_o(back_drop(do))
-        dx, dwkv, _ = back_kv(xp.concatenate([dk * scale, dv], -1))
+        dx, dwkv, _ = back_kv(xp.concatenate([dk * scale, dv], -1))          # two (B, T, H) -> (B, T, 2H) -> (B, T, D)
 
         g.add(wkv=dwkv, wo=dwo, bo=dbo)
         return dx

@@ -2,11 +2,12 @@
 
 There are no scores: two projections of a token are multiplied, and in every channel a learned filter sums the last K = `s_kernel` tokens.
     n = layernorm((x wk) * (x wv))        c_t = sum_{i<K} f_i n_{t-i}        y = relu(c) wo
-The filter is causal. A filter centered on the token would read the target and reach a loss near 0 without learning anything useful.
+The filter is causal. A filter centered on the token would include the next token, which is the target, and reach a loss near 0 without
+learning anything useful.
 It is not the gated linear attention that was published in 2023; its older name is lda.
 
 Cost O(B T H (D + K)).  Cache per token H, of the last K - 1 tokens only.
-The Little Baby; one filter per channel: Wu et al. 2019, arXiv:1901.10430.  `c_bias` all means out.
+The Little Baby; one filter per channel: Wu et al. 2019, arXiv:1901.10430.  `c_bias` all has the effect of out.
 """
 from ...arrays import causal_filter, layernorm, linear, relu
 from ...arrays.backend import xp
@@ -44,7 +45,7 @@ def forward(p, x, ctx):
         dr, dwo, dbo = back_y(dy)
         dn, df = back_c(back_r(back_drop(dr)))
         dkv, dw, db = back_n(dn)
-        dx, dwkv, _ = back_kv(xp.concatenate([dkv * v, dkv * k], -1))
+        dx, dwkv, _ = back_kv(xp.concatenate([dkv * v, dkv * k], -1))        # two (B, T, H) -> (B, T, 2H) -> (B, T, D)
 
         g.add(wkv=dwkv, w=dw, b=db, f=df, wo=dwo, bo=dbo)
         return dx

@@ -1,8 +1,8 @@
 """gqa: grouped-query attention.
 
-As mha, but with n = `n_kv_heads` heads of keys and values for `n_heads` heads of queries: h / n query heads share one of them. The cache is
-smaller by that factor, at a small loss of quality. n = 1 is multi-query attention; n = h is mha. The gradient of a shared head is the sum
-over its group.
+As mha, but with n = `n_kv_heads` heads of keys and values for `n_heads` heads of queries: each group of h / n query heads shares one head
+of keys and values. The cache is h / n times smaller, at a small loss of quality. n = 1 is multi-query attention; n = h is mha. The gradient
+of a shared head is the sum over its group.
     s_i = q_i k_g(i)' / (sqrt(d) tau)        a = softmax(s), later tokens masked        y = merge(a_i v_g(i)) wo
 Only the widths of wk and wv differ from mha. Forward and backward are the same functions, since the `attention` primitive supports groups.
 

@@ -1,15 +1,15 @@
 """hybrid: heads of decay and heads of mla behind a learned gate (BabyKilat).
 
-A fraction `r_recall` of the heads is mla's, which can attend to single earlier tokens at any distance; the others are decay's, whose state
-does not grow. A gate computes from the token and the outputs of all heads how much of each output passes:
+A fraction `r_recall` of the heads are mla heads, which can attend to single earlier tokens at any distance; the others are decay heads,
+whose state does not grow. A gate computes from the token and the outputs of all heads how much of each output passes:
     o = [decay(x); mla(x)]        u = relu([x; o] w1 + b1)        y = (o * sigmoid(u w2 + b2)) wo
 There is one gate value per channel and token or, with `c_hybrid_gate` head, per head and token. The values are independent: all may be
 near 1.
 
 Cost O(B T D (D + 3 H)), plus those of decay and mla for their heads.  Cache per token that of mla, plus the state of decay.
-Kilat 2025; the gate after Hochreiter & Schmidhuber 1997.  Deviations: all parts are trained on every device, where theirs has no gradient
-for the decay heads on a GPU; `c_bias` applies to wo only, the gate always has biases, and all means out; only mla's attention weights
-have dropout.
+Kilat 2025; the gate after Hochreiter & Schmidhuber 1997.  Deviations: all parts are trained on every device, while in the original the
+decay heads get no gradient on a GPU; `c_bias` applies to wo only, so all has the effect of out, and the gate always has biases; of the
+heads, only those of mla have dropout.
 """
 from ...arrays import linear, relu, sigmoid
 from ...arrays.backend import xp
@@ -18,7 +18,7 @@ from ..context import residual_std
 from . import decay, mla
 from .mla import rotated_width
 
-__all__ = ["breadth", "check", "forward", "params", "post_step", "rotated_width"]
+__all__ = ["check", "forward", "key_and_value_width", "params", "post_step", "rotated_width"]
 
 OPTIONS = dict(
     mla.OPTIONS,
@@ -29,7 +29,7 @@ OPTIONS = dict(
 def params(cfg):
     D, H = cfg.n_emb, cfg.head_size
     gates = H if cfg.c_hybrid_gate == "channel" else cfg.n_heads
-    p = {name: kind.heads(cfg, h) for name, kind, h in head_kinds(cfg)}
+    p = {name: module.head_params(cfg, h) for name, module, h in head_kinds(cfg)}
     p |= dict(w1=matrix(D + H, D), b1=vector(D), w2=matrix(D, gates), b2=vector(gates), wo=matrix(H, D, std=residual_std(cfg)))
     if cfg.c_bias != "none" or cfg.b_bias_attention_out:
         p["bo"] = vector(D)
@@ -37,15 +37,15 @@ def params(cfg):
 
 
 def head_kinds(cfg):
-    """(name, module, number of heads) of the kinds with at least one head"""
-    recalling = int(cfg.n_heads * cfg.r_recall)
-    both = ("decay", decay, cfg.n_heads - recalling), ("mla", mla, recalling)
-    return [(name, kind, h) for name, kind, h in both if h]
+    """[(name, module, number of heads), ...] of decay and mla, without a kind that has no heads"""
+    h_mla = int(cfg.n_heads * cfg.r_recall)
+    kinds = ("decay", decay, cfg.n_heads - h_mla), ("mla", mla, h_mla)
+    return [(name, module, h) for name, module, h in kinds if h]
 
 
-def breadth(cfg):
-    """Numbers per row and token in scores and weighted sums, as in mla, for the heads of mla"""
-    return sum(mla.breadth(cfg) * h // cfg.n_heads for _, kind, h in head_kinds(cfg) if kind is mla)
+def key_and_value_width(cfg):
+    """As in mla, for the mla heads"""
+    return sum(mla.key_and_value_width(cfg) * h // cfg.n_heads for _, module, h in head_kinds(cfg) if module is mla)
 
 
 def forward(p, x, ctx):
@@ -53,9 +53,9 @@ def forward(p, x, ctx):
 
     # the token and the outputs of all heads, concatenated       (B, T, D) -> (B, T, D + H)
     kinds = head_kinds(ctx.cfg)
-    found, backs = zip(*(kind.mix(p[name], x, ctx, h) for name, kind, h in kinds))
-    xo = xp.concatenate([x, *found], -1)
-    o = xo[..., D:]
+    outputs, backs = zip(*(module.merged_heads(p[name], x, ctx, h) for name, module, h in kinds))
+    xo = xp.concatenate([x, *outputs], -1)
+    o = xo[..., D:]                                              # (B, T, H)
 
     # the gate of each channel, or of each head                  (B, T, D + H) -> (B, T, D) -> (B, T, H or h) -> (B, T, H)
     z, back_z = linear(xo, p.w1, p.b1)
@@ -63,14 +63,14 @@ def forward(p, x, ctx):
     s, back_s = linear(u, p.w2, p.b2)
     gate, back_gate = sigmoid(s)
     per_head = ctx.cfg.c_hybrid_gate == "head"
-    wide = xp.repeat(gate, d, -1) if per_head else gate
+    channel_gate = xp.repeat(gate, d, -1) if per_head else gate
 
-    y, back_y = linear(o * wide, p.wo, p.get("bo"))              # (B, T, H) -> (B, T, D)
+    y, back_y = linear(o * channel_gate, p.wo, p.get("bo"))      # (B, T, H) -> (B, T, D)
     y, back_drop = ctx.dropout(y)
 
     def backward(dy, g):
-        dm, dwo, dbo = back_y(back_drop(dy))
-        dgate = dm * o
+        dgated, dwo, dbo = back_y(back_drop(dy))                 # (B, T, D) -> (B, T, H)
+        dgate = dgated * o
         if per_head:
             dgate = dgate.reshape(*gate.shape, d).sum(-1)        # (B, T, H) -> (B, T, h)
         du, dw2, db2 = back_s(back_gate(dgate))
@@ -78,8 +78,8 @@ def forward(p, x, ctx):
 
         g.add(w1=dw1, b1=db1, w2=dw2, b2=db2, wo=dwo, bo=dbo)
 
-        # x and o are used twice: by the gate and directly
-        dx, do = dxo[..., :D].copy(), dm * wide + dxo[..., D:]
+        # x and o are used twice: by the gate and directly       (B, T, D + H) -> (B, T, D), (B, T, H)
+        dx, do = dxo[..., :D].copy(), dgated * channel_gate + dxo[..., D:]
         first = 0
         for (name, _, h), back in zip(kinds, backs):
             dx += back(do[..., first:first + h * d], g[name])

@@ -1,15 +1,15 @@
 """latent: attention through learned queries.
 
-Each head has M = `n_latents` learned queries z, which attend to all tokens so far and are the same for every token. A token takes a
-weighted mean of their M results, by how well its own query q matches the M learned keys r.
+Each head has M = `n_latents` learned queries z, which attend to all tokens so far and are the same for every token. The output of a token
+is a weighted mean of their M results, with weights from how well its own query q matches the M learned keys r.
     e_jm = exp(clip(k_j z_m' / (sqrt(d) tau), +-20))        b_t = softmax over m of q_t r_m' / (sqrt(d) tau)
     y_t = merge(sum_m b_tm (sum_{j<=t} e_jm v_j / sum_{j<=t} e_jm)) wo
-The result of a learned query is a running mean, so it is causal and its state does not grow. The whole is linear attention, with keys e
-and queries b / sum e.
+The result of a learned query is a running mean, so it is causal and its state does not grow. Together the two steps are linear attention
+with keys e and queries b / sum e.
 
-Cost O(B T H D + B T h (M + d) C), C = 64 the block size.  Cache per token 0, in total h M (d + 1) numbers.
-After nanoKimi; Jaegle et al. 2021, arXiv:2103.03206.  Deviations: theirs attends to the whole text, also to later tokens; the clip;
-`c_bias` all means out, because a bias of k cancels and a bias of v acts like one of the output.
+Cost O(B T H D + B T h (M + d) C), C = 64 the block size.  Cache per token 0, plus a state of h M (d + 1) numbers.
+After nanoKimi; Jaegle et al. 2021, arXiv:2103.03206.  Deviations: the originals attend to the whole text, also to later tokens; the clip is
+added; `c_bias` all has the effect of out, because a bias of k cancels and a bias of v acts like one of the output.
 """
 from ...arrays import exp_clip, linear, linear_attention, matmul, merge_heads, running_sum, softmax, split_heads
 from ...arrays.tree import Leaf, fused_matrices, matrix, vector
@@ -42,10 +42,10 @@ def forward(p, x, ctx):
     b, back_b = softmax(t)
 
     # the running means, and their weighted mean                 (B, h, T, d) -> (B, T, H) -> (B, T, D)
-    weight, back_weight, last = running_sum(e, ctx.recall("weight"))
+    weight, back_weight, last_weight = running_sum(e, ctx.recall("weight"))
     u = b / weight
     o, back_o, sums = linear_attention(u, e, v, ctx.recall("sums"))
-    ctx.keep(weight=last, sums=sums)
+    ctx.keep(weight=last_weight, sums=sums)
     y, back_y = linear(merge_heads(o), p.wo, p.get("bo"))
     y, back_drop = ctx.dropout(y)
 
@@ -58,18 +58,18 @@ def forward(p, x, ctx):
         dq, dr = back_t(back_b(db))
         dx, dwqkv, _ = back_qkv(merge_heads(dq * scale, dk * scale, dv))
 
-        g.add(wqkv=dwqkv, z=rows_of(dz), r=rows_of(dr), wo=dwo, bo=dbo)
+        g.add(wqkv=dwqkv, z=latent_query_gradient(dz), r=latent_query_gradient(dr), wo=dwo, bo=dbo)
         return dx
 
     return y, backward
 
 
 def latent_queries(z, h):
-    """(M, h d) -> (1, h, d, M); its gradient is rows_of"""
+    """(M, h d) -> (1, h, d, M); its gradient is latent_query_gradient"""
     return split_heads(z[None], h).swapaxes(-1, -2)
 
 
-def rows_of(dz):
+def latent_query_gradient(dz):
     """(B, h, d, M) -> (M, h d), summed over the batch"""
     return merge_heads(dz.sum(0, keepdims=True).swapaxes(-1, -2))[0]
 

@@ -1,6 +1,7 @@
 """mha: multi-head attention.
 
-Every token has a query q, a key k and a value v. Its output is a weighted mean of the values so far, by how well its q matches their k.
+Every token has a query q, a key k and a value v. Its output is a weighted mean of the values so far, with weights from how well its q
+matches their k.
     s = q k' / (sqrt(d) tau)        a = softmax(s), later tokens masked        y = merge(a v) wo
 There are h heads in parallel, each with d = H / h dimensions of its own.
 
@@ -31,7 +32,7 @@ def weights(cfg, K):
 
 
 def forward(p, x, ctx):
-    o, back_o = heads(p, x, ctx)                                 # (B, T, D) -> (B, h, T, d)
+    o, back_o = head_outputs(p, x, ctx)                          # (B, T, D) -> (B, h, T, d)
     y, back_y = output_projection(p, o, ctx)                     # (B, h, T, d) -> (B, T, D)
 
     def backward(dy, g):
@@ -40,8 +41,8 @@ def forward(p, x, ctx):
     return y, backward
 
 
-def heads(p, x, ctx):
-    """The output of each head, before they are concatenated; moh and swh multiply them by weights"""
+def head_outputs(p, x, ctx):
+    """The outputs of all heads, not concatenated: (B, T, D) -> (B, h, T, d), backward; moh and swh multiply them by weights"""
     scale = ctx.cfg.head_width ** -0.5 / ctx.cfg.r_temp
     q, k, v, back_qkv = queries_keys_values(p, x, ctx)           # (B, T, D) -> (B, h, T, d), two (B, n, S, d)
     ctx.record_scores(q, k, scale)
@@ -56,7 +57,7 @@ def heads(p, x, ctx):
 
 
 def queries_keys_values(p, x, ctx, last=None):
-    """q (B, h, T, d), k and v (B, n, S, d): in decoding those of all tokens so far, or of the `last` earlier ones and the new ones"""
+    """q (B, h, T, d), k and v (B, n, S, d), backward. In decoding, k and v contain the cached rows: of all earlier tokens, or of `last`"""
     h, H = ctx.cfg.n_heads, ctx.cfg.head_size
     K = (p.wqkv.shape[1] - H) // 2                               # total width of the keys: n d
 
@@ -68,7 +69,7 @@ def queries_keys_values(p, x, ctx, last=None):
     k, v = ctx.extend(last=last, k=k, v=v)
 
     def backward(dq, dk, dv, g):
-        dx, dwqkv, dbqkv = back_qkv(merge_heads(back_rq(dq), back_rk(dk), dv))
+        dx, dwqkv, dbqkv = back_qkv(merge_heads(back_rq(dq), back_rk(dk), dv))   # -> (B, T, H + 2K) -> (B, T, D)
 
         g.add(wqkv=dwqkv, bqkv=dbqkv)
         return dx
@@ -91,16 +92,16 @@ def output_projection(p, o, ctx):
 
 
 def post_step(p, stats, cfg):
-    """muonclip: scales the queries and keys of each head, or only the queries if heads share keys"""
+    """For muonclip: scale the weights of the queries and keys of each head, or of the queries only if heads share keys"""
     gamma = qk_clip_scale(stats, cfg)
     if gamma is None or isinstance(p.wqkv, Lora):                # a frozen matrix is not scaled
         return
     H = cfg.head_size
-    own = p.wqkv.shape[1] == 3 * H
-    factor = xp.repeat(xp.sqrt(gamma) if own else gamma, H // cfg.n_heads)       # (H)
+    unshared = p.wqkv.shape[1] == 3 * H                          # every query head has a key head of its own
+    factor = xp.repeat(xp.sqrt(gamma) if unshared else gamma, H // cfg.n_heads)  # (H)
     for leaf in (p.wqkv, p.bqkv) if "bqkv" in p else (p.wqkv,):
         leaf[..., :H] *= factor
-        if own:
+        if unshared:
             leaf[..., H:2 * H] *= factor
 
 

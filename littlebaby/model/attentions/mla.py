@@ -1,17 +1,18 @@
 """mla: multi-head latent attention.
 
-The cache holds neither keys nor values, only a narrow latent vector c per token, from which the keys and values of all heads are computed:
-    c = norm(x wdk)     q_i, q'_i = x wq_i     k_i = c wuk_i     k' = x wkr     v_i = c wuv_i
-    s_i = (q_i k_i' + rope(q'_i) rope(k')') / (sqrt(n + r) tau)     a = softmax(s), later tokens masked     y = merge(a_i v_i) wo
-Only q' and k', r = `mla_rope` wide, are rotated to their positions, and all heads share one k'; with rotated k_i the absorption below would
-not be possible. With `mla_latent` split the values have a latent of their own, x wdv; with `mla_q_rank` the queries have one, x wdq.
+The cache holds neither keys nor values, only a narrow latent vector z per token, from which the keys and values of all heads are computed:
+    z = norm(x wdk)     [q_i; qr_i] = x wq_i     k_i = z wuk_i     kr = x wkr     v_i = z wuv_i
+    s_i = (q_i k_i' + rope(qr_i) rope(kr)') / (sqrt(n + r) tau)     a = softmax(s), later tokens masked     y = merge(a_i v_i) wo
+Widths: c = `mla_rank` of z, n = `mla_nope` of q_i and k_i, r = `mla_rope` of qr_i and kr, v = `mla_v` of v_i. Only qr_i and kr are rotated
+to their positions, and all heads share one kr; with rotated k_i the absorption below would not be possible. With `mla_latent` split the
+values have a latent of their own, norm(x wdv); with `mla_q_rank` the queries have one, norm(x wdq).
 
-For few new tokens keys and values need not be computed: q_i (c wuk_i)' = (q_i wuk_i') c' and a_i (c wuv_i) = (a_i c) wuv_i, so the latents
-serve as the keys and values of all heads. In this form, called absorbed, mla is gqa with a single wide key head.
+For few new tokens keys and values need not be computed: q_i (z wuk_i)' = (q_i wuk_i') z' and a_i (z wuv_i) = (a_i z) wuv_i, so the latents
+are used as the keys and values of all heads. In this form, called absorbed, mla is gqa with a single wide key head.
 
 Cost O(B T^2 h (n + r + v) + B T D h (n + r + v)).  Cache per token c + r numbers, or 2 c + r if split.
-DeepSeek-AI 2024, arXiv:2405.04434.  Deviations: the norm of the latents is a setting, `mla_norm`, with an eps of its own, 1e-6 for
-rmsnorm and 1e-5 for layernorm; `c_bias` all means out.
+DeepSeek-AI 2024, arXiv:2405.04434.  Deviations: the norm of the latents is a setting, `mla_norm`, whose eps does not depend on `norm_eps`:
+1e-6 for rmsnorm and 1e-5 for layernorm; `c_bias` all has the effect of out.
 """
 from itertools import accumulate
 
@@ -35,14 +36,14 @@ SCORE_BIAS = True
 
 def params(cfg):
     D, h = cfg.n_emb, cfg.n_heads
-    p = dict(heads(cfg, h), wo=matrix(h * cfg.mla_v, D, std=residual_std(cfg)))
+    p = dict(head_params(cfg, h), wo=matrix(h * cfg.mla_v, D, std=residual_std(cfg)))
     if cfg.c_bias != "none" or cfg.b_bias_attention_out:
         p["bo"] = vector(D)
     return p
 
 
 def forward(p, x, ctx):
-    o, back_o = mix(p, x, ctx, ctx.cfg.n_heads)                  # (B, T, D) -> (B, T, h v)
+    o, back_o = merged_heads(p, x, ctx, ctx.cfg.n_heads)         # (B, T, D) -> (B, T, h v)
     y, back_y = linear(o, p.wo, p.get("bo"))                     # (B, T, h v) -> (B, T, D)
     y, back_drop = ctx.dropout(y)
 
@@ -54,35 +55,35 @@ def forward(p, x, ctx):
     return y, backward
 
 
-def breadth(cfg):
-    """Numbers per row and token in scores and weighted sums: widths of the keys and values of all heads, not absorbed"""
+def key_and_value_width(cfg):
+    """Width of the keys and values of all heads together, not absorbed: a token multiplies so many numbers with each token it attends to"""
     return cfg.n_heads * (cfg.mla_nope + cfg.mla_rope + cfg.mla_v)
 
 
 # the heads without the output projection; hybrid uses them too
 
-def heads(cfg, h):
-    """The weights of h heads"""
+def head_params(cfg, h):
+    """The spec of the weights of h heads"""
     widths = {name: n for name, n in latent_widths(cfg, h).items() if n}
     p: dict = dict(down=fused_matrices(cfg.n_emb, **widths), wuk=matrix(cfg.mla_rank, h * cfg.mla_nope),
                    wuv=matrix(cfg.mla_rank, h * cfg.mla_v))
     if cfg.mla_q_rank:
         p["wuq"] = matrix(cfg.mla_q_rank, h * (cfg.mla_nope + cfg.mla_rope))
-    norm = dict(none=(), rmsnorm=("w",), layernorm=("w", "b"))[cfg.mla_norm]
+    norm_leaves = dict(none=(), rmsnorm=("w",), layernorm=("w", "b"))[cfg.mla_norm]
     for latent in ("wdq", "wdk", "wdv"):
-        if norm and latent in widths:
-            p["norm_" + latent] = {name: vector(widths[latent], float(name == "w")) for name in norm}
+        if norm_leaves and latent in widths:
+            p["norm_" + latent] = {name: vector(widths[latent], float(name == "w")) for name in norm_leaves}
     return p
 
 
 def latent_widths(cfg, h):
-    """Widths of the parts of one product: queries or their latent, latent of the keys, latent of the values if split, rotated key"""
+    """{part: width} of the leaf `down`: queries or their latent, latent of the keys, latent of the values (0 if joint), rotated key"""
     queries = dict(wdq=cfg.mla_q_rank) if cfg.mla_q_rank else dict(wq=h * (cfg.mla_nope + cfg.mla_rope))
     return dict(queries, wdk=cfg.mla_rank, wdv=cfg.mla_rank if cfg.mla_latent == "split" else 0, wkr=cfg.mla_rope)
 
 
 def normalized(p, latent, z, ctx):
-    """A latent after its norm, `mla_norm`"""
+    """`mla_norm` of z (B, T, c), with the weights of the norm of `latent`: wdq, wdk or wdv"""
     norm = p.get("norm_" + latent)
     if not norm:
         return z, lambda dz, g: dz
@@ -90,8 +91,8 @@ def normalized(p, latent, z, ctx):
 
     def backward(dy, g):
         dz, *dnorm = back(dy)
-        for leaf, d in zip(g["norm_" + latent].values(), dnorm):
-            leaf += d
+        for gradient, d in zip(g["norm_" + latent].values(), dnorm):
+            gradient += d
         return dz
 
     return y, backward
@@ -99,58 +100,61 @@ def normalized(p, latent, z, ctx):
 
 def rotate_tail(x, n, ctx):
     """x (B, h, T, n + r) with its last r numbers rotated to their positions"""
-    part, back_part = ctx.rotate(x[..., n:])
-    if not part.size:
+    tail, back_tail = ctx.rotate(x[..., n:])
+    if not tail.size:
         return x, lambda dy: dy
-    return xp.concatenate([x[..., :n], part], -1), lambda dy: xp.concatenate([dy[..., :n], back_part(dy[..., n:])], -1)
+    return xp.concatenate([x[..., :n], tail], -1), lambda dy: xp.concatenate([dy[..., :n], back_tail(dy[..., n:])], -1)
 
 
-def mix(p, x, ctx, h):
-    """(B, T, D) -> (B, T, h v), backward"""
+def merged_heads(p, x, ctx, h):
+    """The outputs of h heads, concatenated: (B, T, D) -> (B, T, h v), backward
+
+    Endings: q, k, v of the queries, keys and values, kr of the rotated key; back_n* of norms, back_r* of rotations.
+    """
     cfg = ctx.cfg
     n, r, c, split = cfg.mla_nope, cfg.mla_rope, cfg.mla_rank, cfg.mla_latent == "split"
     scale = (n + r) ** -0.5 / cfg.r_temp
 
-    # queries, latents and rotated key in one product            (B, T, D) -> (B, T, sum of widths)
+    # queries, latents and rotated key in one product            (B, T, D) -> (B, T, sum of widths) -> (B, T, width) each
     z, back_z = linear(x, p.down)
     ends = list(accumulate(latent_widths(cfg, h).values(), initial=0))
     zq, zk, zv, kr = (z[..., a:b] for a, b in zip(ends, ends[1:]))
 
-    # queries                                                    (B, h, T, n + r)
+    # queries, directly or from their latent                     (B, T, .) -> (B, T, h (n + r)) -> (B, h, T, n + r)
     zq, back_nq = normalized(p, "wdq", zq, ctx)
     q, back_q = linear(zq, p.wuq) if "wuq" in p else (zq, None)
     q, back_rq = rotate_tail(split_heads(q, h), n, ctx)
 
-    # the cache: the latent and the rotated key                  (B, 1, T, c + r), and if split (B, 1, T, c)
+    # cached are [zk; kr] and, if split, zv                      (B, T, .) -> (B, 1, T, .) -> (B, 1, S, c + r), (B, 1, S, c)
     zk, back_nk = normalized(p, "wdk", zk, ctx)
     kr, back_rk = ctx.rotate(kr[:, None])
-    row = xp.concatenate([zk[:, None], kr], -1)
+    zk_kr = xp.concatenate([zk[:, None], kr], -1)
     if split:
         zv, back_nv = normalized(p, "wdv", zv, ctx)
-        row, cv = ctx.extend(row=row, cv=zv[:, None])
+        zk_kr, zv = ctx.extend(zk_kr=zk_kr, zv=zv[:, None])
     else:
-        row, = ctx.extend(row=row)
-        cv = row[..., :c]
-    if ctx.cache is not None and absorbing_pays(cfg, x.shape[1]):
-        return absorbed(p, q, row, cv, scale, ctx), None
+        zk_kr, = ctx.extend(zk_kr=zk_kr)
+        zv = zk_kr[..., :c]
+    if ctx.cache is not None and absorption_is_cheaper(cfg, x.shape[1]):
+        return absorbed(p, q, zk_kr, zv, scale, ctx), None
 
-    # keys and values of every head                              (B, S, c) -> (B, h, S, n + r), (B, h, S, v)
-    k, back_k = linear(row[:, 0, :, :c], p.wuk)
-    v, back_v = linear(cv[:, 0], p.wuv)
+    # keys and values of every head                              (B, S, c) -> (B, h, S, n), (B, h, S, v)
+    k, back_k = linear(zk_kr[:, 0, :, :c], p.wuk)
+    v, back_v = linear(zv[:, 0], p.wuv)
     k, v = split_heads(k, h), split_heads(v, h)
-    if r:
-        k = xp.concatenate([k, xp.broadcast_to(row[..., c:], (*k.shape[:3], r))], -1)
+    if r:                                                        # (B, h, S, n) -> (B, h, S, n + r)
+        k = xp.concatenate([k, xp.broadcast_to(zk_kr[..., c:], (*k.shape[:3], r))], -1)
     ctx.record_scores(q, k, scale)
-    o, back_o = attention(q, k, v, scale, *ctx.drop, ctx.slopes(q))
+    o, back_o = attention(q, k, v, scale, *ctx.drop, ctx.slopes(q))          # (B, h, T, v)
 
     def backward(do, g):
-        dq, dk, dv = back_o(split_heads(do, h))
+        dq, dk, dv = back_o(split_heads(do, h))                  # (B, h, T, n + r) twice, (B, h, T, v)
         dzk, dwuk, _ = back_k(merge_heads(dk[..., :n]))
         dzv, dwuv, _ = back_v(merge_heads(dv))
         g.wuk += dwuk
         g.wuv += dwuv
 
-        dq = merge_heads(back_rq(dq))
+        dq = merge_heads(back_rq(dq))                            # (B, T, h (n + r))
         if back_q:
             dq, dwuq, _ = back_q(dq)
             g.wuq += dwuq
@@ -165,30 +169,31 @@ def mix(p, x, ctx, h):
     return merge_heads(o), backward
 
 
-def absorbing_pays(cfg, T):
-    """Whether absorption needs fewer multiplications: per head and cached token 2 c T, in place of (T + c) (n + v)"""
-    c, wide = cfg.mla_rank, cfg.mla_nope + cfg.mla_v
-    return 2 * c * T < (T + c) * wide
+def absorption_is_cheaper(cfg, T):
+    """Whether absorption needs fewer multiplications: per head and cached token 2 c T instead of (T + c) (n + v)"""
+    c, n, v = cfg.mla_rank, cfg.mla_nope, cfg.mla_v
+    return 2 * c * T < (T + c) * (n + v)
 
 
-def absorbed(p, q, row, cv, scale, ctx):
-    """The same without the keys and values: wuk is applied to the queries, wuv to the mean of latents. (B, h, T, n + r) -> (B, T, h v)"""
+def absorbed(p, q, zk_kr, zv, scale, ctx):
+    """The outputs of `merged_heads`, (B, T, h v), from the latents, without keys and values: wuk is applied to the queries, wuv to the
+    weighted means of the latents. q (B, h, T, n + r)   zk_kr (B, 1, S, c + r)   zv (B, 1, S, c)"""
     h, n, c = q.shape[1], ctx.cfg.mla_nope, ctx.cfg.mla_rank
-    unfold = lambda w: full_matrix(w)[0].reshape(c, h, -1).transpose(1, 0, 2)  # (c, h d) -> (h, c, d)
-    asks = xp.concatenate([q[..., :n] @ unfold(p.wuk).swapaxes(-1, -2), q[..., n:]], -1)     # (B, h, T, c + r)
-    o, _ = attention(asks, row, cv, scale, slopes=ctx.slopes(q))             # (B, h, T, c)
-    return merge_heads(o @ unfold(p.wuv))
+    by_head = lambda w: full_matrix(w)[0].reshape(c, h, -1).transpose(1, 0, 2)               # (c, h d) -> (h, c, d)
+    latent_q = xp.concatenate([q[..., :n] @ by_head(p.wuk).swapaxes(-1, -2), q[..., n:]], -1)    # (B, h, T, c + r)
+    o, _ = attention(latent_q, zk_kr, zv, scale, slopes=ctx.slopes(q))       # (B, h, T, c)
+    return merge_heads(o @ by_head(p.wuv))                                   # (B, h, T, v) -> (B, T, h v)
 
 
 def post_step(p, stats, cfg):
-    """muonclip: scales queries and keys of each head, and of the rotated part, whose key is shared, the queries only"""
+    """For muonclip: scale the weights of the queries and keys of each head; of the rotated part, whose key is shared, only the queries"""
     gamma = qk_clip_scale(stats, cfg)
     if gamma is None or isinstance(p.wuk, Lora):                 # a frozen matrix is not scaled
         return
     root, n, r = xp.sqrt(gamma)[:, None], cfg.mla_nope, cfg.mla_rope
-    of_q = xp.concatenate([xp.repeat(root, n, 1), xp.repeat(gamma[:, None], r, 1)], 1).reshape(-1)      # (h (n + r))
-    wq = p.wuq if "wuq" in p else p.down[:, :len(of_q)]
-    wq *= of_q
+    q_factor = xp.concatenate([xp.repeat(root, n, 1), xp.repeat(gamma[:, None], r, 1)], 1).reshape(-1)  # (h (n + r))
+    wq = p.wuq if "wuq" in p else p.down[:, :len(q_factor)]
+    wq *= q_factor
     p.wuk *= xp.repeat(root, n)
 
 
@@ -199,7 +204,7 @@ def defaults(cfg):
 
 
 def rotated_width(cfg):
-    """How many numbers of a query rope rotates; without this function all of a head's"""
+    """Width of the part of a query that rope rotates; in attentions without this function rope rotates the whole query"""
     return cfg.mla_rope
 
 

@@ -5,8 +5,8 @@ As mha, but the output of every head is multiplied by a weight per token, from a
 With wg = 0 every weight is 1, and moh is mha.
 
 Cost O(B T^2 H + B T D (H + h)).  Cache per token 2 H numbers.
-Peng et al. 2020, arXiv:2005.06537; Jin et al. 2024, arXiv:2410.11842.  Deviations: all heads are used, none is left out; the
-heads are concatenated, where The Little Baby adds them up in d dimensions.
+Peng et al. 2020, arXiv:2005.06537; Jin et al. 2024, arXiv:2410.11842.  Deviations: every token uses all heads, while the papers choose
+some of them; the heads are concatenated, while The Little Baby adds them up in d dimensions.
 """
 from ...arrays import linear, softmax, weight_heads
 from ...arrays.tree import matrix
@@ -24,13 +24,13 @@ def params(cfg):
 
 def forward(p, x, ctx):
     h = ctx.cfg.n_heads
-    o, back_o = mha.heads(p, x, ctx)                             # (B, T, D) -> (B, h, T, d)
+    o, back_o = mha.head_outputs(p, x, ctx)                      # (B, T, D) -> (B, h, T, d)
 
     # the weight of each head                                    (B, T, D) -> (B, T, h)
     z, back_z = linear(x, p.wg)
     w, back_w = softmax(z)
     y, back_weigh = weight_heads(o, h * w)                       # (B, h, T, d)
-    y, back_y = mha.output_projection(p, y, ctx)                              # (B, h, T, d) -> (B, T, D)
+    y, back_y = mha.output_projection(p, y, ctx)                 # (B, h, T, d) -> (B, T, D)
 
     def backward(dy, g):
         do, dw = back_weigh(back_y(dy, g))
@@ -44,7 +44,7 @@ def forward(p, x, ctx):
 
 def check(cfg):
     if cfg.n_heads == 1:
-        yield (f"n_heads is 1, and {cfg.c_attention} weighs heads against each other; allowed are 2 and more; "
+        yield (f"n_heads is 1, and {cfg.c_attention} weighs heads against each other; allowed are 2 or more; "
                f"did you mean c_attention mha?")
 
 

@@ -8,9 +8,9 @@ One more score in a softmax acts as a gate: if ln_sum is the log of the sum of e
 sigmoid(score - ln_sum), and the window the rest. l has a gradient only in texts of at least W + 2 tokens, because the mean of one token
 does not depend on lambda. If W covers all tokens, rfa is mha.
 
-Cost O(B T (W + 64) H + B T D H).  Cache per token 2 H, of the last W tokens only, for all others in total 2 H + h numbers.
+Cost O(B T (W + 64) H + B T D H).  Cache per token 2 H, of the last W tokens only, plus a state of 2 H + h numbers.
 The Little Baby; a compressed memory before a window: Rae et al. 2019, arXiv:1911.05507.  Deviations: the memory is a mean from its
-first token on, because the sum of the weights is part of the state; decoding computes the same as training.
+first token on, because the sum of the weights is part of the state; decoding gives the same results as training.
 """
 from math import log
 
@@ -32,49 +32,52 @@ def forward(p, x, ctx):
     q, k, v, back_qkv = mha.queries_keys_values(p, x, ctx, last=ctx.cfg.s_window)
 
     # window and memory                                          (B, h, T, d) -> (B, T, D)
-    w, back_w = log_sigmoid(p.l)                                 # ln lambda, (h)
-    o, back_o = attend(q, k, v, w, scale, ctx)
+    ln_lambda, back_lambda = log_sigmoid(p.l)                    # (h)
+    o, back_o = attend(q, k, v, ln_lambda, scale, ctx)
     y, back_y = mha.output_projection(p, o, ctx)
 
     def backward(dy, g):
-        dq, dk, dv, dw = back_o(back_y(dy, g))
+        dq, dk, dv, dln_lambda = back_o(back_y(dy, g))
 
-        g.l += back_w(dw)
+        g.l += back_lambda(dln_lambda)
         return back_qkv(dq, dk, dv, g)
 
     return y, backward
 
 
-def attend(q, k, v, w, scale, ctx):
-    """q (B, h, T, d)   k, v (B, h, S, d)   w (h) -> o (B, h, T, d), back(do) -> dq, dk, dv, dw; S - T <= W"""
+def attend(q, k, v, ln_lambda, scale, ctx):
+    """Attention to the window and the memory: o (B, h, T, d), back(do) -> dq, dk, dv, dln_lambda
+
+    q (B, h, T, d)   k, v (B, h, S, d), S - T <= W   ln_lambda (h)
+    """
     (T, d), W = q.shape[2:], ctx.cfg.s_window
     n = k.shape[2] - W
     near, ln_sum, back_near = window_attention(q, k, v, scale, W, *ctx.drop)
     if n <= 0:                                                   # nothing has left the window yet
-        return near, lambda do: (*back_near(do), xp.zeros_like(w))
+        return near, lambda do: (*back_near(do), xp.zeros_like(ln_lambda))
 
-    # n tokens leave the window, one before each of the last n queries                   (B, h, n, 2d), (B, h, n, 1)
-    gone, late = (..., slice(n), slice(None)), (..., slice(T - n, T), slice(None))
-    mean, back_mean, state = discounted_mean(xp.concatenate([k[gone], v[gone]], -1), w, ctx.recall("mean"))
+    # the memory: the window of each of the last n queries excludes one token more than the window before      K, V (B, h, n, d)
+    outside, last = (..., slice(n), slice(None)), (..., slice(T - n, T), slice(None))
+    mean, back_mean, state = discounted_mean(xp.concatenate([k[outside], v[outside]], -1), ln_lambda, ctx.recall("mean"))
     ctx.keep(mean=state)
     K, V = mean[..., :d], mean[..., d:]
-    a, back_a = sigmoid((q[late] * K).sum(-1, keepdims=True) * scale - ln_sum[late])
-    m, back_drop = ctx.dropout(a)
+    a, back_a = sigmoid((q[last] * K).sum(-1, keepdims=True) * scale - ln_sum[last])     # the weight of the memory, (B, h, n, 1)
+    a_dropped, back_drop = ctx.dropout(a)
     o = near.copy()
-    o[late] = (1 - a) * near[late] + m * V
+    o[last] = (1 - a) * near[last] + a_dropped * V
 
     def back(do):
-        do_late, dnear, dln_sum = do[late], do.copy(), xp.zeros_like(ln_sum)
-        ds = back_a(back_drop((do_late * V).sum(-1, keepdims=True)) - (do_late * near[late]).sum(-1, keepdims=True))
-        dnear[late] *= 1 - a
-        dln_sum[late] = -ds
+        do_last, dnear, dln_sum = do[last], do.copy(), xp.zeros_like(ln_sum)
+        ds = back_a(back_drop((do_last * V).sum(-1, keepdims=True)) - (do_last * near[last]).sum(-1, keepdims=True))
+        dnear[last] *= 1 - a
+        dln_sum[last] = -ds
         ds = ds * scale
-        dmean, dw = back_mean(xp.concatenate([ds * q[late], m * do_late], -1))
+        dmean, dln_lambda = back_mean(xp.concatenate([ds * q[last], a_dropped * do_last], -1))
         dq, dk, dv = back_near(dnear, dln_sum)
-        dq[late] += ds * K
-        dk[gone] += dmean[..., :d]
-        dv[gone] += dmean[..., d:]
-        return dq, dk, dv, dw
+        dq[last] += ds * K
+        dk[outside] += dmean[..., :d]
+        dv[outside] += dmean[..., d:]
+        return dq, dk, dv, dln_lambda
 
     return o, back
 

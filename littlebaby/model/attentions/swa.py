@@ -5,7 +5,7 @@ layers together reach L (W - 1) tokens back.
     a = softmax(q k' / (sqrt(d) tau)) over the last W keys        y = merge(a v) wo
 `n_kv_heads` heads of keys are shared by all heads, as in gqa; with n_heads of them and a W that covers all tokens, swa is mha.
 
-Cost O(B T (W + 64) H + B T D H).  Cache per token 2 n d, of the last W - 1 tokens only.
+Cost O(B T (W + 64) H + B T D H).  Cache per token 2 n d numbers, only of the last W - 1 tokens.
 Beltagy et al. 2020, arXiv:2004.05150; Jiang et al. 2023, arXiv:2310.06825.
 """
 from ...arrays import window_attention

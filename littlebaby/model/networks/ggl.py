@@ -13,7 +13,8 @@ from ...arrays.tree import fused_matrices
 from ...errors import not_a_divisor
 from ..context import residual_std
 
-OPTIONS = dict(n_groups_ggl=(4, "Number of groups of channels, a divisor of n_emb: more are cheaper and exchange less.", (1, 2**16)))
+OPTIONS = dict(n_groups_ggl=(4, "Number of groups of channels, a divisor of n_emb; more groups take less time and mix fewer channels.",
+                             (1, 2**16)))
 
 
 def params(cfg):
@@ -28,7 +29,7 @@ def forward(p, x, ctx):
     G = ctx.cfg.n_groups_ggl
     n = D // G
 
-    # matrix and gate of every group                             (B, T, D) -> (G, B T, n), with (G, n, n)
+    # matrix and gate of every group                             (B, T, D) -> (G, B T, n), with matrices (G, n, n)
     group = lambda w: w.reshape(n, G, n).swapaxes(0, 1)
     xs = x.reshape(B * T, G, n).swapaxes(0, 1)
     (wa, back_wa), (wu, back_wu) = full_matrix(p.a), full_matrix(p.u)

@@ -5,7 +5,7 @@ A random matrix that is never trained, plus a trained matrix of low rank:
 r and alpha are `network_rank` and `network_alpha`.
 
 Cost O(B T D (D + 2r)), of D^2 + 2 r D weights 2 r D are trained.  Cache per token 0.
-Hu et al. 2021, arXiv:2106.09685.  Deviation: the adapted matrix is random and not trained before.
+Hu et al. 2021, arXiv:2106.09685.  Deviation: the adapted matrix is random, not pretrained.
 """
 from ...arrays import linear
 from ...arrays.tree import matrix, vector

@@ -4,9 +4,9 @@ A router scores E networks, the experts, for every token; the k experts with the
 weights. With k = E all experts are used (dense).
     s = softmax(x router) or sigmoid(x router)            C = the k largest of s + bias
     y = sum_{i in C} w_i expert_i(x) + shared(x)          w_i = r s_i, or r s_i / sum_C s
-k, E, r are `n_active`, `n_experts`, `r_route_scale`. With `n_expert_groups` above 1, C is chosen from the `n_active_expert_groups` groups
-with the highest score of an expert (with a bias: sum of the two highest). Tokens are sorted by expert, and each expert computes its
-tokens in one block.
+k, E, r are `n_active`, `n_experts`, `r_route_scale`. With `n_expert_groups` above 1, C is chosen from the `n_active_expert_groups` best
+groups; the score of a group is the highest score of its experts (with a bias: the sum of the two highest). Tokens are sorted by expert, and
+each expert computes its tokens in one block.
 
 Without balancing, the experts that learn first get all tokens. Two methods, which do not change the cross-entropy, prevent that:
     r_aux E sum_i f_i P_i     an auxiliary loss: f_i is the fraction of choices of expert i, P_i its mean score, s_i / sum s
@@ -25,7 +25,7 @@ from ..context import variant
 
 OPTIONS = dict(
     n_experts=(4, "Number of experts: parameters grow with it, time only with n_active.", (1, 4096)),
-    n_active=(0, "Experts that compute each token (top-k); 0 means all: no routing, and the most time.", (0, 4096)),
+    n_active=(0, "Experts that compute each token (top-k); 0 means all experts: no routing, and the longest time.", (0, 4096)),
     n_shared=(0, "Shared experts, which compute every token; together they are one network of their joint width.", (0, 256)),
     c_expert=("mlp", "Network of an expert.", ("mlp", "swi")),
     s_expert=(0, "Hidden width of an expert; 0 means that of a whole network.", (0, 2**20)),
@@ -37,10 +37,10 @@ OPTIONS = dict(
     r_route_scale=(1.0, "Factor on the output of the routed experts.", (0.001, 1000)),
     r_aux=(0.01, "Weight of the load-balancing loss; at 0 a few experts may get all tokens.", (0, 100)),
     c_aux=("topk", "Scale of the load-balancing loss: equal loads give r_aux (topk) or r_aux * n_active (share).", ("share", "topk")),
-    c_balance=("sequence", "Over what loads are balanced: each sequence, which gives the same loss on any number of threads, or each "
-                           "thread's batch.", ("sequence", "batch")),
+    c_balance=("sequence", "Tokens over which loads are balanced: those of a sequence, which gives the same loss on any number of "
+                           "threads, or those of a thread's part of the batch.", ("sequence", "batch")),
     r_bias_update=(0.0, "Step of the selection bias, which favours experts with few tokens; used with or instead of r_aux.", (0, 1)),
-    n_dense_layers=(0, "First layers that have one network of full width instead of experts.", (0, 1023)))
+    n_dense_layers=(0, "Number of layers, from the first one, that have one network of full width instead of experts.", (0, 1023)))
 ROUTED = True    # how many rows a matrix product has depends on later tokens, and with it the rounding of its sums
 
 TINY = 1e-20     # added to a sum of sigmoids that may be 0
@@ -60,46 +60,46 @@ def params(cfg):
 def forward(p, x, ctx):
     cfg, D = ctx.cfg, x.shape[-1]
     net, E, k = variant("networks", cfg.c_expert), cfg.n_experts, cfg.n_active
-    t = x.reshape(-1, D)                                         # (B, T, D) -> (N, D)
-    N = len(t)
+    rows = x.reshape(-1, D)                                      # (B, T, D) -> (N, D)
+    N = len(rows)
 
     # the chosen experts and the weight of each output           (N, D) -> (N, E) -> (N, k)
-    z, back_z = linear(t, p.router)
+    z, back_z = linear(rows, p.router)
     s, back_s = (sigmoid if "sigmoid" in cfg.c_router else softmax)(z)
     chosen = ctx.freeze_decision("chosen", select_experts(s, p.get("bias"), cfg))
     w, back_w = gate_weights(s, chosen, cfg)
     back_balance = balance_loss(s, chosen, x.shape, ctx)
 
     # N k assignments, sorted by expert; permute and unpermute are each other's gradient
-    order = xp.argsort(chosen.reshape(-1), kind="stable")
-    inverse = xp.empty_like(order)
+    order = xp.argsort(chosen.reshape(-1), kind="stable")        # (N k)
+    inverse = xp.empty_like(order)                               # (N k), inverse[order[i]] = i
     inverse[order] = xp.arange(N * k)
-    permute = lambda each: each[order // k]                      # (N, D) -> (N k, D)
-    unpermute = lambda each: each[inverse].reshape(N, k, D).sum(1)  # (N k, D) -> (N, D)
+    permute = lambda a: a[order // k]                            # (N, D) -> (N k, D)
+    unpermute = lambda a: a[inverse].reshape(N, k, D).sum(1)     # (N k, D) -> (N, D)
     load = xp.bincount(chosen.reshape(-1), minlength=E)          # (E)
     ctx.note("load", load)
-    ends = to_numpy(load.cumsum()).tolist()                      # the only numbers that the CPU needs from a GPU
+    ends = to_numpy(load.cumsum()).tolist()                      # the only numbers that are copied from a GPU to the CPU
     blocks = [slice(first, last) for first, last in zip([0, *ends], ends)]
 
-    # every expert computes its own block
-    permuted, gates = permute(t), w.reshape(-1, 1)[order]        # (N k, D), (N k, 1)
-    answers, backs = zip(*(net.forward(pe, permuted[block], ctx) for pe, block in zip(p.experts, blocks)))
-    answers = xp.concatenate(answers)
-    y = unpermute(answers * gates)
-    common, back_common = net.forward(p.shared, t, ctx) if "shared" in p else (0, lambda dy, g: 0)
-    y += common
+    # every expert computes its own block                        (N k, D) -> (N k, D) -> (N, D)
+    permuted, gates = permute(rows), w.reshape(-1, 1)[order]     # (N k, D), (N k, 1)
+    outputs, backs = zip(*(net.forward(pe, permuted[block], ctx) for pe, block in zip(p.experts, blocks)))
+    outputs = xp.concatenate(outputs)
+    y = unpermute(outputs * gates)
+    shared, back_shared = net.forward(p.shared, rows, ctx) if "shared" in p else (0, lambda dy, g: 0)
+    y += shared
 
     def backward(dy, g):
-        dy = dy.reshape(N, D)
-        dpermuted = permute(dy)
-        dw = (dpermuted * answers).sum(-1)[inverse].reshape(N, k)
+        dy = dy.reshape(N, D)                                    # (B, T, D) -> (N, D)
+        dpermuted = permute(dy)                                  # (N, D) -> (N k, D)
+        dw = (dpermuted * outputs).sum(-1)[inverse].reshape(N, k)
         dpermuted *= gates
-        dt = unpermute(xp.concatenate([back(dpermuted[block], ge) for back, block, ge in zip(backs, blocks, g.experts)]))
-        dt += back_common(dy, g.get("shared"))
-        dt_z, drouter, _ = back_z(back_s(back_w(dw) + back_balance()))
+        drows = unpermute(xp.concatenate([back(dpermuted[block], ge) for back, block, ge in zip(backs, blocks, g.experts)]))
+        drows += back_shared(dy, g.get("shared"))
+        drows_z, drouter, _ = back_z(back_s(back_w(dw) + back_balance()))        # (N, k) -> (N, E) -> (N, D)
 
         g.router += drouter
-        return (dt + dt_z).reshape(x.shape)
+        return (drows + drows_z).reshape(x.shape)
 
     return y.reshape(x.shape), backward
 
@@ -111,21 +111,21 @@ def select_experts(s, bias, cfg):
         return xp.broadcast_to(xp.arange(E), (N, E))
     s = s.copy() if bias is None else s + bias
     if cfg.n_active_expert_groups < cfg.n_expert_groups:
-        grouped = s.reshape(N, cfg.n_expert_groups, -1)
+        grouped = s.reshape(N, cfg.n_expert_groups, -1)          # (N, E) -> (N, G, E / G)
         group_scores = grouped.max(-1) if bias is None else xp.sort(grouped, -1)[..., -2:].sum(-1)
         best = xp.argsort(-group_scores, -1, kind="stable")[:, :cfg.n_active_expert_groups]
-        allowed = (best[..., None] == xp.arange(cfg.n_expert_groups)).any(1)
+        allowed = (best[..., None] == xp.arange(cfg.n_expert_groups)).any(1)     # (N, G)
         s = xp.where(allowed[..., None], grouped, -xp.inf).reshape(N, E)
-    rows, out = xp.arange(N), []
-    for _ in range(k):                                           # k times the maximum of the rest: cheaper than sorting E
-        out.append(s.argmax(1))
-        s[rows, out[-1]] = -xp.inf
-    return xp.stack(out, 1)
+    tokens, chosen = xp.arange(N), []
+    for _ in range(k):                                           # k maxima, one after the other, cost less than sorting E scores
+        chosen.append(s.argmax(1))
+        s[tokens, chosen[-1]] = -xp.inf
+    return xp.stack(chosen, 1)
 
 
 def gate_weights(s, chosen, cfg):
-    """The weight of each expert's output: (N, E) -> w (N, k), back(dw) -> ds"""
-    at = xp.arange(len(s))[:, None], chosen
+    """The weight of each chosen expert's output: scores (N, E) -> w (N, k), back(dw) -> ds"""
+    at = xp.arange(len(s))[:, None], chosen                      # s[at]: (N, k)
     total = 1 if cfg.c_router in UNNORMALIZED else s[at].sum(1, keepdims=True) + TINY
     share = s[at] / total
 
@@ -141,7 +141,7 @@ def gate_weights(s, chosen, cfg):
 
 
 def balance_loss(s, chosen, shape, ctx):
-    """Report the auxiliary loss, per sequence or of the whole batch, in training; back() -> ds
+    """In training, report the auxiliary loss r_aux E sum_i f_i P_i, per sequence or of the whole batch; returns back() -> ds (N, E) or 0
 
     f is a count, so it has no gradient; P has one. Tokens without a target are not counted in either.
     """
@@ -149,7 +149,7 @@ def balance_loss(s, chosen, shape, ctx):
     if ctx.rng is None or not cfg.r_aux or cfg.n_active == E:
         return lambda: 0
     # c: the weight of each token in the mean                    (N, .) -> (B, T, .), or (1, N, .) for the whole batch
-    per_sequence = lambda each: each.reshape(shape[0] if cfg.c_balance == "sequence" else 1, -1, each.shape[-1])
+    per_sequence = lambda a: a.reshape(shape[0] if cfg.c_balance == "sequence" else 1, -1, a.shape[-1])
     c = xp.ones((N, 1), s.dtype) if ctx.counted is None else ctx.counted.reshape(N, 1).astype(s.dtype)
     c = per_sequence(c / xp.maximum(c.sum(), 1))
     f = expert_fractions(per_sequence(chosen), c, cfg)           # (B, 1, E)
@@ -166,9 +166,9 @@ def balance_loss(s, chosen, shape, ctx):
 
 
 def expert_fractions(chosen, c, cfg):
-    """f: number of choices of each expert divided by the number of counted tokens, or by all their choices if `c_aux` is topk"""
-    asked = (chosen[..., None] == xp.arange(cfg.n_experts)).astype(c.dtype).sum(2)   # (B, T, k) -> (B, T, E)
-    f = (c * asked).sum(1, keepdims=True) / xp.maximum(c.sum(1, keepdims=True), TINY)
+    """f (B, 1, E): how often an expert is chosen, per counted token; with `c_aux` topk divided by k, as a fraction of all choices"""
+    choices = (chosen[..., None] == xp.arange(cfg.n_experts)).astype(c.dtype).sum(2)     # (B, T, k) -> (B, T, E)
+    f = (c * choices).sum(1, keepdims=True) / xp.maximum(c.sum(1, keepdims=True), TINY)
     return f / cfg.n_active if cfg.c_aux == "topk" else f
 
 
@@ -183,14 +183,14 @@ def defaults(cfg):
 
 
 def check(cfg):
-    E, k, G, open_groups = cfg.n_experts, cfg.n_active, cfg.n_expert_groups, cfg.n_active_expert_groups
+    E, k, G, active = cfg.n_experts, cfg.n_active, cfg.n_expert_groups, cfg.n_active_expert_groups
     if E % G:
         yield not_a_divisor("n_expert_groups", G, "n_experts", E)
-    elif open_groups > G:
-        yield f"n_active_expert_groups is {open_groups}; allowed is a whole number from 1 to n_expert_groups, {G}; did you mean {G}?"
-    elif k > (most := open_groups * E // G):
-        limit = f"n_experts, {E}" if open_groups == G else f"{most}, the experts of {open_groups} of {G} groups"
-        yield f"n_active is {k}; allowed is a whole number from 1 to {limit}; did you mean {most}?"
+    elif active > G:
+        yield f"n_active_expert_groups is {active}; allowed is a whole number from 1 to n_expert_groups, {G}; did you mean {G}?"
+    elif k > (largest := active * E // G):
+        limit = f"n_experts, {E}" if active == G else f"{largest}, the experts of {active} of {G} groups"
+        yield f"n_active is {k}; allowed is a whole number from 1 to {limit}; did you mean {largest}?"
     if k == 1 < E and cfg.c_router in ("softmax_topk", "sigmoid") and not cfg.r_aux:
         yield (f"n_active is 1, and c_router {cfg.c_router} then gives every expert's output the weight 1: with r_aux 0 the router has no "
                f"gradient; allowed are c_router softmax, r_aux above 0 or n_active from 2; did you mean r_aux 0.01?")
@@ -200,7 +200,7 @@ def check(cfg):
 
 
 def network_of_layer(cfg, i):
-    """The network of layer i: the first `n_dense_layers` have one expert's network at full width"""
+    """The name of the network of layer i: c_expert at full width in the first `n_dense_layers`, moe in all others"""
     return cfg.c_expert if i < cfg.n_dense_layers else cfg.c_network
 
 

@@ -1,11 +1,11 @@
 """nft: network-free transformer.
 
-In place of a network there is a second attention: the running mean of aft, and a gate (`b_network_gate`).
+Instead of a feed-forward network there is a second attention: the running mean of aft, with a gate (`b_network_gate`).
     e = exp(clip(x wk, +-20))        m_t = sum_{j<=t} e_j v_j / sum_{j<=t} e_j        y = (m * sigmoid(x wq)) wo        v = x wv
-It has a state, so the laws check its decoding as that of an attention.
+It has a state, so its decoding is checked like that of an attention.
 
-Cost O(B T D (4D + C)), C = 64 the block size.  Cache per token 0, in total 2 D numbers.
-The Little Baby; Zhai et al. 2021, arXiv:2105.14103.  `c_bias` all means out.
+Cost O(B T D (4D + C)), C = 64 the block size.  Cache per token 0, plus a state of 2 D numbers.
+The Little Baby; Zhai et al. 2021, arXiv:2105.14103.  `c_bias` all has the effect of out.
 """
 from ...arrays import glu, linear, running_mean
 from ...arrays.backend import xp

@@ -24,8 +24,8 @@ def weights(cfg, F):
 
 def forward(p, x, ctx):
     F = p.down.shape[0]
-    w, back_wide = linear(x, p.wide, p.get("bwide"))             # (B, T, D) -> (B, T, 2F)
-    u, back_act = swiglu(w[..., :F], w[..., F:])                 # (B, T, 2F) -> (B, T, F)
+    z, back_wide = linear(x, p.wide, p.get("bwide"))             # (B, T, D) -> (B, T, 2F)
+    u, back_act = swiglu(z[..., :F], z[..., F:])                 # (B, T, 2F) -> (B, T, F)
     y, back_down = linear(u, p.down, p.get("bdown"))             # (B, T, F) -> (B, T, D)
     y, back_drop = ctx.dropout(y)
 

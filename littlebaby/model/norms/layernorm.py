@@ -9,7 +9,7 @@ Ba et al. 2016, arXiv:1607.06450.
 from ...arrays import layernorm
 from ...arrays.tree import vector
 
-EPS = 1e-5       # what norm_eps 0 means
+EPS = 1e-5       # the eps if norm_eps is 0
 
 
 def params(cfg):

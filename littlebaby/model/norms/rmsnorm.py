@@ -1,6 +1,6 @@
 """rmsnorm: root-mean-square normalization.
 
-As layernorm, without the mean and the shift; as good and faster:
+As layernorm, without the mean and the shift; it is faster, and models trained with it are about as good:
     y = w x / sqrt(mean x^2 + eps)        eps = `norm_eps`
 
 Cost O(B T D).  Cache per token 0.
@@ -9,7 +9,7 @@ Zhang & Sennrich 2019, arXiv:1910.07467.
 from ...arrays import rmsnorm
 from ...arrays.tree import vector
 
-EPS = 1e-6       # what norm_eps 0 means
+EPS = 1e-6       # the eps if norm_eps is 0
 
 
 def params(cfg):

@@ -3,11 +3,11 @@
 Nothing is added to the token vectors; a penalty in proportion to the distance is subtracted from every score, with a slope m_i per head i:
     s = q k' / (sqrt(d) tau) - m_i (t - j)        m_i = 2^(-8 i / h), i = 1 ... h
 So near tokens get more weight than far ones, most of all in the first head, and the model works on longer texts than it was trained on. The
-`attention` primitive subtracts the penalty, its argument `slopes`; it does not depend on the temperature tau.
+`attention` primitive subtracts the penalty (argument `slopes`), which does not depend on the temperature tau.
 
 Cost O(B h T^2).  Cache per token 0.
-Press et al. 2021, arXiv:2108.12409; if h is no power of two, every other slope of twice as many heads is added, as in
-their code.
+Press et al. 2021, arXiv:2108.12409. If h is not a power of two, the heads above the largest power of two get every second slope of the next
+power of two, as in their code.
 """
 from functools import lru_cache
 
@@ -29,16 +29,16 @@ def slopes(q):
 
 
 @lru_cache(32)
-def slope_table(h, dtype, here):
-    """(h,); `here` is part of the cache's key, so that each device has a table of its own"""
+def slope_table(h, dtype, cpu):
+    """m_1 ... m_h as an array (h,); `cpu` (whether arrays are on the CPU) is a key of the cache, so that each device has its own table"""
     return xp.array(head_slopes(h), dtype)
 
 
 def head_slopes(h):
-    """m_1 ... m_h"""
-    whole = 2 ** (h.bit_length() - 1)                            # the largest power of two up to h
-    evenly = [2 ** (-8 * i / whole) for i in range(1, whole + 1)]
-    return evenly + head_slopes(2 * whole)[::2][:h - whole] if h > whole else evenly
+    """m_1 ... m_h as a list"""
+    power = 2 ** (h.bit_length() - 1)                            # the largest power of two up to h
+    evenly = [2 ** (-8 * i / power) for i in range(1, power + 1)]
+    return evenly + head_slopes(2 * power)[::2][:h - power] if h > power else evenly
 
 
 def check(cfg):

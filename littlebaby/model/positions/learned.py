@@ -16,11 +16,11 @@ def params(cfg):
 
 
 def forward(p, x, ctx):
-    here = xp.arange(ctx.start, ctx.start + x.shape[1])
-    places, back = embedding(here, p.table)                      # (T) -> (T, D)
+    positions = xp.arange(ctx.start, ctx.start + x.shape[1])
+    vectors, back = embedding(positions, p.table)                # (T) -> (T, D)
 
     def backward(dy, g):
         g.table += back(dy.sum(0))
         return dy
 
-    return x + places, backward
+    return x + vectors, backward

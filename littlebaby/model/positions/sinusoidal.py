@@ -19,13 +19,13 @@ def params(cfg):
 
 def forward(p, x, ctx):
     T, D = x.shape[1:]
-    here = position_table(D, ctx.cfg.n_ctx, x.dtype.name, on_cpu())[ctx.start:ctx.start + T]
-    return x * D ** 0.5 + here, lambda dy, g: dy * D ** 0.5
+    waves = position_table(D, ctx.cfg.n_ctx, x.dtype.name, on_cpu())[ctx.start:ctx.start + T]            # (T, D)
+    return x * D ** 0.5 + waves, lambda dy, g: dy * D ** 0.5
 
 
 @lru_cache(32)
-def position_table(D, n_ctx, dtype, here):
-    """(n_ctx, D); `here` is part of the cache's key, so that each device has a table of its own"""
+def position_table(D, n_ctx, dtype, cpu):
+    """w (n_ctx, D); `cpu` (whether arrays are on the CPU) is a key of the cache, so that each device has a table of its own"""
     angle = xp.outer(xp.arange(n_ctx, dtype="float64"), 10000.0 ** (-xp.arange(0, D, 2, dtype="float64") / D))
     table = xp.empty((n_ctx, D))
     table[:, 0::2] = xp.sin(angle)

@@ -1,4 +1,4 @@
-"""Weight tables: which weight of a foreign model is which of ours; one table per architecture, read in both directions.
+"""Weight tables: which weight of a foreign model corresponds to which of ours; one table per architecture, for import and export.
 
 Each line of a table holds our name, the foreign name and, where the two arrays differ, the conversion between them (CONVERSIONS). In a name
 {i} is the number of a layer, {e} that of an expert, and {*} means all experts together. "a+b" are several of our weights that are parts of
@@ -75,7 +75,7 @@ def by_head(heads: Callable[[Config], int]) -> tuple[Callable, Callable]:
 
 
 fold_heads, unfold_heads = by_head(lambda cfg: cfg.n_heads)
-fold_recalling_heads, _ = by_head(lambda cfg: int(cfg.n_heads * cfg.r_recall))
+fold_mla_heads, _ = by_head(lambda cfg: int(cfg.n_heads * cfg.r_recall))
 
 CONVERSIONS = {
     "": Conversion(lambda foreign, shapes, cfg: foreign, lambda own, cfg: own),
@@ -91,7 +91,7 @@ CONVERSIONS = {
     # several foreign arrays in one of ours
     "transposed,columns_joined": Conversion(lambda foreign, shapes, cfg: concatenated(transposed(foreign))),
     "transposed,rows_joined": Conversion(lambda foreign, shapes, cfg: [np.concatenate(transposed(foreign), 0)]),
-    "transposed,joined_by_head": Conversion(lambda foreign, shapes, cfg: fold_recalling_heads(transposed(foreign), cfg)),
+    "transposed,joined_by_head": Conversion(lambda foreign, shapes, cfg: fold_mla_heads(transposed(foreign), cfg)),
     # one foreign array (experts, out, in), own (in, out) for each expert
     "transposed,experts": Conversion(lambda foreign, shapes, cfg: [expert.T for expert in foreign[0]],
                                      lambda own, cfg: [np.stack([a.T for a in own])]),
@@ -111,7 +111,7 @@ def split_names(name: str) -> list[str]:
 
 
 def count(names: Iterable[str], pattern: str) -> int:
-    """How many different numbers appear at # in the names that begin with `pattern`. BadInput unless they are 0, 1, 2, ..."""
+    """How many different numbers replace # in the names that begin with `pattern`. BadInput: they are not 0, 1, 2, ..."""
     numbered = re.compile(re.escape(pattern).replace(r"\#", r"(\d{1,9})"))
     found = {int(match[1]) for name in names if (match := numbered.match(name))}
     if found and max(found) != len(found) - 1:
@@ -152,9 +152,9 @@ def import_weights(lines: Iterable[Line], settings: Mapping[str, Any], foreign: 
     """(config, pairs of our name and array) from a table, our settings and {foreign name: array}
 
     where    the file that the errors name
-    ignored  a regular expression of foreign names that are no weights
-    BadInput before anything is allocated, where the settings are invalid, the file holds too few numbers, or its names do not match; while
-    the arrays are read, where one has a wrong shape or a number that is not finite.
+    ignored  a regular expression for foreign names that are not weights
+    BadInput before anything is allocated: the settings are invalid, the file contains too few numbers, or its names do not match. BadInput
+    while the arrays are read: one has a wrong shape or a number that is not finite.
     """
     cfg = checked(settings, foreign, where)
     return cfg, matched(list(rows(lines, cfg, shapes(cfg), foreign)), cfg, foreign, where, ignored)
@@ -162,15 +162,15 @@ def import_weights(lines: Iterable[Line], settings: Mapping[str, Any], foreign: 
 
 def matched(chosen: list[Row], cfg: Config, foreign: Arrays, where: Path | str,
             ignored: str | None = None) -> Iterator[tuple[str, np.ndarray]]:
-    """Pairs of our name and array. BadInput unless the rows use every foreign array and give every weight of the model"""
+    """Pairs of our name and array. BadInput: the rows do not use every foreign array, or do not give every weight of the model"""
     own_shapes = shapes(cfg)
     required = {name for row in chosen for name in row.foreign}
     if missing := sorted(required - foreign.keys()) or [name for row in chosen if not row.foreign for name in row.own]:
         raise BadInput(f"{where} lacks {missing[0]}, which its config requires" + and_more(missing))
     if unknown := sorted(name for name in foreign.keys() - required if not (ignored and re.fullmatch(ignored, name))):
-        raise BadInput(f"{where} holds {unknown[0]}, for which its config has no place" + and_more(unknown))
+        raise BadInput(f"{where} holds {unknown[0]}, which a model with its config does not have" + and_more(unknown))
     if uncovered := sorted(own_shapes.keys() - {name for row in chosen for name in row.own}):
-        raise BadInput(f"{where} holds nothing for {uncovered[0]}" + and_more(uncovered))
+        raise BadInput(f"{where} holds no array for the weight {uncovered[0]}" + and_more(uncovered))
     return converted(chosen, cfg, own_shapes, foreign, where)
 
 
@@ -180,17 +180,17 @@ def and_more(names: list[str]) -> str:
 
 
 def checked(settings: Mapping[str, Any], foreign: Arrays, where: Path | str) -> Config:
-    """The Config of these settings. BadInput where they are invalid, or where the file holds fewer numbers than such a model has"""
+    """The Config of these settings. BadInput: they are invalid, or the file contains fewer numbers than a model with this Config has"""
     double = any(array.dtype == np.float64 for array in foreign.values())
     try:
         cfg = Config(**{**dict(d_type="fp64" if double else "fp32"), **settings})
     except BadInput as error:
         raise BadInput(f"{where}: {' And '.join(str(error).splitlines())}") from None
-    held = sum(prod(array.shape) for array in foreign.values())
+    available = sum(prod(array.shape) for array in foreign.values())
     least = cfg.n_vocab * cfg.n_emb + cfg.n_layers * cfg.n_emb * (cfg.n_experts if cfg.c_network == "moe" else 1)
-    if least > held or tree.size(gpt.params(cfg)) > held:        # the cheap bound first: a huge config must not build its spec
-        raise BadInput(f"{where} holds {held:,} numbers, fewer than a model with its config has: it is truncated, or the config belongs to "
-                       f"another model")
+    if least > available or tree.size(gpt.params(cfg)) > available:      # `least` first: the spec of a huge config needs much memory
+        raise BadInput(f"{where} holds {available:,} numbers, fewer than a model with its config has: it is truncated, or the config "
+                       f"belongs to another model")
     return cfg
 
 
@@ -202,7 +202,7 @@ def converted(chosen: list[Row], cfg: Config, own_shapes: Mapping[str, Shape], f
         expected = [own_shapes[name] for name in row.own]
         try:
             made: list[np.ndarray] = row.conversion.inward(given, expected, cfg)
-        except ValueError:                                       # arrays of wrong shapes can be neither split nor joined
+        except ValueError:                                       # NumPy cannot split or concatenate arrays with these shapes
             made = []
         for name, shape, a in zip(row.own, expected, [*made, *[None] * len(expected)]):
             if a is None or a.shape != shape:
@@ -218,6 +218,6 @@ def export_weights(lines: Iterable[Line], cfg: Config, weights: Mapping[str, np.
     """{foreign name: array} from a table and {our name: array}"""
     exported = dict[str, np.ndarray]()
     for row in rows(lines, cfg, shapes(cfg)):
-        assert row.conversion.outward, "a conversion for import only"
+        assert row.conversion.outward, "this conversion is for import only"
         exported |= zip(row.foreign, row.conversion.outward([weights[name] for name in row.own], cfg))
     return exported

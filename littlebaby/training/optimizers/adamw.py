@@ -1,6 +1,6 @@
 """adamw: Adam with decoupled weight decay.
 
-Every weight changes by at most about the learning rate, in the direction of its recent mean gradient:
+Every weight changes by at most about the learning rate per step, against the direction of its recent mean gradient:
 
     m <- b1 m + (1 - b1) g              mean gradient over about 1 / (1 - b1) steps
     v <- b2 v + (1 - b2) g^2            mean squared gradient over about 1 / (1 - b2) steps
@@ -31,12 +31,12 @@ def state(spec: Any, dtype: Any) -> dict:
 
 
 def step(flat: Any, grad: Any, state: dict, spec: Any, cfg: Any, lr: float, workers: Any = None,
-         runs: list[tuple[int, int]] | None = None) -> None:
+         ranges: list[tuple[int, int]] | None = None) -> None:
     """Update flat (n,), the trainable weights, and state in place. grad: (n,), is not changed; lr: learning rate of this step.
-    runs: ranges [(first, last), ...] to update, None for all"""
+    ranges: the ranges of flat to update, [(first, last), ...]; None: all of it"""
     state["t"] += 1
     b1, b2 = cfg.r_beta1, cfg.r_beta2
-    # sqrt(v^) + eps = (sqrt(v) + eps root) / root saves one pass over the numbers
+    # sqrt(v^) + eps = (sqrt(v) + eps root) / root: this form saves one pass over the numbers
     root = sqrt(1 - b2 ** state["t"])
     rate, eps = lr * root / (1 - b1 ** state["t"]), cfg.r_adam_eps * root
     shrink = weight_decay(spec, 1 - lr * cfg.r_weight_decay)
@@ -59,4 +59,4 @@ def step(flat: Any, grad: Any, state: dict, spec: Any, cfg: Any, lr: float, work
         spare *= rate
         p -= spare
 
-    for_each_chunk([(0, grad.size)] if runs is None else runs, flat.dtype, update, workers)
+    for_each_chunk([(0, grad.size)] if ranges is None else ranges, flat.dtype, update, workers)

@@ -1,6 +1,6 @@
 """lion: evolved sign momentum.
 
-Every weight changes by exactly the learning rate, up or down: only the sign of the mean gradient is used.
+Every weight changes by exactly the learning rate, up or down, and by weight decay: only the sign of the mean gradient is used.
 
     c = b1 m + (1 - b1) g           the newest gradient has more weight here than in m
     p <- p (1 - lr r_weight_decay)  weight decay, of matrices, tables and heads only, independent of the gradient
@@ -35,7 +35,7 @@ def step(flat: Any, grad: Any, state: dict, spec: Any, cfg: Any, lr: float, work
         p, g, m = (a[first:last] for a in (flat, grad, state["m"]))
         shrink(flat, first, last)
 
-        # sign(c) = sign(b1 / (1 - b1) m + g) saves one pass over the numbers
+        # sign(c) = sign(b1 / (1 - b1) m + g): this form saves one pass over the numbers
         xp.multiply(m, b1 / (1 - b1), out=spare)
         spare += g
         xp.sign(spare, out=spare)

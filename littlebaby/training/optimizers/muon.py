@@ -19,7 +19,7 @@ from . import adamw, sgd
 
 OPTIONS = dict(adamw.OPTIONS, r_momentum=sgd.OPTIONS["r_momentum"])
 
-A, B, C = 3.4445, -4.7750, 2.0315      # of a polynomial of degree 5 that moves singular values in (0, 1] to about 1, small ones fastest
+A, B, C = 3.4445, -4.7750, 2.0315      # coefficients of a polynomial that moves singular values in (0, 1] towards 1, small ones fastest
 
 state = adamw.state                    # for a hidden matrix "m" holds M, and "v" stays 0
 
@@ -29,7 +29,7 @@ def step(flat: Any, grad: Any, state: dict, spec: Any, cfg: Any, lr: float, work
     hidden, rest = matrices_and_rest(spec)
     adamw.step(flat, grad, state, spec, cfg, lr, workers, rest)
 
-    def work(i):
+    def update_matrices(i):
         for first, last, shape, columns in hidden[i::workers.n if workers else 1]:
             W, g, M = (a[first:last].reshape(shape)[:, columns] for a in (flat, grad, state["m"]))
             M *= cfg.r_momentum
@@ -38,14 +38,14 @@ def step(flat: Any, grad: Any, state: dict, spec: Any, cfg: Any, lr: float, work
             W -= lr * 0.2 * max(g.shape) ** 0.5 * orthogonal(g + cfg.r_momentum * M)
 
     if workers:
-        workers.run(work)
+        workers.run(update_matrices)
     else:
-        work(0)
+        update_matrices(0)
 
 
 def matrices_and_rest(spec: Any) -> tuple[list[tuple], list[tuple[int, int]]]:
-    """[(first, last, shape, columns), ...] of the hidden matrices, one for each part of a fused matrix; [(first, last), ...] of all other
-    trainable weights"""
+    """([(first, last, shape, columns), ...] of the hidden matrices, one for each part of a fused matrix; [(first, last), ...] of all other
+    trainable weights)"""
     hidden, rest, at = [], [], offsets(spec)
     for path, leaf in leaves(spec):
         if not leaf.train:
@@ -61,7 +61,7 @@ def matrices_and_rest(spec: Any) -> tuple[list[tuple], list[tuple[int, int]]]:
 
 
 def orthogonal(G: Any, steps: int = 5) -> Any:
-    """Approximately U V' (n, m) of the singular value decomposition U S V' of G (n, m), with singular values from about 0.7 to 1.2.
+    """G (n, m) with all singular values moved to about 0.7 to 1.2: an approximation of U V', where U S V' is the decomposition of G.
 
     Each step is X <- (A + B S + C S^2) X with S = X X'. It changes only the singular values: s <- A s + B s^3 + C s^5.
     """

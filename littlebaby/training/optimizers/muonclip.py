@@ -1,13 +1,13 @@
 """muonclip: muon with clipped attention scores.
 
-With muon the queries and keys can grow together until the softmax gives nearly all weight to one token. After muon's step, the queries
-and keys of a head whose largest score S exceeds c = `qk_clip` are scaled so that this score would have been c:
+After muon's step, the query and key weights of a head whose largest attention score S exceeds c = `qk_clip` are scaled down so that the
+score would have been c. With muon alone, queries and keys can grow together until the softmax gives nearly all weight to one token.
 
     W <- muon's step
     gamma = min(1, c / S)                S: the maximum over the step's batch and all pairs of tokens in the mask, after rope
-    wq <- sqrt(gamma) wq                 mha, moh, swh, and the parts of mla and hybrid in which every head has a key of its own
+    wq <- sqrt(gamma) wq                 in mha, moh, swh, and in mla and hybrid for the part that is not rotated, where heads share no key
     wk <- sqrt(gamma) wk
-    wq <- gamma wq                       where heads share a key, wq alone: gqa, swa, and the part of mla that rope rotates
+    wq <- gamma wq                       where heads share a key, and only wq: in gqa, swa, and in mla and hybrid for the rotated part
 
 The momentum is not scaled. Attentions without such scores are trained as with muon. Measuring S costs one more product of queries and
 keys in every layer's forward pass. State: two numbers per weight, of which matrices use one.

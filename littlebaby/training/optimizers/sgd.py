@@ -1,6 +1,6 @@
 """sgd: gradient descent with momentum.
 
-Every weight moves against a decaying sum of its gradients, like a ball that rolls downhill with friction 1 - mu.
+Every weight moves against a decaying sum of its gradients; each step multiplies the older ones by mu.
 
     m <- mu m + g                        momentum
     p <- p (1 - lr r_weight_decay)       weight decay, of matrices, tables and heads only, independent of the gradient
@@ -17,7 +17,7 @@ from ..flat import for_each_chunk, weight_decay
 
 OPTIONS = dict(
     r_momentum=(0.9, "Momentum: decay of the mean gradient; 0 is plain gradient descent.", (0, 0.99999)),
-    b_nesterov=(False, "Nesterov momentum: take the gradient's step from where the momentum leads."))
+    b_nesterov=(False, "Nesterov momentum: the step is g + r_momentum * m instead of m, with gradient g and momentum m."))
 
 
 def state(spec: Any, dtype: Any) -> dict:

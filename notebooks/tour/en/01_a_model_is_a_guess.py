@@ -11,9 +11,9 @@
 #
 # *What comes next: `Zoe hid a yellow mask beside a red d…`?*
 #
-# You guessed `o`, and you were rather sure. That is all a language model does: it reads the text so far and predicts, for every character, the
-# probability that it comes next. Everything else in this tour (attention, experts, chat) serves to make that prediction better. So before we
-# build anything, let us find out how to measure how good a prediction is, and how good one can get by counting alone.
+# You guessed `o`, and you were rather sure. That is all a **language model** does: it reads the text so far and predicts, for every character,
+# the **probability** that it comes next. Everything else in this tour (attention, experts, chat) serves to make that prediction better. So
+# before we build anything, let us find out how to measure how good a prediction is, and how good one can get by counting alone.
 
 # %%
 try:
@@ -21,6 +21,8 @@ try:
 except ImportError:                     # Colab, Kaggle
     # %pip install -q littlebaby
     import littlebaby as lb
+from collections import Counter
+
 import numpy as np
 
 from littlebaby import arrays
@@ -40,8 +42,10 @@ floor = nursery.floor(story)
 print(story[:330])
 
 # %% [markdown]
-# A model works on numbers, so every character gets one, its **token id**; the list of all characters is the **vocabulary**. The last sixth of
-# the text is kept apart for **validation**: a model is judged on text that it was not trained on.
+# A model reads a text in pieces. Such a piece is called a **token**; here every character is one (lesson 10 has longer ones). A model works on
+# numbers, so every token gets one, its **token id**, like the number of a seat in a theatre. The list of all tokens is the **vocabulary**, and
+# what translates between text and ids is the **tokenizer**. The last sixth of the text is kept apart for **validation**: a model is judged
+# on text that it was not trained on, as a pupil is judged on questions that were not in the book.
 
 # %%
 tokenizer = texts.train("char", story)
@@ -53,6 +57,23 @@ print(V, "characters:", "".join(tokenizer.tokens()))
 print("Zoe ->", tokenizer.encode("Zoe"), "->", tokenizer.decode(tokenizer.encode("Zoe")))
 
 # %% [markdown]
+# ## Where the tour goes
+# This is a whole **GPT** (generative pretrained transformer), the kind of model that you will have built, trained and taken apart at the end. On
+# the left a text goes in, as token ids. On the right a probability comes out for every token that could be next.
+
+# %%
+from littlebaby.show.tour_pictures import gpt_picture
+
+prompt = "hid a "
+after = Counter(story[i + len(prompt)] for i in range(len(story)) if story.startswith(prompt, i))
+gpt_picture("a whole GPT; above each part: the lesson that builds it", prompt, tokenizer.encode(prompt),
+            [("embedding", "lesson 2"), ("block 1", "lessons 4 and 5"), ("block 2", ""), ("", ""), ("head", "lesson 5"), ("softmax", "this lesson")],
+            "next character", {c: n / after.total() for c, n in after.items()})
+
+# %% [markdown]
+# In this lesson we begin on the right, with the probabilities, and leave out everything else: the simplest models have no parts at all. (The
+# bars show how often each character really follows `hid a ` in our text. A good model would predict just that.)
+#
 # ## The first model: how often?
 # Without looking at the characters before, the best possible prediction is the frequency of each character.
 
@@ -86,18 +107,23 @@ print(f"entropy       {floor:.3f} nats per character, perplexity {np.exp(floor):
 # The last line is the limit: whoever knows the grammar of the nursery hesitates, on average, between fewer than two characters. No model can have
 # a lower loss on new text. Counting has a long way to go.
 #
-# The library computes the same loss from **logits**, numbers that become probabilities when a softmax is applied to them. Logarithms of
-# probabilities are such numbers. `cross_entropy` also returns a function, `back`, which is the subject of lesson 2.
+# A model that computes its prediction does not compute probabilities directly. It computes a number of any size for every token, its **logit**:
+# the larger, the likelier. The **softmax** makes probabilities of logits: it raises e to the power of each, which makes them positive, and
+# divides by the sum, $p_i = e^{z_i} / \sum_j e^{z_j}$. Logarithms of probabilities are logits, too. The library computes the loss from
+# logits. (`cross_entropy` also returns a function, `back`, which is the subject of lesson 2.)
 
 # %%
-logits = np.tile(np.log(p), (len(unseen), 1))            # the same prediction at every position, (N, V)
+z = np.log(p)
+print("largest difference between softmax(z) and p:", abs(np.exp(z) / np.exp(z).sum() - p).max())
+
+logits = np.tile(z, (len(unseen), 1))                    # the same prediction at every position, (N, V)
 loss, back = arrays.cross_entropy(logits, unseen)
 print(f"by hand {single:.12f}\nlibrary {loss:.12f}\nerror   {abs(loss - single):.0e}")
 
 # %% [markdown]
 # ## The second model: what follows what?
 # After `q` comes `u`. So let us count pairs: one row for each character, with the counts of the characters that came next. Each row, divided by its
-# sum, is a prediction. (This is called a *bigram* model.)
+# sum, is a prediction. This is called a **bigram model**.
 
 # %%
 pairs = np.zeros((V, V))
@@ -108,13 +134,13 @@ double = -np.log(after[unseen[:-1], unseen[1:]]).mean()
 print(f"pairs: {double:.3f} nats per character, perplexity {np.exp(double):.1f}")
 
 # %% [markdown]
-# Here is the table. A dark square means: after the letter on the left, the letter at the bottom is likely.
+# Here is the table. A dark square means: after the character on the left, the character at the bottom is likely.
 
 # %%
 from littlebaby.show.variant_pictures import squares
 
 letters = tokenizer.encode("".join(c for c in tokenizer.tokens() if c == " " or c.islower()))
-axes = picture("after the letter on the left comes the letter at the bottom", height=5.2)
+axes = picture("after the character on the left comes the character at the bottom", height=5.2)
 squares(axes, after[np.ix_(letters, letters)], axes.get_title(loc="left"))
 for ticks in (axes.set_xticks, axes.set_yticks):
     ticks(range(len(letters)), ["␣", *tokenizer.decode(letters[1:])], fontsize=8)
@@ -125,8 +151,6 @@ for ticks in (axes.set_xticks, axes.set_yticks):
 # never seen, we use the prediction of the shorter one: $p_k = (\text{count} + p_{k-1}) / (\text{all} + 1)$.
 
 # %%
-from collections import Counter
-
 def count(text, k):
     """How often each group of k + 1 characters occurs, and each group of k"""
     return Counter(text[i:i + k + 1] for i in range(len(text) - k)), Counter(text[i:i + k] for i in range(len(text) - k))
@@ -134,15 +158,15 @@ def count(text, k):
 past, future = story[:100_000], story[100_000:]
 tables = [count(past, k) for k in range(17)]
 
-def chance(text, k):
+def probability(text, k):
     """The probability of the last character of text, given the k before it"""
     if k < 0:
         return 1 / V
     whole, group = tables[k]
-    return (whole[text[-k - 1:]] + chance(text, k - 1)) / (group[text[-k - 1:-1]] + 1)
+    return (whole[text[-k - 1:]] + probability(text, k - 1)) / (group[text[-k - 1:-1]] + 1)
 
 def loss_of(text, k, places):
-    return np.mean([-np.log(chance(text[i - 16:i + 1], k)) for i in places])
+    return np.mean([-np.log(probability(text[i - 16:i + 1], k)) for i in places])
 
 places = range(16, 19_000, 5)
 known = [loss_of(past, k, places) for k in range(17)]
@@ -169,15 +193,16 @@ print(f"groups of 2: {len(tables[2][1]):,}   of 6: {len(tables[6][1]):,}   of 16
 # - The table grows and grows. It does not know that `red door` and `gold door` have anything in common.
 #
 # ## Generate text
-# A model that predicts can also write: **sample** the next character according to its probability, append it, repeat.
+# A model that predicts can also generate text: draw the next character at random, each with its probability, append it, repeat. This is called
+# **sampling**; lesson 6 is about nothing else.
 
 # %%
 def write(k, n=160, seed=0):
     rng, out = np.random.default_rng(seed), "\n\n"
     for _ in range(n):
         view = out[-k:] if k else ""
-        chances = np.array([chance(view.rjust(k) + c, k) for c in tokenizer.tokens()])
-        out += rng.choice(tokenizer.tokens(), p=chances / chances.sum())
+        p = np.array([probability(view.rjust(k) + c, k) for c in tokenizer.tokens()])
+        out += rng.choice(tokenizer.tokens(), p=p / p.sum())
     return out.strip()
 
 for k in (0, 1, 3, 8):
@@ -201,6 +226,7 @@ for k in (0, 1, 3, 8):
 def check(cost):
     value = cost(0.9)
     assert value is not None, "cost returns None: return 0.7 times the surprise on a rainy day plus 0.3 times the surprise on a dry day."
+    assert value > 0, "a surprise is not negative: it is *minus* the logarithm of the probability."
     assert abs(cost(0.5) - np.log(2)) < 1e-10, f"with p = 0.5 the surprise is ln 2 = 0.693 every day; your function gives {cost(0.5):.3f}."
     assert abs(value + 0.7 * np.log(0.9) + 0.3 * np.log(0.1)) < 1e-10, "with p = 0.9 a dry day, three days of ten, should cost -ln 0.1."
     grid = np.linspace(0.01, 0.99, 99)
@@ -228,7 +254,7 @@ check(cost)
 
 # %% [markdown]
 # ### 2. Bits
-# A compressor that uses a model's predictions needs one bit for each bit of loss. How many **bytes** would the pair model need for all of `unseen`?
+# A compressor that uses a model's predictions needs one bit for each bit of loss. How many *bytes* would the pair model need for all of `unseen`?
 # (Its loss `double` is in nats per character, and $\ln 2$ nats are one bit.)
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
@@ -238,6 +264,8 @@ def check(size):
     right = double / np.log(2) / 8 * len(unseen)
     assert size is not None, "put a number in place of None: nats per character, converted to bits, then to bytes, times the characters of `unseen`."
     assert abs(size / right - 8) > 1e-3, "that is the number of bits; a byte has eight of them."
+    assert abs(size / right - np.log(2)) > 1e-3, "that counts nats as if they were bits: divide by ln 2."
+    assert abs(size / right * len(unseen) - 1) > 1e-3, "that is what one character needs on average: multiply by the number of characters of `unseen`."
     assert abs(size / right - 1) < 1e-3, f"your answer is {size:,.0f}; divide nats by ln 2 for bits and by 8 for bytes, and count all of `unseen`."
     return f"{size:,.0f} bytes instead of {len(unseen):,}: every language model can compress text, and the better model compresses it more."
 
@@ -259,7 +287,7 @@ check(size)
 
 # %% [markdown]
 # ### 3. Never say never
-# Above we added 0.01 to every count (this is called *smoothing*). Without it the loss on new text is infinite: a pair that was never seen has
+# Above we added 0.01 to every count, which is called **smoothing**. Without it the loss on new text is infinite: a pair that was never seen has
 # probability 0, and its surprise is infinite. Compute the prediction for any `a` in place of 0.01.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
@@ -268,7 +296,8 @@ check(size)
 def check(guess):
     p = guess(pairs, 0.5)
     assert p is not None, "guess returns None: add a to every count, then divide each row by its sum."
-    assert np.shape(p) == (V, V) and np.allclose(np.sum(p, 1), 1), "every row should sum to 1: divide by .sum(1, keepdims=True) after adding a."
+    assert np.shape(p) == (V, V) and np.allclose(np.sum(p, 1), 1), \
+        "every row should sum to 1: after adding a, divide each row by its own sum, .sum(1, keepdims=True)."
     assert np.allclose(p, (pairs + 0.5) / (pairs + 0.5).sum(1, keepdims=True)), "add the same a to every count before you divide."
     with np.errstate(divide="ignore"):
         cost = lambda a: -np.log(guess(pairs, a)[unseen[:-1], unseen[1:]]).mean()

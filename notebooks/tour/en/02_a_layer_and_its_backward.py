@@ -12,9 +12,10 @@
 # *If a prediction was wrong, which of ten thousand weights caused the error, and by how much?*
 #
 # In lesson 1 a prediction was looked up in a table of counts. From now on it is computed: the characters of the context become numbers,
-# the numbers pass through a few **layers**, and the result is a probability for every next character. A layer has **weights**, and
-# training means changing the weights so that the loss falls. For that we need the derivative of the loss with respect to every weight, the
-# **gradient**. In this lesson you compute a gradient by hand, and then train a model with it.
+# the numbers pass through a few functions, and the result is a logit for every token. Such a function is called a **layer**. It has numbers
+# of its own, its **weights** (also called *parameters*), like the knobs of a mixing desk. **Training** means turning the knobs so that the
+# loss falls. For that we need the derivative of the loss with respect to every weight, the **gradient**: it says in which direction to turn
+# each knob, and how much that helps. In this lesson you compute a gradient by hand, and then train a model with it.
 
 # %%
 try:
@@ -33,8 +34,8 @@ rng = np.random.default_rng(0)
 
 # %% [markdown]
 # ## One layer
-# In the simplest layer every output is a weighted sum of all inputs, $y = x w$. In the library a layer is a function that returns **two**
-# things: its output, and a function `back` that computes gradients. Every part of the GPT has this form.
+# In the simplest layer every output is a weighted sum of all inputs, $y = x w$. It is called a **linear layer**. In the library a layer is a
+# function that returns *two* things: its output, and a function `back` that computes gradients. Every part of the GPT has this form.
 
 # %%
 x = rng.standard_normal((4, 3))                          # (N, I): N = 4 rows, I = 3 inputs, O = 2 outputs
@@ -71,10 +72,35 @@ print(f"between loops and library           dw {abs(dw - library_dw).max():.0e} 
 # An aid to memory: `dw` has the shape of `w`, and there is only one way to multiply `x` and `dy` to get that shape. Also notice the `+=`:
 # a number that is used several times gets the sum of the gradients of all its uses.
 #
+# ## From tokens to vectors
+# A layer computes with numbers whose size means something. The size of a token id means nothing: `e` has 26 and `f` 27, but they are not
+# alike. So the first layer of a model gives every token a vector, its **embedding**. It is a look-up in a table: the table has a row of
+# weights for every token of the vocabulary, and the id says which row to take.
+
+# %%
+from littlebaby.show.tour_pictures import lookup_picture
+from littlebaby.text import nursery
+
+story, _ = nursery.corpus(120_000, seed=1)
+tokenizer = texts.train("char", story)
+ids, V = tokenizer.encode(story), tokenizer.size
+seen, unseen = ids[:100_000], ids[100_000:]
+
+table = rng.standard_normal((V, 12))
+rows, back = arrays.embedding(tokenizer.encode("red"), table)                   # (3) -> (3, 12)
+print("equal to the rows of the table:", np.array_equal(rows, table[tokenizer.encode("red")]))
+lookup_picture((f"the table: {V} rows of 12 weights", "embeddings of r, e, d: the rows of their ids"), table, tokenizer.tokens(), "red",
+               tokenizer.encode("red"))
+
+# %% [markdown]
+# The numbers in the table are weights like all others: random at first, and trained. Its `back` adds the gradient of each vector to the row
+# that it was taken from; the rows of all other tokens get none.
+#
 # ## A chain of layers
-# A model consists of layers, where the output of one is the input of the next. The backward pass calls the `back` functions of the same
-# layers in reverse order: each one receives the gradient of its layer's output and returns the gradient of its layer's input. Here is a
-# whole language model with a context of three characters:
+# A model consists of layers, where the output of one is the input of the next. The way from the input to the loss is called the **forward
+# pass**. The **backward pass** goes the same way back: it calls the `back` functions of the same layers in reverse order, and each one receives
+# the gradient of its layer's output and returns the gradient of its layer's input. Here is a whole language model with a context of three
+# characters. A chain of layers like this one is called a **neural network**, or **network** for short.
 
 # %%
 def forward(p, ids, targets):
@@ -94,12 +120,13 @@ def forward(p, ids, targets):
     return loss, backward
 
 # %% [markdown]
-# Compare `backward`, from top to bottom, with `forward`, from bottom to top: the layers have the same order. `gelu`, in the middle, is the
-# **activation**, a function that is not linear. Without it two layers could do no more than one, because $x\,w_1 w_2$ is again a single
-# $x\,w$.
+# Compare `backward`, from top to bottom, with `forward`, from bottom to top: the layers have the same order. `gelu`, in the middle, is an
+# **activation function**, a function that is not linear: it lets large numbers pass, and stops negative ones. Without it two layers could do
+# no more than one, because $x\,w_1 w_2$ is again a single $x\,w$. (`bias` is a **bias**, a weight that is added to an output whatever the
+# input is.)
 #
-# The backward pass starts at the loss, whose gradient with respect to the logits is wonderfully simple: **the predicted probabilities
-# minus the one-hot target** (1 for the character that came next, 0 for all others).
+# The backward pass starts at the loss, whose gradient with respect to the logits is wonderfully simple: the predicted probabilities minus
+# the target as a **one-hot vector** (1 for the character that came next, 0 for all others).
 
 # %%
 z = rng.standard_normal((1, 5))
@@ -112,18 +139,11 @@ print("gradient of cross_entropy ", back().round(3)[0])
 
 # %% [markdown]
 # ## Train it
-# We start from random weights. Then every step takes a random batch of text, computes the loss and the gradient, and changes the weights
-# by a small amount in the direction *opposite* to the gradient. This is **gradient descent**; the size of the change is set by the
-# **learning rate**.
+# We start from random weights. Then every **step** takes some random examples from the text, a **batch**, computes the loss and the gradient,
+# and changes the weights by a small amount in the direction *opposite* to the gradient, as one walks down a hill in the fog. This is
+# **gradient descent**; the size of the change is the gradient times the **learning rate**, the length of one's stride.
 
 # %%
-from littlebaby.text import nursery
-
-story, _ = nursery.corpus(120_000, seed=1)
-tokenizer = texts.train("char", story)
-ids, V = tokenizer.encode(story), tokenizer.size
-seen, unseen = ids[:100_000], ids[100_000:]
-
 def examples(ids):
     """Every group of three characters (N, 3), and the character after each (N)"""
     return np.stack([ids[:-3], ids[1:-2], ids[2:-1]], 1), ids[3:]
@@ -178,8 +198,7 @@ print(f"table, context 3    {V ** 3 * V:9,} counts,  validation loss {table_loss
 # %% [markdown]
 # The model has about a thousandth of the numbers, and its loss is not much higher. The table learns about each group of characters
 # separately. The weights are *shared* by all groups: what the model learns after `red` also helps after `bed`. This can be seen in the
-# **embedding**, the table `token` in which every character has a vector of 12 numbers. Here are these vectors, projected onto two
-# dimensions:
+# embeddings, the rows of the table `token`. Here they are after the training, projected from 12 dimensions onto two:
 
 # %%
 often = [i for i in range(V) if (seen == i).mean() > 0.004]
@@ -247,8 +266,8 @@ check(softplus)
 
 # %% [markdown]
 # ### 2. Used twice
-# Here the output of a layer is added to its input: $y = x + x w$. This is called a **residual connection**, and every block of a GPT has
-# two of them (lesson 5). `x` is used twice. Write `back`; `back_f(dy)` returns the gradients of $x w$ alone.
+# Here the output of a layer is added to its input: $y = x + x w$. This is called a **residual connection**: the layer does not replace its
+# input, it makes a correction to it. Every block of a GPT has two of them (lesson 5). `x` is used twice. Write `back`; `back_f(dy)` returns the gradients of $x w$ alone.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title check
@@ -257,8 +276,9 @@ def check(residual):
     x, w, dy = rng.standard_normal((4, 3)), rng.standard_normal((3, 3)), rng.standard_normal((4, 3))
     answer = residual(x, w)[1](dy)
     assert answer is not None, "back returns None: return dx and dw, in this order."
+    assert isinstance(answer, (tuple, list)) and len(answer) >= 2, "return two arrays: dx and dw."
     dx, dw, *_ = answer
-    assert np.allclose(dw, x.T @ dy), "dw should be the one that back_f returns: only the product x w depends on w."
+    assert np.allclose(dw, x.T @ dy), "dw should be the one that back_f returns, in second place: only the product x w depends on w."
     assert not np.allclose(dx, dy @ w.T), "dx contains only the gradient through x w: y also depends on x directly."
     assert np.allclose(dx, dy + dy @ w.T), "dx should be the sum of two gradients: dy itself, and the dx that back_f returns."
     return "two paths forward, two gradients backward, and their sum: this is the += that you will see in every layer."
@@ -305,7 +325,7 @@ def check(rate):
     with np.errstate(all="ignore"):
         end = np.mean(learn(random_weights(), steps=300, rate=rate)[-50:])
     assert np.isfinite(end) and end < 4, f"with {rate} every step goes too far, so that the loss rises instead of falling."
-    assert end < 1.5, f"with {rate} the mean loss of the last 50 steps is {end:.3f}; it should be below 1.5."
+    assert end < 1.5, f"with {rate} the mean loss of the last 50 steps is {end:.3f}; it should be below 1.5: try a {'larger' if rate < 4 else 'smaller'} rate."
     return f"{end:.3f} with {rate}: the learning rate is the setting that you should always try first."
 
 # %% tags=["exercise"]

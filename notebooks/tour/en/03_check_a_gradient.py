@@ -72,7 +72,8 @@ for name, losses in (("right", right), ("wrong", wrong)):
 #
 # ## Finite differences
 # The gradient makes a claim: *if this weight changes by a small amount $h$, the loss changes by the gradient times $h$*. The claim can be
-# tested: change the weight by $h$ in both directions, and compute the loss each time. This is called a **central difference**:
+# tested: change the weight by $h$ in both directions, and compute the loss each time. This is called a **central difference**, one kind of
+# **finite difference**:
 #
 # $$\frac{df}{dx} \approx \frac{f(x + h) - f(x - h)}{2h}$$
 #
@@ -121,7 +122,7 @@ axes.set_ylim(1e-13, 1e3);
 # %% [markdown]
 # On the right the error grows like $h^2$; on the left it is the rounding error. Models are trained in float32, where even the best step
 # has an error a million times larger than in float64. This example has only six numbers; in the loss of a whole model hardly a digit would
-# be right, and a wrong gradient could not be distinguished from a right one. **Gradients are checked in float64.**
+# be right, and a wrong gradient could not be distinguished from a right one. *Gradients are checked in float64.*
 #
 # The error can be reduced further: at $h$ it is four times as large as at $h/2$, so the two differences can be combined in such a way that
 # the error cancels. This is Richardson extrapolation (1911), and the library's function `differences` uses it.
@@ -136,8 +137,8 @@ print(f"h = 1e-3, error of one difference: {difference_error(1e-3, np.float64):.
 # %% [markdown]
 # ## The law
 # The library has a few **laws**, which are automatic checks that every layer must pass. The first one is this gradient check. It covers
-# every attention, network, norm and position, every weight and every input element, ordinary and large inputs, and dropout. You can run it
-# at any time; in a shell the command is `littlebaby check rmsnorm`.
+# every kind of layer that you will meet, every weight and every input element, with ordinary and with large inputs. You can run it at any
+# time; in a shell the command is `littlebaby check rmsnorm`.
 
 # %%
 for name in ("rmsnorm", "decay"):
@@ -204,8 +205,11 @@ def check(slopes):
     got = slopes(lambda a: (a ** 3).sum() + a[0, 0] * a[1, 1], x)
     assert got is not None, "slopes returns None: return an array with the shape of x, with one derivative for each element."
     want = 3 * kept ** 2 + np.array([[0.1, 0], [0, 0.5]])
-    assert np.array_equal(x, kept), "x has changed: restore every element after computing f."
-    assert np.shape(got) == x.shape, f"x has shape {x.shape} and so should the result; yours has {np.shape(got)}."
+    assert np.allclose(x, kept, rtol=0, atol=1e-9), "x has changed: restore every element after computing f."
+    assert np.shape(got) == x.shape, f"x has shape {x.shape}, and so should the result, a slope for each element; yours has {np.shape(got)}."
+    assert not np.allclose(got, 2 * want, atol=1e-4), "twice too large: the two places are 2h apart, so divide by 2h."
+    assert np.allclose(got, want, atol=1e-6) or not np.allclose(got, want, atol=1e-3), \
+        "nearly right, but a difference to one side has an error proportional to h: change x by h in both directions."
     assert np.allclose(got, want, atol=1e-6), f"at x[0, 0] = 0.5 the derivative is {want[0, 0]:.3f}; yours is {got[0, 0]:.3f}."
     return f"right to {abs(got - want).max():.0e}, from values of f alone. These few lines can check any backward pass."
 

@@ -12,7 +12,7 @@
 # *`Zoe hid a mask. At night Z…`: how can the model know that `oe` comes next?*
 #
 # The model of lesson 2 had a context of three characters, each in a fixed place. To use what came a hundred characters earlier, every
-# token must be able to **search** the whole context for what it needs, wherever that is. This is what attention does, and its formula has
+# token must be able to *search* the whole context for what it needs, wherever that is. This is what **attention** does, and its formula has
 # three lines. We write it with loops, make it find something, and compare it with the library.
 
 # %%
@@ -33,10 +33,11 @@ rng = np.random.default_rng(0)
 
 # %% [markdown]
 # ## Query, key, value
-# Every token $t$ has three vectors: a **query** $q_t$ (what am I looking for?), a **key** $k_t$ (how can I be found?), and a **value**
-# $v_t$ (what do I contribute?). The token compares its query with the keys of all tokens up to itself. Each comparison gives a **score**
-# $s_{tj}$; a softmax turns the scores into **attention weights** $a_{tj}$, and the output $o_t$ is the sum of the values with these
-# weights:
+# Think of a library: you come with a question, compare it with the titles on the backs of all books, and read most in the books whose titles
+# fit best. In attention every token $t$ has three vectors: a **query** $q_t$ (what am I looking for?), a **key** $k_t$ (how can I be found?),
+# and a **value** $v_t$ (what do I contribute?). The token compares its query with the keys of all tokens up to itself. Each comparison gives
+# a **score** $s_{tj}$, a dot product; a softmax turns the scores into **attention weights** $a_{tj}$, and the output $o_t$ is the mean of the
+# values with these weights:
 #
 # $$s_{tj} = \frac{q_t \cdot k_j}{\sqrt d} \qquad a_{tj} = \frac{e^{s_{tj}}}{\sum_{i \le t} e^{s_{ti}}} \qquad o_t = \sum_{j \le t} a_{tj}\, v_j$$
 
@@ -67,7 +68,7 @@ print(f"largest difference between loops and library: {abs(o - library_o[0, 0]).
 #
 # ## Make it find something
 # Nothing is trained so far. Let us *choose* queries and keys by hand, so that attention solves the riddle at the top. The key of a token
-# says which character came **before** it, and its query says which character it **is** itself: together they search for tokens that came
+# says which character came *before* it, and its query says which character it *is* itself: together they search for tokens that came
 # after the same character. The value of a token is its own character.
 
 # %%
@@ -78,6 +79,22 @@ one_hot = np.eye(len(characters))[[characters.index(c) for c in text]]      # (T
 query = one_hot                                                        # "I am a Z"
 key = np.vstack([np.zeros(len(characters)), one_hot[:-1]])             # "before me came a Z"
 value = one_hot                                                        # "I am an o"
+
+from littlebaby.show.tour_pictures import attention_picture
+
+soft_output, soft_weights = by_hand(4 * query, 4 * key, value)
+scores = (4 * key) @ (4 * query[-1]) / np.sqrt(len(characters))
+attention_picture(("1. scores: the last query, that of Z, times the key of every token", "2. attention weights: the softmax of the scores",
+                   "3. values, one-hot vectors: darker with a larger weight", "output"),
+                  text, scores, soft_weights[-1], characters, value, soft_output[-1])
+
+# %% [markdown]
+# These are the three lines of the formula for the last token, `Z`. Only one key fits its query: that of the `o`, before which came a `Z`. So the
+# `o` has a high score, and the softmax gives it most of the weight. The output is the mean of all values with these weights: much `o`, and a
+# little of everything else. With larger queries and keys hardly anything else remains. Here are the weights of *all* tokens, with factor
+# 10 in place of 4:
+
+# %%
 output, weights = by_hand(10 * query, 10 * key, value)
 
 axes = picture("attention weights", height=5)
@@ -92,8 +109,8 @@ print("output of the last token:", {c.replace(" ", "␣"): round(float(p), 3)
 # The last row, that of the second `Z`, has all its weight at one place, the `o` after the first `Z`. So the output is `o`, and that is the
 # prediction. (Where no earlier token matches, the weights of a row are equal; the weights of a space are divided among all tokens that
 # came after a space.) With any other name it would do the same, even with one that never occurred in training: nothing is looked up in a
-# table. Trained models find this trick by themselves, with two layers: the first gives every token the information which character came
-# before it, the second searches. This is called an *induction head*.
+# table. Trained models find this trick by themselves, with two attention layers: the first gives every token the information which character came
+# before it, the second searches. This is called an **induction head**.
 #
 # ## Why divide by √d?
 # A sum of $d$ products of random numbers (with mean 0 and variance 1) has a standard deviation of $\sqrt d$. With large scores the softmax
@@ -150,8 +167,8 @@ for name, mine, library, x in zip("qkv", back(do), library_back(do[None, None]),
 # %% [markdown]
 # ## Heads
 # One weighted sum answers one query, but a token may need several things: who is speaking, what colour the door was. So the width is
-# divided among several **heads**, each with its own queries, keys and values. The library's variant `mha` (multi-head attention) is the
-# attention above, with the weight matrices that compute queries, keys and values from a token, and with `split_heads` and `merge_heads`
+# divided among several **heads**, each with its own queries, keys and values, like several readers who go through the same text with different
+# questions. This is **multi-head attention**. The library's variant `mha` is the attention above, with the weight matrices that compute queries, keys and values from a token, and with `split_heads` and `merge_heads`
 # around it. The next cell shows its file line by line, run on two tiny texts: on the left the forward pass, with the numbers that each
 # line computed; on the right the backward pass. You can read all of it now.
 
@@ -161,7 +178,7 @@ lb.walk("mha")
 # %% [markdown]
 # ## Try it
 # ### 1. The neighbour
-# Write queries and keys, each of shape $(T, T)$, with which every token gives nearly all its weight to the token just **before** it, and
+# Write queries and keys, each of shape $(T, T)$, with which every token gives nearly all its weight to the token just *before* it, and
 # the first token, which has none before it, to itself. Use positions: row $t$ of `np.eye(T)` is a one-hot vector for position $t$. Large
 # numbers bring a weight near 1.
 
@@ -171,12 +188,18 @@ lb.walk("mha")
 def check(neighbour):
     answer = neighbour(8)
     assert answer is not None, "neighbour returns None: return the queries and the keys, each an array of shape (T, T)."
-    q, k = answer
-    assert np.shape(q) == np.shape(k) == (8, 8), f"both should have shape (8, 8) for T = 8; they have {np.shape(q)} and {np.shape(k)}."
-    _, a = by_hand(np.asarray(q, float), np.asarray(k, float), np.eye(8))
-    right = a[np.arange(1, 8), np.arange(7)]
-    assert right.min() > 0.5, f"token {right.argmin() + 1} gives its neighbour a weight of {right.min():.2f}: its query should equal that key."
-    assert right.min() > 0.99, f"the right weights are the largest, but only {right.min():.2f}: multiply queries or keys by a large number."
+    assert len(answer) == 2, "return two arrays, the queries and the keys."
+    q, k = (np.asarray(each, float) for each in answer)
+    assert q.shape == k.shape == (8, 8), f"both should have shape (8, 8) for T = 8; they have {q.shape} and {k.shape}."
+    _, a = by_hand(q, k, np.eye(8))
+    goal, found = np.maximum(np.arange(8) - 1, 0), a.argmax(1)
+    assert list(found) != list(range(8)), "every token finds itself: query t should equal the key of token t - 1, not its own key."
+    flat = next((t for t in range(1, 8) if np.ptp(a[t, :t + 1]) < 1e-6), None)
+    assert flat is None, f"all weights of token {flat} are equal, since no key up to its own fits its query: it should look for token {flat and flat - 1}."
+    wrong = int(np.argmax(found != goal))
+    assert found[wrong] == goal[wrong], f"token {wrong} finds token {found[wrong]}: its query should equal the key of token {goal[wrong]}."
+    right = a[np.arange(8), goal]
+    assert right.min() > 0.99, f"the idea is right, every token finds its neighbour, but with a weight of {right.min():.2f}: multiply the queries by 50."
     return f"every token gives its neighbour a weight of at least {right.min():.4f}: half of an induction head is yours."
 
 # %% tags=["exercise"]
@@ -204,7 +227,7 @@ check(neighbour)
 # %% [markdown]
 # ### 2. Is it causal?
 # Write a test that finds out whether an attention uses later tokens: change the key and the value of the last token, and see whether any
-# **earlier** output changes. Your function gets an attention `(q, k, v) -> o`, and returns True if it uses later tokens ("peeks").
+# *earlier* output changes. Your function gets an attention `(q, k, v) -> o`, and returns True if it uses later tokens ("peeks").
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title check
@@ -226,6 +249,7 @@ def sly(q, k, v):
 def check(peeks):
     first = peeks(causal)
     assert first is not None, "peeks returns None: call attend again with another last key and value, and compare all outputs but the last."
+    assert not first or peeks(unmasked), "the answer is upside down: it should be True if an earlier output changes."
     assert not first, "it returns True for a causal attention: leave out the last output, which may change, and compare the others."
     assert peeks(unmasked), "it returns False for an attention without a mask: change both the last key and the last value."
     assert peeks(sly), "it returns False for an attention that uses the largest of all scores: change the last key by a large factor."

@@ -11,10 +11,15 @@
 #
 # *Attention moves information between tokens; what processes it?*
 #
-# A GPT is a stack of blocks of the same form. A block has an attention, in which tokens exchange information, and a network, which
-# processes each token alone. Every token is represented by a vector, which goes from block to block; attention and network each read it
-# and add their output to it. These vectors are called the **residual stream**. This lesson puts the parts of lessons 2 and 4 together,
-# until you have rebuilt the whole model of the library, with equal results to the last digit.
+# A GPT is a stack of **blocks** of the same form. A block has an attention, in which tokens exchange information, and a network, which
+# processes each token alone: first all talk to each other, then each thinks about what it has heard. Every token is represented by a vector,
+# which goes from block to block; attention and network each read it and add their output to it, through a residual connection. These
+# vectors are called the **residual stream**, a river into which every layer pours a little. This lesson puts the parts of lessons 2 and
+# 4 together, until you have rebuilt the whole model of the library, with equal results to the last digit.
+#
+# Two words are easily mixed up. In these lessons a *layer* is one function with its `backward`: a linear layer, an attention, a network. A
+# *block* is an attention and a network together. Elsewhere a block is often called a layer, too, and so does the library where it counts
+# them: `n_layers=6` means six blocks.
 
 # %%
 try:
@@ -25,6 +30,7 @@ except ImportError:                     # Colab, Kaggle
 import numpy as np
 
 from littlebaby import arrays
+from littlebaby import text as texts
 from littlebaby.arrays import tree
 from littlebaby.model.context import Context, variant
 from littlebaby.show.charts import FLOOR, GRAY, INK, TRAIN, VALID
@@ -36,8 +42,8 @@ rng = np.random.default_rng(0)
 # ## The parts
 # A config names files: `c_attention="mha"` is `model/attentions/mha.py`, and so on. Each file has two functions: `params(cfg)` returns the
 # shapes and initial values of the weights, and `forward(p, x, ctx)` returns `y` and `backward(dy, g)`. Here `p` has the weights by name,
-# and `g` has a place for the gradient of each; `ctx` tells the layer about the current call, for example whether dropout is on. The layer
-# of lesson 3 has this form.
+# and `g` has a place for the gradient of each; `ctx` tells the layer about the current call, for example where in the text it begins. The
+# layer of lesson 3 has this form.
 
 # %%
 cfg = lb.Config(n_vocab=40, n_ctx=32, n_emb=32, n_heads=4, n_layers=6, d_type="fp64")
@@ -55,16 +61,17 @@ for part in (attention, network, norm):
     print(f"{part.__name__.split('.')[-1]:10}", {name: w.shape for name, w in p.items()})
 
 # %% [markdown]
-# All weights of a model are in **one** long vector: `p.up` is a view of a part of it, and `g.up` a view of the same part of the gradient
-# vector. That is why the optimizers of this library are so short: to them a model is one vector.
+# All weights of a model are in *one* long vector: `p.up` is a view of a part of it, and `g.up` a view of the same part of the gradient
+# vector. That is why the code that changes the weights (lesson 7) is so short: to it a model is one vector.
 #
 # ## Why a residual stream?
 # The simplest stack makes the output of each layer the input of the next. Let us stack 24 networks in three ways: (1) like this, (2) with
-# a norm before each network, (3) with a residual stream to which every network *adds*: $x + f(\text{norm}(x))$. We start with a random
+# a **normalization** layer (*norm* for short) before each network, which scales every vector to the same size, as one turns a microphone up
+# or down until it fits, (3) with a residual stream to which every network *adds*: $x + f(\text{norm}(x))$. We start with a random
 # gradient at the top and follow it through the backward pass to the bottom.
 #
-# Two things are measured at every depth: the gradient norm, relative to the norm at the top, and the cosine similarity between the
-# gradient and that at the top (1: same direction, 0: nothing in common).
+# Two things are measured at every depth: the **gradient norm**, which is the length of the gradient as a vector, relative to that at the
+# top, and the cosine similarity between the gradient and that at the top (1: same direction, 0: nothing in common).
 
 # %%
 from littlebaby.check.variant_measures import random_layer
@@ -128,9 +135,30 @@ def block(p, x, ctx):
 
 # %% [markdown]
 # ## The whole model
-# The input and the output are still missing. The input of the first block is the embedding of each token plus the embedding of its
-# position (exercise 3 of lesson 4: without positions the order of the tokens is unknown). After the last block a norm and a linear layer,
-# the **head**, compute the logits. There is no more to a GPT than this cell.
+# The input and the output are still missing. The input of the first block is the embedding of each token plus a **position encoding**: a
+# vector for each position, here from a second table, like the page numbers in a book (exercise 3 of lesson 4: without positions the order
+# of the tokens is unknown). After the last block a norm and a linear layer, the **output head**, compute the logits. It shares only its name
+# with the heads of attention.
+#
+# This is the picture of lesson 1 again, now with everything in it. The shapes are those of the vectors that leave each part: $B$ texts of $T$
+# tokens, vectors of $D$ numbers, a vocabulary of $V$ tokens.
+
+# %%
+from littlebaby.show.tour_pictures import gpt_picture
+from littlebaby.text import nursery
+
+tokenizer = texts.train("char", nursery.corpus(20_000, seed=1)[0])
+untrained = lb.Baby(cfg, tokenizer=tokenizer, seed=0)
+ids = untrained.encode("hid a ")
+p, _ = arrays.softmax(untrained.logits(ids)[0, -1])
+gpt_picture("a whole GPT, and one of its blocks", "hid a ", ids,
+            [("embedding\n+ position", "(B, T, D)"), ("block 1", "(B, T, D)"), ("block 2", "(B, T, D)"), ("", ""), ("norm", "(B, T, D)"),
+             ("output\nhead", "(B, T, V)"), ("softmax", "(B, T, V)")],
+            "before training", dict(zip(tokenizer.tokens(), p.tolist())), ("norm", "attention", "norm", "network", "residual stream"))
+
+# %% [markdown]
+# The prediction is still noise: all characters are about equally likely. There is no more to a GPT than this picture, and no more than the
+# next cell.
 
 # %%
 def gpt(p, ids, targets):
@@ -203,7 +231,8 @@ for i, name in enumerate(names):
 axes.grid(False)
 
 # %% [markdown]
-# Two thirds of the weights of a block are in its network. Attention, which everybody talks about, is the smaller part.
+# Two thirds of the weights of a block are in its network (a **multilayer perceptron**, or MLP: a linear layer, an activation function, and
+# another linear layer). Attention, which everybody talks about, is the smaller part.
 #
 # ## Try it
 # ### 1. Count the weights
@@ -217,6 +246,8 @@ def check(count):
     n = count(1, 1)
     assert n is not None, "count returns None: return a formula of D and L."
     assert n == 12, f"for D = 1 a block has 4 + 4 + 4 = 12 weights in its matrices; your result is {n}."
+    assert count(1, 2) == 24, f"two blocks have twice the weights of one, 24 for D = 1; your result is {count(1, 2)}."
+    assert count(2, 1) == 48, f"a matrix (D, D) has D² weights, so D = 2 gives four times as many as D = 1, 48; your result is {count(2, 1)}."
     right = sum(prod(leaf.shape) for path, leaf in tree.leaves(library_gpt.params(gpt2)) if leaf.kind == "matrix")
     assert count(768, 12) == right, f"for GPT-2, with D = 768 and L = 12, it should be {right:,}; your result is {count(768, 12):,}."
     return f"12 D² L = {right:,} for GPT-2. Twice the width means four times the weights, twice the depth means twice the weights."
@@ -264,7 +295,7 @@ def check(post):
     _, back = forward(s.p, s.x, Context(small))
     assert back(s.dy, tree.views(s.spec, np.zeros_like(s.flat))) is not None, "backward returns None: call back_n, then add both paths."
     error = laws.gradient(layer, small)
-    assert error < laws.EXACT, f"the check finds an error of {error:.1g}: go through the norm first, then add both paths, past f and through f."
+    assert error < laws.EXACT, f"the check finds an error of {error:.1g}: go through the norm first, and once, then add both paths, past f and through f."
     return f"error {error:.0e}. Here even the path past f goes through every norm: deep models of this kind need a long warm-up to train."
 
 # %% tags=["exercise"]
@@ -319,6 +350,7 @@ def changed(part):
 @exercise
 def check(after_attention, after_network):
     assert after_attention is not None and after_network is not None, "put in two sets of positions, such as {0, 1, 2}."
+    assert all(isinstance(each, (set, list, tuple)) for each in (after_attention, after_network)), "put in two sets, such as {3}, also for one position."
     assert set(after_network) == changed(network), "a network works on every token alone: only the output of one position can change."
     assert set(after_attention) == changed(attention), "in an attention, token 3 and all later tokens use token 3; earlier tokens cannot."
     return "only in attention do tokens affect each other; all other parts of a GPT work on each token alone."
@@ -342,4 +374,4 @@ check(after_attention, after_network)
 # </details>
 
 # %% [markdown]
-# **Next:** [6 · Train a baby](06_train_a_baby.ipynb). You have a whole model and its gradient; it is time to train it.
+# **Next:** [6 · Sampling](06_sampling.ipynb). The model gives probabilities; to write a text, one character has to be chosen.

@@ -7,12 +7,13 @@
 # ---
 
 # %% [markdown]
-# # 8 · Experts
+# # 9 · Experts
 #
 # *Can a model have more weights than it uses for each token?*
 #
 # Two thirds of a block's weights are in its network, and every token uses all of them: a comma as much as a rare word. A **mixture of
-# experts** has many networks, the experts, and a **router**, which sends each token to a few of them. Many of the largest models today are
+# experts** has many networks, the **experts**, and a **router**, which sends each token to a few of them, as a hospital's reception sends
+# every patient to the right doctors. Many of the largest models today are
 # built this way. The idea is three lines long, but it has a problem: without a remedy some experts become unemployed. We will see it
 # happen, and cure it.
 
@@ -128,13 +129,13 @@ def train_experts(**settings):
 SHADES = "#23507a", TRAIN, "#8fb5d8", "#cfe0f0", "#7d2b17", VALID, "#e3a596", "#f5dcd4"
 
 babies = {name: train_experts(**settings) for name, settings in (("without balancing", dict(r_aux=0.0)), ("with balancing", dict(r_aux=0.02)))}
-for axes, (name, (_, losses, loads)) in zip(picture(*(f"loads in layer 1, by step, {name}" for name in babies), widths=(1, 1)), babies.items()):
+for axes, (name, (_, losses, loads)) in zip(picture(*(f"loads in block 1, by step, {name}" for name in babies), widths=(1, 1)), babies.items()):
     axes.stackplot(10 * (1 + np.arange(len(loads))), loads[:, 0].T, colors=SHADES, lw=0)
     axes.set_ylim(0, 1)
     axes.set_xlim(10, steps)
     print(f"{name:18} training loss {np.mean(losses[-20:]):.3f}")
     for when, load in (("step 10", loads[0, 0]), (f"step {steps}", loads[-1, 0])):
-        print(f"    {when:9} largest load in layer 1 {load.max():.1%}, smallest {load.min():.1%}")
+        print(f"    {when:9} largest load in block 1 {load.max():.1%}, smallest {load.min():.1%}")
 
 # %% [markdown]
 # Each colour is an expert, and the height of its band is its load; equal loads would be an eighth, 12.5%. On the left some bands can
@@ -152,7 +153,7 @@ from littlebaby.model import gpt
 
 rows, decisions = ids[:12_800].reshape(200, 64), {}
 gpt.forward(baby.p, rows, Context(baby.config, decisions=decisions))       # the forward pass stores its discrete choices in `decisions`
-chosen = decisions[0, "chosen"][:, 0]                                      # the expert of every token in the first layer
+chosen = decisions[0, "chosen"][:, 0]                                      # the expert of every token in the first block
 
 counts = np.zeros((8, tokenizer.size))
 np.add.at(counts, (chosen, rows.reshape(-1)), 1)
@@ -179,11 +180,12 @@ def check(output_weights):
     scores, chosen = np.array([[2.0, -1.0, 0.5, 1.0], [0.0, 3.0, 2.9, -2.0]]), np.array([[0, 3], [1, 2]])
     w = output_weights(scores, chosen)
     assert w is not None, "output_weights returns None: take the chosen scores of each row, and apply a softmax to them."
+    assert not isinstance(w, tuple), "arrays.softmax returns two things, y and back: return the first."
     assert np.shape(w) == (2, 2), f"two tokens with two experts each have weights of shape (2, 2); yours have shape {np.shape(w)}."
     assert np.allclose(np.sum(w, 1), 1), f"the weights of a token should sum to 1; yours sum to {np.sum(w, 1).round(3).tolist()}."
     picked = np.take_along_axis(scores, chosen, 1)
     right = np.exp(picked) / np.exp(picked).sum(1, keepdims=True)
-    assert np.allclose(w, right), f"the weights of the first token should be {right[0].round(3).tolist()}; yours are {np.round(w[0], 3).tolist()}."
+    assert np.allclose(w, right), f"the weights of the first token should be {right[0].round(3).tolist()}; yours are {np.round(w[0], 3).tolist()}: apply a softmax."
     s, _ = arrays.softmax(scores)
     library, _ = moe.gate_weights(s, chosen, lb.Config(c_network="moe", n_experts=4, n_active=2))
     return f"difference from the library {abs(library - w).max():.0e}: it divides the selected probabilities by their sum, which is the same."
@@ -222,8 +224,9 @@ def check(balance_loss):
     even, one = np.eye(4)[np.arange(8) % 4] * 0.96 + 0.01, np.tile([0.97, 0.01, 0.01, 0.01], (8, 1))
     a, b = balance_loss(even), balance_loss(one)
     assert a is not None, "balance_loss returns None: f_i is the share of rows with their maximum in column i, P_i the mean of column i."
+    assert abs(a - 0.25) > 1e-10, "with equal loads it should be 1; your result is a quarter of that for 4 experts: the factor E is missing."
     assert abs(a - 1) < 1e-10, f"with equal loads and equal mean probabilities it should be 1; your result is {a:.3f}."
-    assert abs(b - 4 * 0.97) < 1e-10, f"if one of 4 experts gets all tokens with probability 0.97, it should be 3.88; your result is {b:.3f}."
+    assert abs(b - 4 * 0.97) < 1e-10, f"if one of 4 experts gets all tokens with probability 0.97, it should be 3.88; your result is {b:.3f}: f counts tokens."
     s = arrays.softmax(np.random.default_rng(0).standard_normal((50, 5)))[0]
     f = np.bincount(s.argmax(1), minlength=5) / 50
     right = 5 * (f * s.mean(0)).sum()
@@ -254,7 +257,7 @@ check(balance_loss)
 
 # %% [markdown]
 # ### 3. Sparse giants
-# A model has 61 layers. In 58 of them there are 256 experts, of which 8 are selected for each token, and one shared expert, which every
+# A model has 61 blocks. In 58 of them there are 256 experts, of which 8 are selected for each token, and one shared expert, which every
 # token uses. An expert has three matrices of 7168 × 2048. How many billion weights do all experts have together, with the shared ones, and
 # how many billion of them does one token use?
 
@@ -263,10 +266,11 @@ check(balance_loss)
 @exercise
 def check(total, used):
     one = 3 * 7168 * 2048 / 1e9
-    assert total is not None and used is not None, "put numbers in place of None: first the weights of one expert, then layers times experts."
-    assert abs(total / (58 * 256 * one) - 1) > 1e-6, "the shared expert is missing: there are 257 in each of the 58 layers."
-    assert abs(total / (58 * 257 * one) - 1) < 1e-3, f"58 layers have 257 experts of {one:.4f} billion weights each; that is not {total:.4g} billion."
-    assert abs(used / (58 * 9 * one) - 1) < 1e-3, f"a token uses 8 experts and the shared one in each of 58 layers; that is not {used:.4g} billion."
+    assert total is not None and used is not None, "put numbers in place of None: first the weights of one expert, then blocks times experts."
+    assert abs(total / (58 * 256 * one) - 1) > 1e-6, "the shared expert is missing: there are 257 in each of the 58 blocks."
+    assert abs(total / (61 * 257 * one) - 1) > 1e-6, "only 58 of the 61 blocks have experts."
+    assert abs(total / (58 * 257 * one) - 1) < 1e-3, f"58 blocks have 257 experts of {one:.4f} billion weights each; that is not {total:.4g} billion."
+    assert abs(used / (58 * 9 * one) - 1) < 1e-3, f"a token uses 8 experts and the shared one in each of 58 blocks; that is not {used:.4g} billion."
     return f"{total:.0f} billion in all, of which a token uses {used:.0f} billion, {used / total:.1%}. (This is DeepSeek-V3.)"
 
 # %% tags=["exercise"]
@@ -289,4 +293,4 @@ check(total, used)
 # </details>
 
 # %% [markdown]
-# **Next:** [9 · From characters to BPE](09_from_characters_to_bpe.ipynb): who says that a token must be a character?
+# **Next:** [10 · From characters to BPE](10_from_characters_to_bpe.ipynb): who says that a token must be a character?

@@ -7,7 +7,7 @@
 # ---
 
 # %% [markdown]
-# # 9 · From characters to BPE
+# # 10 · From characters to BPE
 #
 # *What is a token?*
 #
@@ -116,7 +116,7 @@ for name, line in (("English", "Once there was a kind fox named Ada."), ("Englis
 #
 # ## Comparing models with different tokenizers
 # The losses of two models with different tokenizers cannot be compared: one model predicts a character, the other half a word, which is of
-# course harder. What can be compared is the loss on the same **text**, in bits per character.
+# course harder. What can be compared is the loss on the same *text*, in **bits per character**.
 
 # %% tags=["parameters"] small="settings = dict(n_ctx=32, n_emb=32, n_heads=4, n_layers=1, n_steps=30, batch_size=4)"
 settings = dict(n_ctx=64, n_emb=48, n_heads=4, n_layers=2, n_steps=200, batch_size=8)
@@ -163,6 +163,8 @@ def check(bits):
     assert abs(a - 1) < 1e-10, f"ln 2 nats per token, with as many tokens as characters, is 1 bit per character; your result is {a:.3f}."
     b = bits(2.0, 100, 400)
     right = 2 * 100 / np.log(2) / 400
+    assert abs(b - 2 / np.log(2)) > 1e-10, "that is bits per token: multiply by the number of tokens and divide by that of characters."
+    assert abs(b - 2 * 4 / np.log(2)) > 1e-10, "the other way round: a text of 100 tokens and 400 characters has fewer bits per character than per token."
     assert abs(b - right) < 1e-10, f"2 nats for each of 100 tokens is {right:.4f} bits for each of 400 characters; your result is {b:.4f}."
     return f"a loss of 2.0 per token of four characters is better than one of 0.6 per character: {b:.3f} bits against {0.6 / np.log(2):.3f}."
 
@@ -188,8 +190,8 @@ check(bits)
 
 # %% [markdown]
 # ### 2. Tokenize a word
-# Training a tokenizer gives the merges. To tokenize a new word, start with its single characters and apply all merges **in the order in
-# which they were learned**. Write this function; use `merge` from above.
+# Training a tokenizer gives the merges. To tokenize a new word, start with its single characters and apply all merges *in the order in
+# which they were learned*. Write this function; use `merge` from above.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title check
@@ -197,6 +199,7 @@ check(bits)
 def check(tokenize):
     trained = texts.train("bpe", story, 500)
     assert tokenize("Ġfox", trained.merges) is not None, "tokenize returns None: begin with tuple(word), and call merge for every pair in order."
+    assert len(list(tokenize("Ġfox", trained.merges))) < 4, "Ġfox is still in single characters: replace the tokens by what merge returns."
     for word in ("Ġfox", "Ġyellow", "ĠMonday", "Ġmarched", "Once", "Ġunheard"):
         right = tuple(trained.vocabulary[i] for i in trained.encode(word.replace("Ġ", " ")))
         got = tuple(tokenize(word, trained.merges))
@@ -259,4 +262,4 @@ check(lengths)
 # </details>
 
 # %% [markdown]
-# **Next:** [10 · Make it yours](10_make_it_yours.ipynb): your text, your baby, and a conversation.
+# **Next:** [11 · Make it yours](11_make_it_yours.ipynb): your text, your baby, and a conversation.

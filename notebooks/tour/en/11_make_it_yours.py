@@ -7,7 +7,7 @@
 # ---
 
 # %% [markdown]
-# # 10 · Make it yours
+# # 11 · Make it yours
 #
 # *How does a model learn your text without forgetting its own?*
 #
@@ -40,7 +40,7 @@ print("workspace:", workspace)
 
 # %% [markdown]
 # ## The base model
-# First we train a small baby on the nursery.
+# First we train a small baby on the nursery. A model that is to be finetuned is called a **base model**.
 
 # %% tags=["parameters"] small="base_steps, text_steps, chat_steps = 20, 5, 5"
 base_steps, text_steps, chat_steps = 400, 80, 200       # of the first training, of finetuning on a text, of finetuning on conversations
@@ -105,9 +105,10 @@ print(f"loss of the base model: {loss(base.guid, 'new_stories.txt'):.3f} on new 
 # On your text the loss is even higher than that of a uniform prediction: the model gives high probabilities to the wrong characters.
 #
 # ## Three ways to finetune
-# - **Finetune**: train all weights on the new text.
-# - **LoRA**: leave all weights as they are, and train a small correction for each matrix.
-# - **Rehearse**: train all weights on a mixture, in which half of the windows are from old stories.
+# - *Finetune*: train all weights on the new text.
+# - **LoRA** (low-rank adaptation): leave all weights as they are, and train a small correction for each matrix, like notes in the margin of
+#   a printed book.
+# - **Rehearsal**: train all weights on a mixture, in which half of the windows are from old stories.
 
 # %%
 tuning = dict(n_steps=text_steps, r_learn=0.01, n_completion=120, **quiet)
@@ -127,7 +128,7 @@ for (name, (x, y)), color in zip(points.items(), (GRAY, VALID, FLOOR, TRAIN)):
 axes.margins(0.1, 0.15)
 
 # %% [markdown]
-# A model that is finetuned on the new text alone forgets the old one: this is called *catastrophic forgetting*. LoRA, which trains a tenth
+# A model that is finetuned on the new text alone forgets the old one: this is called **catastrophic forgetting**. LoRA, which trains a tenth
 # as many weights, learns less of the new text and forgets less of the old one. What helps is what helps at school: to rehearse.
 #
 # ## LoRA, by hand
@@ -243,10 +244,12 @@ def check(lora):
     x, w, a, b, dy = (rng.standard_normal(shape) for shape in ((5, 6), (6, 4), (6, 2), (2, 4), (5, 4)))
     answer = lora(x, w, a, b, 0.5)[1](dy)
     assert answer is not None, "back returns None: return dx, da and db, in this order."
+    assert isinstance(answer, (tuple, list)) and len(answer) == 3, "return three arrays, dx, da and db."
+    hints = dict(dx="x is used in x w and in x a, so add both", da="da = xᵀ du, with du = s dy bᵀ", db="db = s uᵀ dy, with u = x a")
     for name, got, array in zip(("dx", "da", "db"), answer, (x, a, b)):
         slopes = differences(lambda: (lora(x, w, a, b, 0.5)[0] * dy).sum(), array)
         assert np.shape(got) == array.shape, f"{name} should have the shape {array.shape}, like {name[1]}; it has {np.shape(got)}."
-        assert np.allclose(got, slopes), f"{name} has an error of {abs(got - slopes).max():.2f}: with u = x a, compute du = s dy bᵀ first."
+        assert np.allclose(got, slopes), f"{name} has an error of {abs(got - slopes).max():.2f}: {hints[name]}."
     da = lora(x, w, a, 0 * b, 0.5)[1](dy)[1]
     return f"all three agree with finite differences. At first b is 0, so da is {abs(da).max():.0f}, and the first step changes b alone."
 
@@ -333,8 +336,11 @@ from littlebaby.training.chat_data import conversation_rows
 def check(targets):
     answer = targets(np.array([7, 8, 9, 5]), np.array([False, False, True, True]))
     assert answer is not None, "targets returns None: return x, all ids but the last, and y, all ids but the first, with -1 for those that are no targets."
+    assert isinstance(answer, (tuple, list)) and len(answer) == 2, "return two arrays, the inputs x and the targets y."
+    assert len(answer[0]) == len(answer[1]) == 3, "4 tokens have 3 inputs and 3 targets: x is all ids but the last, y all ids but the first."
     assert list(answer[1]) != [8, -1, -1], "the mask is inverted: put -1 where the next token does not belong to the assistant."
     assert list(answer[1]) != [-1, -1, 5], "off by one: y[i] is ids[i + 1], so it depends on is_target[i + 1]."
+    assert list(answer[1]) == [-1, 9, 5], f"for ids 7, 8, 9, 5, of which the last two are the answer, y should be -1, 9, 5; yours is {list(answer[1])}."
     template, tokenizer = chat.template("kodalite"), lb.load(chat_runs[100].guid).tokenizer
     (x, y), = conversation_rows(example, template, tokenizer, 1000)
     got_x, got_y = targets(*chat.ids_of(chat.pieces(example, template), tokenizer))

@@ -7,7 +7,7 @@
 # ---
 
 # %% [markdown]
-# # 7 · Attention's zoo
+# # 8 · Attention's zoo
 #
 # *Must every token attend to every earlier one?*
 #
@@ -59,7 +59,7 @@ for three in (names[:3], names[3:]):
         axes.set_yticks([0, 32])
 
 # %% [markdown]
-# - `mha` uses all earlier tokens, `swa` only those in a window of 16.
+# - `mha` uses all earlier tokens, `swa` only those in a **sliding window** of 16.
 # - In `decay` the influence of a token fades with its distance.
 # - `rfa` has a window, and a fading memory of the tokens before it.
 # - `gla` mixes the last eight tokens.
@@ -68,23 +68,23 @@ for three in (names[:3], names[3:]):
 # In all pictures the part above the diagonal is empty: every attention is causal.
 #
 # ## How much memory they need
-# While a model generates text, token by token, an attention stores what later tokens will need. This is its **cache**. For `mha` it
-# contains all keys and values; with long texts the cache can need more of a server's memory than the weights do. How many numbers does
-# each attention store, for one layer of width 128?
+# While a model generates text, token by token, an attention stores what later tokens will need, instead of computing it again for every new token. For `mha` this store
+# contains all keys and values, hence its usual name, **KV cache**; with long texts it can need more of a server's memory than the weights do.
+# How many numbers does each attention store, in one block of width 128?
 
 # %%
 from littlebaby.arrays import tree
 from littlebaby.check.preflight import numbers
 
 def cache_size(name, tokens):
-    """How many numbers the cache of one layer has after so many tokens: run the layer, and count"""
+    """How many numbers the cache of one attention has after so many tokens: run it, and count"""
     cfg = lb.Config(c_attention=name, n_ctx=1024, n_emb=128, n_heads=4, n_vocab=50, c_position="none", s_window=64)
     layer, cache = variant("attentions", name), {}
     spec = layer.params(cfg)
     layer.forward(tree.views(spec, np.zeros(tree.size(spec))), np.zeros((1, tokens, 128)), Context(cfg, cache=cache))
     return numbers(cache)
 
-axes = picture("numbers in the cache of one layer, by tokens so far; green: constant in the end", height=3.8)
+axes = picture("numbers in the cache of one block, by tokens so far; green: constant in the end", height=3.8)
 lengths = [1, 4, 16, 64, 256, 1024]
 lines = {name: [cache_size(name, n) for n in lengths] for name in zoo}
 ends = {}
@@ -141,7 +141,7 @@ axes.margins(y=0.25)
 # ## Try it
 # ### 1. How far does a window reach?
 # In a layer of `swa` with a window of 16, a token attends to 16 tokens, itself included. But the vectors that it attends to already
-# contain information from earlier tokens, through the layer below. How many tokens **back** can information reach through a stack of 3
+# contain information from earlier tokens, through the layer below. How many tokens *back* can information reach through a stack of 3
 # such layers? And through `L` layers with a window of `W`?
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
@@ -167,7 +167,7 @@ def check(reach):
     assert reach(3, 16) is not None, "reach returns None: return a number of tokens, from the number of layers L and the window W."
     assert reach(1, 4) != 4, "a window of 4 counts the token itself: one layer reaches 3 tokens back."
     for L, W in ((1, 4), (2, 4), (3, 4), (2, 8), (3, 8)):
-        assert reach(L, W) == measured(L, W), f"{L} layers with a window of {W} reach {measured(L, W)} tokens back; your result is {reach(L, W)}."
+        assert reach(L, W) == measured(L, W), f"{L} layers with a window of {W} reach {measured(L, W)} tokens back: each adds the same; your result is {reach(L, W)}."
     return f"L (W - 1), as measured: 3 layers with a window of 16 reach {reach(3, 16)} tokens back; more layers can replace a wider window."
 
 # %% tags=["exercise"]
@@ -192,18 +192,19 @@ check(reach)
 
 # %% [markdown]
 # ### 2. The cache of a long conversation
-# A model with 32 layers and width 4096 has processed 100,000 tokens, and every number in its cache takes 2 bytes. `mha` stores a key and a
-# value of the full width for each token in each layer. How many **gigabytes** ($10^9$ bytes) is that? And with `gqa`, where the 32 heads
-# form groups of 8, and each group has one key and one value?
+# A model with 32 blocks and width 4096 has processed 100,000 tokens, and every number in its cache takes 2 bytes. `mha` stores a key and a
+# value of the full width for each token in each block. How many *gigabytes* ($10^9$ bytes) is that? And with `gqa`, **grouped-query attention**,
+# where the 32 heads form groups of 8, and each group has one key and one value?
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title check
 @exercise
 def check(mha, gqa):
-    assert mha is not None and gqa is not None, "put numbers in place of None: tokens, times layers, times 2 vectors, times width, times bytes."
+    assert mha is not None and gqa is not None, "put numbers in place of None: tokens, times blocks, times 2 vectors, times width, times bytes."
     right = 100_000 * 32 * 2 * 4096 * 2 / 1e9
     assert abs(mha / right - 0.5) > 1e-6, "that is half of it: there is a key and a value for every token."
-    assert abs(mha / right - 1) < 1e-2, f"mha is not {mha:.4g} GB: multiply 100,000 tokens, 32 layers, 2 vectors, 4096 numbers and 2 bytes."
+    assert abs(mha / right * 2 ** 30 / 1e9 - 1) > 1e-6, "that is right in GiB, of 2³⁰ bytes: a gigabyte has 10⁹."
+    assert abs(mha / right - 1) < 1e-2, f"mha is not {mha:.4g} GB: multiply 100,000 tokens, 32 blocks, 2 vectors, 4096 numbers and 2 bytes."
     assert abs(gqa / right * 8 - 1) < 1e-2, f"where 8 heads share one key and one value, the cache has an eighth of {mha:.4g} GB."
     return f"{mha:.1f} GB for one conversation, more than the weights of many models; with gqa it is {gqa:.1f} GB."
 
@@ -294,4 +295,4 @@ check(forward)
 # </details>
 
 # %% [markdown]
-# **Next:** [8 · Experts](08_experts.ipynb): a model may have more weights than it uses for each token.
+# **Next:** [9 · Experts](09_experts.ipynb): a model may have more weights than it uses for each token.

@@ -1,0 +1,262 @@
+"""Natural wrong answers to the exercises of the tour: {(lesson, exercise): {answer: what the line of the check must contain}}"""
+
+WRONG = {
+    (1, 1): {
+        "cost = lambda p: -np.log(p)": "a dry day, three days of ten",
+        "cost = lambda p: -0.7 * np.log2(p) - 0.3 * np.log2(1 - p)": "your function gives 1.000",
+        "cost = lambda p: 0.7 * np.log(p) + 0.3 * np.log(1 - p)": "*minus* the logarithm"},
+    (1, 2): {
+        "size = double / np.log(2) * len(unseen)": "a byte has eight",
+        "size = double / 8 * len(unseen)": "divide by ln 2",
+        "size = double / np.log(2) / 8": "multiply by the number of characters"},
+    (1, 3): {
+        "guess = lambda counts, a: counts + a": "divide each row by its own sum",
+        "guess = lambda counts, a: (counts + a) / counts.sum(1, keepdims=True)": "after adding a",
+        "guess = lambda counts, a: (counts + a) / (counts + a).sum(0)": "divide each row by its own sum"},
+    (2, 1): {
+        "softplus = lambda x: (np.log1p(np.exp(x)), lambda dy: 1 / (1 + np.exp(-x)))": "multiply it by dy",
+        "softplus = lambda x: (np.log1p(np.exp(x)), lambda dy: dy / (1 + np.exp(x)))": "the derivative is 0.9526",
+        "softplus = lambda x: (np.log1p(np.exp(x)), lambda dy: dy * np.exp(x))": "the derivative is 0.9526"},
+    (2, 2): {
+        "residual = lambda x, w: (x + x @ w, lambda dy: (dy @ w.T, x.T @ dy))": "y also depends on x directly",
+        "residual = lambda x, w: (x + x @ w, lambda dy: dy + dy @ w.T)": "return two arrays",
+        "residual = lambda x, w: (x + x @ w, lambda dy: (x + dy @ w.T, x.T @ dy))": "dy itself"},
+    (2, 3): {
+        "rate = 0.01": "try a larger rate",
+        "rate = 0.5": "try a larger rate",
+        "rate = 1000": "goes too far"},
+    (3, 1): {
+        "slopes = lambda f, x, h=1e-5: (f(x + h) - f(x - h)) / (2 * h)": "a slope for each element",
+        """
+def slopes(f, x, h=1e-5):
+    out = np.zeros_like(x)
+    for i in np.ndindex(x.shape):
+        x[i] += h
+        out[i] = f(x) / h
+        x[i] -= h
+        out[i] -= f(x) / h
+    return out""": "change x by h in both directions",
+        """
+def slopes(f, x, h=1e-5):
+    out = np.zeros_like(x)
+    for i in np.ndindex(x.shape):
+        e = np.zeros_like(x)
+        e[i] = h
+        out[i] = (f(x + e) - f(x - e)) / h
+    return out""": "divide by 2h",
+        """
+def slopes(f, x, h=1e-5):
+    out = np.zeros_like(x)
+    for i in np.ndindex(x.shape):
+        x[i] += h
+        up = f(x)
+        x[i] -= 2 * h
+        out[i] = (up - f(x)) / (2 * h)
+    return out""": "restore every element"},
+    (3, 2): {
+        "who = 'ann'": "the gradient of ann has an error",
+        "who = 'cid'": "the gradient of cid has an error",
+        "who = 'Ben'": 'the names are "ann", "ben" and "cid"'},
+    (3, 3): {
+        "fooled = 'ann'": "the sum of a softmax is always 1",
+        "fooled = 'ben'": "ben is right",
+        "fooled = 'both'": 'the names are "ann", "ben" and "cid"'},
+    (4, 1): {
+        "neighbour = lambda T: (np.eye(T)[np.maximum(np.arange(T) - 1, 0)], np.eye(T))": "the idea is right",
+        "neighbour = lambda T: (50 * np.eye(T), np.eye(T))": "every token finds itself",
+        "neighbour = lambda T: (50 * np.roll(np.eye(T), -1, 0), np.eye(T))": "it should look for token 0",
+        "neighbour = lambda T: 50 * np.eye(T)": "return two arrays"},
+    (4, 2): {
+        """
+def peeks(attend):
+    q, k, v = np.random.default_rng(0).standard_normal((3, 6, 4))
+    return not np.array_equal(attend(q, k, v), attend(q, np.r_[k[:-1], k[-1:] * 100], np.r_[v[:-1], v[-1:] + 1]))""":
+            "leave out the last output",
+        """
+def peeks(attend):
+    q, k, v = np.random.default_rng(0).standard_normal((3, 6, 4))
+    return not np.array_equal(attend(q, k, v)[:-1], attend(q, k, np.r_[v[:-1], v[-1:] + 1])[:-1])""":
+            "change the last key by a large factor",
+        """
+def peeks(attend):
+    q, k, v = np.random.default_rng(0).standard_normal((3, 6, 4))
+    return np.array_equal(attend(q, k, v)[:-1], attend(q, np.r_[k[:-1], k[-1:] * 100], np.r_[v[:-1], v[-1:] + 1])[:-1])""":
+            "upside down"},
+    (4, 3): {
+        "change = abs(by_hand(q, k, v)[0][-1] - by_hand(q, k[[0, 3, 2, 1, 4, 5]], v)[0][-1]).max()": "rows 1 and 3 of k and of v",
+        "change = abs(by_hand(q, k, v)[0][-1] - by_hand(q, k, v[[0, 3, 2, 1, 4, 5]])[0][-1]).max()": "rows 1 and 3 of k and of v",
+        "places = [0, 3, 2, 1, 4, 5]; change = abs(by_hand(q, k, v)[0] - by_hand(q, k[places], v[places])[0]).max()":
+            "compare the last output"},
+    (5, 1): {
+        "count = lambda D, L: 12 * D * L": "a matrix (D, D) has D² weights",
+        "count = lambda D, L: 12 * D * D": "two blocks have twice the weights",
+        "count = lambda D, L: 6 * D * D * L": "4 + 4 + 4 = 12"},
+    (5, 2): {
+        """
+def post(f, pn, p, x, ctx):
+    y, back_f = f(p, x, ctx)
+    n, back_n = norm.forward(pn, x + y, ctx)
+    return n, lambda dn, gn, g: dn + back_f(dn, g)""": "go through the norm first",
+        """
+def post(f, pn, p, x, ctx):
+    y, back_f = f(p, x, ctx)
+    n, back_n = norm.forward(pn, x + y, ctx)
+    return n, lambda dn, gn, g: back_f(back_n(dn, gn), g)""": "add both paths",
+        """
+def post(f, pn, p, x, ctx):
+    y, back_f = f(p, x, ctx)
+    n, back_n = norm.forward(pn, x + y, ctx)
+    return n, lambda dn, gn, g: back_n(dn, gn) + back_f(back_n(dn, gn), g)""": "and once"},
+    (5, 3): {
+        "after_attention, after_network = {4, 5, 6, 7}, {3}": "token 3 and all later tokens",
+        "after_attention, after_network = {3, 4, 5, 6, 7}, {3, 4, 5, 6, 7}": "a network works on every token alone",
+        "after_attention, after_network = set(range(8)), {3}": "earlier tokens cannot",
+        "after_attention, after_network = {3, 4, 5, 6, 7}, 3": "put in two sets"},
+    (6, 1): {
+        "cold, hot = 4 / 0.5, 4 / 2": "the logits that are divided by t",
+        "cold, hot = 4 * 0.5, 4 * 2": "the other way round",
+        "cold, hot = 2, 16": "the other way round",
+        "cold, hot = 16, 1": "at 2 the difference of the logits"},
+    (6, 2): {
+        """
+def nucleus(p, share):
+    order = np.argsort(-p)
+    out = np.where(np.cumsum(p[order]) <= share, p[order], 0)[np.argsort(order)]
+    return out / out.sum()""": "the token that crosses the border",
+        """
+def nucleus(p, share):
+    order = np.argsort(-p)
+    return np.where(np.cumsum(p[order]) - p[order] < share, p[order], 0)[np.argsort(order)]""": "divide by their sum",
+        """
+def nucleus(p, share):
+    ordered = np.sort(p)[::-1]
+    out = np.where(np.cumsum(ordered) - ordered < share, ordered, 0)
+    return out / out.sum()""": "the result is sorted"},
+    (6, 3): {
+        "draw = lambda p, u: int(p.argmax())": "u = 0.1 falls on the first piece",
+        "draw = lambda p, u: int((np.cumsum(p) < u).sum())": "that of token 1 is empty",
+        "draw = lambda p, u: int(u * len(p))": "0.69 is token 2 and 0.71 token 3",
+        "draw = lambda p, u: np.cumsum(p) <= u": "the index of one token"},
+    (7, 1): {
+        "step = lambda w, g, v, rate, mu: (w - rate * g, mu * v + g)": "the weights are wrong: subtract rate times the new velocity",
+        "step = lambda w, g, v, rate, mu: (w + mu * v - rate * g, mu * v - rate * g)": "without the rate",
+        "step = lambda w, g, v, rate, mu: (w - rate * (mu * v + (1 - mu) * g), mu * v + (1 - mu) * g)": "without 1 - mu",
+        "step = lambda w, g, v, rate, mu: w - rate * (mu * v + g)": "return two arrays"},
+    (7, 2): {
+        """
+def schedule(step, total, warmup):
+    return step / warmup if step <= warmup else (1 + np.cos(np.pi * (step - 1 - warmup) / (total - warmup))) / 2""":
+            "at step 1, during the warm-up",
+        """
+def schedule(step, total, warmup):
+    return step / (warmup + 1) if step <= warmup else (1 + np.cos(np.pi * (step - warmup) / (total - warmup))) / 2""":
+            "at step 11, the first after the warm-up, it should be 1.0000",
+        """
+def schedule(step, total, warmup):
+    return step / (warmup + 1) if step <= warmup else 1 - (step - 1 - warmup) / (total - warmup)""": "at step 12, after the warm-up"},
+    (7, 3): {
+        "overlap = len(written)": "no part of `written`",
+        "overlap = 3": "longer than 3 characters occurs",
+        "overlap = written[:20]": "put the length"},
+    (8, 1): {
+        "reach = lambda L, W: L * W": "counts the token itself",
+        "reach = lambda L, W: W - 1": "2 layers with a window of 4 reach 6",
+        "reach = lambda L, W: (W - 1) ** L": "each adds the same; your result is 9"},
+    (8, 2): {
+        "mha = 100_000 * 32 * 4096 * 2 / 1e9; gqa = mha / 8": "a key and a value",
+        "mha = 100_000 * 32 * 2 * 4096 * 2 / 2 ** 30; gqa = mha / 8": "right in GiB",
+        "mha = 100_000 * 32 * 2 * 4096 * 2 / 1e9; gqa = mha / 4": "an eighth"},
+    (8, 3): {
+        """
+def forward(p, x, ctx):
+    v, back_v = arrays.linear(x, p.wv)
+    n = np.arange(1, x.shape[1] + 1)[:, None]
+    y, back_y = arrays.linear(v.cumsum(1) / n, p.wo)
+    def backward(dy, g):
+        do, dwo, _ = back_y(dy)
+        dx, dwv, _ = back_v((do / n).cumsum(1))
+        g.wo += dwo
+        g.wv += dwv
+        return dx
+    return y, backward""": "a cumsum from the end",
+        """
+def forward(p, x, ctx):
+    v, back_v = arrays.linear(x, p.wv)
+    n = np.arange(1, x.shape[1] + 1)[:, None]
+    y, back_y = arrays.linear(v.cumsum(1) / n, p.wo)
+    def backward(dy, g):
+        do, dwo, _ = back_y(dy)
+        dx, dwv, _ = back_v(do[:, ::-1].cumsum(1)[:, ::-1] / n)
+        g.wo += dwo
+        g.wv += dwv
+        return dx
+    return y, backward""": "do_t / (t + 1)",
+        """
+def forward(p, x, ctx):
+    v, back_v = arrays.linear(x, p.wv)
+    n = np.arange(1, x.shape[1] + 1)[:, None]
+    y, back_y = arrays.linear(v.cumsum(1) / n, p.wo)
+    def backward(dy, g):
+        do, dwo, _ = back_y(dy)
+        return back_v((do / n)[:, ::-1].cumsum(1)[:, ::-1])[0]
+    return y, backward""": "a weight has no gradient"},
+    (9, 1): {
+        "output_weights = lambda scores, chosen: np.take_along_axis(arrays.softmax(scores)[0], chosen, 1)": "should sum to 1",
+        "output_weights = lambda scores, chosen: (p := np.take_along_axis(scores, chosen, 1)) / p.sum(1, keepdims=True)": "apply a softmax",
+        "output_weights = lambda scores, chosen: arrays.softmax(np.take_along_axis(scores, chosen, 1))": "return the first"},
+    (9, 2): {
+        "balance_loss = lambda s: (np.bincount(s.argmax(1), minlength=s.shape[1]) / len(s) * s.mean(0)).sum()": "the factor E is missing",
+        "balance_loss = lambda s: s.shape[1] * (s.mean(0) ** 2).sum()": "f counts tokens",
+        "balance_loss = lambda s: s.shape[1] * (np.bincount(s.argmax(1), minlength=s.shape[1]) * s.mean(0)).sum()": "your result is 8.000"},
+    (9, 3): {
+        "total = 58 * 256 * 3 * 7168 * 2048 / 1e9; used = 58 * 8 * 3 * 7168 * 2048 / 1e9": "the shared expert is missing",
+        "total = 61 * 257 * 3 * 7168 * 2048 / 1e9; used = 61 * 9 * 3 * 7168 * 2048 / 1e9": "only 58 of the 61 blocks",
+        "total = 58 * 257 * 3 * 7168 * 2048 / 1e9; used = 58 * 8 * 3 * 7168 * 2048 / 1e9": "8 experts and the shared one",
+        "total = 58 * 257 * 3 * 7168 * 2048; used = 58 * 9 * 3 * 7168 * 2048": "0.0440 billion weights each"},
+    (10, 1): {
+        "bits = lambda nats, tokens, characters: nats / np.log(2)": "that is bits per token",
+        "bits = lambda nats, tokens, characters: nats / np.log(2) * characters / tokens": "the other way round",
+        "bits = lambda nats, tokens, characters: nats * tokens / characters": "your result is 0.693"},
+    (10, 2): {
+        """
+def tokenize(word, merges):
+    tokens = tuple(word)
+    for pair in merges:
+        merge(tokens, tuple(pair))
+    return tokens""": "replace the tokens by what merge returns",
+        """
+def tokenize(word, merges):
+    tokens = tuple(word)
+    for pair in reversed(merges):
+        tokens = merge(tokens, tuple(pair))
+    return tokens""": "should be",
+        """
+def tokenize(word, merges):
+    tokens = tuple(word)
+    for pair in merges[:40]:
+        tokens = merge(tokens, tuple(pair))
+    return tokens""": "should be"},
+    (10, 3): {
+        "lengths = [1, 1, 1, 1]": "é does not have that many bytes",
+        "lengths = [1, 2, 2, 2]": "🦊 does not have that many bytes",
+        "lengths = [1, 2, 4]": "your list has 3"},
+    (11, 1): {
+        """
+lora = lambda x, w, a, b, s: (
+    x @ w + s * x @ a @ b, lambda dy: (dy @ w.T, x.T @ (s * dy @ b.T), s * (x @ a).T @ dy))""": "add both",
+        """
+lora = lambda x, w, a, b, s: (
+    x @ w + s * x @ a @ b, lambda dy: (dy @ w.T + s * dy @ b.T @ a.T, x.T @ (dy @ b.T), s * (x @ a).T @ dy))""": "du = s dy bᵀ",
+        """
+lora = lambda x, w, a, b, s: (
+    x @ w + s * x @ a @ b, lambda dy: (x.T @ (s * dy @ b.T), s * (x @ a).T @ dy))""": "return three arrays"},
+    (11, 2): {
+        "share = lambda I, O, r: (I + O) / (I * O)": "for (64, 256) and rank 4",
+        "share = lambda I, O, r: I * O / (r * (I + O))": "so it should be 0.2; your result is 5.000",
+        "share = lambda I, O, r: r * (I + O)": "so it should be 0.2; your result is 20.000"},
+    (11, 3): {
+        "targets = lambda ids, is_target: (ids[:-1], np.where(is_target[1:], -1, ids[1:]))": "the mask is inverted",
+        "targets = lambda ids, is_target: (ids[:-1], np.where(is_target[:-1], ids[1:], -1))": "off by one",
+        "targets = lambda ids, is_target: (ids, np.where(is_target, ids, -1))": "all ids but the last",
+        "targets = lambda ids, is_target: (ids[:-1], np.where(is_target[1:], ids[1:], 0))": "y should be -1, 9, 5"},
+}
