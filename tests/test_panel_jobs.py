@@ -250,10 +250,11 @@ def test_main_settings_have_help_where_the_pointer_or_the_focus_is(panel):
         sentence = panel.help.sentences[name]
         assert len(sentence) > 40 and f"lb-on-{name}" in panel.help.view.value
         assert f":has(.lb-for-{name}:focus-within)" in panel.help.view.value and f":has(.lb-for-{name}:hover)" in panel.help.view.value
-    assert panel.fields.control("n_emb").tooltip == panel.help.sentences["n_emb"]
+    tooltip = lambda control: control.tooltip if control.has_trait("tooltip") else control.description_tooltip      # ipywidgets 8, 7
+    assert tooltip(panel.fields.control("n_emb")) == panel.help.sentences["n_emb"]
     assert "from 1 to 65,536" in panel.help.sentences["n_emb"] and "grow" in panel.help.sentences["n_emb"]
     for name, each in panel.generation.sampling.items():
-        assert each.tooltip == panel.generation.help.sentences[name] and "default" in each.tooltip
+        assert tooltip(each) == panel.generation.help.sentences[name] and "default" in tooltip(each)
 
 
 def test_the_chosen_attention_and_network_have_a_sentence_and_a_picture(panel):

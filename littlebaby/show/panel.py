@@ -115,7 +115,7 @@ class Panel:
         self.all_settings = widgets.Accordion([self.fields.view], selected_index=None)
         self.all_settings.set_title(0, "all settings, with meaning and range")
         label = widgets.Layout(width="86px", flex="0 0 auto")
-        self.help = Help(ABOUT_INPUTS | {name: setting_help(self.fields.keys[name]) for name in MAIN})
+        self.help = Help(ABOUT_INPUTS | {name: setting_help(self.fields.keys[name]) for name in MAIN}, 4)
         named = {name: row(widgets.HTML(self.help.label(name), layout=label), self.fields.control(name)) for name in MAIN}
         for name, each in named.items():
             self.help.follow(name, each, self.fields.control(name))

@@ -26,9 +26,10 @@ CAPTIONS = dict(attentions="measured: a row is a token, a column a token before 
 
 
 class Help:
-    """`view` shows one of the sentences {name: text}: that of the widget at which the pointer is, else that of the one with the focus"""
+    """`view` shows one of the sentences {name: text}: that of the widget at which the pointer is, else that of the one with the focus.
+    lines: the lines for which there is room, so that nothing moves when the sentence changes"""
 
-    def __init__(self, sentences: Mapping[str, str]) -> None:
+    def __init__(self, sentences: Mapping[str, str], lines: int) -> None:
         self.sentences = sentences
         rules = "".join(
             f".lb-panel:has(.lb-for-{name}:hover) .lb-on-{name},"
@@ -37,7 +38,7 @@ class Help:
         self.view = widgets.HTML(
             f"<style>.lb-sentence{{display:none}}{rules}"
             f".lb-panel:has(.lb-for:hover,.lb-for:focus-within) .lb-nothing{{display:none}}</style>"
-            f'<div class="lb-help" style="font-size:12px;line-height:1.4;min-height:68px;{QUIET}">{items}'
+            f'<div class="lb-help" style="font-size:12px;line-height:1.4;min-height:{1.4 * lines}em;{QUIET}">{items}'
             f'<div class="lb-nothing">Point at a setting, or click into it, to read what it does.</div></div>')
 
     def label(self, name: str) -> str:

@@ -39,7 +39,7 @@ class Generation:
         more = dict(layout=widgets.Layout(width="215px"), style=dict(description_width="125px"))
         self.sampling = {name: number(value, isinstance(value, int), description=name, **more) for name, value in SAMPLING.items()}
         self.seed = widgets.Text(description="seed", placeholder="random", **more)
-        self.help = Help({name: sampling_help(name) for name in SAMPLING} | dict(seed=SEED))
+        self.help = Help({name: sampling_help(name) for name in SAMPLING} | dict(seed=SEED), 2)
         for name, each in (self.sampling | dict(seed=self.seed)).items():
             self.help.follow(name, each)
         boxes = widgets.Box([*self.sampling.values(), self.seed], layout=widgets.Layout(flex_flow="row wrap"))

@@ -7,6 +7,7 @@ import ipywidgets as widgets
 
 from ..training.loop import Evaluation, Step
 from . import panel_html
+from .charts import WHY_BELOW
 from .formatting import format_duration
 from .progress import Began
 
@@ -29,7 +30,9 @@ class Live:
         self.curve = widgets.Image(format="png", layout=widgets.Layout(width="540px", max_width="100%", display="none"))
         self.curve.add_class("lb-curve")
         self.samples = widgets.HTML(layout=widgets.Layout(flex="1 1 300px", min_width="0"))
-        self.view = widgets.HBox([self.curve, self.samples], layout=widgets.Layout(flex_flow="row wrap", grid_gap="14px", margin="6px 0"))
+        self.why = widgets.HTML(panel_html.hint(WHY_BELOW), layout=widgets.Layout(width="100%"))
+        self.view = widgets.HBox([self.curve, self.samples, self.why],
+                                 layout=widgets.Layout(flex_flow="row wrap", grid_gap="14px", margin="6px 0"))
         self.hide()
 
     def __call__(self, event: Any) -> None:
@@ -54,7 +57,7 @@ class Live:
         self.step = self.first = event.step
         self.began = self.last_shown = self.drawn = now
         self.bar.value, self.bar.max = event.step, max(event.total, 1)
-        self.bar.layout.display = self.view.layout.display = None
+        self.bar.layout.display = self.view.layout.display = self.why.layout.display = None
         self.samples.value = panel_html.samples_so_far(self.history.rows)
 
     def show_history(self, guid: str, drawn: bool) -> None:
@@ -63,7 +66,7 @@ class Live:
         self.view.layout.display = None if rows or drawn else "none"
         self.samples.value = panel_html.samples_so_far(rows) if rows else ""
         if drawn:
-            self.curve.layout.display = "none"
+            self.curve.layout.display = self.why.layout.display = "none"      # the picture says the same
 
     def hide(self):
         self.say("")

@@ -73,7 +73,7 @@ def test_the_notebook_from_opening_to_deleting(looked, tmp_path):
         control.fill(str(value))
         control.press("Enter")
     looked.wait_for_function(f"document.body.innerText.includes('of {4 * 64} tokens')")
-    looked.wait_for_function("/estimated time\\n\\d+ (seconds|minutes)/.test(document.body.innerText)")
+    looked.wait_for_function("/estimated time\\n\\d+ (second|minute)s?/.test(document.body.innerText)")
     picture(looked, panel, "panel-choose", tmp_path)
 
     # train: the curve moves, the kernel answers, Stop is heard
@@ -100,11 +100,11 @@ def test_the_notebook_from_opening_to_deleting(looked, tmp_path):
     button("Resume").click()
     looked.wait_for_selector(".lb-growing:has-text('step 770')")
     picture(looked, panel, "panel-train", tmp_path)
-    looked.wait_for_selector(f".lb-printed:has-text('{run.name}')")
+    looked.wait_for_selector(f".lb-card:has-text('{run.name}')")
     report = store.load_report(run.name)
     assert report.stop_reason == "finished" and report.evaluations[-1].step == STEPS
     assert report.best_valid_loss < report.evaluations[0].valid_loss
-    assert f"{report.best_valid_loss:.4f}" in panel.locator(".lb-printed").inner_text()
+    assert f"{report.best_valid_loss:.4f}" in panel.locator(".lb-card").inner_text()
 
     # write
     button("inference").click()
@@ -133,9 +133,9 @@ def test_the_notebook_from_opening_to_deleting(looked, tmp_path):
     # delete asks
     button("delete").click()
     button("Delete …").click()
-    looked.wait_for_selector(".lb-printed:has-text('Delete these')")
+    looked.wait_for_selector(".lb-question:has-text('Delete these')")
     button("Keep").click()
-    looked.wait_for_selector(".lb-printed", state="detached")
+    looked.wait_for_selector(".lb-question", state="detached")
     assert store.files(run.name)
     button("Delete …").click()
     panel.locator("button.mod-danger").click()
