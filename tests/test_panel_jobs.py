@@ -33,6 +33,8 @@ def stop(panel):
 def test_a_new_panel_shows_and_stops_the_job_that_runs(panel, home):
     begin_a_long_training(panel)
     other = lb.panel(home)
+    message = text(other.outcome.message)
+    assert "1 layer of width 32" in message and "the lowest possible loss on this text is" in message
     assert other.outcome is panel.outcome and other.slot.children == (panel.own.view,)
     assert shown(other.stop) and not other.stop.disabled and other.run.disabled and other.resume.disabled
     assert text(other.reason).strip() == "wait for the end of the training, or press Stop" == other.run.tooltip

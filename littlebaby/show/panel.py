@@ -27,6 +27,7 @@ from .panel_inference import Generation
 from .panel_job import JOBS
 from .panel_outcome import Outcome
 from .panel_runs import NONE, WITH_MODEL, is_conversations, run_label, uploaded_file, why_not
+from .progress import Began
 
 PLANS = ("train", "finetune", "inference", "info", "delete")
 TRAINING = ("train", "finetune")
@@ -365,8 +366,8 @@ class Panel:
 
     def watch(self, event: Any) -> None:
         """Show an event of a run; called in the thread of the run"""
-        if words := getattr(event, "words", ""):
-            self.own.say(words)
+        if isinstance(event, Began):
+            self.own.say(event.message)
         self.own.live(event)
         if JOBS.stopping.is_set():
             self.own.live.say("stopping …")
