@@ -168,11 +168,14 @@ def model(cfg, seed=0, size=0.3, dtype=float):
 def decoding(cfg):
     """Law 2: the largest difference between one pass over nine tokens and passes over three, two and then single tokens with a cache"""
     _, _, p, rng = model(cfg)
-    ids = rng.integers(0, 11, (2, 9))
-    full, _ = gpt.forward(p, ids, Context(cfg))
+    return cached_difference(lambda ids, ctx: gpt.forward(p, ids, ctx)[0], rng.integers(0, 11, (2, 9)), cfg)
+
+
+def cached_difference(forward, x, cfg):
+    """Law 2 of `forward(x, ctx)`, a model or a layer, on nine tokens x (B, 9) or (B, 9, D)"""
     cache: dict = {}
-    parts = [gpt.forward(p, ids[:, a:b], Context(cfg, start=a, cache=cache))[0] for a, b in zip(CUTS, CUTS[1:])]
-    return np.abs(np.concatenate(parts, 1) - full).max()
+    parts = [forward(x[:, a:b], Context(cfg, start=a, cache=cache)) for a, b in zip(CUTS, CUTS[1:])]
+    return np.abs(np.concatenate(parts, 1) - forward(x, Context(cfg))).max()
 
 
 def causality(cfg):
@@ -184,9 +187,14 @@ def causality(cfg):
         ids = rng.integers(0, 11, (2, 12))
         other = ids.copy()
         other[:, 5:] = (other[:, 5:] + rng.integers(1, 11, (2, 7))) % 11
-        a, b = (gpt.forward(p, each, Context(cfg))[0][:, :5] for each in (ids, other))
-        worst = max(worst, np.abs(a - b).max())
+        worst = max(worst, earlier_change(lambda ids, ctx: gpt.forward(p, ids, ctx)[0], ids, other, cfg))
     return worst
+
+
+def earlier_change(forward, x, other, cfg):
+    """Law 4 of `forward(x, ctx)`, a model or a layer: the largest difference before token 5 of two inputs that are equal up to there"""
+    a, b = (forward(each, Context(cfg))[:, :5] for each in (x, other))
+    return np.abs(a - b).max()
 
 
 def life(cfg):

@@ -324,10 +324,8 @@ def mark_changes(part: Part, correct: Part) -> Part:
 
 def decoding_error(layer: Any, cfg: Any) -> float:
     """`laws.decoding` of one layer: the largest difference between one pass over nine tokens and passes over parts with a cache"""
-    s, cache = laws.random_layer(layer, cfg, T=9), dict[str, Any]()
-    full, _ = layer.forward(s.p, s.x, Context(cfg))
-    parts = [layer.forward(s.p, s.x[:, a:b], Context(cfg, start=a, cache=cache))[0] for a, b in zip(laws.CUTS, laws.CUTS[1:])]
-    return float(np.abs(np.concatenate(parts, 1) - full).max())
+    s = laws.random_layer(layer, cfg, T=9)
+    return float(laws.cached_difference(lambda x, ctx: layer.forward(s.p, x, ctx)[0], s.x, cfg))
 
 
 def causality_error(layer: Any, cfg: Any) -> float:
@@ -337,6 +335,5 @@ def causality_error(layer: Any, cfg: Any) -> float:
         s = laws.random_layer(layer, cfg, T=9, x_size=x_size)
         other = s.x.copy()
         other[:, 5:] *= -2
-        a, b = (layer.forward(s.p, x, Context(cfg))[0][:, :5] for x in (s.x, other))
-        worst = max(worst, float(np.abs(a - b).max()))
+        worst = max(worst, float(laws.earlier_change(lambda x, ctx: layer.forward(s.p, x, ctx)[0], s.x, other, cfg)))
     return worst
