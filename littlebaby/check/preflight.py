@@ -17,7 +17,6 @@ from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib import import_module
 from math import prod
 from statistics import median
 from time import perf_counter
@@ -31,6 +30,7 @@ from ..arrays.kernels import LONG
 from ..inference.baby import Baby
 from ..model import gpt
 from ..model.context import Context, variant
+from ..runs.settings import module_of
 from ..training.data import Batches
 from ..training.loop import Step, begin, train
 from ..training.parallel import worker_count
@@ -186,7 +186,7 @@ def bytes_of(cfg: Any, spec: Any) -> dict[str, int]:
     one = backend.dtype(cfg.d_type).itemsize
     total, trainable = tree.size(spec), tree.size(spec, train=True)
     few = dict(w=tree.vector(100))
-    optimizer = import_module(f"..training.optimizers.{cfg.c_optimizer}", __package__)
+    optimizer = module_of("c_optimizer", cfg.c_optimizer)
     state_size = sum(getattr(a, "size", 0) for a in optimizer.state(few, backend.dtype(cfg.d_type)).values()) / 100    # per weight
     wide = sum(sum(leaf.shape) * share_of_tokens(path, cfg) for path, leaf in tree.leaves(spec)
                if path.startswith("blocks.") and leaf.kind in PRODUCTS)

@@ -10,14 +10,13 @@ Weights are random, and every matrix is scaled so that its output is as large as
 the scores of attention are nearly equal, and all attentions would look alike.
 """
 from collections.abc import Callable
-from importlib import import_module
 from typing import Any
 
 import numpy as np
 
 from ..arrays import tree
 from ..model.context import Context, variant
-from ..runs.settings import Config
+from ..runs.settings import Config, module_of
 from .laws import KEYS
 
 SMALL: dict[str, Any] = dict(n_vocab=64, n_ctx=64, n_emb=32, n_heads=4, n_layers=1, d_type="fp64", s_window=16)
@@ -136,7 +135,7 @@ def descent(name: str, rate: float) -> np.ndarray:
     rng = np.random.default_rng(0)
     spec = dict(w=tree.matrix(SIDE, SIDE))
     cfg = Config(c_optimizer=name, r_weight_decay=0)
-    module = import_module(f"littlebaby.training.optimizers.{name}")
+    module = module_of("c_optimizer", name)
     flat, state = np.zeros(SIDE * SIDE), module.state(spec, np.dtype(float))
     row_weights, target = np.geomspace(1, 1 / LOPSIDED, SIDE)[:, None], rng.standard_normal((SIDE, SIDE))
     losses = []

@@ -123,7 +123,7 @@ class Context:
     def record_scores(self, q, k, scale, window=None):
         """Report the largest attention score of each head if the optimizer needs it (`qk_clip_scale`); otherwise this costs nothing"""
         self.observe("scores", (q, k, scale, window))
-        if self.cfg.needs_scores and self.rng is not None:
+        if self.rng is not None and self.cfg.needs_scores:
             self.note("score", max_scores(q, k, scale, window), xp.maximum)
 
     def freeze_decision(self, name, value):

@@ -10,7 +10,7 @@ the files of these variants in model/ and training/optimizers, as plain data:
 So a new file in one of these folders adds its own settings.
 """
 from difflib import get_close_matches
-from functools import partial
+from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
@@ -150,6 +150,7 @@ class Common(BaseModel):
     n_completion: int = output(1000, "Tokens of the completion generated at the end of training; 0 for none.", 0, TOKENS, "tokens")
 
 
+@cache
 def module_of(key: str, name: str) -> ModuleType:
     """The module that a setting chooses: module_of("c_attention", "mha") -> littlebaby.model.attentions.mha"""
     return import_module(f"littlebaby.{FOLDERS[key].replace('/', '.')}.{name}")

@@ -14,8 +14,7 @@ from typing import Any
 
 from ..check import laws
 from ..errors import BadInput, nearest
-from ..model.context import variant
-from ..runs.settings import allowed, keys
+from ..runs.settings import allowed, keys, module_of
 from . import catalog
 from .variant_pictures import variant_picture
 
@@ -71,7 +70,7 @@ def summary(folder: str, name: str) -> str:
 
 
 def module(folder: str, name: str) -> Any:
-    return import_module(f"littlebaby.training.optimizers.{name}") if folder == "optimizers" else variant(folder, name)
+    return module_of(FOLDERS[folder], name)
 
 
 # one page
