@@ -17,7 +17,7 @@ from cyclopts.exceptions import (
 from ..errors import BadInput, RunFailed, nearest, quoted
 from . import run_commands, tool_commands  # noqa: F401  # importing them adds their commands to `app`
 from .answers import Answer, is_first_process, print_error
-from .help import words_of_command
+from .help import Help, help_of_command
 from .options import WELCOME, app
 
 for place, command in enumerate(app):
@@ -28,7 +28,7 @@ def main(words=None):
     """Run a command line (None: this process's own) and return its exit code"""
     words = sys.argv[1:] if words is None else list(words)
     machine = "--json" in words
-    words_of_command.set(tuple(words))
+    help_of_command.set(Help(words))
     if not words:
         print(WELCOME)
         return 0

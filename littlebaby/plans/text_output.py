@@ -8,42 +8,23 @@ from ..runs.aliases import ALIASES
 from ..runs.presets import preset, presets
 from ..runs.records import VERSION
 from ..runs.settings import FOLDERS, Config, prefixes_in_words, sections
-from ..show.formatting import align_columns, align_pairs, format_bytes, plural, unknown_characters
+from ..show import card as cards
+from ..show.card import run_list
+from ..show.estimate_tables import bench_table, preflight_table
+from ..show.formatting import align_columns, align_pairs, format_bytes, plural, setting_value, unknown_characters
 from .estimates import check
 from .manage import info
 from .training_data import make_config
 
 __all__ = ["ALIASES", "Config", "FOLDERS", "VERSION", "align_columns", "align_pairs", "bench_table", "card", "catalog_tables",
            "check_every_variant", "format_bytes", "make_config", "plural", "prefixes_in_words", "preflight_table", "preset", "presets",
-           "renew_tables", "run_list", "sections", "unknown_characters"]
+           "renew_tables", "run_list", "sections", "setting_value",
+           "unknown_characters"]
 
 
 def card(guid: str = "last", path: str | Path | None = None) -> str:
     """The card of a run as text; see `plans.info`"""
-    from ..show.card import card
-
-    return card(info(guid, path))
-
-
-def run_list(runs) -> str:
-    """The runs that `plans.runs` found as a table"""
-    from ..show.card import run_list
-
-    return run_list(runs)
-
-
-def preflight_table(estimate) -> str:
-    """The estimate of `plans.preflight` as a table"""
-    from ..show.estimate_tables import preflight_table
-
-    return preflight_table(estimate)
-
-
-def bench_table(measured) -> str:
-    """The measurements of `plans.bench` as a table"""
-    from ..show.estimate_tables import bench_table
-
-    return bench_table(measured)
+    return cards.card(info(guid, path))
 
 
 def catalog_tables(name: str | None = None) -> tuple[dict[str, list[dict]], str]:

@@ -16,9 +16,9 @@ from ..errors import BadInput, nearest
 from ..model import gpt
 from ..model.context import variant
 from ..runs.presets import preset, presets
-from ..runs.settings import Config, allowed, prefixes_in_words, sections
+from ..runs.settings import Config, allowed, module_of, prefixes_in_words, sections
 from ..training.schedules import multiplier
-from .formatting import format_number
+from .formatting import format_number, setting_value
 
 MARK = re.compile(r"(<!-- catalog: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 CITED = re.compile(r"((?:Kimi )?[A-Z][\w'-]+(?: et al\.| & [A-Z][\w'-]+)? (?:19|20)\d\d)(?: \([^)]*\))?(?:,? arXiv[: ](\d{4}\.\d{4,5}))?")
@@ -90,7 +90,7 @@ def layer(folder, name):
 
 
 def optimizer(name):
-    module = import_module(f"littlebaby.training.optimizers.{name}")
+    module = module_of("c_optimizer", name)
     title, idea, _, _, papers = reading(module)
     state = module.state(dict(w=tree.matrix(10, 10)), np.dtype("float32"))
     return {"name": f"`{name}`", "full name": title, "idea": idea,
@@ -121,8 +121,7 @@ def preset_row(name):
 
 
 def setting(key, title):
-    default = str(key.default).lower() if isinstance(key.default, bool) else f"{key.default}"
-    return {"group": title, "key": f"`{key.name}`", "default": default, "allowed": key.allowed, "unit": key.unit,
+    return {"group": title, "key": f"`{key.name}`", "default": setting_value(key.default), "allowed": key.allowed, "unit": key.unit,
             "meaning": key.meaning}
 
 

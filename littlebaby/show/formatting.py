@@ -33,6 +33,11 @@ def plural(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
+def setting_value(value: object) -> str:
+    """The value of a setting as it is written in JSON and on a command line: true, 0.1, mha"""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def unknown_characters(replaced: dict[str, str]) -> str:
     """A sentence on the characters of a prompt that are not in the vocabulary; replaced: {character: its replacement, "" if dropped}"""
     dropped = [old for old, new in replaced.items() if not new]

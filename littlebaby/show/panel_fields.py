@@ -9,7 +9,7 @@ from typing import Any
 import ipywidgets as widgets
 
 from ..runs.settings import FOLDERS, Config, Key, allowed, keys, limits, prefixes_in_words, sections
-from .formatting import plural
+from .formatting import plural, setting_value
 from .panel_html import QUIET, WRONG, hint
 
 EXACT = 2**53           # the largest whole number up to which a browser's numbers are exact
@@ -157,6 +157,5 @@ def meaning(key: Key) -> str:
 
 def range_in_words(key: Key) -> str:
     """The allowed values and the default of a setting"""
-    default = str(key.default).lower() if isinstance(key.default, bool) else key.default
     choices = "" if allowed(key.name) else f"{key.allowed} {key.unit}".strip() + "; "
-    return f"{choices}default {default}"
+    return f"{choices}default {setting_value(key.default)}"

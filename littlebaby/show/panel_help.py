@@ -16,6 +16,7 @@ from ..model.context import variant
 from ..runs.settings import Key
 from . import catalog
 from .charts import GRAY, PALE, TRAIN, png
+from .formatting import setting_value
 from .panel_html import QUIET
 from .panel_job import start_thread
 from .variant_pictures import LINES, squares
@@ -56,7 +57,7 @@ class Help:
 def setting_help(key: Key) -> str:
     """What a setting does, its allowed values and its default"""
     words = f"{key.allowed} {key.unit}".strip()
-    return f"{key.meaning} {words[0].upper()}{words[1:]}; default {key.default}."
+    return f"{key.meaning} {words[0].upper()}{words[1:]}; default {setting_value(key.default)}."
 
 
 class About:
