@@ -1,5 +1,15 @@
 """Natural wrong answers to the exercises of the tour: {(lesson, exercise): {answer: what the line of the check must contain}}"""
 
+# (8, 3): forward, and the first line of backward
+RUNNING_MEAN = """
+def forward(p, x, ctx):
+    v, back_v = arrays.linear(x, p.wv)
+    n = np.arange(1, x.shape[1] + 1)[:, None]
+    y, back_y = arrays.linear(v.cumsum(1) / n, p.wo)
+    def backward(dy, g):
+        do, dwo, _ = back_y(dy)
+"""
+
 WRONG = {
     (1, 1): {
         "cost = lambda p: -np.log(p)": "a dry day, three days of ten",
@@ -167,38 +177,17 @@ def schedule(step, total, warmup):
         "mha = 100_000 * 32 * 2 * 4096 * 2 / 2 ** 30; gqa = mha / 8": "right in GiB",
         "mha = 100_000 * 32 * 2 * 4096 * 2 / 1e9; gqa = mha / 4": "an eighth"},
     (8, 3): {
-        """
-def forward(p, x, ctx):
-    v, back_v = arrays.linear(x, p.wv)
-    n = np.arange(1, x.shape[1] + 1)[:, None]
-    y, back_y = arrays.linear(v.cumsum(1) / n, p.wo)
-    def backward(dy, g):
-        do, dwo, _ = back_y(dy)
-        dx, dwv, _ = back_v((do / n).cumsum(1))
+        RUNNING_MEAN + """        dx, dwv, _ = back_v((do / n).cumsum(1))
         g.wo += dwo
         g.wv += dwv
         return dx
     return y, backward""": "a cumsum from the end",
-        """
-def forward(p, x, ctx):
-    v, back_v = arrays.linear(x, p.wv)
-    n = np.arange(1, x.shape[1] + 1)[:, None]
-    y, back_y = arrays.linear(v.cumsum(1) / n, p.wo)
-    def backward(dy, g):
-        do, dwo, _ = back_y(dy)
-        dx, dwv, _ = back_v(do[:, ::-1].cumsum(1)[:, ::-1] / n)
+        RUNNING_MEAN + """        dx, dwv, _ = back_v(do[:, ::-1].cumsum(1)[:, ::-1] / n)
         g.wo += dwo
         g.wv += dwv
         return dx
     return y, backward""": "do_t / (t + 1)",
-        """
-def forward(p, x, ctx):
-    v, back_v = arrays.linear(x, p.wv)
-    n = np.arange(1, x.shape[1] + 1)[:, None]
-    y, back_y = arrays.linear(v.cumsum(1) / n, p.wo)
-    def backward(dy, g):
-        do, dwo, _ = back_y(dy)
-        return back_v((do / n)[:, ::-1].cumsum(1)[:, ::-1])[0]
+        RUNNING_MEAN + """        return back_v((do / n)[:, ::-1].cumsum(1)[:, ::-1])[0]
     return y, backward""": "a weight has no gradient"},
     (9, 1): {
         "output_weights = lambda scores, chosen: np.take_along_axis(arrays.softmax(scores)[0], chosen, 1)": "should sum to 1",
