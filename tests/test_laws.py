@@ -75,7 +75,7 @@ def test_residual_connections(sequence):
     norm, network = variant("norms", "layernorm"), variant("networks", "mlp")
 
     def forward(p, x, ctx):
-        y, backward = sequence(norm, network.forward, p.norm, p.net, x, ctx)
+        y, backward = sequence(norm, network.forward, p.norm, p.net, x, ctx, "network")
         return y, lambda dy, g: backward(dy, g.norm, g.net)
 
     sublayer = SimpleNamespace(params=lambda cfg: dict(norm=norm.params(cfg), net=network.params(cfg)), forward=forward)

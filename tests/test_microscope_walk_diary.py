@@ -114,7 +114,8 @@ def test_a_recorder_changes_no_number():
     ids = it.checked_ids(np.arange(9))
     observed, _ = gpt.forward(it.p, ids, Context(it.config, recorder=recorded))
     assert np.array_equal(observed, gpt.forward(it.p, ids, Context(it.config))[0])
-    assert recorded.keys() == {(0, "embedding"), *((i, name) for i in (0, 1) for name in ("scores", "chosen", "block"))}
+    names = "scores", "heads", "attention", "chosen", "network", "block"
+    assert recorded.keys() == {(0, "embedding"), *((i, name) for i in (0, 1) for name in names)}
 
 
 def test_an_array_counts_once_however_it_is_held():

@@ -3,6 +3,7 @@
 Randomness, positions and caches come only from the context: the same `forward` is used in training, evaluation and generation, with
 different contexts.
 """
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib import import_module
@@ -87,6 +88,7 @@ class Context:
     layer_index: int = 0    # number of the layer
     counted: object = None  # (B, T), whether the target of a token is counted; None: all
     recorder: dict | None = None  # inspection only: a dict for what layers observe, {(layer, name): value}
+    replace_value: Callable | None = None  # inspection only: replace_value(layer, name, value) -> the value that the model uses instead
 
     def layer(self, i):
         """The context of layer i, with a cache of its own"""
@@ -116,9 +118,13 @@ class Context:
         self.stats[self.layer_index, name] = join or xp.add, value
 
     def observe(self, name, value):
-        """Record a value for inspection; does nothing without a recorder."""
+        """`value`, which inspection may replace and record; otherwise this does nothing. Backward ignores replacements."""
+        if self.replace_value is not None:
+            new = self.replace_value(self.layer_index, name, value)
+            value = value if new is value else new.copy()        # a copy, because the model may go on computing in the same memory
         if self.recorder is not None:
-            self.recorder[self.layer_index, name] = value
+            self.recorder[self.layer_index, name] = value.copy() if hasattr(value, "copy") else value
+        return value
 
     def record_scores(self, q, k, scale, window=None):
         """Report the largest attention score of each head if the optimizer needs it (`qk_clip_scale`); otherwise this costs nothing"""
@@ -129,7 +135,7 @@ class Context:
     def freeze_decision(self, name, value):
         """`value`, a decision such as a choice of experts. While the gradient law computes finite differences, every run returns the value
         of the first run, because backward treats the decision as a constant."""
-        self.observe(name, value)
+        value = self.observe(name, value)
         return value if self.decisions is None else self.decisions.setdefault((self.layer_index, name), value)
 
     # what depends on the call

@@ -33,13 +33,14 @@ def network(cfg, i):
     return variant("networks", module.network_of_layer(cfg, i)) if hasattr(module, "network_of_layer") else module
 
 
-def pre(norm, f, pn, p, x, ctx):
+def pre(norm, f, pn, p, x, ctx, part):
     """x + f(norm x): the residual stream is not normalized, so gradients pass it unchanged (Xiong et al. 2020)
 
-    pn, gn: weights of the norm, and their gradients      p, g: those of f
+    pn, gn: weights of the norm, and their gradients      p, g: those of f      part: attention or network
     """
     n, back_n = norm.forward(pn, x, ctx)
     y, back_f = f(p, n, ctx)
+    y = ctx.observe(part, y)
     y += x
 
     def backward(dy, gn, g):
@@ -50,9 +51,10 @@ def pre(norm, f, pn, p, x, ctx):
     return y, backward
 
 
-def post(norm, f, pn, p, x, ctx):
+def post(norm, f, pn, p, x, ctx, part):
     """norm(x + f x): the order of the original Transformer; arguments as in `pre`"""
     y, back_f = f(p, x, ctx)
+    y = ctx.observe(part, y)
     y += x
     n, back_n = norm.forward(pn, y, ctx)
 
@@ -68,9 +70,9 @@ def post(norm, f, pn, p, x, ctx):
 def block(p, x, ctx):
     attention, norm, _ = parts(ctx.cfg)
     sublayer = pre if ctx.cfg.c_sequence == "pre" else post
-    x, back_att = sublayer(norm, attention.forward, p.norm1, p.att, x, ctx.inside("att"))
-    x, back_net = sublayer(norm, network(ctx.cfg, ctx.layer_index).forward, p.norm2, p.net, x, ctx.inside("net"))
-    ctx.observe("block", x)
+    x, back_att = sublayer(norm, attention.forward, p.norm1, p.att, x, ctx.inside("att"), "attention")
+    x, back_net = sublayer(norm, network(ctx.cfg, ctx.layer_index).forward, p.norm2, p.net, x, ctx.inside("net"), "network")
+    x = ctx.observe("block", x)
 
     def backward(dx, g):
         return back_att(back_net(dx, g.norm2, g.net), g.norm1, g.att)
@@ -86,7 +88,7 @@ def forward(p, ids, ctx):
     x, back_token = embedding(ids, p.token)
     x, back_position = position.forward(p.position, x, ctx)
     x, back_drop = ctx.dropout(x)
-    ctx.observe("embedding", x)
+    x = ctx.observe("embedding", x)
 
     backs = []
     for i, pb in enumerate(p.blocks):

@@ -29,7 +29,7 @@ def forward(p, x, ctx):
     o, back_o, state = running_mean(kv[..., :H] * scale, kv[..., H:], ctx.recall("sums"))       # (B, T, H)
     ctx.keep(sums=state)
     o, back_drop = ctx.dropout(o)
-    y, back_y = linear(o, p.wo, p.get("bo"))                     # (B, T, H) -> (B, T, D)
+    y, back_y = linear(ctx.observe("heads", o), p.wo, p.get("bo"))               # (B, T, H) -> (B, T, D)
 
     def backward(dy, g):
         do, dwo, dbo = back_y(dy)

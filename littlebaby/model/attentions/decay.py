@@ -26,7 +26,7 @@ def params(cfg):
 
 def forward(p, x, ctx):
     o, back_o = merged_heads(p, x, ctx, ctx.cfg.n_heads)         # (B, T, D) -> (B, T, H)
-    y, back_y = linear(o, p.wo, p.get("bo"))                     # (B, T, H) -> (B, T, D)
+    y, back_y = linear(ctx.observe("heads", o), p.wo, p.get("bo"))               # (B, T, H) -> (B, T, D)
     y, back_drop = ctx.dropout(y)
 
     def backward(dy, g):

@@ -39,7 +39,7 @@ def forward(p, x, ctx):
     c, back_c = causal_filter(n, p.f, x.shape[1])
     r, back_r = relu(c)
     r, back_drop = ctx.dropout(r)
-    y, back_y = linear(r, p.wo, p.get("bo"))
+    y, back_y = linear(ctx.observe("heads", r), p.wo, p.get("bo"))
 
     def backward(dy, g):
         dr, dwo, dbo = back_y(dy)

@@ -65,7 +65,7 @@ def forward(p, x, ctx):
     per_head = ctx.cfg.c_hybrid_gate == "head"
     channel_gate = xp.repeat(gate, d, -1) if per_head else gate
 
-    y, back_y = linear(o * channel_gate, p.wo, p.get("bo"))      # (B, T, H) -> (B, T, D)
+    y, back_y = linear(ctx.observe("heads", o * channel_gate), p.wo, p.get("bo"))       # (B, T, H) -> (B, T, D)
     y, back_drop = ctx.dropout(y)
 
     def backward(dy, g):

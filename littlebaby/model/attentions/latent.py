@@ -46,7 +46,7 @@ def forward(p, x, ctx):
     u = b / weight
     o, back_o, sums = linear_attention(u, e, v, ctx.recall("sums"))
     ctx.keep(weight=last_weight, sums=sums)
-    y, back_y = linear(merge_heads(o), p.wo, p.get("bo"))
+    y, back_y = linear(ctx.observe("heads", merge_heads(o)), p.wo, p.get("bo"))
     y, back_drop = ctx.dropout(y)
 
     def backward(dy, g):

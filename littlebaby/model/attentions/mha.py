@@ -79,7 +79,7 @@ def queries_keys_values(p, x, ctx, last=None):
 
 def output_projection(p, o, ctx):
     """All heads concatenated, then multiplied by wo"""
-    y, back_y = linear(merge_heads(o), p.wo, p.get("bo"))        # (B, h, T, d) -> (B, T, H) -> (B, T, D)
+    y, back_y = linear(ctx.observe("heads", merge_heads(o)), p.wo, p.get("bo"))     # (B, h, T, d) -> (B, T, H) -> (B, T, D)
     y, back_drop = ctx.dropout(y)
 
     def backward(dy, g):
