@@ -40,6 +40,7 @@ from .plans import (
     panel,
     preflight,
     prepare,
+    school,
     train,
     walk,
 )
@@ -49,4 +50,4 @@ from .runs.settings import Config
 
 __all__ = ["BadInput", "Baby", "Config", "Export", "Run", "RunFailed", "__version__", "bench", "chat", "check", "delete", "diary",
            "evaluate", "export", "fetch", "finetune", "import_", "inference", "info", "list", "load", "microscope", "nursery", "pack",
-           "panel", "preflight", "prepare", "train", "walk"]
+           "panel", "preflight", "prepare", "school", "train", "walk"]

@@ -311,6 +311,28 @@ def cross_entropy(logits: Array, targets: Array) -> tuple[float, Back]:
     return loss, back
 
 
+def log_likelihood(logits: Array, targets: Array) -> tuple[Array, Back]:
+    """log softmax(logits)[target] of every token, in nats; 0 for a token with target -1
+
+    logits (..., V)   targets (...)   y (...)
+    """
+    z, t = rows(logits), targets.reshape(-1)                     # (N, V), (N,)
+    counted = t >= 0
+    at = xp.arange(len(t)), xp.where(counted, t, 0)
+    z = z - z.max(-1, keepdims=True)
+    e = xp.exp(z)
+    total = e.sum(-1)                                            # (N,)
+    y = (z[at] - xp.log(total)) * counted
+
+    def back(dy):
+        weight = dy.reshape(-1) * counted                        # (N,)
+        d = e * (-weight / total)[:, None]
+        d[at] += weight
+        return d.astype(z.dtype).reshape(logits.shape)
+
+    return y.astype(z.dtype).reshape(targets.shape), back
+
+
 # attention
 
 def distance(first: int, last: int, S: int) -> Array:

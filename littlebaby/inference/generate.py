@@ -14,6 +14,9 @@ from ..model.context import Context, Rows
 from .decoder import decoder
 from .sampling import Sampling, draw, probabilities
 
+ENDING = 16        # characters before the newest token that can belong to the end of a text
+FULL = 0.8         # share of the rows of a batch below which rows that have ended are taken out
+
 
 class Reader:
     """A model with a cache for B growing rows of ids: only new ids are computed"""
@@ -46,6 +49,10 @@ class Reader:
         self.seen = T - self.first
         return to_numpy(logits[:, -n:])
 
+    def keep_rows(self, rows: np.ndarray) -> None:
+        """Continue with these rows only: indices (k,) or a mask (B,)"""
+        self.cache = select_rows(self.cache, rows)
+
     def fork(self) -> "Reader":
         """A copy of this reader with the same cache contents. Both write new rows into the same memory, so when one of them reads, the rows
         that the other one has added since the fork become invalid"""
@@ -58,6 +65,12 @@ def copy_cache(cache: dict) -> dict:
     """A cache that can be extended independently: `Rows` are forked, because they grow in place; states are only ever replaced"""
     copies: dict[Any, Callable] = {dict: copy_cache, Rows: Rows.fork}
     return {name: copies.get(type(kept), lambda state: state)(kept) for name, kept in cache.items()}
+
+
+def select_rows(cache: dict, rows: np.ndarray) -> dict:
+    """A cache with these rows of the batch only; the first axis of every array in a cache is the batch"""
+    chosen: dict[Any, Callable] = {dict: lambda part: select_rows(part, rows), Rows: lambda kept: kept.select(rows)}
+    return {name: chosen.get(type(kept), lambda state: state[rows])(kept) for name, kept in cache.items()}
 
 
 def generate(p: Any, cfg: Any, ids: Any, max_tokens: int, sampling: Sampling, rng: Any, cached: bool = True) -> Iterator[np.ndarray]:
@@ -111,6 +124,55 @@ def generate_each(p: Any, cfg: Any, prompts: Sequence[np.ndarray], max_tokens: i
         columns = list(generate(p, cfg, ids, max_tokens, sampling, rng))
         for i, row in zip(rows, np.stack(columns, 1) if columns else ids[:, :0]):
             out[i] = row
+    return out
+
+
+class DrawnNumbers:
+    """The random numbers of some rows, drawn in advance: row i has those that its generator would give one after the other"""
+
+    def __init__(self, rngs: Sequence[np.random.Generator], n: int) -> None:
+        self.numbers = np.stack([rng.random(n) for rng in rngs])             # (rows, n)
+        self.rows, self.used = np.arange(len(rngs)), 0
+
+    def random(self, shape: tuple[int, ...]) -> np.ndarray:
+        """(k, 1): the next number of each of the k rows that are left"""
+        self.used += 1
+        return self.numbers[self.rows, self.used - 1].reshape(shape)
+
+
+def generate_texts(p: Any, cfg: Any, prompts: Sequence[np.ndarray], max_tokens: int, sampling: Sampling,
+                   rngs: Sequence[np.random.Generator], ends: Callable[[str], bool], token_texts: Sequence[str]) -> list[np.ndarray]:
+    """What follows each prompt (T_i,), up to its end: [(n_i,), ...] ids, n_i <= max_tokens, whose last token completes the end.
+
+    Prompts of equal length are one batch, from which texts that have ended are taken out. Each result is that of the prompt alone.
+
+    Args:
+        ends: Whether a text, of which at least the newest token and ENDING characters are given, has ended.
+        token_texts: The text of every token of the vocabulary.
+    """
+    out: list[Any] = [None] * len(prompts)
+    for length in sorted({len(prompt) for prompt in prompts}):
+        alive = np.array([i for i, prompt in enumerate(prompts) if len(prompt) == length])
+        ids = np.zeros((len(alive), length + max_tokens), np.int64)
+        ids[:, :length] = np.stack([prompts[i] for i in alive])
+        reader, numbers, tails = Reader(p, cfg), DrawnNumbers([rngs[i] for i in alive], max_tokens), [""] * len(alive)
+        for T in range(length, length + max_tokens):
+            chosen = draw(probabilities(reader.read(ids[:, :T])[:, 0], ids[:, :T], sampling), numbers)
+            ids[:, T] = chosen
+            tails = [tail[-ENDING:] + token_texts[i] for tail, i in zip(tails, chosen.tolist())]
+            for row, tail in enumerate(tails):
+                if out[alive[row]] is None and ends(tail):
+                    out[alive[row]] = ids[row, length:T + 1].copy()
+            left = np.array([out[i] is None for i in alive])
+            if not left.any():
+                break
+            if left.sum() <= FULL * len(alive):                  # taking rows out copies the cache, so it is not done for every row
+                alive, ids, numbers.rows = alive[left], ids[left], numbers.rows[left]
+                tails = [tail for tail, keep in zip(tails, left) if keep]
+                reader.keep_rows(left)
+        for row, i in enumerate(alive):
+            if out[i] is None:
+                out[i] = ids[row, length:].copy()
     return out
 
 

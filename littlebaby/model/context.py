@@ -68,6 +68,12 @@ class Rows:
         """Number of elements of the kept rows"""
         return self.buffer[..., self.first:self.stop, :].size
 
+    def select(self, batch):
+        """A copy with these rows of the batch, the first axis, in a buffer of its own"""
+        other = self.fork()
+        other.buffer = self.buffer[batch]
+        return other
+
     def fork(self):
         """A copy with the same rows. The two share the buffer: rows that one appends overwrite those of the other"""
         other = Rows.__new__(Rows)

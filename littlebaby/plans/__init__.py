@@ -11,10 +11,11 @@ from .interchange import Export, export, import_
 from .manage import delete, info, pack, runs
 from .model_io import grow_vocabulary, load, use_device
 from .prepare_text import fetch, nursery, parse_size, prepare
+from .school import school
 from .training import Run, finetune, train
 from .training_data import finetune_config, make_config
 
 __all__ = ["Export", "Run", "bench", "brief", "chat", "check", "config_and_tokens", "delete", "diary", "evaluate", "export", "fetch",
            "finetune", "finetune_config", "grow_vocabulary", "import_", "inference", "info", "launched_ranks", "load",
            "make_config", "microscope", "nursery", "pack", "panel", "parse_size", "preflight", "prepare", "renew_generated",
-           "runs", "save_page", "train", "use_device", "walk"]
+           "runs", "save_page", "school", "train", "use_device", "walk"]

@@ -32,6 +32,7 @@ from ..training.loop import Checkpoint, Done, Evaluation, State, Step, begin
 from ..training.loop import train as events
 from ..training.mpi import Ranks, launched_ranks
 from ..training.parallel import threads
+from ..training.rewards import Reward
 from .generation import generate_completion
 from .model_io import baby_for, changed_functions, check_size, grow_vocabulary, load, require_same_weights, save_weights, use_device
 from .process_control import (
@@ -45,6 +46,7 @@ from .process_control import (
     print_to_stderr,
     resume_hint,
 )
+from .school_data import Schooling, school_data, school_source
 from .training_data import (
     Conversations,
     TrainingData,
@@ -216,10 +218,10 @@ def finetune(guid: str, input: str | Path | list[str] | None = None, path: str |
     origin = remember_input(workspace, input or chat, encoding, bool(chat))
     report = records.Report(guid=base, base=base, tokenizer=tokenizer.kind, vocabulary=tokenizer.size, input=input_record(source, origin),
                             base_evaluations=before.evaluations)
-    return run_training(workspace, workspace.locked_finetune(base), baby, source, report, origin, progress, stop)
+    return run_training(workspace, workspace.locked_derived(base, "finetuned"), baby, source, report, origin, progress, stop)
 
 
-def run_training(workspace: Workspace, lock: AbstractContextManager[str], baby: Baby, source: Corpus | Conversations,
+def run_training(workspace: Workspace, lock: AbstractContextManager[str], baby: Baby, source: Corpus | Conversations | Schooling,
                  report: records.Report, origin: dict, progress: bool | Callable[[Any], object], stop: Callable[[], bool] | None,
                  state: State | None = None, steps: Iterable[tuple] = ()) -> Run:
     """Train a baby from `state` (None: from the start) and write all files of its run.
@@ -236,8 +238,10 @@ def run_training(workspace: Workspace, lock: AbstractContextManager[str], baby: 
         raise BadInput(f"batch_size is {cfg.batch_size}; allowed is at least {ranks.n}, one row for each of the {ranks.n} ranks; did you "
                        f"mean {ranks.n}?")
     saved = state and state.step                                 # step of the checkpoint on disk, None if there is none
-    data = (conversation_data if isinstance(source, Conversations) else text_data)(source, cfg, tokenizer)
+    prepared = {Conversations: conversation_data, Schooling: school_data}
+    data = prepared.get(type(source), text_data)(source, cfg, tokenizer)
     state = state or begin(baby, cfg.n_steps or max(1, data.batches.steps(cfg.n_epochs) // cfg.n_accumulate))
+    batches = data.batches(baby, state) if callable(data.batches) else data.batches
     report = report.model_copy(update=dict(train_tokens=data.train_tokens, valid_tokens=data.valid_tokens, nursery_floor=data.nats_floor,
                                            environment=environment(cfg)))
     with lock as name, all_or_none(ranks, name), interruptible(stop) as stopped:
@@ -251,9 +255,11 @@ def run_training(workspace: Workspace, lock: AbstractContextManager[str], baby: 
         rows, steps, reason = list(report.evaluations), list(steps), ""
         hint = lambda: "" if saved is None else f"; {resume_hint(name)} step {saved:,}"
         if ranks.n > 1:
-            ranks.broadcast(Task(name, cfg, *state_to_arrays(baby, state), data.batches, data.valid))
+            ranks.broadcast(Task(name, cfg, *state_to_arrays(baby, state), batches, data.valid))
         try:
-            for event in events(baby, state, data.batches, data.valid, stopped, data.start[None], ranks):
+            if data.judged and not state.step:
+                report = with_judgement(report, "before", data.judged(baby))
+            for event in events(baby, state, batches, data.valid, stopped, data.start[None], ranks, data.objective):
                 watch(event)
                 if isinstance(event, Step):
                     steps.append((event.step, event.loss, event.rate, event.norm))
@@ -281,13 +287,15 @@ def run_training(workspace: Workspace, lock: AbstractContextManager[str], baby: 
         finally:
             if isinstance(watch, Watcher):
                 watch.close()
+            if isinstance(source, Schooling):
+                batches.close()
         if reason != "interrupted" and not cfg.b_keep_last:
             workspace.remove_checkpoint(name)
         return done
 
 
 def finish(workspace: Workspace, name: str, baby: Baby, state: State, report: records.Report, reason: str, steps: list[tuple],
-           source: Corpus | Conversations, data: TrainingData) -> Run:
+           source: Corpus | Conversations | Schooling, data: TrainingData) -> Run:
     """Write the best weights, a completion, the picture and the report; the baby keeps its last weights"""
     cfg, last = baby.config, baby.flat.copy()
     if state.best_flat is not None:
@@ -298,10 +306,12 @@ def finish(workspace: Workspace, name: str, baby: Baby, state: State, report: re
         workspace.save_adapters(name, lora.adapters(baby), about)
     save_weights(workspace, name, kept)
     completion = None
-    if cfg.n_completion and reason in ("finished", "early stop"):
+    if cfg.n_completion and reason in records.COMPLETE:
         completion = generate_completion(kept, name, data.prompt, Sampling(temperature=0.8), cfg.n_completion, cfg.seed, data.stops,
                                          start=data.start)
         workspace.save_completion(name, completion, final=True)
+    if data.judged and reason in records.COMPLETE:
+        report = with_judgement(report, "after", data.judged(kept))
     right = grammar.grammatical(completion.text) if completion and report.nursery_floor else None
     report = report.model_copy(update=dict(
         marks=right and records.Marks(**right._asdict()), ended=records.now(), environment=environment(cfg),
@@ -314,14 +324,21 @@ def finish(workspace: Workspace, name: str, baby: Baby, state: State, report: re
     return Run(name, cfg, report, completion, workspace.root)
 
 
+def with_judgement(report: records.Report, moment: str, judgement: records.Judgement) -> records.Report:
+    """A report of a run of school with judged samples; moment: "before" or "after" """
+    assert report.school
+    return report.model_copy(update=dict(school=report.school.model_copy(update={moment: judgement})))
+
+
 def report_row(event: Evaluation, characters_per_token: float) -> dict[str, Any]:
     """The fields of a `records.Evaluation`: the fields of the event, and the validation loss in bits per character"""
     bits = None if event.valid_loss is None else event.valid_loss / log(2) / characters_per_token
-    return dict(asdict(event), bits_per_character=bits)
+    row = dict(asdict(event), bits_per_character=bits)
+    return row | dict(measures=None) if not event.measures else row | dict(train_loss=None)      # the loss of school is no cross-entropy
 
 
 def final_figures(baby: Baby, state: State, report: records.Report, completion: records.Completion | None,
-                  source: Corpus | Conversations) -> records.Figures:
+                  source: Corpus | Conversations | Schooling) -> records.Figures:
     """Sizes, losses, times and overlap with the training text, for the report of a run that ended"""
     about = predict(baby.config, report.train_tokens, probe=False)
     best = next((row for row in report.evaluations if row.step == state.best_step), None)
@@ -368,8 +385,9 @@ def save_state(workspace: Workspace, name: str, baby: Baby, state: State, report
 
 
 def resume_run(workspace: Workspace, guid: str, input: str | Path | list[str] | None, progress: bool | Callable[[Any], object],
-               stop: Callable[[], bool] | None) -> Run:
-    """Resume an interrupted run with the same batches and dropout masks as without the interruption"""
+               stop: Callable[[], bool] | None, reward: Reward | None = None) -> Run:
+    """Resume an interrupted run with the same batches and dropout masks as without the interruption; reward: the function of a run of
+    `school` whose reward is one"""
     name = newest_interrupted(workspace) if str(guid) == "last" else workspace.resolve(guid)
     with workspace.lock(name):
         workspace.remove_partial_files(name)
@@ -381,12 +399,16 @@ def resume_run(workspace: Workspace, guid: str, input: str | Path | list[str] | 
             raise BadInput(f"the checkpoint of {name} was written by another version of littlebaby; only that version can resume it")
         cfg, report = workspace.load_config(name), records.parse_record(records.Report, meta["report"], f"the checkpoint of {name}")
         tokenizer, origin = texts.from_json(workspace.load_tokenizer(name)), meta["origin"]
-        where, is_chat = input or recall_input(workspace, origin, report.input), origin.get("chat", False)
-        source, _ = load_input(workspace, where, with_own_tokenizer(cfg, workspace.existing("tokenizer", name)),
-                               tokenizer if report.base else None, origin["encoding"], progress, is_chat)
-        if not report.input or source.sha256 != report.input.sha256:
+        if origin.get("school"):
+            base = load(workspace.resolve(report.base, "model"), workspace.root)
+            source: Any = school_source(workspace, base, workspace.load_report(report.base), cfg, reward, origin)
+        else:
+            where, is_chat = input or recall_input(workspace, origin, report.input), origin.get("chat", False)
+            source, _ = load_input(workspace, where, with_own_tokenizer(cfg, workspace.existing("tokenizer", name)),
+                                   tokenizer if report.base else None, origin["encoding"], progress, is_chat)
+            origin = remember_input(workspace, where, origin["encoding"], is_chat)
+        if report.input and source.sha256 != report.input.sha256:
             raise BadInput(f"{source.name} is not the training text of {name} (its sha256 differs); give the original text with --input")
-        origin = remember_input(workspace, where, origin["encoding"], is_chat)
         check_size(cfg.replace(lora_rank=0), arrays["flat"].size if "flat" in arrays else 0, f"the checkpoint of {name}", tokenizer)
         use_device(cfg)
         baby = baby_for(cfg, tokenizer)

@@ -1,5 +1,5 @@
 """Preparation of a training: settings -> Config; input -> Corpus or Conversations -> TrainingData."""
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -7,6 +7,7 @@ import numpy as np
 
 from .. import text as texts
 from ..errors import BadInput
+from ..inference.baby import Baby
 from ..runs import corpus, disk, presets, records, sources
 from ..runs.aliases import renamed
 from ..runs.settings import Config
@@ -16,6 +17,7 @@ from ..text import chat as talk
 from ..text import nursery as grammar
 from ..training.chat_data import ChatBatches, PaddedRows, conversation_rows, split_conversations
 from ..training.data import Batches, Mixture, split, validation_windows
+from ..training.objectives import Objective, next_token
 
 SAMPLE_TOKENS = 2**20  # tokens of the validation split from which its characters per token are estimated
 
@@ -124,7 +126,7 @@ def input_record(source: "corpus.Corpus | Conversations", origin: dict) -> recor
 
 class TrainingData(NamedTuple):
     """Batches to train on, windows to validate on, and the prompt of samples and of the final completion"""
-    batches: Any           # Batches, Mixture or ChatBatches
+    batches: Any           # Batches, Mixture or ChatBatches; in school a function of the baby and its State
     valid: Any             # windows for `training.evaluate.evaluate`
     train_tokens: int      # size of the training split
     valid_tokens: int      # size of the validation split
@@ -133,6 +135,8 @@ class TrainingData(NamedTuple):
     start: np.ndarray      # (t,) ids of the prompt
     prompt: str = ""       # the same as text
     stops: tuple = ()      # strings that end the completion
+    objective: Objective = next_token
+    judged: Callable[[Baby], records.Judgement] | None = None    # samples of the model, judged
 
 
 def text_data(source: Any, cfg: Config, tokenizer: Any) -> TrainingData:

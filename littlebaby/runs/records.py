@@ -12,7 +12,9 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 from ..errors import BadInput, quoted
 from .settings import STRICT, Config
 
-NAME = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?:_finetuned(?:_[0-9]{1,4})?)?"     # of a run
+COMPLETE = ("finished", "early stop", "time limit")      # the values of stop_reason of a training that reached its end
+DERIVED = "(?:_(?:finetuned|school)(?:_[0-9]{1,4})?)?"   # end of the name of a run that was derived from another one
+NAME = f"[0-9a-f]{{8}}(?:-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}{DERIVED}"      # of a run
 
 try:
     VERSION = version("littlebaby")
@@ -94,6 +96,22 @@ class ModelFile(BaseModel):
     lists: dict[str, Any] = note({}, "lists: the weights as nested lists of numbers.")
 
 
+class Measures(BaseModel):
+    """Learning from rewards and preferences: means over the steps since the last row"""
+    model_config = STRICT
+    reward: Number = note(None, "Mean reward of the samples.")
+    reward_std: Number = note(None, "Standard deviation of their rewards.")
+    kl: Number = note(None, "Estimated KL divergence of the model from the one at the start, per token.", "nats")
+    entropy: Number = note(None, "Entropy of the next token, the mean over all tokens of the samples.", "nats")
+    clipped: Number = note(None, "Fraction of the tokens whose gain was clipped.")
+    length: Number = note(None, "Mean length of the samples.", "tokens")
+    ended: Number = note(None, "Fraction of the samples that reached their end within n_answer tokens.")
+    distinct: Number = note(None, "Fraction of the samples that are distinct.")
+    failed: Number = note(None, "Samples per step for which the reward failed.")
+    margin: Number = note(None, "Pairs: how much more the log-probability of the preferred text has grown than that of the other.", "nats")
+    accuracy: Number = note(None, "Pairs: fraction in which it has grown more.")
+
+
 class Evaluation(BaseModel):
     """The state of a training at one evaluation"""
     model_config = STRICT
@@ -113,6 +131,7 @@ class Evaluation(BaseModel):
     seconds: Number = note(None, "Time spent in steps so far.", "s")
     best: bool = note(False, "Whether no earlier row had a lower validation loss.")
     sample: str = note("", "Text that the model generated at this step.")
+    measures: Measures | None = note(None, "Learning from rewards and preferences: the means since the last row.")
 
 
 class Input(BaseModel):
@@ -165,6 +184,32 @@ class Marks(BaseModel):
     stories: Share = note(..., "Fraction of its stories that are correct from beginning to end.")
 
 
+class Judgement(BaseModel):
+    """Samples of a model at one moment, judged"""
+    model_config = STRICT
+    samples: Count = note(..., "Number of samples.")
+    temperature: float = note(..., "Temperature of the sampling.")
+    reward: Number = note(None, "Their mean reward; c_unfinished says how those without an end count.")
+    reward_std: Number = note(None, "Standard deviation of their rewards.")
+    ended: Share = note(..., "Fraction that reached their end within n_answer tokens.")
+    length: Number = note(None, "Their mean length.", "tokens")
+    distinct: Share = note(..., "Fraction of the samples that are distinct.")
+    longest_overlap: Count | None = note(None, "Length of the longest passage of a sample that occurs in the training text.", "characters")
+    copied_share: Number = note(None, "Share of their characters in passages of 50 or more that occur in the training text.")
+    marks: Marks | None = note(None, "How much of them follows the grammar, if the training text is from the nursery.")
+    texts: list[str] = note([], "The first of them.")
+
+
+class School(BaseModel):
+    """What a run of `school` learned"""
+    model_config = STRICT
+    method: str = note(..., "Method: a file of training/school.")
+    reward: str = note("", "Name of the reward, empty for given pairs.")
+    pairs: Count = note(0, "Number of given pairs.")
+    before: Judgement | None = note(None, "Samples of the model at the start.")
+    after: Judgement | None = note(None, "Samples of the model at the end.")
+
+
 class Report(BaseModel):
     """outputs/report_GUID.json"""
     model_config = STRICT
@@ -183,9 +228,10 @@ class Report(BaseModel):
     base_evaluations: list[Evaluation] = note([], "The evaluations of the base.")
     best_step: Count = note(0, "The step whose weights were kept.", "steps")
     best_valid_loss: Number = note(None, "Their validation loss.", "nats")
-    stop_reason: str = note("", "finished, early stop, interrupted, not finite, worker lost, failed, or imported.")
+    stop_reason: str = note("", "finished, early stop, time limit, interrupted, not finite, worker lost, failed, or imported.")
     nursery_floor: Number = note(None, "Entropy of the input where it is known: no model can have a lower loss.", "nats per token")
     marks: Marks | None = note(None, "How much of the completion follows the grammar, if the input is from the nursery.")
+    school: School | None = note(None, "Learning from rewards and preferences: method, reward, samples before and after.")
     environment: Environment | None = note(None, "Device, versions and memory.")
     figures: Figures | None = note(None, "The final figures.")
 

@@ -24,13 +24,14 @@ from .aliases import ALIASES, OLD_VALUES, renamed
 
 HERE = Path(__file__).parent
 STRICT = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-GROUPS = ("model", "training", "data", "device", "output")
+GROUPS = ("model", "training", "school", "data", "device", "output")
 PREFIXES = dict(c_="a choice", n_="a number of things", r_="a real number: a rate, a ratio or a factor",
                 s_="a size or a span: numbers, tokens or steps", b_="true or false")
 
 # the values of these settings are the names of the files in a folder
 FOLDERS = dict(c_attention="model/attentions", c_network="model/networks", c_norm="model/norms", c_position="model/positions",
-               c_optimizer="training/optimizers")
+               c_optimizer="training/optimizers", c_school="training/school")
+GROUP_OF = dict(c_optimizer="training", c_school="school")       # of the variants' settings; model for all others
 
 
 def setting(group, default, meaning, least=None, most=None, unit="", variants=()):
@@ -38,7 +39,7 @@ def setting(group, default, meaning, least=None, most=None, unit="", variants=()
     return Field(default, ge=least, le=most, description=meaning, json_schema_extra={"group": group, "unit": unit, "variants": [*variants]})
 
 
-model, training, data, device, output = (partial(setting, group) for group in GROUPS)
+model, training, school, data, device, output = (partial(setting, group) for group in GROUPS)
 
 
 class Common(BaseModel):
@@ -114,7 +115,23 @@ class Common(BaseModel):
                               0, 2**16)
     lora_alpha: float = training(0.0, "LoRA: adapters are scaled by lora_alpha / lora_rank; 0 means twice lora_rank.", 0, 10**6)
     lora_targets: str = training("*.att.*", "LoRA: the matrices that get adapters: names or wildcards, separated by commas or spaces.")
+    r_minutes: float = training(0.0, "Training ends after so many minutes of steps, if n_steps or n_epochs have not ended it before; 0 "
+                                     "turns this off. The learning-rate schedule does not know of it.", 0, 10**6, "minutes")
     seed: int = training(0, "Random seed: the same seed gives the same run.", 0, SEEDS)
+
+    # school: learning from rewards and preferences
+    c_school: str = school("grpo", "Method of learning from rewards or preferences: the name of a file in training/school.")
+    c_reward: Literal["nursery", "format", "length", "function"] = school(
+        "nursery", "Reward of a text: nursery (correct sentences and correct stories), format, length, or function, one given in Python.")
+    n_per_prompt: int = school(0, "Samples of the same prompt, which are compared with each other; 0 means all samples of a step, or 2 "
+                                  "for dpo.", 0, 2**16)
+    n_answer: int = school(0, "Largest length of a sample; 0 means as long as n_ctx permits.", 0, 2**20, "tokens")
+    n_updates: int = school(1, "Optimizer steps from the samples of one sampling.", 1, 1024)
+    c_unfinished: Literal["zero", "judge", "skip"] = school(
+        "zero", "Samples that have not ended after n_answer tokens: zero gives them the reward 0, judge judges them like the others, skip "
+                "learns nothing from them.")
+    c_reward_failure: Literal["stop", "skip"] = school(
+        "stop", "If the reward raises an exception or returns no finite number: stop the run, or skip the sample.")
 
     # data
     c_tokenizer: str = data("char", "Tokenizer: char, word, bpe, or the path of a tokenizer.json.")
@@ -175,7 +192,7 @@ def variant_settings() -> dict[str, Any]:
         for option, entry in declared.items():
             default, meaning, allowed, unit = entry + (None, None, None, "")[len(entry):]
             words = allowed if isinstance(default, str) else None
-            group = "training" if key == "c_optimizer" else "model"
+            group = GROUP_OF.get(key, "model")
             least, most = (None, None) if words or not allowed else allowed
             fields[option] = (Literal[words] if words else type(default)), setting(group, default, meaning, least, most, unit,
                                                                                    [key, *owners[option]])

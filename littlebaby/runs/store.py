@@ -25,7 +25,21 @@ from pydantic import BaseModel
 
 from ..errors import BadInput, quoted
 from . import disk, encodings, tokens, weights
-from .records import FILES, NAME, VERSION, Chat, Completion, ConfigFile, ModelFile, Report, TokenizerFile, now, parse_record
+from .records import (
+    COMPLETE,
+    DERIVED,
+    FILES,
+    NAME,
+    VERSION,
+    Chat,
+    Completion,
+    ConfigFile,
+    ModelFile,
+    Report,
+    TokenizerFile,
+    now,
+    parse_record,
+)
 from .run_files import (
     FOLDERS,
     OF_A_RUN,
@@ -66,7 +80,7 @@ class Run(NamedTuple):
     @property
     def resumable(self) -> bool:
         """Whether it was interrupted and can be resumed"""
-        complete = self.report and self.report.stop_reason in ("finished", "early stop")
+        complete = self.report and self.report.stop_reason in COMPLETE
         return self.checkpoint is not None and not self.in_use and not complete
 
 
@@ -142,18 +156,19 @@ class Workspace:
         """The name of a run that does not exist yet"""
         return str(uuid4())
 
-    def finetuned(self, name: str, taken: Collection[str] = ()) -> str:
-        """The name of the next finetune of a run: the first of GUID_finetuned, GUID_finetuned_2, ... that is neither used nor in `taken`"""
+    def derived(self, name: str, how: str, taken: Collection[str] = ()) -> str:
+        """The name of the next run that starts from a run; how: "finetuned" or "school". The first of GUID_finetuned, GUID_finetuned_2, ...
+        that is neither used nor in `taken`"""
         used, base = self.names().union(taken), name[:36]
-        return next(n for i in count(1) if (n := f"{base}_finetuned" + (f"_{i}" if i > 1 else "")) not in used)
+        return next(n for i in count(1) if (n := f"{base}_{how}" + (f"_{i}" if i > 1 else "")) not in used)
 
     @contextmanager
-    def locked_finetune(self, base: str) -> Iterator[str]:
-        """The name of the next finetune of a run, locked so that no other process gets the same one"""
+    def locked_derived(self, base: str, how: str) -> Iterator[str]:
+        """The name of `derived`, locked so that no other process gets the same one"""
         taken = set[str]()
         with ExitStack() as kept:
             while True:
-                name = self.finetuned(base, taken)
+                name = self.derived(base, how, taken)
                 try:
                     kept.enter_context(self.lock(name))
                 except disk.InUse:
@@ -183,7 +198,7 @@ class Workspace:
         if re.search(r"[/\\\0]|\.\.", word):
             raise BadInput(f"{quoted(word)} contains a path; a GUID is a name such as {uuid4()}")
         prefix, _, suffix = word.lower().partition("_")
-        if not re.fullmatch(f"{NAME}|[0-9a-f-]{{1,35}}(_finetuned(_[0-9]{{1,4}})?)?", word.lower()):
+        if not re.fullmatch(f"{NAME}|[0-9a-f-]{{1,35}}{DERIVED}", word.lower()):
             raise BadInput(f"{quoted(word)} is not a GUID; allowed are a uuid, the first 4 or more of its characters, or last")
         if len(prefix) < 4:
             raise BadInput(f"{quoted(word)} is too short: give 4 or more characters of the GUID")
@@ -287,8 +302,8 @@ class Workspace:
         return deleted
 
     def family(self, name: str, finetuned: bool) -> Names:
-        """[name], and if `finetuned` the names of its finetunes"""
-        return [name] + [each for each in sorted(self.names()) if finetuned and each.startswith(f"{name}_finetuned")]
+        """[name], and if `finetuned` the names of the runs that start from it"""
+        return [name] + [each for each in sorted(self.names()) if finetuned and each.startswith((f"{name}_finetuned", f"{name}_school"))]
 
     @contextmanager
     def lock(self, name: str) -> Iterator[str]:

@@ -25,6 +25,7 @@ from ..model import gpt
 from .clip import clip
 from .evaluate import loss_sums, mean_loss
 from .mpi import SINGLE_PROCESS, Ranks
+from .objectives import MEASURE, Objective, next_token
 from .parallel import Workers, gradient, shard_gradient, threads, worker_count
 from .schedules import multiplier
 
@@ -52,6 +53,8 @@ class State:
     best_step: int = 0
     best_flat: Any = None         # the weights at best_step
     waited: int = 0               # evaluations since the best one
+    sampled: Any = None           # learning from rewards with n_updates above 1: the weights that drew the newest samples
+    measures: dict = field(default_factory=dict)                 # sums of the steps' measures since the last evaluation
     recent: dict = field(default_factory=lambda: no_recent_losses())            # sums since the last evaluation
 
 
@@ -69,6 +72,7 @@ class Step:
     norm: float                   # gradient norm before clipping
     skipped: bool                 # loss or gradient was not finite, so the weights were not changed
     tokens_per_second: float
+    measures: dict[str, float] = field(default_factory=dict)     # learning from rewards: reward, kl, entropy, ... of this step
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,7 @@ class Evaluation:
     seconds: float                # time in steps so far
     best: bool                    # whether this is the lowest validation loss so far
     sample: str                   # generated text
+    measures: dict[str, float] = field(default_factory=dict)     # as in Step, the means since the last evaluation
 
 
 @dataclass(frozen=True)
@@ -99,7 +104,7 @@ class Checkpoint:
 @dataclass(frozen=True)
 class Done:
     """The run has ended"""
-    reason: str                   # finished, early stop or interrupted
+    reason: str                   # finished, early stop, time limit or interrupted
     step: int
 
 
@@ -111,17 +116,18 @@ def begin(baby: Baby, total: int) -> State:
 
 
 def train(baby: Baby, state: State, batches: Any, valid: Any, stop: Callable[[], bool] = lambda: False, begins_with: Any = None,
-          ranks: Ranks = SINGLE_PROCESS) -> Iterator[Step | Evaluation | Checkpoint | Done]:
+          ranks: Ranks = SINGLE_PROCESS, objective: Objective = next_token) -> Iterator[Step | Evaluation | Checkpoint | Done]:
     """Train a baby in place from `state` on; yields Step, Evaluation and Checkpoint events, and one Done at the end.
 
     Args:
         baby: Model; its weights and `state` change.
         state: From `begin`, or restored from a checkpoint.
-        batches: `batches.batch(i)` returns ids and targets (B, T) for i = 0, 1, ...
+        batches: `batches.batch(i)` returns ids and targets (B, T), or the arrays of another objective, for i = 0, 1, ...
         valid: Windows for `evaluate`.
         stop: Function that is called after every step; the run ends when it returns True on any rank.
         begins_with: Prompt (1, T) of the sample at every evaluation; None for no samples.
         ranks: MPI processes that train together; the other arguments are equal on all of them.
+        objective: What a step minimizes.
 
     Raises:
         NotFinite: MOST_SKIPPED steps in a row had no finite loss or gradient.
@@ -136,13 +142,13 @@ def train(baby: Baby, state: State, batches: Any, valid: Any, stop: Callable[[],
     grads = [xp.zeros(trained, baby.flat.dtype) for _ in range(workers.n)]
     half: Any = xp.zeros(baby.flat.size, xp.float16) if halved else None
     p = tree.views(spec, baby.flat, half)
-    shard, sums = shard_gradient(workers, grads, spec, p, cfg), loss_sums(workers, baby.p, cfg, valid)
+    shard, sums = shard_gradient(workers, grads, spec, p, cfg, objective), loss_sums(workers, baby.p, cfg, valid)
     every = cfg.s_eval or max(1, state.total // 20)
     saved = monotonic()
 
     def one_step():
         first = state.step * cfg.n_accumulate
-        drawn = [tuple(map(xp.asarray, batches.batch(first + i))) for i in range(cfg.n_accumulate)]
+        drawn = [on_device(batches.batch(first + i)) for i in range(cfg.n_accumulate)]
         if halved:
             half[...] = baby.flat
         loss, stats = gradient(workers, grads, shard, drawn, (cfg.seed, state.step), state.scale)
@@ -159,7 +165,7 @@ def train(baby: Baby, state: State, batches: Any, valid: Any, stop: Callable[[],
             gpt.post_step(baby.p, stats, cfg)
         if halved:
             rescale(state, fine)
-        tokens = sum(int((t >= 0).sum()) for _, t in drawn)
+        tokens = sum(int((targets >= 0).sum()) for _, targets, *_ in drawn)
         return loss, norm, rate, coefficient < 1, fine, tokens, stats
 
     def measure(rate, norm):
@@ -174,8 +180,8 @@ def train(baby: Baby, state: State, batches: Any, valid: Any, stop: Callable[[],
         steps = max(recent["steps"], 1)
         event = Evaluation(state.step, state.tokens, recent["loss"] / steps, valid_loss, recent["aux"] / steps or None, recent["load"],
                            rate, norm, recent["clipped"] / steps, state.skipped, recent["tokens"] / max(recent["seconds"], 1e-9),
-                           state.seconds, better, sample())
-        state.recent = no_recent_losses()
+                           state.seconds, better, sample(), {name: total / steps for name, total in state.measures.items()})
+        state.recent, state.measures = no_recent_losses(), {}
         return event
 
     def sample():
@@ -189,6 +195,8 @@ def train(baby: Baby, state: State, batches: Any, valid: Any, stop: Callable[[],
         """The reason why the run ends here, or "" if it goes on"""
         if cfg.n_patience and state.waited >= cfg.n_patience:
             return "early stop"
+        if cfg.r_minutes and state.seconds >= 60 * cfg.r_minutes:
+            return "time limit"
         return "finished" if state.step == state.total else ""
 
     with blas_threads(1 if workers.n > 1 else threads(cfg)):
@@ -198,6 +206,7 @@ def train(baby: Baby, state: State, batches: Any, valid: Any, stop: Callable[[],
             while not (reason := over()):
                 clock = perf_counter()
                 loss, norm, rate, clipped, fine, tokens, stats = one_step()
+                measures = getattr(batches, "measures", {}) | measures_of(stats)
                 seconds = perf_counter() - clock
                 state.seconds += seconds
                 if fine:
@@ -207,13 +216,15 @@ def train(baby: Baby, state: State, batches: Any, valid: Any, stop: Callable[[],
                                             seconds=seconds).items():
                         state.recent[name] += value
                     state.recent["load"] = add_loads(state.recent["load"], expert_loads(stats, cfg))
+                    for name, value in measures.items():
+                        state.measures[name] = state.measures.get(name, 0.0) + value
                 else:
                     state.skipped += 1
                     state.skipped_in_a_row += 1
-                yield Step(state.step, loss, rate, norm, not fine, tokens / seconds)
+                yield Step(state.step, loss, rate, norm, not fine, tokens / seconds, measures)
                 if state.skipped_in_a_row >= MOST_SKIPPED:
                     raise NotFinite(not_finite(baby, grads[0], loss, state.step))
-                measured = state.step % every == 0 or state.step == state.total
+                measured = state.step % every == 0 or bool(over())
                 if measured:
                     yield measure(rate, norm)
                 # a checkpoint comes after the evaluation of its step, so that a resumed run does not miss or repeat the evaluation
@@ -243,6 +254,16 @@ def rescale(state: State, fine: bool) -> None:
 def auxiliary_losses(stats: dict) -> float:
     """The sum of the layers' auxiliary losses"""
     return sum(float(value) for (_, name), (_, value) in stats.items() if name.startswith("aux."))
+
+
+def measures_of(stats: dict) -> dict[str, float]:
+    """What the objective has reported"""
+    return {name.removeprefix(MEASURE): float(value) for (_, name), (_, value) in stats.items() if name.startswith(MEASURE)}
+
+
+def on_device(arrays: tuple) -> tuple:
+    """The arrays of a batch; ids and targets, the first two, on the device"""
+    return (*map(xp.asarray, arrays[:2]), *arrays[2:])
 
 
 def expert_loads(stats: dict, cfg: Any) -> list[list]:

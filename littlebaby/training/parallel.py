@@ -14,10 +14,10 @@ from typing import Any
 from ..arrays import tree
 from ..arrays.backend import cores, generator, on_cpu
 from ..errors import WorkerLost
-from ..model import gpt
 from ..model.context import Context, merge_stats
 from .flat import for_each_chunk
 from .mpi import SINGLE_PROCESS, Ranks, launched_ranks
+from .objectives import Objective, next_token
 
 SMALL = 2**22      # weights below which generation uses one BLAS thread
 PATIENCE = 300     # least time in seconds to wait for the other workers after worker 0 has finished
@@ -110,7 +110,7 @@ def gradient(workers: Workers, grads: list, shard: Callable, batches: list, seed
     Args:
         grads: A flat vector (n,) per worker; grads[0] becomes the sum over all workers and ranks.
         shard: From `shard_gradient`.
-        batches: [(ids, targets), ...], (B, T) each, the same on every rank.
+        batches: The arrays of each batch, the same on every rank: [(ids, targets), ...], (B, T) each, or those of another objective.
         seeds: (seed, step), which determine the dropout masks of every shard.
         scale: Loss scale, by which gradients are multiplied in the backward pass; the sum is divided by it.
 
@@ -131,22 +131,24 @@ def gradient(workers: Workers, grads: list, shard: Callable, batches: list, seed
     return sum(loss for loss, _ in gathered), merge_stats(stats for _, stats in gathered)
 
 
-def shard_gradient(workers: Workers, grads: list, spec: Any, p: Any, cfg: Any) -> Callable[..., tuple[float, list[dict]]]:
+def shard_gradient(workers: Workers, grads: list, spec: Any, p: Any, cfg: Any,
+                   objective: Objective = next_token) -> Callable[..., tuple[float, list[dict]]]:
     """The function shard(i, batches, seeds, scale). It writes the contribution of worker i's rows to the gradient into grads[i] and returns
     their contribution to the loss, and the layers' statistics of each batch"""
     views = [tree.views(spec, grad) for grad in grads]
 
     def shard(i, batches, seeds, scale):
-        counted = sum(int((targets >= 0).sum()) for _, targets in batches)
+        counted = sum(int((targets >= 0).sum()) for _, targets, *_ in batches)
         grads[i].fill(0)
         loss, all_stats = 0.0, []
-        for number, (ids, targets) in enumerate(batches):
-            rows = workers.rows(len(ids))
+        for number, arrays in enumerate(batches):
+            rows = workers.rows(len(arrays[0]))
             if i >= len(rows):
                 continue
-            part = int((targets[rows[i]] >= 0).sum()) / max(counted, 1)
+            mine = tuple(None if each is None else each[rows[i]] for each in arrays)
+            part = int((mine[1] >= 0).sum()) / max(counted, 1)
             ctx = Context(cfg, generator(*seeds, number, workers.first + i), share=part, scale=scale)
-            loss += part * gpt.loss_and_grad(p, views[i], ids[rows[i]], targets[rows[i]], ctx)
+            loss += objective(p, views[i], mine, ctx)
             all_stats.append(ctx.stats)
         return loss, all_stats
 

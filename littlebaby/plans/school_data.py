@@ -1,0 +1,144 @@
+"""Preparation of a run of `school`: what its model is judged by, the samples or pairs it learns from, and samples before and after."""
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..arrays.backend import blas_threads, on_cpu
+from ..errors import BadInput
+from ..inference.baby import Baby
+from ..inference.sampling import Sampling
+from ..runs import records
+from ..runs.settings import Config, module_of
+from ..runs.store import Workspace
+from ..text import nursery as grammar
+from ..text.overlap import copied_share, longest
+from ..text.special_tokens import prompt_ids
+from ..text.tokenizer_helpers import jsonl_rows
+from ..training.data import windows
+from ..training.loop import State
+from ..training.objectives import objective_of
+from ..training.parallel import Workers, worker_count
+from ..training.rewards import REWARDS, Reward
+from ..training.rollouts import Pairs, Rollouts, Sampler, judge_samples
+from .inspection import training_text
+from .process_control import print_to_stderr
+from .training_data import TrainingData
+
+JUDGED = 200                # samples that are judged before and after
+TEMPERATURE = 0.8           # of these samples, that of inference
+SHOWN = 3                   # of them are in the report
+SEED_OF_JUDGED = 6          # branch of the seed
+
+
+class Schooling(NamedTuple):
+    """What a run of `school` learns from"""
+    name: str                        # of the reward, or of the file of pairs
+    bytes: int
+    sha256: str
+    characters: int
+    text: str                        # the training text of the base, "" if it is gone
+    base: Baby
+    reward: Reward | None            # None for given pairs
+    prompts: list[str]
+    pairs: list[tuple[str, str, str]]
+
+
+def school_source(workspace: Workspace, base: Baby, report: records.Report, cfg: Config, reward: Reward | None, origin: dict) -> Schooling:
+    """The Schooling of a base and of the `origin` of a run: dict(prompts=[...], pairs=path or None, ...).
+
+    Raises:
+        BadInput: c_reward is function and no function is given, or the pairs cannot be used.
+    """
+    text = training_text(workspace, report) or ""
+    if origin["pairs"]:
+        file = workspace.read_text(origin["pairs"], origin["encoding"])
+        return Schooling(file.name, file.bytes, file.sha256, len(file.text), text, base, None, [], read_pairs(file.name, file.text))
+    if reward is None and cfg.c_reward == "function":
+        raise BadInput("c_reward is function, so the run needs its function: lb.school(..., reward=function)")
+    about = report.input or records.Input(name="no text", bytes=0, characters=0, sha256="0" * 64)
+    return Schooling(about.name, about.bytes, about.sha256, about.characters, text, base, reward or REWARDS[cfg.c_reward],
+                     origin["prompts"], [])
+
+
+def read_pairs(name: str, text: str) -> list[tuple[str, str, str]]:
+    """[(prompt, chosen, rejected), ...] of JSONL lines {"prompt": ..., "chosen": ..., "rejected": ...}; a prompt may be missing"""
+    found = []
+    for number, row in jsonl_rows(text):
+        words = [row.get("prompt", ""), row.get("chosen"), row.get("rejected")]
+        if not all(isinstance(word, str) for word in words):
+            raise BadInput(f"{name}, line {number}: allowed is an object with the texts prompt, chosen and rejected, such as "
+                           f'{{"prompt": "", "chosen": "A right story.", "rejected": "A wrong story."}}')
+        found.append(tuple(words))
+    if not found:
+        raise BadInput(f"{name} has no pairs; allowed are lines with the texts prompt, chosen and rejected")
+    return found
+
+
+def school_data(source: Schooling, cfg: Config, tokenizer: Any) -> TrainingData:
+    """TrainingData of a Schooling"""
+    method = module_of("c_school", cfg.c_school)
+    start = prompt_ids(tokenizer, source.prompts[0] if source.prompts else "")
+    begins = [document_start(tokenizer, prompt) for prompt in source.prompts or [""]]
+    chosen = lambda rng, n: [begins[i] for i in rng.choice(len(begins), n, replace=n > len(begins))]
+
+    def batches(baby: Baby, state: State) -> Rollouts | Pairs:
+        if source.pairs:
+            pairs = [tuple(pair_row(tokenizer, prompt, text, cfg.n_ctx) for text in (good, bad)) for prompt, good, bad in source.pairs]
+            return Pairs(pairs, cfg, source.base, Workers(state.shards if on_cpu() else 1))
+        assert source.reward
+        return Rollouts(baby, state, method, source.reward, chosen, source.base, print_to_stderr)
+
+    empty = windows(np.zeros(0, np.int32), cfg.n_ctx)
+    judging = (lambda baby: judged(baby, source, cfg, [begins[i % len(begins)] for i in range(JUDGED)])) if source.reward else None
+    return TrainingData(batches, empty, 0, 0, 1.0, None, start, source.prompts[0] if source.prompts else "", (tokenizer.begin,),
+                        objective_of(method), judging)
+
+
+def document_start(tokenizer: Any, prompt: str) -> np.ndarray:
+    """(t,) ids of a prompt at the beginning of a document"""
+    if tokenizer.special_tokens.prefix or not prompt:
+        return prompt_ids(tokenizer, prompt)
+    return np.asarray(tokenizer.encode(tokenizer.begin + prompt))
+
+
+def pair_row(tokenizer: Any, prompt: str, text: str, n_ctx: int) -> tuple[np.ndarray, np.ndarray]:
+    """ids and targets (t,) of a prompt and one text of a pair with its end, cut to n_ctx tokens; the targets of the prompt are -1"""
+    start, answer = document_start(tokenizer, prompt), np.asarray(tokenizer.encode(text + tokenizer.begin))
+    ids = np.concatenate([start, answer])[:n_ctx + 1]
+    return ids[:-1], np.where(np.arange(1, len(ids)) < len(start), -1, ids[1:])
+
+
+def with_longest_answer(cfg: Config, tokenizer: Any, prompts: Sequence[str]) -> Config:
+    """The config with an n_answer that fits into the window together with every prompt"""
+    room = cfg.n_ctx + 1 - max(len(document_start(tokenizer, prompt)) for prompt in prompts or [""])
+    if room < 1 or cfg.n_answer > room:
+        raise BadInput(f"n_answer is {cfg.n_answer}; allowed with the longest prompt and n_ctx, {cfg.n_ctx}, is at most {max(room, 0)}; "
+                       f"did you mean {max(room, 0)}?")
+    return cfg if cfg.n_answer else cfg.replace(n_answer=room)
+
+
+def judged(baby: Baby, source: Schooling, cfg: Config, prompts: list[np.ndarray]) -> records.Judgement:
+    """The Judgement of samples of a model, the same random numbers before and after"""
+    workers = Workers(worker_count(cfg) if on_cpu() else 1)
+    try:
+        with blas_threads(1 if workers.n > 1 else None):
+            rngs = [np.random.default_rng([cfg.seed, SEED_OF_JUDGED, i]) for i in range(len(prompts))]
+            drawn = Sampler(baby, workers).draw(baby.p, prompts, cfg.n_answer, Sampling(temperature=TEMPERATURE), rngs)
+    finally:
+        workers.close()
+    assert source.reward
+    rewards = judge_samples(source.reward, drawn, cfg.c_unfinished, "skip").rewards
+    fine = rewards[~np.isnan(rewards)]
+    written = [prompt + text for prompt, text in zip(drawn.prompts, drawn.texts)]
+    page = "".join(f"{text}{grammar.END}" for text in written)
+    known = source.text and grammar.floor(source.text[:10_000])
+    marks = grammar.grammatical(page) if known else None
+    overlaps = [longest(text, source.text) for text in written] if source.text else []
+    return records.Judgement(
+        samples=len(written), temperature=TEMPERATURE, reward=float(fine.mean()) if len(fine) else None,
+        reward_std=float(fine.std()) if len(fine) else None, ended=float(drawn.ended.mean()),
+        length=float(np.mean([len(ids) for ids in drawn.ids] - drawn.answer)), distinct=len(set(written)) / len(written),
+        longest_overlap=max(map(len, overlaps)) if overlaps else None,
+        copied_share=copied_share(page, source.text) if source.text else None,
+        marks=records.Marks(**marks._asdict()) if marks else None, texts=written[:SHOWN])

@@ -1,0 +1,77 @@
+"""Rewards: functions of a prompt and the text that a model wrote after it, which return a number; more is better.
+
+Those below can be chosen by name, `c_reward`; a notebook may use any function with the same two arguments. `judge` calls a reward on the
+samples of a step and copes with one that fails.
+"""
+import re
+from collections.abc import Callable, Sequence
+from math import isfinite
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..errors import BadInput
+from ..text import nursery as grammar
+
+Reward = Callable[[str, str], float]
+
+
+def nursery(prompt: str, text: str) -> float:
+    """Half the share of the sentences that the nursery's grammar allows after the story so far, and half a point for a correct story"""
+    story = prompt + text + grammar.END
+    parsed = grammar.parse_story(story)
+    ends = [mark.end() for mark in grammar.SENTENCE_END.finditer(story)]
+    right = sum(end <= parsed.end for end in ends) / len(ends) if ends else 0.0
+    return (right + (parsed.ways > 0)) / 2
+
+
+def format(prompt: str, text: str) -> float:
+    """An example of a reward for form: the share of the sentences that begin with a capital letter and have at least three words"""
+    sentences = [each.strip(' "') for each in re.findall(r'[^.!?]+[.!?]', text)]
+    return sum(each[:1].isupper() and len(each.split()) >= 3 for each in sentences) / len(sentences) if sentences else 0.0
+
+
+def length(prompt: str, text: str) -> float:
+    """An example of a reward for a length: 1 for a text of 200 characters, less for shorter and longer ones, 0 from 400 on"""
+    return max(0.0, 1 - abs(len(text) - 200) / 200)
+
+
+REWARDS: dict[str, Reward] = dict(nursery=nursery, format=format, length=length)
+
+
+class Judged(NamedTuple):
+    """The rewards of some samples"""
+    rewards: np.ndarray       # (N,) float64, nan where there is none
+    failed: int               # samples for which the reward raised an exception or returned no finite number
+    message: str              # the first failure in words, "" if there is none
+    seconds: float            # time that the reward took for all samples
+
+
+def judge(reward: Reward, prompts: Sequence[str], texts: Sequence[str], failures: str = "stop") -> Judged:
+    """The reward of every text.
+
+    Args:
+        failures: What follows if the reward raises an exception or returns no finite number: "stop" raises BadInput, "skip" gives the
+            sample no reward, so that nothing is learned from it.
+    """
+    rewards, failed, message, clock = np.full(len(texts), np.nan), 0, "", perf_counter()
+    for i, (prompt, text) in enumerate(zip(prompts, texts)):
+        try:
+            value: Any = reward(prompt, text)
+            rewards[i] = float(value)
+            wrong = "" if isfinite(rewards[i]) else f"returned {value!r}"
+        except Exception as error:
+            wrong = f"raised {type(error).__name__}: {error}"
+        if not wrong:
+            continue
+        rewards[i], failed = np.nan, failed + 1
+        message = message or f"the reward {name_of(reward)} {wrong} for the text {text[:60]!r}"
+        if failures == "stop":
+            raise BadInput(f"{message}; it must return a finite number; c_reward_failure skip leaves such samples out")
+    return Judged(rewards, failed, message, perf_counter() - clock)
+
+
+def name_of(reward: Reward) -> str:
+    """The name of a reward function"""
+    return getattr(reward, "__name__", type(reward).__name__)
