@@ -13,13 +13,13 @@ from littlebaby import cli, plans
 from littlebaby.inference import sampling
 from littlebaby.runs import records
 from littlebaby.runs.presets import preset
-from littlebaby.runs.settings import FOLDERS, Config, allowed, sections
+from littlebaby.runs.settings import FOLDERS, Config, allowed, keys, sections
 from littlebaby.runs.store import Workspace
 from littlebaby.show import laws_report
 from littlebaby.text import nursery
 
 TINY = "--n_layers 1 --n_emb 16 --n_heads 2 --n_ctx 16 --batch_size 2 --n_completion 20 --n_sample 0".split()
-COMMANDS = "train finetune inference chat evaluate delete info list fetch nursery preflight prepare check catalog".split()
+COMMANDS = "train finetune school inference chat evaluate delete info list fetch nursery preflight prepare check catalog".split()
 
 
 @pytest.fixture
@@ -53,7 +53,9 @@ def test_alone_it_greets_and_help_names_everything(shell):
     code, out, _ = shell("--help")
     assert code == 0 and all(f"  {name} " in out for name in COMMANDS)
     code, out, _ = shell("train", "--help")
-    assert all(f"--{key} " in out for key in Config.model_fields) and "Settings: training:" in out
+    of_school = shell("school", "--help")[1]
+    assert all((f"--{key.name} " in out) is (key.group != "school") and f"--{key.name} " in out + of_school for key in keys())
+    assert "Settings: training:" in out
     assert "Epochs: passes over the" in out
     assert shell("--version") == (0, records.VERSION + "\n", "")
 
@@ -289,8 +291,20 @@ def test_the_help_shows_the_values_that_the_command_would_use(shell, tmp_path, m
     Path("my.json").write_text('{"n_ctx": 77, "c_attention": "hybrid"}')
     text = shell("train", *words, "--help")[1]
     shown = dict(re.findall(r"(?m)^  --(\w+) .*\[([^\]]*)\]$", text))
-    want = {name: field.default for name, field in Config.model_fields.items()} | Config(**values).model_dump(exclude_unset=True)
+    shown_by = {title: members for title, members in sections({**values}).items() if not title.startswith("school")}
+    standard = {key.name: key.default for members in shown_by.values() for key in members}
+    want = standard | Config(**values).model_dump(exclude_unset=True)
     assert {name: shown[name] for name in want} == {name: str(value).lower() if isinstance(value, bool) else str(value)
                                                     for name, value in want.items()}
     titles = re.findall(r"(?m)^Settings: (.+):$", text)
-    assert titles == list(sections({key: want[key] for key in FOLDERS}))
+    assert titles == [title for title in sections({key: want[key] for key in FOLDERS if key in want}) if not title.startswith("school")]
+
+
+def test_the_help_of_school_shows_its_own_settings_first(shell, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "400")
+    text = shell("school", "--help")[1]
+    shown = dict(re.findall(r"(?m)^  --(\w+) .*\[([^\]]*)\]$", text))
+    assert (shown["c_school"], shown["r_kl"], shown["r_learn"], shown["batch_size"]) == ("grpo", "0.02", "0.0005", "16")
+    titles = re.findall(r"(?m)^Settings: (.+):$", text)
+    assert titles[:2] == ["school", "school grpo"] and "training" in titles and "model" not in titles
+    assert re.findall(r"(?m)^Settings: (.+):$", shell("school", "--c_school", "dpo", "--help")[1])[:2] == ["school", "school dpo"]

@@ -30,7 +30,8 @@ def difference(f, x, i, h=1e-6):
 
 def settings_of(name):
     """Variants of a method whose gradients differ"""
-    return {"grpo": [{}, dict(r_kl=0.5, b_group_std=False, c_token_mean="constant", n_answer=9), dict(c_token_mean="step", r_clip_high=0.4)],
+    return {"grpo": [{}, dict(r_kl=0.5, b_group_std=False, c_token_mean="constant", n_answer=9),
+                     dict(c_token_mean="step", r_clip_high=0.4)],
             "dpo": [{}, dict(c_dpo="ipo", r_dpo=0.7)]}.get(name, [{}])
 
 

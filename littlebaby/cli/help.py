@@ -12,20 +12,24 @@ from ..errors import BadInput
 from ..plans import text_output
 
 WIDE = 26            # columns of names
+SCHOOL = ("school",)                                             # first words of the sections that only `school` has
+TRAINING = ("training", "optimizer", "device", "output")         # of the others that concern `school`
 
 
 class Help:
     """What the help of one command line shows of the settings; read and derived once, when the help is asked for"""
 
     def __init__(self, words=()):
-        self.words, self.given = words, options_given(words)
+        self.words, self.command, self.given = words, words[0] if words else "", options_given(words)
 
     @cached_property
     def defaults(self):
         """({setting: the value that the command would use}, a sentence that says whose values they are)"""
-        command, given = self.words[0] if self.words else "", self.given
+        command, given = self.command, self.given
         if command == "finetune":
             return {}, "A setting that is not given has the base run's value; half its steps or epochs, and a fifth of its r_learn."
+        if command == "school":
+            return text_output.school_defaults(), "A setting without a value in brackets has the base run's value."
         if command == "walk":
             return {}, "A setting that is not given has a value small enough to read."
         file = given.get("config", "")
@@ -41,9 +45,12 @@ class Help:
 
     @cached_property
     def titles(self):
-        """The titles of the sections in their order: the variants that the command chooses before all others"""
+        """The titles of the sections that concern the command, in their order: the variants that it chooses before all others"""
         chosen = {**self.defaults[0], **self.given}
-        return list(text_output.sections({key: value for key, value in chosen.items() if key in text_output.FOLDERS}))
+        titles = text_output.sections({key: value for key, value in chosen.items() if key in text_output.FOLDERS})
+        shown = [title for title in titles if (title.split()[0] in SCHOOL) == (self.command == "school")
+                 or self.command == "school" and title.split()[0] in TRAINING]
+        return sorted(shown, key=lambda title: title.split()[0] not in SCHOOL)
 
 
 help_of_command: ContextVar[Help | None] = ContextVar("help_of_command", default=None)
@@ -52,10 +59,13 @@ help_of_command: ContextVar[Help | None] = ContextVar("help_of_command", default
 def show(console, _options, panel):
     """Print a group of options or commands: name and meaning in two columns"""
     settings = panel.title.startswith("Settings: ")
+    titles = current_help().titles if settings else []
+    if settings and panel.title.removeprefix("Settings: ") not in titles:
+        return
     if panel.entries:
         print(f"{panel.title}:", file=console.file)
     values, about = current_help().defaults if settings else ({}, "")
-    if panel.title == "Settings: model":
+    if settings and panel.title == f"Settings: {titles[0]}":
         for note in (text_output.prefixes_in_words(), about):
             print(textwrap.fill(note, max(40, get_terminal_size().columns - 2)), file=console.file)
     for entry in panel.entries:
@@ -82,4 +92,5 @@ def current_help():
 
 def place_in_help(group):
     """Where a section stands in the help; 0 is the command's own options"""
-    return 1 + current_help().titles.index(group.name.removeprefix("Settings: "))
+    titles, title = current_help().titles, group.name.removeprefix("Settings: ")
+    return 1 + (titles.index(title) if title in titles else len(titles))

@@ -42,6 +42,23 @@ def finetune(guid: str, input: list[str] | None = None, *, chat: str | None = No
     return trained(plans.finetune(guid, input, common.path, encoding, not quiet, chat=chat, **given_settings(settings, others)), common)
 
 
+@app.command
+def school(guid: str = "last", *, reward: str | None = None, prompts: str | None = None, pairs: str | None = None,
+           encoding: str = "utf-8", quiet: bool = False, settings: Chosen = Settings(), common: Everywhere = Common(), **others: Others):
+    """Train a run's baby on its own samples, which a reward judges, or on pairs of texts. The result is a new run; the old run is kept.
+
+    Args:
+        guid: The run: its GUID, the first 4 or more characters of it, or last.
+        reward: The same as --c_reward: nursery, format or length [nursery].
+        prompts: A file with a prompt in each line, with which the samples begin [every sample begins a new document].
+        pairs: A JSONL file of pairs instead of a reward, {"prompt": ..., "chosen": ..., "rejected": ...} in each line.
+        encoding: Encoding of the files.
+        quiet: No progress bar and no samples during training.
+    """
+    run = plans.school(guid, reward, prompts or (), pairs, common.path, None, encoding, not quiet, **given_settings(settings, others))
+    return trained(run, common)
+
+
 def trained(run, common):
     """The answer of train and finetune: the run's card, or after an interruption how to resume"""
     data = dict(guid=run.guid, workspace=str(run.root), config=plain(run.config), report=plain(run.report),

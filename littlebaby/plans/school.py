@@ -6,7 +6,7 @@ from typing import Any
 from ..errors import BadInput, nearest, not_a_divisor
 from ..runs import records
 from ..runs.aliases import renamed
-from ..runs.settings import Config, module_of
+from ..runs.settings import Config, keys, module_of
 from ..training import lora
 from ..training.mpi import launched_ranks
 from ..training.rewards import REWARDS, Reward, name_of
@@ -103,6 +103,11 @@ def school_config(cfg: Config, named: dict[str, Any], pairs: bool) -> Config:
     if not pairs and new.n_per_prompt and N % new.n_per_prompt:
         raise BadInput(not_a_divisor("n_per_prompt", new.n_per_prompt, "batch_size * n_accumulate", N))
     return new
+
+
+def defaults() -> dict[str, Any]:
+    """{setting: value} of a run of `school` for which nothing is given, for the help; all other settings are those of the base"""
+    return {key.name: key.default for key in keys() if key.group == "school"} | DEFAULTS
 
 
 def read_prompts(workspace: Any, prompts: str | Path | Sequence[str], encoding: str) -> list[str]:

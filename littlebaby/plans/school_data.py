@@ -11,6 +11,7 @@ from ..inference.sampling import Sampling
 from ..runs import records
 from ..runs.settings import Config, module_of
 from ..runs.store import Workspace
+from ..show.formatting import plural
 from ..text import nursery as grammar
 from ..text.overlap import copied_share, longest
 from ..text.special_tokens import prompt_ids
@@ -19,7 +20,7 @@ from ..training.data import windows
 from ..training.loop import State
 from ..training.objectives import objective_of
 from ..training.parallel import Workers, worker_count
-from ..training.rewards import REWARDS, Reward
+from ..training.rewards import REWARDS, Reward, name_of
 from ..training.rollouts import Pairs, Rollouts, Sampler, judge_samples
 from .inspection import training_text
 from .process_control import print_to_stderr
@@ -92,7 +93,20 @@ def school_data(source: Schooling, cfg: Config, tokenizer: Any) -> TrainingData:
     empty = windows(np.zeros(0, np.int32), cfg.n_ctx)
     judging = (lambda baby: judged(baby, source, cfg, [begins[i % len(begins)] for i in range(JUDGED)])) if source.reward else None
     return TrainingData(batches, empty, 0, 0, 1.0, None, start, source.prompts[0] if source.prompts else "", (tokenizer.begin,),
-                        objective_of(method), judging)
+                        in_words(source, cfg), objective_of(method), judging)
+
+
+def in_words(source: Schooling, cfg: Config) -> str:
+    """What the model learns from and for how long, in two lines"""
+    N = cfg.batch_size * cfg.n_accumulate
+    if source.pairs:
+        what, each = f"{source.name}: {plural(len(source.pairs), 'pair')}, method {cfg.c_school}", plural(cfg.batch_size, "pair")
+    else:
+        assert source.reward
+        what, each = f"reward {name_of(source.reward)}, method {cfg.c_school}", f"{plural(N, 'sample')} of at most {cfg.n_answer} tokens"
+    steps = f"{cfg.r_minutes:g} minutes of steps" if cfg.r_minutes else plural(cfg.n_steps, "step")
+    judged = f"\n{JUDGED} samples are judged first, and again at the end" if source.reward else ""
+    return f"{what}\n{steps} of {each}{judged}"
 
 
 def document_start(tokenizer: Any, prompt: str) -> np.ndarray:

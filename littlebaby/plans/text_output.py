@@ -14,12 +14,12 @@ from ..show.estimate_tables import bench_table, preflight_table
 from ..show.formatting import align_columns, align_pairs, format_bytes, plural, setting_value, unknown_characters
 from .estimates import check
 from .manage import info
+from .school import defaults as school_defaults
 from .training_data import make_config
 
 __all__ = ["ALIASES", "Config", "FOLDERS", "VERSION", "align_columns", "align_pairs", "bench_table", "card", "catalog_tables",
            "check_every_variant", "format_bytes", "make_config", "plural", "prefixes_in_words", "preflight_table", "preset", "presets",
-           "renew_tables", "run_list", "sections", "setting_value",
-           "unknown_characters"]
+           "renew_tables", "run_list", "school_defaults", "sections", "setting_value", "unknown_characters"]
 
 
 def card(guid: str = "last", path: str | Path | None = None) -> str:

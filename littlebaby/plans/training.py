@@ -359,13 +359,10 @@ def final_figures(baby: Baby, state: State, report: records.Report, completion: 
 def start_message(name: str, baby: Baby, report: records.Report, state: State, data: TrainingData, ranks: Ranks) -> str:
     """The lines that are printed before the first step: name, device, model, text, steps and warnings"""
     cfg, n, trained = baby.config, tree.size(baby.spec), tree.size(baby.spec, train=True)
-    assert report.input is not None
     counts = f"{n:,} parameters" + (f", {trained:,} of them trained" if trained < n else "")
     return (f"{name}\n{backend.describe()}\n"
             f"{cfg.c_attention} + {cfg.c_network}, {plural(cfg.n_layers, 'layer')} of width {cfg.n_emb}, {counts}\n"
-            f"{report.input.name}: {report.train_tokens:,} training and {report.valid_tokens:,} validation tokens; tokenizer "
-            f"{report.tokenizer}, vocabulary of {report.vocabulary}\n"
-            f"{plural(state.total, 'step')} of {plural(cfg.batch_size * cfg.n_ctx * cfg.n_accumulate, 'token')}"
+            f"{data.about or text_in_words(cfg, report, state)}"
             + (f"\n{ranks.n} ranks train together, with {plural(threads(cfg), 'thread')} in the first; if one of them dies, "
                f"{resume_hint(name)} the last checkpoint" if ranks.n > 1 else "")
             + (f"\nthe lowest possible loss on this text is {report.nursery_floor:.4f} nats per token" if report.nursery_floor else "")
@@ -373,6 +370,14 @@ def start_message(name: str, baby: Baby, report: records.Report, state: State, d
             + (f"\nan evaluation computes {len(data.valid):,} windows, over 4 times as many as the training between two evaluations; "
                f"n_eval_windows 200 reduces that to 200"
                if len(data.valid) > 4 * (cfg.s_eval or max(1, state.total // 20)) * cfg.batch_size * cfg.n_accumulate else ""))
+
+
+def text_in_words(cfg: Config, report: records.Report, state: State) -> str:
+    """The training text and the number of steps, in two lines"""
+    assert report.input is not None
+    return (f"{report.input.name}: {report.train_tokens:,} training and {report.valid_tokens:,} validation tokens; tokenizer "
+            f"{report.tokenizer}, vocabulary of {report.vocabulary}\n"
+            f"{plural(state.total, 'step')} of {plural(cfg.batch_size * cfg.n_ctx * cfg.n_accumulate, 'token')}")
 
 
 def save_state(workspace: Workspace, name: str, baby: Baby, state: State, report: records.Report, steps: list[tuple],

@@ -135,6 +135,7 @@ class TrainingData(NamedTuple):
     start: np.ndarray      # (t,) ids of the prompt
     prompt: str = ""       # the same as text
     stops: tuple = ()      # strings that end the completion
+    about: str = ""        # what the model learns from, for the message at the start; "": the text
     objective: Objective = next_token
     judged: Callable[[Baby], records.Judgement] | None = None    # samples of the model, judged
 

@@ -29,7 +29,7 @@ ALIASES = dict(
     # transformers: training
     num_train_epochs="n_epochs", max_steps="n_steps", per_device_train_batch_size="batch_size", warmup_steps="s_warmup",
     warmup_ratio="s_warmup", adam_beta1="r_beta1", adam_beta2="r_beta2", adam_epsilon="r_adam_eps", max_grad_norm="r_clip",
-    eval_steps="s_eval", save_steps="s_checkpoint")
+    minutes="r_minutes", eval_steps="s_eval", save_steps="s_checkpoint")
 
 # names of variants in older systems
 OLD_VALUES = dict(c_attention=dict(lda="gla"), c_network=dict(lin="gln"))

@@ -5,7 +5,7 @@ from typing import Any
 from ..check.preflight import GOOD_RATIO
 from ..runs.store import brief
 from ..text.overlap import SPAN
-from . import formatting
+from . import formatting, school
 from .formatting import format_bytes, format_duration, format_number, plural
 
 SAMPLES = 5          # evaluations that a card shows
@@ -53,9 +53,10 @@ def facts(report: dict[str, Any], figures: dict[str, Any] | None) -> list[tuple[
 def results(report: dict[str, Any], figures: dict[str, Any]) -> list[tuple[str, str]]:
     """(name, value) lines of the final figures"""
     counts, loss, floor, environment = figures["parameters"], figures["valid_loss"], report["nursery_floor"], report["environment"]
+    learned = school.facts(report) if report.get("school") else []
     frozen = f", {counts['frozen']:,} of them frozen" if counts["frozen"] else ""
     parts = ", ".join(f"{part} {format_number(n)}" for part, n in figures["parts"].items() if n)
-    lines = [("parameters", f"{counts['total']:,}{frozen}: {parts}")]
+    lines = [*learned, ("parameters", f"{counts['total']:,}{frozen}: {parts}")]
     if figures["train_loss"] is not None:
         lines.append(("training loss", f"{figures['train_loss']:.4f} nats per token at the end of training"))
     if loss is not None:
@@ -105,6 +106,10 @@ def loss_history(rows: Sequence[dict[str, Any]]) -> str:
         return ""
     number = lambda value: "-" if value is None else f"{value:.3f}"
     shown = [rows[i * (len(rows) - 1) // max(1, min(SAMPLES, len(rows)) - 1)] for i in range(min(SAMPLES, len(rows)))]
+    if any(row.get("measures") for row in rows):
+        return formatting.align_columns([("step", "reward", "KL", "entropy", "sample"), *(
+            (f"{row['step']:,}", *(number(row["measures"][name]) for name in ("reward", "kl", "entropy")),
+             " ".join(row["sample"].split())[:80]) for row in shown if row["measures"])])
     return formatting.align_columns([("step", "train loss", "valid loss", "sample"), *(
         (f"{row['step']:,}", number(row["train_loss"]), number(row["valid_loss"]), " ".join(row["sample"].split())[:80]) for row in shown)])
 

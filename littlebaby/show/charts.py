@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..runs.records import Report
+from . import school
 from .formatting import format_number
 
 INK, GRAY, PALE = "#1b2a3a", "#66727f", "#c9d1d9"
@@ -17,7 +18,7 @@ TICKS = [d * 10.0 ** e for e in range(-4, 3) for d in (1, 1.5, 2, 3, 4, 6, 8)]
 
 def chart(report: Report, steps: Sequence[tuple] = ()) -> bytes:
     """PNG bytes. report: with its evaluation rows; steps: (step, loss), or (step, loss, learning rate, gradient norm), of every step"""
-    return png(draw(report, steps))
+    return png(school.draw(report) if report.school else draw(report, steps))
 
 
 def png(figure: Any, dpi: float = 150) -> bytes:

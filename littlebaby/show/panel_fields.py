@@ -65,7 +65,8 @@ class Fields:
 
     def arrange(self) -> None:
         """The groups in the order of `sections`, the settings of the chosen variants before those of the others"""
-        found = sections({key: self.values[key] for key in FOLDERS})
+        found = {title: members for title, members in sections({key: self.values[key] for key in FOLDERS}).items()
+                 if not title.startswith("school")}
         if list(found) != self.titles:
             opened = None if self.groups.selected_index is None else self.titles[self.groups.selected_index]
             self.groups.selected_index = None

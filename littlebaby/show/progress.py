@@ -8,6 +8,7 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from ..training.loop import Done, Evaluation, Step
+from .school import measures_line
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,8 @@ class Watcher:
         if isinstance(event, Step):
             # the loss of one batch is noisy: the bar shows a running mean over about twenty
             self.loss = event.loss if self.loss is None or event.skipped else 0.95 * self.loss + 0.05 * event.loss
-            self.bar.set_postfix_str(f"loss {self.loss:.3f}, {event.tokens_per_second:,.0f} tokens/s", refresh=False)
+            what = f"reward {event.measures['reward']:.3f}" if "reward" in event.measures else f"loss {self.loss:.3f}"
+            self.bar.set_postfix_str(f"{what}, {event.tokens_per_second:,.0f} tokens/s", refresh=False)
             self.bar.update(event.step - self.bar.n)
         elif isinstance(event, Evaluation):
             self.print_line(line(event, self.floor))
@@ -102,5 +104,7 @@ class Counter:
 def line(event: Evaluation, floor: float | None) -> str:
     """An evaluation in one line; "best" marks the lowest validation loss so far"""
     valid = "" if event.valid_loss is None else f"   valid loss {event.valid_loss:.3f}{' (best)' if event.best else '       '}"
+    if event.measures:
+        return measures_line(event.step, event.measures)
     above = f"   {event.valid_loss / floor:.2f} times the lowest possible loss" if floor and event.valid_loss is not None else ""
     return f"step {event.step:>6,}   train loss {event.train_loss:.3f}{valid}{above}"
