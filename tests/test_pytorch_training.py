@@ -9,44 +9,7 @@ from littlebaby.training.data import Batches, windows
 from littlebaby.training.loop import Step, begin, train
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install -e '.[peers]'")
-
-
-class Peer(torch.nn.Module):
-    def __init__(self, cfg):
-        super().__init__()
-        nn, D, self.h = torch.nn, cfg.n_emb, cfg.n_heads
-        self.token, self.place = nn.Embedding(cfg.n_vocab, D), nn.Embedding(cfg.n_ctx, D)
-        self.blocks = nn.ModuleList([nn.ModuleDict(dict(
-            norm1=nn.LayerNorm(D), qkv=nn.Linear(D, 3 * D), out=nn.Linear(D, D), norm2=nn.LayerNorm(D),
-            up=nn.Linear(D, 4 * D), down=nn.Linear(4 * D, D))) for _ in range(cfg.n_layers)])
-        self.norm, self.head = nn.LayerNorm(D), nn.Linear(D, cfg.n_vocab, bias=False)
-
-    def forward(self, ids, targets):
-        f = torch.nn.functional
-        (B, T), h = ids.shape, self.h
-        x = self.token(ids) + self.place(torch.arange(T))
-        for b in self.blocks:
-            q, k, v = (z.view(B, T, h, -1).transpose(1, 2) for z in b["qkv"](b["norm1"](x)).chunk(3, -1))
-            x = x + b["out"](f.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).reshape(B, T, -1))
-            x = x + b["down"](f.gelu(b["up"](b["norm2"](x)), approximate="tanh"))
-        return f.cross_entropy(self.head(self.norm(x)).flatten(0, 1), targets.flatten())
-
-    def take(self, baby):
-        """The baby's weights, transposed as PyTorch keeps them"""
-        put = lambda module, w, b=None: (module.weight.data.copy_(torch.tensor(np.ascontiguousarray(w))),
-                                         b is not None and module.bias.data.copy_(torch.tensor(np.ascontiguousarray(b))))
-        p = baby.p
-        put(self.token, p.token)
-        put(self.place, p.position.table)
-        for b, pb in zip(self.blocks, p.blocks):
-            put(b["norm1"], pb.norm1.w, pb.norm1.b)
-            put(b["norm2"], pb.norm2.w, pb.norm2.b)
-            put(b["qkv"], pb.att.wqkv.T, pb.att.bqkv)
-            put(b["out"], pb.att.wo.T, pb.att.bo)
-            put(b["up"], pb.net.up.T, pb.net.b1)
-            put(b["down"], pb.net.down.T, pb.net.b2)
-        put(self.norm, p.norm.w, p.norm.b)
-        put(self.head, p.head.w.T)
+from pytorch_peer import Peer  # noqa: E402  after the check above
 
 
 def test_fifty_steps_equal_pytorch(data):
