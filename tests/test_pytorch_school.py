@@ -33,7 +33,7 @@ def models():
     torch.set_default_dtype(torch.float64)
     cfg = lb.Config(n_layers=2, n_emb=16, n_heads=2, n_ctx=16, n_vocab=11, c_bias="all", d_type="fp64")
     baby, rng = lb.Baby(cfg, seed=0), np.random.default_rng(1)
-    for name, w in baby.weights().items():                       # larger weights than at the start of a training
+    for w in baby.weights().values():                            # larger weights than at the start of a training
         w += 0.1 * rng.normal(size=w.shape)
     peer = Peer(cfg)
     peer.take(baby)
@@ -83,7 +83,8 @@ def test_grpo_equals_trl(models, changes, theirs):
         _get_per_token_logps_and_entropies=lambda *a, **k: (logp, torch.zeros_like(logp), None), aux_loss_enabled=False,
         top_entropy_quantile=1.0, off_policy_mask_threshold=None, importance_sampling_level="token", beta=cfg.r_kl, loss_type="grpo",
         epsilon_low=cfg.r_clip_low, epsilon_high=cfg.r_clip_high, use_vllm=False, vllm_importance_sampling_correction=False,
-        args=MagicMock(use_bias_correction_kl=False, delta=None), entropy_coef=0.0, use_adaptive_entropy=False, model=SimpleNamespace(training=False),
+        args=MagicMock(use_bias_correction_kl=False, delta=None), entropy_coef=0.0, use_adaptive_entropy=False,
+        model=SimpleNamespace(training=False),
         current_gradient_accumulation_steps=1, accelerator=Accelerator(), max_completion_length=9) | theirs)
     loss = GRPOTrainer._compute_loss(trainer, None, dict(
         prompt_ids=tensor(ids[:, :P]), prompt_mask=torch.ones(B, P), completion_ids=tensor(ids[:, P:]), completion_mask=tensor(mask).long(),
@@ -103,8 +104,8 @@ def test_dpo_equals_trl(models, kind, theirs):
     logp = log_probabilities(peer, ids) * completion[:, 1:]
     trainer = MagicMock(
         model=SimpleNamespace(training=False), accelerator=Accelerator(), aux_loss_enabled=False, ld_alpha=None,
-        precompute_ref_logps=True, f_divergence_type="reverse_kl", loss_types=[theirs], loss_weights=[1.0], beta=cfg.r_dpo, use_weighting=False,
-        label_smoothing=0.0)
+        precompute_ref_logps=True, f_divergence_type="reverse_kl", loss_types=[theirs], loss_weights=[1.0], beta=cfg.r_dpo,
+        use_weighting=False, label_smoothing=0.0)
     model = lambda **kwargs: SimpleNamespace(log_probs=logp, entropy=torch.zeros_like(logp), accuracy=torch.zeros_like(logp), loss=None,
                                              aux_loss=None, mean_logits=torch.zeros_like(logp),
                                              is_top1=torch.zeros_like(logp).bool())

@@ -20,12 +20,12 @@ MODULES = dict(
     arrays=["backend", "tree", "erfc", "ops", "kernels", "scans", "__init__"],
     model=["context", "attentions", "networks", "norms", "positions", "gpt"],
     inference=["decoder", "sampling", "generate", "speculative", "baby", "chat"],
-    training=["flat", "optimizers", "schedules", "clip", "data", "chat_data", "mpi", "parallel", "evaluate",
-              "lora", "loop", "checkpoint"],
+    training=["flat", "optimizers", "school", "schedules", "clip", "data", "chat_data", "mpi", "objectives", "parallel", "evaluate",
+              "lora", "loop", "checkpoint", "rewards", "rollouts"],
     evaluation=["text_scores", "tasks", "lm_eval", "finetune_change"],
     check=["laws", "mistakes", "trace", "variant_measures", "inspect_model", "preflight", "bench"],
-    plans=["model_io", "training_data", "process_control", "generation", "training", "manage", "interchange", "inspection", "prepare_text",
-           "estimates", "documents", "text_output"],
+    plans=["model_io", "training_data", "process_control", "school_data", "generation", "training_run", "training", "school", "manage", "interchange",
+           "inspection", "prepare_text", "estimates", "documents", "text_output"],
     cli=["answers", "help", "options", "run_commands", "tool_commands", "main"],
 )
 

@@ -12,8 +12,9 @@ from .manage import delete, info, pack, runs
 from .model_io import grow_vocabulary, load, use_device
 from .prepare_text import fetch, nursery, parse_size, prepare
 from .school import school
-from .training import Run, finetune, train
+from .training import finetune, train
 from .training_data import finetune_config, make_config
+from .training_run import Run
 
 __all__ = ["Export", "Run", "bench", "brief", "chat", "check", "config_and_tokens", "delete", "diary", "evaluate", "export", "fetch",
            "finetune", "finetune_config", "grow_vocabulary", "import_", "inference", "info", "launched_ranks", "load",

@@ -26,6 +26,7 @@ from .generation import generate_completion
 from .manage import info
 from .model_io import load
 from .process_control import keep_result, open_workspace, print_to_stderr
+from .training_data import training_text
 
 SAMPLE_LENGTH = 160          # tokens to generate for the microscope, and characters of the text that it shows
 COMPLETION_LENGTH = 80       # tokens that a finetuned baby and its base generate after each prompt
@@ -184,18 +185,6 @@ def diary_entry(workspace: Workspace, name: str, prompts: Sequence[str]) -> diar
     if base and base in workspace.names() and workspace.existing("model", base).exists():
         change = finetune_change(workspace, base, name, report, source, prompts)
     return diaries.Entry(name, about, report, source, change)
-
-
-def training_text(workspace: Workspace, report: Report | None) -> str | None:
-    """The training text of a run; None if its file is gone or has changed"""
-    if not report or not report.input:
-        return None
-    about = report.input
-    try:
-        source = workspace.read_text(workspace.recall(about.path or about.name, about.bytes, about.sha256))
-    except BadInput:
-        return None
-    return source.text if source.sha256 == about.sha256 else None
 
 
 def finetune_change(workspace: Workspace, base: str, name: str, after: Report | None, source: str | None,

@@ -10,7 +10,7 @@ from ..show.progress import counted
 from .manage import info
 from .model_io import baby_from_model, load, save_weights
 from .process_control import environment, open_workspace, print_to_stderr
-from .training import Run
+from .training_run import Run
 
 
 def import_(where: str | Path, path: str | Path | None = None, progress: bool = True) -> Run:

@@ -13,7 +13,8 @@ from ..training.rewards import REWARDS, Reward, name_of
 from .model_io import load, require_same_weights, use_device
 from .process_control import open_workspace
 from .school_data import school_source, with_longest_answer
-from .training import Run, resume_run, run_training
+from .training import resume_run
+from .training_run import Run, run_training
 
 # of a run of school, where nothing else is given; all other settings are those of the base
 DEFAULTS = dict(c_optimizer="adamw", r_learn=5e-4, r_weight_decay=0.0, c_schedule="constant", s_warmup="none", r_clip=1.0, r_dropout=0.0,

@@ -22,9 +22,8 @@ from ..training.objectives import objective_of
 from ..training.parallel import Workers, worker_count
 from ..training.rewards import REWARDS, Reward, name_of
 from ..training.rollouts import Pairs, Rollouts, Sampler, judge_samples
-from .inspection import training_text
 from .process_control import print_to_stderr
-from .training_data import TrainingData
+from .training_data import TrainingData, training_text
 
 JUDGED = 200                # samples that are judged before and after
 TEMPERATURE = 0.8           # of these samples, that of inference

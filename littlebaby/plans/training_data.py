@@ -106,6 +106,18 @@ def recall_input(workspace: Workspace, origin: dict, record: records.Input | Non
     return str(found[0].paths[0]) if origin.get("chat") else found
 
 
+def training_text(workspace: Workspace, report: records.Report | None) -> str | None:
+    """The training text of a run; None if its file is gone or has changed"""
+    if not report or not report.input:
+        return None
+    about = report.input
+    try:
+        source = workspace.read_text(workspace.recall(about.path or about.name, about.bytes, about.sha256))
+    except BadInput:
+        return None
+    return source.text if source.sha256 == about.sha256 else None
+
+
 def is_complete(meta: Any) -> bool:
     """Whether the JSON part of a checkpoint has all entries that `resume_run` needs"""
     origin = meta.get("origin") if isinstance(meta, dict) else None

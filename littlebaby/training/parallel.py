@@ -145,7 +145,7 @@ def shard_gradient(workers: Workers, grads: list, spec: Any, p: Any, cfg: Any,
             rows = workers.rows(len(arrays[0]))
             if i >= len(rows):
                 continue
-            mine = tuple(None if each is None else each[rows[i]] for each in arrays)
+            mine: tuple[Any, ...] = tuple(None if each is None else each[rows[i]] for each in arrays)
             part = int((mine[1] >= 0).sum()) / max(counted, 1)
             ctx = Context(cfg, generator(*seeds, number, workers.first + i), share=part, scale=scale)
             loss += objective(p, views[i], mine, ctx)
