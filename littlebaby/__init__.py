@@ -24,6 +24,7 @@ from .plans import (
     bench,
     chat,
     check,
+    class_progress,
     delete,
     diary,
     evaluate,
@@ -40,6 +41,7 @@ from .plans import (
     panel,
     preflight,
     prepare,
+    tour,
     train,
     walk,
 )
@@ -47,6 +49,6 @@ from .plans import runs as list  # noqa: A004
 from .runs.records import VERSION as __version__
 from .runs.settings import Config
 
-__all__ = ["BadInput", "Baby", "Config", "Export", "Run", "RunFailed", "__version__", "bench", "chat", "check", "delete", "diary",
-           "evaluate", "export", "fetch", "finetune", "import_", "inference", "info", "list", "load", "microscope", "nursery", "pack",
-           "panel", "preflight", "prepare", "train", "walk"]
+__all__ = ["BadInput", "Baby", "Config", "Export", "Run", "RunFailed", "__version__", "bench", "chat", "check", "class_progress", "delete",
+           "diary", "evaluate", "export", "fetch", "finetune", "import_", "inference", "info", "list", "load", "microscope", "nursery", "pack",
+           "panel", "preflight", "prepare", "tour", "train", "walk"]

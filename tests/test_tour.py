@@ -8,6 +8,10 @@ import pytest
 from conftest import changed_files
 from tour_wrong_answers import WRONG
 
+from littlebaby.runs.store import Workspace
+from littlebaby.show.generated import marked_for_nbgrader
+from littlebaby.show.lessons import LESSONS as KNOWN
+
 jupytext = pytest.importorskip("jupytext", reason="jupytext is not installed: pip install -e '.[test]'")
 nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed: pip install -e '.[test]'")
 nbclient = pytest.importorskip("nbclient", reason="nbclient is not installed: pip install -e '.[test]'")
@@ -66,7 +70,8 @@ def answered(book, lesson):
 
 @lessons
 def test_a_notebook_is_its_source_without_outputs(source):
-    cells, sources = nbformat.read(source.with_suffix(".ipynb"), 4).cells, jupytext.read(source, fmt="py:percent").cells
+    cells = nbformat.read(source.with_suffix(".ipynb"), 4).cells
+    sources = marked_for_nbgrader(jupytext.read(source, fmt="py:percent")).cells
     assert [(cell.cell_type, cell.source, dict(cell.metadata)) for cell in cells] \
         == [(cell.cell_type, cell.source, dict(cell.metadata)) for cell in sources]
     assert not any(cell.get("outputs") or cell.get("execution_count") for cell in cells)
@@ -74,8 +79,9 @@ def test_a_notebook_is_its_source_without_outputs(source):
 
 @lessons
 def test_it_runs_and_every_check_helps_with_wrong_answers_and_accepts_the_solution(source, in_clone):
-    """Run in its place in a clone, in which no file changes"""
+    """Run in its place in a clone, in which no file changes that git does not ignore; the wrong answers and the first correct one count"""
     place, lesson = in_clone / "notebooks" / "tour" / source.parent.name, int(source.stem[:2])
+    in_clone.joinpath("outputs/progress.json").unlink(missing_ok=True)
     book = answered(nbformat.read(place / f"{source.stem}.ipynb", 4), lesson)
     nbclient.NotebookClient(book, timeout=300, resources=dict(metadata=dict(path=str(place)))).execute()
     code = [cell for cell in book.cells if cell.cell_type == "code"]
@@ -91,6 +97,8 @@ def test_it_runs_and_every_check_helps_with_wrong_answers_and_accepts_the_soluti
         assert re.fullmatch(r"✓ [^\n]{10,}\n", text), text
     assert any("image/png" in out.get("data", {}) for cell in code for out in cell.get("outputs", []))
     assert not changed_files(in_clone)
+    assert [(each.lesson, each.number, each.attempts, each.solved) for each in Workspace(in_clone).progress()] \
+        == [(lesson, number + 1, len(WRONG[lesson, number + 1]) + 1, True) for number in range(len(done))]
     trains = [line for cell in code for line in printed(cell).splitlines() if line.startswith("workspace: ")]
     assert bool(trains) == ("lb.train(" in source.read_text(encoding="utf-8")) and str(in_clone) not in "".join(trains)
 
@@ -114,7 +122,11 @@ def test_only_words_may_be_translated(there, same):
 
 def test_every_lesson_of_the_map_is_there_and_leads_to_the_next():
     english = [path for path in LESSONS if path.parent.name == "en"]
+    texts = [path.read_text(encoding="utf-8") for path in english]
     assert [path.name[:2] for path in english] == [f"{n:02}" for n in range(1, 12)]
+    assert [(f"# # {known.number} · {known.title}" in text, list(known.exercises)) for known, text in zip(KNOWN, texts)] \
+        == [(True, re.findall(r"(?m)^# ### \d\. (.*)$", text)) for text in texts]
+    assert [known.notebook for known in KNOWN] == [path.stem for path in english]
     readme = (TOUR / "README.md").read_text(encoding="utf-8")
     linked = re.findall(r"\]\((\w+/\w+\.ipynb)\)", readme)
     assert sorted(linked) == [f"{path.parent.name}/{path.stem}.ipynb" for path in LESSONS]

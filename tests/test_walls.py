@@ -25,7 +25,7 @@ MODULES = dict(
     evaluation=["text_scores", "tasks", "lm_eval", "finetune_change"],
     check=["laws", "mistakes", "trace", "variant_measures", "inspect_model", "preflight", "bench"],
     plans=["model_io", "training_data", "process_control", "generation", "training", "manage", "interchange", "inspection", "prepare_text",
-           "estimates", "documents", "text_output"],
+           "estimates", "documents", "lessons", "text_output"],
     cli=["answers", "help", "options", "run_commands", "tool_commands", "main"],
 )
 

@@ -230,6 +230,23 @@ def diary(*guids: str, prompt: list[Text] | None = None, common: Everywhere = Co
 
 
 @app.command
+def tour(*, class_: Annotated[str | None, Parameter(name=("--class",))] = None, common: Everywhere = Common()):
+    """Show the lessons of the tour, which of their exercises are solved, and where the notebooks are.
+
+    Args:
+        class_: A folder that contains the learners' folders: show the progress of all of them, and write it to outputs/ as HTML and CSV.
+    """
+    if class_ is None:
+        progress = plans.tour(common.path)
+        return Answer(progress.data(), str(progress))
+    print_line(f"reading the progress of every learner in {class_}")
+    found = plans.class_progress(class_)
+    saved = plans.save_class(found, common.path)
+    files = [str(file) for file in saved]
+    return Answer(found.data() | dict(files=files), "\n".join([str(found), "", *files]).rstrip())
+
+
+@app.command
 def catalog(name: str | None = None, *, write: str | None = None, all: bool = False, pictures: bool = False, measure: bool = False,
             common: Everywhere = Common()):
     """List all variants, tokenizers, presets and settings, as tables.

@@ -226,7 +226,7 @@ for k in (0, 1, 3, 8):
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title έλεγχος
-@exercise
+@exercise(lesson=1, number=1)
 def check(cost):
     value = cost(0.9)
     assert value is not None, "η cost επιστρέφει None: επιστρέψτε 0.7 φορές την έκπληξη της βροχής συν 0.3 φορές την έκπληξη της στεγνής μέρας."
@@ -263,7 +263,7 @@ check(cost)
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title έλεγχος
-@exercise
+@exercise(lesson=1, number=2)
 def check(size):
     right = double / np.log(2) / 8 * len(unseen)
     assert size is not None, "βάλτε έναν αριθμό στη θέση του None: nats ανά χαρακτήρα, σε bits, σε bytes, επί τους χαρακτήρες του `unseen`."
@@ -296,7 +296,7 @@ check(size)
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title έλεγχος
-@exercise
+@exercise(lesson=1, number=3)
 def check(guess):
     p = guess(pairs, 0.5)
     assert p is not None, "η guess επιστρέφει None: προσθέστε το a σε κάθε μέτρηση και διαιρέστε κάθε γραμμή με το άθροισμά της."
