@@ -50,5 +50,5 @@ from .runs.records import VERSION as __version__
 from .runs.settings import Config
 
 __all__ = ["BadInput", "Baby", "Config", "Export", "Run", "RunFailed", "__version__", "bench", "chat", "check", "class_progress", "delete",
-           "diary", "evaluate", "export", "fetch", "finetune", "import_", "inference", "info", "list", "load", "microscope", "nursery", "pack",
-           "panel", "preflight", "prepare", "tour", "train", "walk"]
+           "diary", "evaluate", "export", "fetch", "finetune", "import_", "inference", "info", "list", "load", "microscope", "nursery",
+           "pack", "panel", "preflight", "prepare", "tour", "train", "walk"]

@@ -11,6 +11,7 @@ from .process_control import keep_result, open_workspace
 
 CLONE = Path(__file__).parents[2]
 NOTEBOOKS = "notebooks/tour/en"
+OF_A_WORKSPACE = {"inputs", *(place.split("/")[0] for place in PLACES.values())}       # folders that are no learner's
 
 
 def tour(path: str | Path | None = None) -> Tour:
@@ -55,22 +56,25 @@ def class_progress(folder: str | Path) -> ClassProgress:
     if not root.is_dir():
         raise BadInput(f"there is no folder {root}; give the folder that contains the learners' folders")
     found: dict[str, list[ExerciseProgress]] = {}
-    skipped = []
+    skipped, begun = [], set[str]()
     for file in progress_files(root):
         inside = file.relative_to(root).parts
         learner = readable(inside[0] if len(inside) > 2 else root.name)
+        begun.add(learner)
         try:
             if file.is_symlink() or not file.is_file():
                 raise BadInput(f"{file} is a link or a device, not a file")
-            found.setdefault(learner, []).extend(Workspace(file.parents[1]).progress())
+            entries = Workspace(file.parents[1]).progress()
         except BadInput as error:
             skipped.append(str(error).splitlines()[0])
+        else:
+            found.setdefault(learner, []).extend(entries)
     if not found and not skipped:
         raise BadInput(f"there is no {PLACES['progress']} in {root} or in a folder below it; give the folder that contains the learners' "
                        f"folders")
-    folders = [readable(each.name) for each in sorted(root.iterdir()) if each.is_dir() and not each.name.startswith(".")]
+    folders = [each.name for each in sorted(root.iterdir()) if each.is_dir() and each.name[0] != "." and each.name not in OF_A_WORKSPACE]
     return ClassProgress(root, {learner: list(all_exercises(merged(found[learner]))) for learner in sorted(found)},
-                         [] if (root / PLACES["progress"]).exists() else [each for each in folders if each not in found], skipped)
+                         [each for each in map(readable, folders) if each not in begun], skipped)
 
 
 def progress_files(root: Path) -> list[Path]:

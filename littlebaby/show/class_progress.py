@@ -3,6 +3,7 @@ import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from html import escape
 from io import StringIO
 from pathlib import Path
@@ -43,6 +44,7 @@ class ClassProgress:
     not_begun: Sequence[str]
     skipped: Sequence[str]
 
+    @cached_property
     def difficulties(self) -> list[Difficulty]:
         """Every exercise, the hardest first: the smallest share solved of those who tried, then the most attempts; untried ones last"""
         found = []
@@ -55,13 +57,13 @@ class ClassProgress:
     def hardest_first(self, learner: str) -> list[Exercise]:
         """The exercises of a learner in the order of `difficulties`"""
         by_name = {each.name: each for each in self.learners[learner]}
-        return [by_name[each.name] for each in self.difficulties()]
+        return [by_name[each.name] for each in self.difficulties]
 
     def data(self) -> dict[str, Any]:
         """For JSON"""
         learners = [dict(learner=learner, solved=solved(exercises), attempts=attempts(exercises),
                          exercises=[each.data() for each in exercises if each.progress]) for learner, exercises in self.learners.items()]
-        return dict(folder=str(self.folder), learners=learners, exercises=[each._asdict() for each in self.difficulties()],
+        return dict(folder=str(self.folder), learners=learners, exercises=[each._asdict() for each in self.difficulties],
                     not_begun=list(self.not_begun), skipped=list(self.skipped))
 
     def notes(self) -> list[str]:
@@ -75,7 +77,7 @@ class ClassProgress:
         for learner, exercises in self.learners.items():
             signs = ["".join(each.sign for each in exercises if each.lesson == lesson) for lesson in LESSONS]
             learners.append((learner, f"{solved(exercises)} of {len(exercises)}", str(attempts(exercises)), last_solved(exercises), *signs))
-        tables = [align_columns(learners), LEGEND, align_columns(difficulty_rows(self.difficulties()))]
+        tables = [align_columns(learners), LEGEND, align_columns(difficulty_rows(self.difficulties))]
         return "\n\n".join([*tables, *(["\n".join(self.notes())] if self.notes() else [])])
 
     __repr__ = __str__
@@ -138,7 +140,7 @@ def difficulty_rows(found: Sequence[Difficulty]) -> list[tuple[str, ...]]:
 
 def body(found: ClassProgress) -> str:
     """The body of the page"""
-    order, learners = [each for each in found.difficulties() if each.tried], found.learners
+    order, learners = [each for each in found.difficulties if each.tried], found.learners
     head, *rows = difficulty_rows(order)
     hardest = [[*head, ""], *([*map(escape, row), html.bar(each.solved / each.tried, FLOOR) if each.solved else ""]
                               for row, each in zip(rows, order))]
@@ -149,7 +151,7 @@ def body(found: ClassProgress) -> str:
     notes = "".join(f"<p>{escape(note)}</p>" for note in found.notes())
     return "".join([
         html.head(f"Class {readable(found.folder.name)}",
-                  f"The tour: {plural(len(learners), 'learner')}, {len(found.difficulties())} exercises"),
+                  f"The tour: {plural(len(learners), 'learner')}, {len(found.difficulties)} exercises"),
         html.section("Exercises", "The hardest first: the smallest share solved of those who tried, then the most attempts. An attempt is "
                      "an answer that was checked, up to and including the first correct one.", html.html_table(hardest)),
         html.section("Learners", "Each exercise with the learner's attempts, in the order of the table above; ✓ solved, ✗ not solved yet, "
