@@ -173,3 +173,46 @@ def test_no_term_is_used_before_it_is_introduced(term, place):
     index = [(source, heading) for source, heading, _ in sections].index(place)
     early = [f"{source.stem}, {heading}" for source, heading, text in sections[:index] if word.search(text)]
     assert not early
+
+
+# nbgrader
+
+def cleared_by_the_rule(book):
+    """What nbgrader's documentation says of a cell marked as a solution that has no other marks: its text is replaced"""
+    for cell in book.cells:
+        if cell.metadata.get("nbgrader", {}).get("solution"):
+            cell.source = "YOUR ANSWER HERE"
+    return book
+
+
+def cleared_by_nbgrader(book):
+    """The notebook after nbgrader's check of the marks, and its preprocessor"""
+    reason = "nbgrader is not installed: pip install -e '.[peers]' with Python 3.11 or newer"
+    preprocessors = pytest.importorskip("nbgrader.preprocessors", reason=reason)
+    pytest.importorskip("nbgrader.nbgraderformat", reason=reason).MetadataValidator().validate_nb(book)
+    return preprocessors.ClearSolutions().preprocess(book, {})[0]
+
+
+@lessons
+@pytest.mark.parametrize("clear", [cleared_by_the_rule, cleared_by_nbgrader])
+def test_nbgrader_takes_the_solutions_out_and_nothing_else(source, clear):
+    path = source.with_suffix(".ipynb")
+    before, after = nbformat.read(path, 4).cells, clear(nbformat.read(path, 4)).cells
+    kept = [(a, b) for a, b in zip(before, after) if "solution" not in tags(a)]
+    assert len(before) == len(after) and all(a == b for a, b in kept)
+    solutions = [b for a, b in zip(before, after) if "solution" in tags(a)]
+    assert {cell.source for cell in solutions} == {"YOUR ANSWER HERE"}
+    marks = [cell.metadata["nbgrader"] for cell in solutions]
+    assert len(marks) == len({each["grade_id"] for each in marks}) == sum("exercise" in tags(cell) for cell in after)
+    assert all((each["points"], each["schema_version"]) == (0, 3) for each in marks)          # nothing has to be graded by hand
+
+
+@pytest.mark.parametrize("clear", [cleared_by_the_rule, cleared_by_nbgrader])
+def test_without_solutions_a_lesson_runs_up_to_each_exercise_and_shows_its_hint(clear, in_clone):
+    place = in_clone / "notebooks" / "tour" / "en"
+    book = clear(nbformat.read(place / "05_a_block.ipynb", 4))
+    nbclient.NotebookClient(book, timeout=300, resources=dict(metadata=dict(path=str(place)))).execute()
+    assert [printed(cell) for cell in book.cells if "exercise" in tags(cell)] == [
+        "✗ count returns None: return a formula of D and L.\n",
+        "✗ backward returns None: call back_n, then add both paths.\n",
+        "✗ put two sets of positions in place of None, such as {0, 1, 2}.\n"]
