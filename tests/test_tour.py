@@ -16,6 +16,10 @@ TOUR = Path(__file__).parents[1] / "notebooks" / "tour"
 LESSONS = sorted(TOUR.glob("*/*.py"))
 lesson_name = lambda path: f"{path.parent.name}-{path.stem}"
 lessons = pytest.mark.parametrize("source", LESSONS, ids=lesson_name)
+# of a translation the first lesson runs, the others with -m slow: their code is compared with the English code, which runs
+SLOW = [path for path in LESSONS if path.parent.name != "en" and path.name[:2] != "01"]
+NEXT = dict(en="**Next:**", el="**Συνέχεια:**")          # begins the line that leads to the next lesson
+END = dict(en="**The end", el="**Το τέλος")              # begins the last words of the tour
 
 
 def tags(cell):
@@ -72,7 +76,7 @@ def test_a_notebook_is_its_source_without_outputs(source):
     assert not any(cell.get("outputs") or cell.get("execution_count") for cell in cells)
 
 
-@lessons
+@pytest.mark.parametrize("source", [pytest.param(path, marks=pytest.mark.slow if path in SLOW else ()) for path in LESSONS], ids=lesson_name)
 def test_it_runs_and_every_check_helps_with_wrong_answers_and_accepts_the_solution(source, in_clone):
     """Run in its place in a clone, in which no file changes"""
     place, lesson = in_clone / "notebooks" / "tour" / source.parent.name, int(source.stem[:2])
@@ -98,11 +102,12 @@ def test_it_runs_and_every_check_helps_with_wrong_answers_and_accepts_the_soluti
 @pytest.mark.parametrize("source", [path for path in LESSONS if path.parent.name != "en"], ids=lesson_name)
 def test_a_translation_computes_what_the_original_does(source):
     mine, theirs = (jupytext.read(path, fmt="py:percent").cells for path in (source, TOUR / "en" / source.name))
-    assert [(cell.cell_type, tags(cell)) for cell in mine] == [(cell.cell_type, tags(cell)) for cell in theirs]
+    assert [(cell.cell_type, cell.metadata) for cell in mine] == [(cell.cell_type, cell.metadata) for cell in theirs]
     pairs = [(a, b) for a, b in zip(mine, theirs) if a.cell_type == "code" or "solution" in tags(a)]
     for a, b in pairs:
         assert without_words(a) == without_words(b)
     assert any(a.source != b.source for a, b in pairs)
+    assert not [first for a, b in zip(mine, theirs) if a.cell_type == "markdown" and a.source == b.source for first in a.source.splitlines()[:1]]
 
 
 @pytest.mark.parametrize("there, same", [
@@ -118,15 +123,18 @@ def test_every_lesson_of_the_map_is_there_and_leads_to_the_next():
     readme = (TOUR / "README.md").read_text(encoding="utf-8")
     linked = re.findall(r"\]\((\w+/\w+\.ipynb)\)", readme)
     assert sorted(linked) == [f"{path.parent.name}/{path.stem}.ipynb" for path in LESSONS]
-    for path, following in zip(english, english[1:]):
-        assert f"]({following.stem}.ipynb)" in path.read_text(encoding="utf-8").rsplit("**Next:**", 1)[1]
+    for path, following in zip(LESSONS, LESSONS[1:]):
+        language = path.parent.name
+        if following.parent.name == language:
+            assert f"]({following.stem}.ipynb)" in path.read_text(encoding="utf-8").rsplit(NEXT[language], 1)[1]
 
 
 def prose(source):
     """(heading, text) of every section of a lesson, without solutions and without the line that leads to the next lesson"""
     cells = jupytext.read(source, fmt="py:percent").cells
+    ends = "|".join(re.escape(words[source.parent.name]) for words in (NEXT, END))
     text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown" and "solution" not in tags(cell))
-    parts = re.split(r"(?m)^#+ (.*)$", re.sub(r"(?s)\*\*(Next:|The end).*", "", text))
+    parts = re.split(r"(?m)^#+ (.*)$", re.sub(rf"(?s)({ends}).*", "", text))
     return list(zip(parts[1::2], parts[2::2]))
 
 
