@@ -36,10 +36,12 @@ def tour(tmp_path):
 @pytest.mark.parametrize("there, then, lines", [
     ("how often each character really follows", "how often a character really follows",
      ['lesson 1, cell 9, "In this lesson we begin on": its translation is older']),
-    ("double = -np.log", "double = - np.log", ['lesson 1, cell 16, "pairs = np.zeros((V, V)) np.add.at(pairs, (seen[:-1],": its translation is older']),
+    ("double = -np.log", "double = - np.log",
+     ['lesson 1, cell 16, "pairs = np.zeros((V, V)) np.add.at(pairs, (seen[:-1],": its translation is older']),
     ('# %% tags=["exercise"]\nsize = None', "# %%\nsize = None", ['lesson 1, cell 29, "size = None check(size)": its translation is older']),
     (FIFTEENTH, "# %% [markdown]\n# A new cell.\n\n" + FIFTEENTH, ['lesson 1, cell 15, "A new cell.": it has no translation']),
-    ('# %% tags=["exercise"]\nsize = None\n\ncheck(size)\n\n', "", ["lesson 1, cell 29 of the translation: its English cell is gone"]),
+    ('# %% tags=["exercise"]\nsize = None\n\ncheck(size)\n\n', "",
+     ["lesson 1, cell 29 of the translation: its English cell is gone"]),
     (FIFTEENTH, "# ## The second model: what follows what?\n",
      ['lesson 1, cell 14, "z = np.log(p) print("largest difference between": its translation is older',
       "lesson 1, cell 15 of the translation: its English cell is gone"])])
