@@ -36,8 +36,7 @@ def tour(tmp_path):
 @pytest.mark.parametrize("there, then, lines", [
     ("how often each character really follows", "how often a character really follows",
      ['lesson 1, cell 9, "In this lesson we begin on": its translation is older']),
-    ("double = -np.log", "double = - np.log",
-     ['lesson 1, cell 16, "pairs = np.zeros((V, V)) np.add.at(pairs, (seen[:-1],": its translation is older']),
+    ("single = -np.log", "single = - np.log", ['lesson 1, cell 12, "uniform = -np.log(1 / V) no": its translation is older']),
     ('# %% tags=["exercise"]\nsize = None', "# %%\nsize = None", ['lesson 1, cell 29, "size = None check(size)": its translation is older']),
     (FIFTEENTH, "# %% [markdown]\n# A new cell.\n\n" + FIFTEENTH, ['lesson 1, cell 15, "A new cell.": it has no translation']),
     ('# %% tags=["exercise"]\nsize = None\n\ncheck(size)\n\n', "",
