@@ -1,6 +1,8 @@
 """Every lesson of the tour runs from top to bottom and agrees with its source; the check of every exercise accepts the solution."""
 import ast
 import re
+import unicodedata
+from functools import cache
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -130,6 +132,7 @@ def test_every_lesson_of_the_map_is_there_and_leads_to_the_next():
             assert f"]({following.stem}.ipynb)" in path.read_text(encoding="utf-8").rsplit(NEXT[language], 1)[1]
 
 
+@cache
 def prose(source):
     """(heading, text) of every section of a lesson, without solutions and without the line that leads to the next lesson"""
     cells = jupytext.read(source, fmt="py:percent").cells
@@ -139,23 +142,44 @@ def prose(source):
     return list(zip(parts[1::2], parts[2::2]))
 
 
-def glossary():
-    """{term in lower case: (lesson, heading)}, from the table in glossary.md"""
-    rows = re.findall(r"(?m)^\| ([^|]+) \| [^|]+ \| \[[^|]*\]\((en/[^#|]+)\.ipynb#([^|]+)\) \|$", (TOUR / "glossary.md").read_text("utf-8"))
-    assert rows == sorted(rows, key=lambda row: row[0].lower())
-    return {term.lower(): (TOUR / f"{lesson}.py", unquote(anchor)) for term, lesson, anchor in rows}
+def without_accents(word):
+    return "".join(letter for letter in unicodedata.normalize("NFD", word.lower()) if not unicodedata.combining(letter))
 
 
-def test_every_term_is_introduced_once_where_the_glossary_says():
+def glossary(language="en"):
+    """{term in lower case: (lesson, heading)}, from the table in glossary.md; that of a translation is in its folder"""
+    page, folder = (TOUR / "glossary.md", "en/") if language == "en" else (TOUR / language / "glossary.md", "")
+    rows = re.findall(rf"(?m)^\| ([^|]+) \| .+ \| \[[^|]*\]\({folder}([^#|/]+)\.ipynb#([^|]+)\) \|$", page.read_text("utf-8"))
+    assert rows == sorted(rows, key=lambda row: without_accents(row[0]))
+    return {term.lower(): (TOUR / language / f"{lesson}.py", unquote(anchor)) for term, lesson, anchor in rows}
+
+
+@pytest.mark.parametrize("language", NEXT)
+def test_every_term_is_introduced_once_where_the_glossary_says(language):
     places = {}
-    for source in sorted(TOUR.glob("en/*.py")):
+    for source in sorted(TOUR.glob(f"{language}/*.py")):
         for heading, text in prose(source):
             for term in re.findall(r"\*\*([^*]+)\*\*", text):
                 places.setdefault(" ".join(term.lower().split()), []).append((source, heading.replace(" ", "-")))
-    terms = glossary()
+    terms = glossary(language)
     singular = {bold: bold if bold in terms else bold.removesuffix("s") for bold in places}
     assert {singular[bold]: where for bold, where in places.items()} == {term: [where] for term, where in terms.items()}
     assert len(singular) == len(terms) > 90
+
+
+@pytest.mark.parametrize("language", [language for language in NEXT if language != "en"])
+def test_a_translated_glossary_has_every_term_where_the_english_one_has_it(language):
+    rows = re.findall(r"(?m)^\| ([^|]+) \| ([^|]+) \| .+ \|$", (TOUR / language / "glossary.md").read_text("utf-8"))
+    english = {translated.lower(): term.lower() for translated, term in rows}
+    theirs, mine = glossary(), {english[term]: place for term, place in glossary(language).items()}
+    assert mine.keys() == theirs.keys()
+
+    def order(place):
+        """(name of the lesson, which of its sections)"""
+        source, heading = place
+        return source.name, [title.replace(" ", "-") for title, _ in prose(source)].index(heading)
+
+    assert {term: order(place) for term, place in mine.items()} == {term: order(place) for term, place in theirs.items()}
 
 
 # words that also have an everyday meaning, and parts that are announced before they are built
