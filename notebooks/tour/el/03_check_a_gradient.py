@@ -179,13 +179,13 @@ def layer(mistake=""):
             g.up += dup * (0.999 if mistake == "συντελεστής 0.999" else 1)
             if mistake != "λείπει κλίση":
                 g.down += ddown
-            return dn * p.scale if mistake == "σταθερή νόρμα" else dx
+            return dn * p.scale if mistake == "σταθερό norm" else dx
 
         return y, backward
 
     return SimpleNamespace(params=params, forward=forward)
 
-for mistake in ("", "λάθος ενεργοποίηση", "σταθερή νόρμα", "λείπει κλίση", "συντελεστής 0.999"):
+for mistake in ("", "λάθος ενεργοποίηση", "σταθερό norm", "λείπει κλίση", "συντελεστής 0.999"):
     error = laws.gradient(layer(mistake), laws.config())
     print(f"{mistake or 'χωρίς λάθος':18} σχετικό σφάλμα {error:.0e}   {'πέρασε' if error < laws.EXACT else 'ΑΠΕΤΥΧΕ'}")
 
