@@ -76,7 +76,7 @@ print(f"μεγαλύτερη διαφορά ανάμεσα σε βρόχους �
 from littlebaby.check import laws
 
 for k in (1, 2, 4):
-    print(f"επιλέγονται {k} από 4 ειδικούς: σχετικό σφάλμα της κλίσης {laws.gradient(moe, laws.config('networks', 'moe', n_active=k)):.0e}")
+    print(f"ειδικοί που επιλέγονται: {k} από 4· σχετικό σφάλμα της κλίσης {laws.gradient(moe, laws.config('networks', 'moe', n_active=k)):.0e}")
 
 # %% [markdown]
 # ## Βάρη και έργο
