@@ -137,7 +137,7 @@ for kind in ("char", "bpe"):
     print("      ", " ".join(run.completion.text.split())[:110], "\n")
 print(f"εντροπία του κειμένου: {nursery.floor(story) / log(2):.3f} bits ανά χαρακτήρα")
 
-left, right = picture("nats ανά token: δεν συγκρίνονται", "bits ανά χαρακτήρα: συγκρίνονται· διακεκομμένη: εντροπία", height=2.6)
+left, right = picture("nats ανά token: δεν συγκρίνονται", "bits ανά χαρακτήρα: συγκρίνονται· παύλες: εντροπία", height=2.6)
 for axes, values in zip((left, right), zip(*results.values())):
     axes.bar(list(results), values, color=(TRAIN, VALID), width=0.5)
     for i, value in enumerate(values):

@@ -195,7 +195,7 @@ for words in ("Who are you?", question(*new_things[0]), question(*new_things[1])
 # το καθένα· του άλλου για 10 παιχνίδια, δέκα φορές το καθένα. Ρωτάμε και τα δύο μωρά για όλα τα 144 παιχνίδια.
 
 # %%
-pair = picture(*(f"σωστές απαντήσεις· τελείες: {different} παιχνίδια της εκπαίδευσης" for different in chat_runs), widths=(1, 1), height=3)
+pair = picture(*(f"σωστές απαντήσεις· τελείες: {different} της εκπαίδευσης" for different in chat_runs), widths=(1, 1), height=3)
 for axes, (different, run) in zip(pair, chat_runs.items()):
     talk, right = lb.chat(run.guid, temperature=0, max_tokens=60), np.zeros((len(colors), len(toys)))
     for color, toy in things:
