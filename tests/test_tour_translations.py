@@ -1,21 +1,16 @@
 """No cell of a translated lesson is older than the English cell that it was made from."""
-import runpy
-from pathlib import Path
-
 import pytest
+from tour_translations import TOUR, outdated, record_lessons
 
 pytest.importorskip("jupytext", reason="jupytext is not installed: pip install -e '.[test]'")
 
-TOUR = Path(__file__).parents[1] / "notebooks" / "tour"
 LANGUAGES = sorted({path.parent.name for path in TOUR.glob("*/*.py")} - {"en"})
-translations = runpy.run_path(str(TOUR / "translations.py"))
-outdated, record_lessons = translations["outdated"], translations["record_lessons"]
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_no_translated_cell_is_older_than_its_original(language):
     old = outdated(TOUR / language)
-    assert not old, "\n".join([f"translate these cells, then run: python notebooks/tour/translations.py {language} --record LESSON", *old])
+    assert not old, "\n".join([f"translate these cells, then run: python tests/tour_translations.py {language} --record LESSON", *old])
 
 
 LESSON = "01_a_model_is_a_guess.py"

@@ -1,7 +1,7 @@
 """Which cells of a translated lesson are older than the English cells that they were made from.
 
-    python notebooks/tour/translations.py el                   # one line for each such cell
-    python notebooks/tour/translations.py el --record 2 7      # after translating: lessons 2 and 7 agree with the English ones of now
+    python tests/tour_translations.py el                    # one line for each such cell
+    python tests/tour_translations.py el --record 2 7       # after translating: lessons 2 and 7 agree with the English ones of now
 
 The file translated.json of a language has for every lesson the hash of each English cell from which its translation was made.
 """
@@ -11,12 +11,12 @@ import json
 from difflib import SequenceMatcher
 from pathlib import Path
 
-import jupytext
-
-TOUR = Path(__file__).parent
+TOUR = Path(__file__).parents[1] / "notebooks" / "tour"
 
 
 def cells_of(lesson: Path) -> list:
+    import jupytext                                              # which a clone without the tests' packages lacks
+
     return jupytext.read(lesson, fmt="py:percent").cells
 
 
