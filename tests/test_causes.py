@@ -6,11 +6,12 @@ import pytest
 
 import littlebaby as lb
 from littlebaby.arrays.backend import xp
-from littlebaby.check import interventions, laws
+from littlebaby.check import causes, interventions, laws
 from littlebaby.check.interventions import Patch, run
 from littlebaby.errors import BadInput
 from littlebaby.model import gpt
-from littlebaby.model.context import Context, variants
+from littlebaby.model.context import Context, variant, variants
+from littlebaby.text import overlap
 
 CLEAN, CORRUPTED = np.array([[1, 2, 3, 4, 5, 6, 7]]), np.array([[1, 2, 8, 4, 5, 9, 7]])
 KINDS = [("attentions", name) for name in variants("attentions")] + [("networks", name) for name in variants("networks")]
@@ -149,3 +150,116 @@ def test_wrong_questions_are_refused_in_one_sentence():
         interventions.patch_everywhere(it, CLEAN, CLEAN, 4, 5)
     assert str(error.value) == ("the text and the corrupted text have the same logit difference, so there is nothing to restore; allowed "
                                 "are two texts after which the model predicts differently")
+
+
+# attribution
+
+def terms(found):
+    return [found.embedding, *found.heads.ravel(), *found.networks, *found.attention_biases, *found.norm_offsets, found.head_bias]
+
+
+@every
+@orders
+def test_the_contributions_sum_to_the_logit(folder, name, order):
+    for more in (dict(c_norm="layernorm", b_norm_last=True), dict(c_norm="rmsnorm", c_bias="none", b_tied=True), dict(c_bias="all")):
+        it = baby(folder, name, c_sequence=order, **more)
+        z = it.logits(CLEAN)[0, -1]
+        for wrong, total in ((None, z[4]), (5, z[4] - z[5])):
+            found = causes.attribute(it, CLEAN, 4, wrong)
+            assert found.total == total and abs(sum(terms(found)) - total) < 1e-10
+        assert found.heads.shape == (2, 4) and found.heads.any(1).all() and found.networks.all() and found.embedding
+        assert len(found.norm_offsets) == 4 * (order == "post") + ("norm" in it.p)
+        assert bool(found.head_bias) == ("b" in it.p.head) and found.attention_biases.all() == (it.config.c_bias != "none")
+        assert found.norm_offsets.any() == (it.config.c_norm == "layernorm")
+
+
+@pytest.mark.parametrize("name", variants("norms"))
+def test_every_norm_can_be_frozen(name):
+    """At its own point the linear function is the norm; it adds up over parts, and other points do not change its scale"""
+    it = baby("norms", name)
+    norm, x, parts = variant("norms", name), np.arange(8.0) ** 2, np.random.default_rng(0).standard_normal((3, 8))
+    weights = it.p.blocks[0].norm1
+    scaled, offset = causes.frozen_norm(it.config, weights, x)
+    assert np.allclose(scaled(x) + offset, norm.forward(weights, x[None, None], Context(it.config))[0][0, 0], rtol=0, atol=1e-12)
+    assert np.allclose(sum(scaled(part) for part in parts), scaled(parts.sum(0)), rtol=0, atol=1e-12)
+
+
+def test_a_head_adds_what_its_output_times_the_unembedding_says():
+    it = baby(c_norm="rmsnorm")
+    _, values = run(it, CLEAN)
+    x, w = values[1, "block"][0, -1], it.weights()
+    direction = w["norm.w"] * (w["head.w"][:, 4] - w["head.w"][:, 5]) / np.sqrt((x ** 2).mean() + it.config.norm_eps)
+    head = values[0, "heads"][0, -1, 2:4] @ w["blocks.0.att.wo"][2:4]
+    assert causes.attribute(it, CLEAN, 4, 5).heads[0, 1] == pytest.approx(head @ direction, abs=1e-12)
+
+
+# head scores
+
+WITH_WEIGHTS = {"gqa", "hybrid", "mha", "mla", "moh", "swa", "swh"}
+
+
+@pytest.mark.parametrize("name", variants("attentions"))
+def test_every_attention_has_head_scores_or_a_reason(name):
+    it = baby(name=name, n_ctx=16)
+    found = causes.head_scores(it)
+    assert (found.previous is not None) == (found.induction is not None) == (name in WITH_WEIGHTS)
+    assert (found.copying is None) == (name in ("gla", "hybrid", "mla"))
+    assert set(found.reasons) == {score for score in ("previous", "induction", "copying") if getattr(found, score) is None}
+    for score in (found.previous, found.induction, found.copying):
+        assert score is None or score.shape == (2, 4) and ((score >= 0) & (score <= 1) | np.isnan(score)).all()
+    if name == "hybrid":
+        assert np.isnan(found.previous[:, :2]).all() and np.isfinite(found.previous[:, 2:]).all()
+    if "previous" in found.reasons:
+        assert found.reasons["previous"] == f"{name} has no attention weights"
+    if "copying" in found.reasons:
+        assert found.reasons["copying"] == f"no single matrix computes the values of {name}"
+
+
+def made_by_hand():
+    """Attention weights (1, 1, 4, 8, 8): head 0 attends to the token before, head 1 to the token 3 before, the other heads to none"""
+    weights = np.zeros((1, 1, 4, 8, 8))
+    for t in range(8):
+        weights[0, 0, 0, t, max(t - 1, 0)] = 1
+        weights[0, 0, 1, t, t - 3 if t > 3 else 0] = 1
+    return weights
+
+
+def test_head_scores_of_attention_weights_that_are_known(monkeypatch):
+    it = baby(n_ctx=8)
+    monkeypatch.setattr(causes, "all_attention_weights", lambda baby, values: made_by_hand())
+    found = causes.head_scores(it)
+    assert found.previous[0, 0] == 1 and found.induction[0, 1] == 1 and found.induction[0, 0] == 0 and not found.previous[0, 2]
+
+
+@pytest.mark.parametrize("name, share", [("mha", 2), ("gqa", 2), ("aft", 2), ("decay", 2), ("latent", 2)])
+def test_a_head_whose_values_are_the_token_itself_copies_and_its_opposite_does_not(name, share):
+    it = baby(name=name, n_emb=16, head_size=64, n_heads=4, n_kv_heads=4 if name == "gqa" else 0, c_norm="rmsnorm", b_tied=True)
+    it.p.norm.w[...] = it.p.blocks[0].norm1.w[...] = 1
+    w, att = it.weights(), it.p.blocks[0].att
+    w["blocks.0.att.wv"][...] = np.tile(np.eye(16), 4)
+    att.wo[...] = np.concatenate([np.eye(16), -np.eye(16)] * share)
+    found = causes.head_scores(it).copying[0]
+    own = (it.p.token ** 2).sum(-1) > it.p.token @ it.p.token.mean(0)
+    assert found[0] == found[2] == own.mean() > 0.9 and found[1] == found[3] == pytest.approx(1 - own.mean())
+
+
+# passages
+
+def test_the_longest_passages_of_a_text_in_another_one():
+    source = "Ada hid a ball. Ben found a kite near the lake. Ben found a cup."
+    found = overlap.passages("Zoe said: Ben found a kite. Ada hid a cup.", source, least=4, context=3)
+    first = found[0]
+    assert first == overlap.Passage(" Ben found a kite", 9, 15, 1, "ll.", " ne")
+    assert [each.text for each in found[1:]] == ["Ada hid a ", "d a cup."]
+    assert first.text == overlap.longest("Zoe said: Ben found a kite. Ada hid a cup.", source)
+    assert all(source[each.position:].startswith(each.text) for each in found)
+    assert overlap.passages("xyz", source) == [] == overlap.passages("", source)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_passages_are_all_maximal_ones(seed):
+    rng = np.random.default_rng(seed)
+    text, source = ("".join(rng.choice(list("abc"), n)) for n in (30, 60))
+    spans = [(i, j) for i in range(30) for j in range(i + 3, 31) if text[i:j] in source]
+    maximal = {(i, j) for i, j in spans if not any((a <= i and j <= b) and (a, b) != (i, j) for a, b in spans)}
+    assert {(each.start, each.start + len(each.text)) for each in overlap.passages(text, source, 99, 3)} == maximal

@@ -86,8 +86,8 @@ def head_channels(cfg: Any, width: int, head: int) -> slice:
 def ablation_values(baby: Baby, kind: str, texts: Sequence[Any]) -> Values:
     """The values that replace those of an ablated part, for every layer's heads (H), attention and network (D).
 
-    zero: zeros. mean: the mean over all positions of the texts [(1, T'), ...]. resample: the values of the first text, position by position.
-    BadInput: another kind.
+    zero: zeros. mean: the mean over all positions of the texts [(1, T'), ...]. resample: the values of the first text, position by
+    position. BadInput: another kind.
     """
     if kind not in ABLATIONS:
         raise BadInput(nearest("ablation", kind, ABLATIONS))
@@ -149,8 +149,8 @@ def patch_everywhere(baby: Baby, clean: Any, corrupted: Any, answer: int, wrong:
     """
     cfg = baby.config
     if clean.shape != corrupted.shape:
-        raise BadInput(f"the corrupted text has {corrupted.shape[1]} tokens; allowed is the number of tokens of the text, {clean.shape[1]}, "
-                       f"because values are exchanged position by position")
+        raise BadInput(f"the corrupted text has {corrupted.shape[1]} tokens; allowed is the number of tokens of the text, "
+                       f"{clean.shape[1]}, because values are exchanged position by position")
     (clean_logits, values), (other_logits, _) = run(baby, clean), run(baby, corrupted)
     high, low = (logit_difference(logits, answer, wrong) for logits in (clean_logits, other_logits))
     if high == low:
