@@ -46,7 +46,7 @@ class Attribution:
 
 @dataclass(frozen=True)
 class HeadScores:
-    """How heads behave on a repeated random sequence; each score is (L, h), from 0 to 1, NaN for heads without it, or None: see `reasons`"""
+    """How heads behave on a repeated random sequence. A score is (L, h), from 0 to 1, NaN for heads without it; None: see `reasons`"""
     previous: np.ndarray | None  # mean attention weight on the token before
     induction: np.ndarray | None # mean attention weight on the token that followed the current token when it occurred before
     copying: np.ndarray | None   # fraction of the vocabulary whose own logit a head raises more than the mean logit, attending to the token
@@ -69,8 +69,9 @@ class Causes:
     patching: Patching | None    # what restores the prediction in the corrupted text; None without one
     scores: HeadScores
     attended: np.ndarray | None  # (L, h, T): attention weights of the last token, NaN for heads without them; None: no head has them
-    passages: list[Passage]      # the longest passages of the text and the answer that the training text contains
-    source_known: bool           # whether the training text could be read, so that no passages means none are there
+    reference: str               # what the values of ablation come from, in words
+    passages: list[Passage] | None               # the longest passages of the text and the answer that the training text contains
+    no_passages: str             # why they are None
 
 
 # direct logit attribution
@@ -189,12 +190,13 @@ def copying_scores(baby: Baby) -> np.ndarray | None:
 # all of it
 
 def find_causes(baby: Baby, name: str, ids: Any, answer: int, wrong: int, corrupted: Any = None, ablation: str = "mean",
-                texts: Sequence[Any] = (), passages: list[Passage] | None = None, steps: Steps = iter) -> Causes:
+                texts: Sequence[Any] = (), reference: str = "", passages: list[Passage] | None = None, no_passages: str = "",
+                steps: Steps = iter) -> Causes:
     """Everything above for one text.
 
     ids, corrupted (1, T): the text and a text with another continuation; answer, wrong: the token ids that are compared after the text.
-    texts: [(1, T'), ...] for the values of ablation (resample takes those of the first, which must have T tokens). passages: None if the
-    training text is not known. BadInput: as `ablate` and `patch_everywhere`.
+    texts: [(B, T'), ...] for the values of ablation (resample takes those of the first, which must be (1, T)); the others as in Causes.
+    BadInput: as `ablate` and `patch_everywhere`.
     """
     tokenizer = baby.require_tokenizer()
     words = lambda row: [tokenizer.decode([i]) for i in to_numpy(row)[0]]
@@ -206,4 +208,4 @@ def find_causes(baby: Baby, name: str, ids: Any, answer: int, wrong: int, corrup
         ablate(baby, ids, ablation, ablation_values(baby, ablation, texts), answer, wrong, steps),
         attribute(baby, ids, answer, wrong),
         None if corrupted is None else patch_everywhere(baby, ids, corrupted, answer, wrong, steps),
-        head_scores(baby), None if weights is None else weights[:, 0, :, -1], passages or [], passages is not None)
+        head_scores(baby), None if weights is None else weights[:, 0, :, -1], reference, passages, no_passages)
