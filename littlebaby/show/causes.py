@@ -194,7 +194,7 @@ def ablation_section(c: Causes) -> str:
                    f"{ABLATED[c.ablation.kind]}; the last column replaces attention and network of the block. Blue: without it the "
                    f"model prefers {visible(c.answer)} less, so the part is a reason for {visible(c.answer)}. Red: a reason against it.",
                    said(seen), grid(-everything, blocks, columns, shown=everything),
-                   '<p class="pale">The change of the loss of the whole text, in nats per token. Blue: the part is needed.</p>',
+                   caption("The loss of the whole text", "Its change in nats per token. Blue: the part is needed."),
                    said(loss_seen), grid(harm, blocks, columns, digits=3))
 
 
@@ -223,10 +223,10 @@ def patching_section(c: Causes) -> str:
     parts = []
     for name, title in names.items():
         seen = where_it_is(c) if name == "block" else strongest_place(c, name)
-        parts += [f'<p class="pale">{title}, at one position:</p>', said(seen), position_maps(c, p.positions[name])]
+        parts += [caption(title, "at one position"), said(seen), position_maps(c, p.positions[name])]
     i, j = np.unravel_index(int(p.heads.argmax()), p.heads.shape)
     L, h = p.heads.shape
-    parts += ['<p class="pale">The output of one head, at all positions:</p>',
+    parts += [caption("The output of one head", "at all positions"),
               said(f"The head that restores most is head {j + 1} of block {i + 1}: {p.heads[i, j]:.0%}."),
               grid(p.heads, [f"block {i + 1}" for i in range(L)], [f"head {j + 1}" for j in range(h)], percent=True, scale=1.0)]
     before = f" The texts are equal before token {p.first}, where nothing can be restored." if p.first > 1 else ""
@@ -246,24 +246,23 @@ def position_maps(c: Causes, values: np.ndarray) -> str:
 
 
 def scores_section(c: Causes) -> str:
-    told = dict(previous=("token before", "Mean attention weight on the token before."),
-                induction=("induction", "Mean attention weight on the token that followed the current token when it occurred before: "
+    told = dict(previous=("Token before", "Mean attention weight on the token before."),
+                induction=("Induction", "Mean attention weight on the token that followed the current token when it occurred before: "
                                         "such a head continues a text that repeats itself."),
-                copying=("copying", "Fraction of the vocabulary for which the head, attending to a token, raises that token's own logit "
+                copying=("Copying", "Fraction of the vocabulary for which the head, attending to a token, raises that token's own logit "
                                     "above the mean; 50% is chance."))
     parts = []
     for name, (title, meaning) in told.items():
         values = getattr(c.scores, name)
         if values is None:
-            parts.append(f'<p class="pale">{title}: not measured, because {escape(c.scores.reasons[name])}.</p>')
+            parts.append(f"<section>{caption(title, f'Not measured, because {escape(c.scores.reasons[name])}.')}</section>")
             continue
         i, j = np.unravel_index(int(np.nanargmax(values)), values.shape)
         rows, columns = [f"block {i + 1}" for i in range(len(values))], [f"head {j + 1}" for j in range(values.shape[1])]
-        parts += [f'<p class="pale">{title}. {meaning}</p>',
-                  said(f"The highest score, {values[i, j]:.0%}, has head {j + 1} of block {i + 1}."),
-                  grid(values, rows, columns, percent=True, scale=1.0)]
+        seen = said(f"The highest score, {values[i, j]:.0%}, has head {j + 1} of block {i + 1}.")
+        parts.append(f"<section>{caption(title, meaning)}{seen}{grid(values, rows, columns, percent=True, scale=1.0)}</section>")
     return section("What the heads do in general", "Measured on random tokens that are repeated once, not on the text above; 100 is the "
-                   "highest score.", *parts)
+                   "highest score.", f'<div class="columns">{"".join(parts)}</div>')
 
 
 def passages_section(c: Causes) -> str:
@@ -280,6 +279,11 @@ def passages_section(c: Causes) -> str:
     best = c.passages[0]
     return section("In the training text", about, said(f"The longest has {plural(len(best.text), 'character')} and occurs "
                    f"{plural(best.occurrences, 'time')}."), html_table(rows, long=(3,)))
+
+
+def caption(title: str, meaning: str = "") -> str:
+    """The name of a picture, and what it shows"""
+    return f'<p class="pale" style="margin-top: 14px"><b>{title}</b> {meaning}</p>'
 
 
 def said(sentence: str) -> str:
