@@ -132,7 +132,7 @@ class Panel:
         self.parts = dict(train=[self.preset, self.preset_meaning, *training], finetune=training,
                           inference=[self.generation.view, self.microscope, self.why], info=[self.diary, self.zip],
                           delete=[self.with_finetunes])
-        chosen = row(*training[:2], self.generation.view, flex_flow="row wrap", align_items="flex-start", grid_gap="14px", margin="6px 0")
+        chosen = row(choices, cost, self.generation.view, flex_flow="row wrap", align_items="flex-start", grid_gap="14px", margin="6px 0")
         self.reason = widgets.HTML()
         self.reason.add_class("lb-reason")
         buttons = row(self.run, self.microscope, self.why, self.stop, self.resume, self.diary, self.zip, self.with_finetunes,
