@@ -26,7 +26,7 @@ from ..text.overlap import Passage
 from .inspect_model import attention_weights
 from .interventions import Ablation, Patching, Steps, ablate, ablation_values, head_channels, logit_difference, patch_everywhere, run
 
-REPEATED, REPETITIONS = 32, 4        # length of the random sequence that is repeated, and the number of such sequences
+REPEATED, ROWS = (8, 16, 24, 32), 2  # lengths of the random sequences that are repeated, and the number of sequences of each length
 NO_SCORES = "{} has no attention weights"
 NO_VALUES = "no single matrix computes the values of {}"
 PRODUCTS = ("gla",)                  # attentions in which the values are multiplied by the keys
@@ -130,19 +130,18 @@ def frozen_norm(cfg: Any, weights: Any, x: Any) -> tuple[Any, Any]:
 # head scores
 
 def head_scores(baby: Baby, seed: int = 0) -> HeadScores:
-    """The scores of every head, on REPETITIONS random sequences that are repeated once"""
-    cfg, reasons = baby.config, dict[str, str]()
-    n = min(REPEATED, cfg.n_ctx // 2)
-    rng = np.random.default_rng(seed)
-    ids = xp.asarray(np.tile(rng.integers(cfg.n_vocab, size=(REPETITIONS, n)), 2))       # (B, 2n)
-    weights = all_attention_weights(baby, run(baby, ids)[1])
-    previous = induction = None
-    if weights is None:
+    """The scores of every head, on random sequences that are repeated once: of several lengths, so that a head that always attends to
+    the same distance has no high induction score"""
+    cfg, reasons, rng = baby.config, dict[str, str](), np.random.default_rng(seed)
+    found = []
+    for n in (min(n, cfg.n_ctx // 2) for n in REPEATED):
+        ids = xp.asarray(np.tile(rng.integers(cfg.n_vocab, size=(ROWS, n)), 2))          # (B, 2n)
+        weights, t = all_attention_weights(baby, run(baby, ids)[1]), np.arange(2 * n)
+        if weights is not None:                                  # (L, B, h, 2n - 1) -> (L, h), and (L, B, h, n) -> (L, h)
+            found.append((weights[..., t[1:], t[1:] - 1].mean((1, 3)), weights[..., t[n:], t[n:] - n + 1].mean((1, 3))))
+    previous, induction = np.mean(found, 0) if found else (None, None)
+    if not found:
         reasons |= dict.fromkeys(("previous", "induction"), NO_SCORES.format(cfg.c_attention))
-    else:
-        t = np.arange(2 * n)
-        previous = weights[..., t[1:], t[1:] - 1].mean((1, 3))                           # (L, B, h, 2n - 1) -> (L, h)
-        induction = weights[..., t[n:], t[n:] - n + 1].mean((1, 3))
     copying = copying_scores(baby)
     if copying is None:
         reasons["copying"] = NO_VALUES.format(cfg.c_attention)
