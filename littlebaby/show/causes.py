@@ -14,9 +14,9 @@ from .formatting import align_columns, plural
 from .html import html_table, section, tint, visible
 
 STRONGEST = 5            # causes in the table
-POSITIONS = 24           # columns of a map of positions; longer texts continue in another table below
-NUMBERED = 16            # a grid with more columns has its numbers only in the notes under the mouse
-LOOKS, COPIES = 0.3, 0.8 # from these scores on a head is said to look at the token before or to repeat, and to copy
+POSITIONS = 16           # columns of a map of positions; longer texts continue in other tables
+NUMBERED = 15            # a grid with more columns has its numbers only in the notes under the mouse
+LOOKS, COPIES = 0.3, 0.9 # from these scores on a head is said to attend to the token before or to repeat, and to copy
 ABLATED = dict(zero="zeros", mean="its mean", resample="its output in another text")
 
 
@@ -70,14 +70,14 @@ def head_remark(c: Causes, i: int, j: int) -> str:
     if c.attended is not None and np.isfinite(c.attended[i, j]).all():
         weights = c.attended[i, j]
         best = int(weights.argmax())
-        said.append(f"attends most to {around(c.tokens, best)} ({weights[best]:.0%})")
+        said.append(f"from the last token it attends most to {around(c.tokens, best)} ({weights[best]:.0%})")
     known = lambda score, least: score is not None and score[i, j] >= least
     if known(scores.previous, LOOKS):
-        said.append("looks at the token before")
+        said.append("it usually attends to the token before")
     if known(scores.induction, LOOKS):
-        said.append("looks at what followed the same token earlier (an induction head)")
+        said.append("on repeated text it attends to what followed the same token earlier (an induction head)")
     if known(scores.copying, COPIES):
-        said.append("raises the logit of what it attends to")
+        said.append("it raises the logits of the tokens that it attends to")
     return "; ".join(said)
 
 
@@ -90,13 +90,14 @@ def around(tokens: Sequence[str], t: int) -> str:
 
 def question(c: Causes) -> str:
     """What the model predicts, in a sentence"""
-    right, other = c.probabilities
-    sentence = (f"After the text the model gives {visible(c.answer)} a probability of {right:.1%} and {visible(c.wrong)} {other:.1%}; "
-                f"their logit difference is {c.ablation.difference:.2f}.")
+    chance = lambda p: f"{p:.1%}" if p >= 0.001 else "less than 0.1%"
+    right, other = map(chance, c.probabilities)
+    sentence = (f"After the text the model gives {visible(c.answer)} a probability of {right} and {visible(c.wrong)} {other}; their logit "
+                f"difference is {c.ablation.difference:.2f}.")
     if c.corrupted_probabilities is None or c.patching is None:
         return sentence
-    right, other = c.corrupted_probabilities
-    return f"{sentence} After the corrupted text they are {right:.1%} and {other:.1%}, with a difference of {c.patching.corrupted:.2f}."
+    right, other = map(chance, c.corrupted_probabilities)
+    return f"{sentence} After the corrupted text they are {right} and {other}, with a difference of {c.patching.corrupted:.2f}."
 
 
 def where_it_is(c: Causes) -> str:
@@ -179,23 +180,22 @@ def strongest_section(c: Causes) -> str:
 def ablation_section(c: Causes) -> str:
     found, h, L = c.ablation.difference_changes, c.config.n_heads, c.config.n_layers
     losses = c.ablation.loss_changes
-    columns = [*(f"head {j + 1}" for j in range(h)), "attention", "network", "both"]
+    columns = [*(f"{j + 1}" for j in range(h)), "attention", "network", "both"]
     joined = lambda each: np.column_stack([each["heads"], each["attention"], each["network"], each["layer"]])
     blocks = [f"block {i + 1}" for i in range(L)]
     everything = joined(found)
     i, j = np.unravel_index(int(np.abs(everything).argmax()), everything.shape)
-    seen = (f"The part that matters most is {columns[j]} of block {i + 1}: without it the difference changes by "
-            f"{everything[i, j]:+.2f}.").replace("is both of", "is the whole of")
+    named = [*(f"head {j + 1}" for j in range(h)), "the attention", "the network", "the whole"]
+    seen = f"What matters most is {named[j]} of block {i + 1}: without it the difference changes by {everything[i, j]:+.2f}."
     harm = joined(losses)
     k, m = np.unravel_index(int(harm.argmax()), harm.shape)
-    loss_seen = (f"The text as a whole needs {columns[m]} of block {k + 1} most: without it the loss rises by {harm[k, m]:.2f} nats per "
-                 f"token.").replace("needs both of", "needs the whole of")
+    loss_seen = f"The text needs {named[m]} of block {k + 1} most: without it the loss rises by {harm[k, m]:.2f} nats per token."
     return section("Without a part", f"Every cell is one run of the model in which the output of one part is replaced by "
                    f"{ABLATED[c.ablation.kind]}; the last column replaces attention and network of the block. Blue: without it the "
                    f"model prefers {visible(c.answer)} less, so the part is a reason for {visible(c.answer)}. Red: a reason against it.",
-                   said(seen), grid(-everything, blocks, columns, shown=everything),
+                   said(seen), grid(-everything, blocks, columns, shown=everything, corner="head"),
                    caption("The loss of the whole text", "Its change in nats per token. Blue: the part is needed."),
-                   said(loss_seen), grid(harm, blocks, columns, digits=3))
+                   said(loss_seen), grid(harm, blocks, columns, corner="head"))
 
 
 def direct_section(c: Causes) -> str:
@@ -212,7 +212,8 @@ def direct_section(c: Causes) -> str:
                    f"number. Blue: for {visible(c.answer)}; red: for {visible(c.wrong)}.",
                    said(f"The largest direct contribution is {values[i, j]:+.2f}, from {part} of block {i + 1}; all parts together give "
                         f"the logit difference, {a.total:.2f}."),
-                   grid(values, [f"block {i + 1}" for i in range(len(values))], [*(f"head {j + 1}" for j in range(h)), "network"]),
+                   grid(values, [f"block {i + 1}" for i in range(len(values))], [*(f"{j + 1}" for j in range(h)), "network"],
+                        corner="head"),
                    html_table(sums))
 
 
@@ -228,8 +229,8 @@ def patching_section(c: Causes) -> str:
     L, h = p.heads.shape
     parts += [caption("The output of one head", "at all positions"),
               said(f"The head that restores most is head {j + 1} of block {i + 1}: {p.heads[i, j]:.0%}."),
-              grid(p.heads, [f"block {i + 1}" for i in range(L)], [f"head {j + 1}" for j in range(h)], percent=True, scale=1.0)]
-    before = f" The texts are equal before token {p.first}, where nothing can be restored." if p.first > 1 else ""
+              grid(p.heads, [f"block {i + 1}" for i in range(L)], [f"{j + 1}" for j in range(h)], percent=True, scale=1.0, corner="head")]
+    before = f" The texts are equal before token {p.first + 1}, where nothing can be restored." if p.first > 1 else ""
     return section("Where the information is", "The model reads the corrupted text, and one value is replaced by that of the original "
                    f"text. A cell says how many percent of the logit difference return: 100 means that this value alone decides.{before} "
                    "Blue: towards the original prediction; red: away from it.", *parts)
@@ -241,8 +242,8 @@ def position_maps(c: Causes, values: np.ndarray) -> str:
     rows, out = [f"block {i + 1}" for i in range(len(values))], []
     for first in range(c.patching.first, values.shape[1], POSITIONS):
         here = slice(first, first + POSITIONS)
-        out.append(grid(values[:, here], rows, [visible(token) for token in c.tokens[here]], percent=True, scale=1.0, mono=True))
-    return "".join(out)
+        out.append(grid(values[:, here], rows, [visible(token) for token in c.tokens[here]], percent=True, scale=1.0, narrow=True))
+    return f'<div class="columns" style="gap: 0 28px">{"".join(out)}</div>'
 
 
 def scores_section(c: Causes) -> str:
@@ -258,9 +259,10 @@ def scores_section(c: Causes) -> str:
             parts.append(f"<section>{caption(title, f'Not measured, because {escape(c.scores.reasons[name])}.')}</section>")
             continue
         i, j = np.unravel_index(int(np.nanargmax(values)), values.shape)
-        rows, columns = [f"block {i + 1}" for i in range(len(values))], [f"head {j + 1}" for j in range(values.shape[1])]
+        rows, columns = [f"block {i + 1}" for i in range(len(values))], [f"{j + 1}" for j in range(values.shape[1])]
         seen = said(f"The highest score, {values[i, j]:.0%}, has head {j + 1} of block {i + 1}.")
-        parts.append(f"<section>{caption(title, meaning)}{seen}{grid(values, rows, columns, percent=True, scale=1.0)}</section>")
+        heads = grid(values, rows, columns, percent=True, scale=1.0, narrow=True, corner="head")
+        parts.append(f"<section>{caption(title, meaning)}{seen}{heads}</section>")
     return section("What the heads do in general", "Measured on random tokens that are repeated once, not on the text above; 100 is the "
                    "highest score.", f'<div class="columns">{"".join(parts)}</div>')
 
@@ -271,7 +273,7 @@ def passages_section(c: Causes) -> str:
         return section("In the training text", f"Not searched: {c.no_passages}.")
     if not c.passages:
         return section("In the training text", f"{about} There is none of 8 characters or more.")
-    shown = lambda text: escape("".join(visible(each) for each in text))
+    shown = lambda text: escape("".join(each if each == " " else visible(each) for each in text))
     rows = [["characters", "times", "position", "where it occurs first"]]
     rows += [[str(len(each.text)), str(each.occurrences), f"{each.position:,}",
               f'<span class="mono">…{shown(each.before)}<span style="background: {tint(0.6)}">{shown(each.text)}</span>'
@@ -291,27 +293,29 @@ def said(sentence: str) -> str:
     return f"<p>{escape(sentence)}</p>"
 
 
-def grid(values: np.ndarray, rows: Sequence[str], columns: Sequence[str], digits: int = 2, percent: bool = False,
-         scale: float | None = None, shown: np.ndarray | None = None, mono: bool = False) -> str:
+def grid(values: np.ndarray, rows: Sequence[str], columns: Sequence[str], percent: bool = False,
+         scale: float | None = None, shown: np.ndarray | None = None, narrow: bool = False, corner: str = "") -> str:
     """A heat map (rows, columns) as an HTML table: blue above 0, red below, the strongest at `scale` [the largest value].
 
-    shown: the numbers in the cells [the values]; NaN is an empty cell. percent: numbers in percent. mono: narrow columns for tokens
+    shown: the numbers in the cells [the values]. percent: numbers in percent. narrow: columns for tokens, where 0 is left out if they are
+    more than NUMBERED. corner: above the names of the rows.
     """
     numbers, finite = values if shown is None else shown, values[np.isfinite(values)]
     most = scale or max(np.abs(finite).max(initial=0.0), 1e-12)
-    text = lambda x: f"{100 * x:.0f}" if percent else f"{x:+.{digits}f}"
-    padding = "2px 3px" if mono else "3px 8px"
+    text = lambda x: f"{round(100 * x)}" if percent else f"{x:+.2f}"      # round: -0.1 is 0, not -0
+    padding = "2px 3px" if narrow else "3px 6px"
 
     def cell(i: int, j: int) -> str:
         if not np.isfinite(values[i, j]):
             return f'<td style="padding: {padding}; text-align: center">–</td>'
         colour = tint(abs(values[i, j]) / most, TRAIN if values[i, j] >= 0 else VALID)
-        inside = text(numbers[i, j]) if mono or len(columns) <= NUMBERED else ""
+        inside = text(numbers[i, j]) if narrow or len(columns) <= NUMBERED else ""
+        inside = "" if inside == "0" and len(columns) > NUMBERED else inside
         return (f'<td style="background: {colour}; padding: {padding}; text-align: center; min-width: 20px" '
                 f'title="{escape(f"{rows[i]}, {columns[j]}: {text(numbers[i, j])}")}">{inside}</td>')
 
     style = f'style="padding: {padding}; text-align: center; vertical-align: bottom"'
-    head = "".join(f'<th {style}><span class="{"mono" if mono else ""}">{escape(name)}</span></th>' for name in columns)
-    lines = [f'<tr><th></th>{head}</tr>', *(f'<tr><th style="padding: {padding}">{name}</th>'
+    head = "".join(f'<th {style}><span class="{"mono" if narrow else ""}">{escape(name)}</span></th>' for name in columns)
+    lines = [f'<tr><th {style}>{corner}</th>{head}</tr>', *(f'<tr><th style="padding: {padding}">{name}</th>'
                                             + "".join(cell(i, j) for j in range(len(columns))) + "</tr>" for i, name in enumerate(rows))]
-    return f'<div class="wide"><table style="font-size: {11 if mono else 12.5}px">{"".join(lines)}</table></div>'
+    return f'<div class="wide"><table style="font-size: {11 if narrow else 12.5}px">{"".join(lines)}</table></div>'
