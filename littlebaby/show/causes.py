@@ -242,7 +242,8 @@ def position_maps(c: Causes, values: np.ndarray) -> str:
     rows, out = [f"block {i + 1}" for i in range(len(values))], []
     for first in range(c.patching.first, values.shape[1], POSITIONS):
         here = slice(first, first + POSITIONS)
-        out.append(grid(values[:, here], rows, [visible(token) for token in c.tokens[here]], percent=True, scale=1.0, narrow=True))
+        out.append(grid(values[:, here], rows, [visible(token) for token in c.tokens[here]], percent=True, scale=1.0, narrow=True,
+                        zeros=False))
     return f'<div class="columns" style="gap: 0 28px">{"".join(out)}</div>'
 
 
@@ -294,11 +295,11 @@ def said(sentence: str) -> str:
 
 
 def grid(values: np.ndarray, rows: Sequence[str], columns: Sequence[str], percent: bool = False,
-         scale: float | None = None, shown: np.ndarray | None = None, narrow: bool = False, corner: str = "") -> str:
+         scale: float | None = None, shown: np.ndarray | None = None, narrow: bool = False, zeros: bool = True, corner: str = "") -> str:
     """A heat map (rows, columns) as an HTML table: blue above 0, red below, the strongest at `scale` [the largest value].
 
-    shown: the numbers in the cells [the values]. percent: numbers in percent. narrow: columns for tokens, where 0 is left out if they are
-    more than NUMBERED. corner: above the names of the rows.
+    shown: the numbers in the cells [the values]. percent: numbers in percent. narrow: columns for tokens. zeros: whether cells show 0.
+    corner: above the names of the rows.
     """
     numbers, finite = values if shown is None else shown, values[np.isfinite(values)]
     most = scale or max(np.abs(finite).max(initial=0.0), 1e-12)
@@ -310,7 +311,7 @@ def grid(values: np.ndarray, rows: Sequence[str], columns: Sequence[str], percen
             return f'<td style="padding: {padding}; text-align: center">–</td>'
         colour = tint(abs(values[i, j]) / most, TRAIN if values[i, j] >= 0 else VALID)
         inside = text(numbers[i, j]) if narrow or len(columns) <= NUMBERED else ""
-        inside = "" if inside == "0" and len(columns) > NUMBERED else inside
+        inside = inside if zeros or inside != "0" else ""
         return (f'<td style="background: {colour}; padding: {padding}; text-align: center; min-width: 20px" '
                 f'title="{escape(f"{rows[i]}, {columns[j]}: {text(numbers[i, j])}")}">{inside}</td>')
 
