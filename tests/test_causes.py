@@ -7,9 +7,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from strict import strict
 
 import littlebaby as lb
 from littlebaby import cli
+from littlebaby.arrays import backend
 from littlebaby.arrays.backend import xp
 from littlebaby.check import causes, interventions, laws
 from littlebaby.check.interventions import Patch, run
@@ -238,16 +240,46 @@ def test_head_scores_of_attention_weights_that_are_known(monkeypatch):
     assert found.previous[0, 0] == 1 and found.induction[0, 1] == 1 and found.induction[0, 0] == 0 and not found.previous[0, 2]
 
 
-@pytest.mark.parametrize("name, share", [("mha", 2), ("gqa", 2), ("aft", 2), ("decay", 2), ("latent", 2)])
-def test_a_head_whose_values_are_the_token_itself_copies_and_its_opposite_does_not(name, share):
+def test_a_head_that_always_attends_to_the_same_distance_has_no_high_induction_score(monkeypatch):
+    def at_distance_7(baby, values):
+        T = values[0, "embedding"].shape[1]
+        weights = np.zeros((1, 1, 4, T, T))
+        weights[..., np.arange(T), np.maximum(np.arange(T) - 7, 0)] = 1
+        return weights
+
+    monkeypatch.setattr(causes, "all_attention_weights", at_distance_7)
+    assert np.allclose(causes.head_scores(baby(n_ctx=64)).induction, 1 / 4)      # it is right for one of the four lengths
+
+
+@pytest.mark.parametrize("name", ["mha", "gqa", "aft", "decay", "latent"])
+def test_a_head_whose_values_are_the_token_itself_copies_and_its_opposite_does_not(name):
     it = baby(name=name, n_emb=16, head_size=64, n_heads=4, n_kv_heads=4 if name == "gqa" else 0, c_norm="rmsnorm", b_tied=True)
     it.p.norm.w[...] = it.p.blocks[0].norm1.w[...] = 1
     w, att = it.weights(), it.p.blocks[0].att
     w["blocks.0.att.wv"][...] = np.tile(np.eye(16), 4)
-    att.wo[...] = np.concatenate([np.eye(16), -np.eye(16)] * share)
+    att.wo[...] = np.concatenate([np.eye(16), -np.eye(16)] * 2)
     found = causes.head_scores(it).copying[0]
     own = (it.p.token ** 2).sum(-1) > it.p.token @ it.p.token.mean(0)
     assert found[0] == found[2] == own.mean() > 0.9 and found[1] == found[3] == pytest.approx(1 - own.mean())
+
+
+@pytest.mark.parametrize("name", ["mha", "swa", "hybrid", "aft"])
+def test_the_device_finds_the_same(name):
+    def found(it):
+        ids, other = xp.asarray(CLEAN), xp.asarray(CORRUPTED)
+        effects = interventions.ablate(it, ids, "mean", interventions.ablation_values(it, "mean", [ids, other]), 4, 5)
+        patched, scores = interventions.patch_everywhere(it, ids, other, 4, 5), causes.head_scores(it)
+        return [effects.loss, *effects.difference_changes.values(), *patched.positions.values(), patched.heads,
+                *terms(causes.attribute(it, ids, 4, 5)), *(score for score in (scores.previous, scores.copying) if score is not None)]
+
+    here = found(baby(name=name))
+    try:
+        backend.use(strict)
+        there = found(baby(name=name))
+    finally:
+        backend.use("cpu")
+    assert all(isinstance(each, float | np.ndarray) for each in there)
+    assert all(np.allclose(a, b, atol=1e-8, equal_nan=True) for a, b in zip(here, there, strict=True))
 
 
 # passages

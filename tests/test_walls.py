@@ -24,8 +24,8 @@ MODULES = dict(
               "lora", "loop", "checkpoint"],
     evaluation=["text_scores", "tasks", "lm_eval", "finetune_change"],
     check=["laws", "mistakes", "trace", "variant_measures", "inspect_model", "interventions", "causes", "preflight", "bench"],
-    plans=["model_io", "training_data", "process_control", "generation", "training", "manage", "interchange", "inspection", "causes", "prepare_text",
-           "estimates", "documents", "text_output"],
+    plans=["model_io", "training_data", "process_control", "generation", "training", "manage", "interchange", "inspection", "causes",
+           "prepare_text", "estimates", "documents", "text_output"],
     cli=["answers", "help", "options", "run_commands", "tool_commands", "main"],
 )
 

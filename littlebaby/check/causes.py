@@ -83,7 +83,7 @@ def attribute(baby: Baby, ids: Any, answer: int, wrong: int | None = None) -> At
     logits, values = run(baby, ids)
     post = cfg.c_sequence == "post"
     last = lambda i, name: values[i, name][0, -1]                # (width)
-    terms = {("embedding",): last(0, "embedding")}               # {part: its vector on the residual stream (D)}
+    terms: dict[tuple, Any] = {("embedding",): last(0, "embedding")}         # {part: its vector on the residual stream (D)}
 
     def through_norm(weights: Any, place: tuple) -> None:
         scaled, offset = frozen_norm(cfg, weights, sum(terms.values()))
@@ -199,7 +199,11 @@ def find_causes(baby: Baby, name: str, ids: Any, answer: int, wrong: int, corrup
     """
     tokenizer = baby.require_tokenizer()
     words = lambda row: [tokenizer.decode([i]) for i in to_numpy(row)[0]]
-    chances = lambda row: tuple(float(to_numpy(softmax(run(baby, row)[0][0, -1:])[0])[0, i]) for i in (answer, wrong))
+
+    def chances(row: Any) -> tuple[float, float]:
+        p = to_numpy(softmax(run(baby, row)[0][0, -1:])[0])[0]  # (V)
+        return float(p[answer]), float(p[wrong])
+
     weights = all_attention_weights(baby, run(baby, ids)[1])
     return Causes(
         name, baby.config, words(ids), None if corrupted is None else words(corrupted), tokenizer.decode([answer]),

@@ -84,13 +84,13 @@ with backend.blas_threads(1):                               # such small matrice
             history.append((step, baby.loss(ids[:, :-1], targets), head_scores(baby)))
 
 at = [step for step, _, _ in history]
-left, right = picture("loss of predictable letters, nats", "attention weight on the token before, and on the one to copy", height=3)
+left, right = picture("loss of predictable letters, nats", "attention weights of the heads", height=3)
 left.plot(at, [loss for _, loss, _ in history], color=TRAIN)
 for head in range(2):
     right.plot(at, [scores.previous[0, head] for _, _, scores in history], color=VALID, ls="-" if head else ":")
     right.plot(at, [scores.induction[1, head] for _, _, scores in history], color=FLOOR, ls="-" if head else ":")
-right.annotate("token before, block 1", (at[-1], history[-1][2].previous[0].max()), (-4, 6), textcoords="offset points", color=VALID, ha="right")
-right.annotate("induction, block 2", (at[-1], history[-1][2].induction[1].max()), (-4, -14), textcoords="offset points", color=FLOOR, ha="right")
+for height, label, color in ((0.44, "heads of block 1, on the token before", VALID), (0.34, "heads of block 2, on the token to copy", FLOOR)):
+    right.text(0.98, height, label, color=color, ha="right", transform=right.transAxes)
 print(f"loss of predictable letters: {history[0][1]:.2f} nats at step {at[0]}, {history[-1][1]:.2f} at step {at[-1]}; guessing gives {np.log(len(letters)):.2f}")
 
 # %% [markdown]
@@ -121,7 +121,7 @@ for name, x in zip(names, changes):
     print(f"without {name:16} {x:+6.1f}")
 
 # %% [markdown]
-# Two heads matter most, one in each block: those that grew in the picture above. Without either of them the model hardly prefers the right
+# In each block one head matters most: the one that grew in the picture above. Without either of them the model hardly prefers the right
 # letter any more. A part whose bar is short may still have looked at interesting places; the prediction just does not depend on it.
 #
 # ## Put a value back
