@@ -17,6 +17,7 @@ STRONGEST = 5            # causes in the table
 POSITIONS = 16           # columns of a map of positions; longer texts continue in other tables
 NUMBERED = 15            # a grid with more columns has its numbers only in the notes under the mouse
 LOOKS, COPIES = 0.3, 0.9 # from these scores on a head is said to attend to the token before or to repeat, and to copy
+CARRIES = 0.2            # from this fraction on a part is said to restore the logit difference
 ABLATED = dict(zero="zeros", mean="its mean", resample="its output in another text")
 
 
@@ -59,7 +60,7 @@ def strongest_parts(c: Causes) -> list[Part]:
     differences, losses = c.ablation.difference_changes, c.ablation.loss_changes
     heads = [Part(f"block {i + 1}, head {j + 1}", float(change), float(losses["heads"][i, j]), float(c.attribution.heads[i, j]),
                   head_remark(c, i, j)) for (i, j), change in np.ndenumerate(differences["heads"])]
-    networks = [Part(f"block {i + 1}, network", float(change), float(losses["network"][i]), float(c.attribution.networks[i]), "")
+    networks = [Part(f"block {i + 1}, network", float(change), float(losses["network"][i]), float(c.attribution.networks[i]), network_remark(c, i))
                 for i, change in enumerate(differences["network"])]
     return sorted(heads + networks, key=lambda part: -abs(part.difference))[:STRONGEST]
 
@@ -70,7 +71,8 @@ def head_remark(c: Causes, i: int, j: int) -> str:
     if c.attended is not None and np.isfinite(c.attended[i, j]).all():
         weights = c.attended[i, j]
         best = int(weights.argmax())
-        said.append(f"from the last token it attends most to {around(c.tokens, best)} ({weights[best]:.0%})")
+        if weights[best] >= LOOKS:
+            said.append(f"from the last token it attends most to {around(c.tokens, best)} ({weights[best]:.0%})")
     known = lambda score, least: score is not None and score[i, j] >= least
     if known(scores.previous, LOOKS):
         said.append("it usually attends to the token before")
@@ -78,7 +80,16 @@ def head_remark(c: Causes, i: int, j: int) -> str:
         said.append("on repeated text it attends to what followed the same token earlier (an induction head)")
     if known(scores.copying, COPIES):
         said.append("it raises the logits of the tokens that it attends to")
+    if c.patching is not None and c.patching.heads[i, j] >= CARRIES:
+        said.append(f"restores {c.patching.heads[i, j]:.0%}")
     return "; ".join(said)
+
+
+def network_remark(c: Causes, i: int) -> str:
+    """Where a network restores most"""
+    if c.patching is None or (row := c.patching.positions["network"][i]).max() < CARRIES:
+        return ""
+    return f"restores {row.max():.0%} at {around(c.tokens, int(row.argmax()))}"
 
 
 def around(tokens: Sequence[str], t: int) -> str:
