@@ -18,9 +18,11 @@ from littlebaby.check.interventions import Patch, run
 from littlebaby.errors import BadInput
 from littlebaby.model import gpt
 from littlebaby.model.context import Context, variant, variants
+from littlebaby.plans import causes as questions
 from littlebaby.runs.store import Workspace
 from littlebaby.show import html
 from littlebaby.text import nursery, overlap
+from littlebaby.text import train as train_tokenizer
 
 CLEAN, CORRUPTED = np.array([[1, 2, 3, 4, 5, 6, 7]]), np.array([[1, 2, 8, 4, 5, 9, 7]])
 KINDS = [("attentions", name) for name in variants("attentions")] + [("networks", name) for name in variants("networks")]
@@ -399,3 +401,18 @@ def test_questions_about_names_are_beginnings_of_stories():
         assert nursery.parse_story(text + answer).end == len(text + answer) and len(text) == len(corrupted)
         assert text.count(answer) == 1 == corrupted.count(wrong) and answer not in corrupted and wrong not in text
         assert nursery.parse_story(corrupted + wrong).end == len(corrupted + wrong) and answer[0] != wrong[0]
+
+
+@pytest.mark.parametrize("kind", ["bpe", "word", "char"])
+def test_every_tokenizer_can_be_asked(kind):
+    """The compared tokens begin where the two whole texts differ, so that a token may span the end of the text"""
+    source = nursery.corpus(30_000, 0)[0]
+    it = lb.Baby(lb.Config(n_layers=1, n_emb=16, n_heads=2, n_ctx=64), tokenizer=train_tokenizer(kind, source, 400), seed=0)
+    whole = lambda ids, token: it.tokenizer.decode([*ids[0], token])
+    asked = questions.question(it, "Ada hid a ball. Then ", "Zoe hid a ball. Then ", "Ada", "Zoe")
+    texts = [whole(asked.ids, asked.answer), whole(asked.ids, asked.wrong), whole(asked.corrupted, asked.wrong)]
+    goal = ["\n\nAda hid a ball. Then Ada", "\n\nAda hid a ball. Then Zoe", "\n\nZoe hid a ball. Then Zoe"]
+    assert all(full.startswith(text) and len(full) - len(text) <= 2 * (kind == "char") for text, full in zip(texts, goal))
+    one = questions.question(it, "Ada hid a ball. Then ", answer="Ada")
+    assert one.answer == asked.answer and one.wrong not in (asked.answer, None) and one.corrupted is None
+    assert questions.nursery_question(it).ids.shape == questions.nursery_question(it).corrupted.shape
