@@ -91,7 +91,7 @@ def cause(guid: str = "last", text: str | None = None, corrupted: str | None = N
         if source is not None:
             whole = baby.require_tokenizer().decode([*to_numpy(asked.ids)[0], asked.answer])
             short = len(source) <= SEARCHED
-            passages, no_passages = overlap.passages(whole, source) if short else None, "the training text is too long"
+            passages, no_passages = (overlap.passages(whole, source), "") if short else (None, "the training text is too long")
         found = causes.find_causes(baby, name, asked.ids, asked.answer, asked.wrong, asked.corrupted, ablation, texts, reference, passages,
                                    no_passages, partial(counted, what="running the model", shown=progress))
     return pages.explain(found)
