@@ -22,6 +22,7 @@ from .plans import (
     Export,
     Run,
     bench,
+    cause,
     chat,
     check,
     class_progress,
@@ -49,6 +50,6 @@ from .plans import runs as list  # noqa: A004
 from .runs.records import VERSION as __version__
 from .runs.settings import Config
 
-__all__ = ["BadInput", "Baby", "Config", "Export", "Run", "RunFailed", "__version__", "bench", "chat", "check", "class_progress", "delete",
-           "diary", "evaluate", "export", "fetch", "finetune", "import_", "inference", "info", "list", "load", "microscope", "nursery",
-           "pack", "panel", "preflight", "prepare", "tour", "train", "walk"]
+__all__ = ["Baby", "BadInput", "Config", "Export", "Run", "RunFailed", "__version__", "bench", "cause", "chat", "check", "class_progress",
+           "delete", "diary", "evaluate", "export", "fetch", "finetune", "import_", "inference", "info", "list", "load", "microscope",
+           "nursery", "pack", "panel", "preflight", "prepare", "tour", "train", "walk"]

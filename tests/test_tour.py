@@ -131,7 +131,7 @@ def test_only_words_may_be_translated(there, same):
 def test_every_lesson_of_the_map_is_there_and_leads_to_the_next():
     english = [path for path in LESSONS if path.parent.name == "en"]
     texts = [path.read_text(encoding="utf-8") for path in english]
-    assert [path.name[:2] for path in english] == [f"{n:02}" for n in range(1, 12)]
+    assert [path.name[:2] for path in english] == [f"{n:02}" for n in range(1, 13)]
     assert [(f"# # {known.number} · {known.title}" in text, list(known.exercises)) for known, text in zip(KNOWN, texts)] \
         == [(True, re.findall(r"(?m)^# ### \d\. (.*)$", text)) for text in texts]
     assert [known.notebook for known in KNOWN] == [path.stem for path in english]

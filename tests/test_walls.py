@@ -23,9 +23,9 @@ MODULES = dict(
     training=["flat", "optimizers", "schedules", "clip", "data", "chat_data", "mpi", "parallel", "evaluate",
               "lora", "loop", "checkpoint"],
     evaluation=["text_scores", "tasks", "lm_eval", "finetune_change"],
-    check=["laws", "mistakes", "trace", "variant_measures", "inspect_model", "preflight", "bench"],
-    plans=["model_io", "training_data", "process_control", "generation", "training", "manage", "interchange", "inspection", "prepare_text",
-           "estimates", "documents", "lessons", "text_output"],
+    check=["laws", "mistakes", "trace", "variant_measures", "inspect_model", "interventions", "causes", "preflight", "bench"],
+    plans=["model_io", "training_data", "process_control", "generation", "training", "manage", "interchange", "inspection", "causes",
+           "prepare_text", "estimates", "documents", "lessons", "text_output"],
     cli=["answers", "help", "options", "run_commands", "tool_commands", "main"],
 )
 

@@ -193,6 +193,28 @@ def microscope(guid: str = "last", *, text: Text | None = None, common: Everywhe
     return Answer(data, with_path(seen, path))
 
 
+@app.command
+def cause(guid: str = "last", *, text: Text | None = None, corrupted: Text | None = None, answer: Text | None = None,
+          wrong: Text | None = None, ablation: str = "mean", quiet: bool = False, common: Everywhere = Common()):
+    """Show why a run's baby predicts one continuation rather than another: what every head and network does. Writes a page to outputs/.
+
+    Args:
+        guid: The run: its GUID, the first 4 or more characters of it, or last.
+        text: The text [a story of the nursery up to a name; for other runs the end of the training text].
+        corrupted: A text of as many tokens that is continued in another way, such as the text with another name.
+        answer: The continuation that is explained [the most likely token].
+        wrong: The continuation that it is compared with [the most likely token of the corrupted text, or the second likeliest one].
+        ablation: What replaces the output of a part: zero, mean or resample.
+        quiet: No progress bar.
+    """
+    found = plans.cause(guid, text, corrupted, answer, wrong, ablation, common.path, not quiet and not common.json)
+    path = plans.save_page(found, "cause", found.name, common.path)
+    data = dict(guid=found.name, path=path and str(path), tokens=found.tokens, corrupted=found.corrupted, answer=found.answer,
+                wrong=found.wrong, probabilities=found.probabilities, difference=found.ablation.difference,
+                strongest=[part._asdict() for part in found.strongest()])
+    return Answer(data, with_path(found, path))
+
+
 def with_path(page, path):
     """A page as text, and the path of its file if it was saved"""
     return f"{page}\n\n{path}" if path else str(page)

@@ -3,6 +3,7 @@ Only this package combines all others; the command line, Python and the panel ca
 """
 from ..runs.store import brief
 from ..training.mpi import launched_ranks
+from .causes import cause
 from .documents import renew_generated
 from .estimates import bench, check, config_and_tokens, panel, preflight
 from .generation import chat, inference
@@ -15,7 +16,8 @@ from .prepare_text import fetch, nursery, parse_size, prepare
 from .training import Run, finetune, train
 from .training_data import finetune_config, make_config
 
-__all__ = ["Export", "Run", "bench", "brief", "chat", "check", "class_progress", "config_and_tokens", "delete", "diary", "evaluate",
-           "export", "fetch", "finetune", "finetune_config", "grow_vocabulary", "import_", "inference", "info", "launched_ranks", "load",
+__all__ = ["Export", "Run", "bench", "brief", "cause", "chat", "check", "class_progress", "config_and_tokens", "delete", "diary",
+           "evaluate", "export", "fetch", "finetune", "finetune_config", "grow_vocabulary", "import_", "inference", "info",
+           "launched_ranks", "load",
            "make_config", "microscope", "nursery", "pack", "panel", "parse_size", "preflight", "prepare", "renew_generated",
            "runs", "save_class", "save_page", "tour", "train", "use_device", "walk"]

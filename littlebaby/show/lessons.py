@@ -32,4 +32,6 @@ LESSONS = [
            ("Bits per character", "Tokenize a word", "Bytes")),
     Lesson(11, "11_make_it_yours", "Make it yours",
            ("The gradient of the adapters", "The size of the adapters", "Only the answer is a target")),
+    Lesson(12, "12_cause_and_effect", "Cause and effect",
+           ("The score of an induction head", "An attention without one of its heads", "How much was restored?")),
 ]

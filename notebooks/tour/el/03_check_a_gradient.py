@@ -200,7 +200,7 @@ for mistake in ("", "λάθος ενεργοποίηση", "σταθερό norm"
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title έλεγχος
-@exercise
+@exercise(lesson=3, number=1)
 def check(slopes):
     x = np.array([[0.5, -1.0], [2.0, 0.1]])
     kept = x.copy()
@@ -262,7 +262,7 @@ def softmax(x, how):
 
     return y, back
 
-@exercise
+@exercise(lesson=3, number=2)
 def check(name):
     assert name is not None, 'βάλτε "ann", "ben" ή "cid" στη θέση του None, αφού μετρήσετε ποια είναι σωστή.'
     assert name in ("ann", "ben", "cid"), f'το {name} δεν είναι ένα από τα τρία· τα ονόματα είναι "ann", "ben" και "cid".'
@@ -301,7 +301,7 @@ check(who)
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title έλεγχος
-@exercise
+@exercise(lesson=3, number=3)
 def check(name):
     assert name is not None, "βάλτε ένα όνομα στη θέση του None: συγκρίνετε το back(np.ones(...)) της καθεμιάς με την κλίση του y.sum()."
     assert name in ("ann", "ben", "cid"), f'το {name} δεν είναι ένα από τα τρία· τα ονόματα είναι "ann", "ben" και "cid".'

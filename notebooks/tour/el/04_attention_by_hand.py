@@ -188,7 +188,7 @@ lb.walk("mha")
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title έλεγχος
-@exercise
+@exercise(lesson=4, number=1)
 def check(neighbour):
     answer = neighbour(8)
     assert answer is not None, "η neighbour επιστρέφει None: επιστρέψτε τα ερωτήματα και τα κλειδιά, το καθένα έναν πίνακα με σχήμα (T, T)."
@@ -250,7 +250,7 @@ def sly(q, k, v):
     s[~np.tri(len(q), dtype=bool)] = -np.inf
     return arrays.softmax(s)[0] @ v
 
-@exercise
+@exercise(lesson=4, number=2)
 def check(peeks):
     first = peeks(causal)
     assert first is not None, "η peeks επιστρέφει None: καλέστε ξανά την attend με άλλο τελευταίο κλειδί και τιμή, και συγκρίνετε όλες τις εξόδους εκτός από την τελευταία."
@@ -293,7 +293,7 @@ check(peeks)
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title έλεγχος
-@exercise
+@exercise(lesson=4, number=3)
 def check(change):
     assert change is not None, "βάλτε έναν αριθμό στη θέση του None: τη μεγαλύτερη μεταβολή της τελευταίας εξόδου όταν ανταλλάσσονται τα tokens 1 και 3."
     assert 0 <= change < 1e-12, f"μετρήσατε {change:.2g}: ανταλλάξτε τις γραμμές 1 και 3 του k και του v, αλλά όχι του q, και συγκρίνετε την τελευταία έξοδο."

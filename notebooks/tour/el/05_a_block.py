@@ -245,7 +245,7 @@ axes.grid(False)
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title έλεγχος
-@exercise
+@exercise(lesson=5, number=1)
 def check(count):
     n = count(1, 1)
     assert n is not None, "η count επιστρέφει None: επιστρέψτε έναν τύπο με τα D και L."
@@ -287,7 +287,7 @@ from types import SimpleNamespace
 
 from littlebaby.check import laws
 
-@exercise
+@exercise(lesson=5, number=2)
 def check(post):
     def forward(p, x, ctx):
         y, back = post(network.forward, p["norm"], p["net"], x, ctx)
@@ -351,9 +351,9 @@ def changed(part):
     a, b = (part.forward(p, each, Context(cfg))[0] for each in (x, other))
     return set(np.flatnonzero(abs(a - b).max(-1)[0]).tolist())
 
-@exercise
+@exercise(lesson=5, number=3)
 def check(after_attention, after_network):
-    assert after_attention is not None and after_network is not None, "βάλτε δύο σύνολα θέσεων, λόγου χάρη {0, 1, 2}."
+    assert after_attention is not None and after_network is not None, "βάλτε δύο σύνολα θέσεων στη θέση του None, λόγου χάρη {0, 1, 2}."
     assert all(isinstance(each, (set, list, tuple)) for each in (after_attention, after_network)), "βάλτε δύο σύνολα, λόγου χάρη {3}, ακόμη και για μία θέση."
     assert set(after_network) == changed(network), "ένα δίκτυο δουλεύει σε κάθε token χωριστά: μόνο η έξοδος μίας θέσης μπορεί να αλλάξει."
     assert set(after_attention) == changed(attention), "σε μια προσοχή το token 3 και όλα τα επόμενα χρησιμοποιούν το token 3· τα προηγούμενα δεν μπορούν."

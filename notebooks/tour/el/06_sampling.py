@@ -216,7 +216,7 @@ print("\n" + "Zoe hid a" + lb.inference(run.guid, prompt="Zoe hid a", max_tokens
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title έλεγχος
-@exercise
+@exercise(lesson=6, number=1)
 def check(cold, hot):
     assert cold is not None and hot is not None, "βάλτε δύο αριθμούς στη θέση του None: ο λόγος είναι e υψωμένο στο (ln 4) / t."
     assert not np.isclose(cold, 8), "με το t διαιρούνται τα logits, όχι οι πιθανότητες: (ln 4) / 0.5 = 2 ln 4 = ln 4²."
@@ -250,7 +250,7 @@ check(cold, hot)
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title έλεγχος
-@exercise
+@exercise(lesson=6, number=2)
 def check(nucleus):
     p = np.array([0.1, 0.45, 0.15, 0.3])
     got = nucleus(p.copy(), 0.8)
@@ -299,7 +299,7 @@ check(nucleus)
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title έλεγχος
-@exercise
+@exercise(lesson=6, number=3)
 def check(draw):
     p = np.array([0.2, 0.0, 0.5, 0.3])
     first = draw(p, 0.1)

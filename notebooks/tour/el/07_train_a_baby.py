@@ -267,7 +267,7 @@ print("πρόβλεψη μετά το τελευταίο Z:", ", ".join(f"{token
 from littlebaby.arrays.tree import vector
 from littlebaby.training.optimizers import sgd
 
-@exercise
+@exercise(lesson=7, number=1)
 def check(step):
     rng = np.random.default_rng(0)
     w, velocity, mu, rate = rng.standard_normal(5), np.zeros(5), 0.9, 0.1
@@ -314,7 +314,7 @@ check(step)
 #@title έλεγχος
 from littlebaby.training.schedules import multiplier
 
-@exercise
+@exercise(lesson=7, number=2)
 def check(schedule):
     assert schedule(1, 100, 10) is not None, "η schedule επιστρέφει None: επιστρέψτε έναν αριθμό από 0 ως 1 για κάθε βήμα."
     settings = lb.Config(s_warmup=10, r_learn_min=0.0, c_schedule="cosine")
@@ -360,11 +360,11 @@ from littlebaby.text.overlap import longest
 
 source, written = Workspace(None).read_text("nursery", "utf-8").text, run.completion.text
 
-@exercise
+@exercise(lesson=7, number=3)
 def check(n):
     right = len(longest(written, source))
     assert n is not None, "βάλτε έναν αριθμό στη θέση του None: δοκιμάστε μήκη από τα μεγάλα προς τα μικρά, ώσπου ένα κομμάτι του `written` να βρεθεί στο `source`."
-    assert not isinstance(n, str), "βάλτε στη θέση του None το μήκος αυτού του κομματιού, όχι το ίδιο το κομμάτι."
+    assert not isinstance(n, str), "βάλτε το μήκος αυτού του κομματιού, έναν αριθμό, όχι το ίδιο το κομμάτι."
     assert n <= right, f"κανένα κομμάτι του `written` με {n} χαρακτήρες δεν υπάρχει στο `source`."
     assert n == right, f"στο `source` υπάρχει κομμάτι πιο μακρύ από {n} χαρακτήρες."
     return f"{n} από {len(written)} χαρακτήρες: έχει απομνημονεύσει φράσεις, όπως κι εμείς, και λέει μ' αυτές δικές του ιστορίες."

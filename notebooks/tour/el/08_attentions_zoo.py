@@ -166,7 +166,7 @@ def measured(L, W, T=40):
         dx = dx + back(dx, g)
     return T - 1 - int(np.flatnonzero(abs(dx[0]).max(-1))[0])
 
-@exercise
+@exercise(lesson=8, number=1)
 def check(reach):
     assert reach(3, 16) is not None, "η reach επιστρέφει None: επιστρέψτε ένα πλήθος tokens, από το πλήθος των στρωμάτων L και το παράθυρο W."
     assert reach(1, 4) != 4, "ένα παράθυρο 4 μετρά και το ίδιο το token: ένα στρώμα φτάνει 3 tokens πίσω."
@@ -203,7 +203,7 @@ check(reach)
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title έλεγχος
-@exercise
+@exercise(lesson=8, number=2)
 def check(mha, gqa):
     assert mha is not None and gqa is not None, "βάλτε αριθμούς στη θέση του None: tokens, επί μπλοκ, επί 2 διανύσματα, επί πλάτος, επί bytes."
     right = 100_000 * 32 * 2 * 4096 * 2 / 1e9
@@ -244,7 +244,7 @@ from types import SimpleNamespace
 from littlebaby.arrays.tree import matrix
 from littlebaby.check import laws
 
-@exercise
+@exercise(lesson=8, number=3)
 def check(forward):
     layer = SimpleNamespace(params=lambda cfg: dict(wv=matrix(cfg.n_emb, 8), wo=matrix(8, cfg.n_emb)), forward=forward)
     cfg = laws.config()

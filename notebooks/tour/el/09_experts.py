@@ -178,7 +178,7 @@ axes.set_yticks(range(8), [f"ειδικός {i}" for i in range(8)]);
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title έλεγχος
-@exercise
+@exercise(lesson=9, number=1)
 def check(output_weights):
     scores, chosen = np.array([[2.0, -1.0, 0.5, 1.0], [0.0, 3.0, 2.9, -2.0]]), np.array([[0, 3], [1, 2]])
     w = output_weights(scores, chosen)
@@ -222,7 +222,7 @@ check(output_weights)
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title έλεγχος
-@exercise
+@exercise(lesson=9, number=2)
 def check(balance_loss):
     even, one = np.eye(4)[np.arange(8) % 4] * 0.96 + 0.01, np.tile([0.97, 0.01, 0.01, 0.01], (8, 1))
     a, b = balance_loss(even), balance_loss(one)
@@ -266,7 +266,7 @@ check(balance_loss)
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title έλεγχος
-@exercise
+@exercise(lesson=9, number=3)
 def check(total, used):
     one = 3 * 7168 * 2048 / 1e9
     assert total is not None and used is not None, "βάλτε αριθμούς στη θέση του None: πρώτα τα βάρη ενός ειδικού, ύστερα μπλοκ επί ειδικούς."

@@ -158,7 +158,7 @@ right.axhline(nursery.floor(story) / log(2), color=FLOOR, ls=(0, (6, 3)));
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title έλεγχος
-@exercise
+@exercise(lesson=10, number=1)
 def check(bits):
     a = bits(np.log(2), 100, 100)
     assert a is not None, "η bits επιστρέφει None: μετατρέψτε τα nats ολόκληρου του κειμένου σε bits, και διαιρέστε με τον αριθμό των χαρακτήρων του."
@@ -197,7 +197,7 @@ check(bits)
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title έλεγχος
-@exercise
+@exercise(lesson=10, number=2)
 def check(tokenize):
     trained = texts.train("bpe", story, 500)
     assert tokenize("Ġfox", trained.merges) is not None, "η tokenize επιστρέφει None: ξεκινήστε από το tuple(word), και καλέστε τη merge για κάθε ζευγάρι με τη σειρά."
@@ -238,7 +238,7 @@ check(tokenize)
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title έλεγχος
-@exercise
+@exercise(lesson=10, number=3)
 def check(lengths):
     assert lengths is not None, "βάλτε μια λίστα με τέσσερις αριθμούς στη θέση του None, λόγου χάρη [1, 1, 1, 1]."
     right = [len(c.encode()) for c in "eéε🦊"]

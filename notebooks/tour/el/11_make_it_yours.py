@@ -246,7 +246,7 @@ print(f"φορτώθηκε ξανά: η απώλεια διαφέρει κατά
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title έλεγχος
-@exercise
+@exercise(lesson=11, number=1)
 def check(lora):
     x, w, a, b, dy = (rng.standard_normal(shape) for shape in ((5, 6), (6, 4), (6, 2), (2, 4), (5, 4)))
     answer = lora(x, w, a, b, 0.5)[1](dy)
@@ -300,7 +300,7 @@ check(lora)
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title έλεγχος
-@exercise
+@exercise(lesson=11, number=2)
 def check(share):
     first, second = share(10, 10, 1), share(64, 256, 4)
     assert first is not None, "η share επιστρέφει None: διαιρέστε τον αριθμό των βαρών του a και του b μαζί με εκείνον του w."
@@ -339,7 +339,7 @@ check(share)
 #@title έλεγχος
 from littlebaby.training.chat_data import conversation_rows
 
-@exercise
+@exercise(lesson=11, number=3)
 def check(targets):
     answer = targets(np.array([7, 8, 9, 5]), np.array([False, False, True, True]))
     assert answer is not None, "η targets επιστρέφει None: επιστρέψτε το x, όλα τα ids εκτός από το τελευταίο, και το y, όλα εκτός από το πρώτο, με -1 για όσα δεν είναι στόχοι."
@@ -376,6 +376,4 @@ check(targets)
 # </details>
 
 # %% [markdown]
-# **Το τέλος της περιήγησης, και η αρχή της δικής σας.** Μετρήσατε, παραγωγίσατε, κοιτάξατε μέσα, συγκρίνατε, δρομολογήσατε, συγχωνεύσατε
-# και συνομιλήσατε, και κάθε αριθμός ήταν ένας που μπορούσατε να τον ελέγξετε. Δεν υπάρχει γραμμή στη βιβλιοθήκη που να μην μπορείτε τώρα να
-# τη διαβάσετε: ανοίξτε το `littlebaby/model/gpt.py`, και δείτε.
+# **Στη συνέχεια:** [12 · Cause and effect](../en/12_cause_and_effect.ipynb): ποιο μέρος ενός μοντέλου κάνει την πρόβλεψή του;

@@ -369,6 +369,4 @@ check(targets)
 # </details>
 
 # %% [markdown]
-# **The end of the tour, and the beginning of yours.** You have counted, differentiated, looked inside, compared, routed, merged and
-# talked, and every number was one that you could check. There is no line in the library that you cannot read now: open
-# `littlebaby/model/gpt.py`, and see.
+# **Next:** [12 · Cause and effect](12_cause_and_effect.ipynb): which part of a model makes its prediction?
