@@ -17,6 +17,7 @@ import littlebaby as lb
 HERE = Path(__file__).parent / "pictures"
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 SENTENCE = "Once there was a shy mole named Ada. Ada hopped to the lake with a round red kite."
+STORY = "Once there was a shy mole named {}. One hot day "
 WIDE, TALL = 1060, 5000      # of the window, in pixels
 
 
@@ -37,6 +38,7 @@ def main(workspace):
     runs = lb.list(workspace)
     first = next((run.name for run in runs if "_" not in run.name), None) or lb.train(path=workspace).guid
     photograph(lb.microscope(first, SENTENCE, workspace), "microscope")
+    photograph(lb.cause(first, STORY.format("Ada"), STORY.format("Ben"), path=workspace), "cause")
     photograph(lb.walk("mha"), "walk")
     photograph(lb.walk("mha").break_("queries for keys"), "walk-broken")
     tuned = next((run.name for run in runs if run.name.startswith(f"{first}_finetuned")), None)

@@ -22,8 +22,10 @@ from .plans import (
     Export,
     Run,
     bench,
+    cause,
     chat,
     check,
+    class_progress,
     delete,
     diary,
     evaluate,
@@ -41,6 +43,7 @@ from .plans import (
     preflight,
     prepare,
     school,
+    tour,
     train,
     walk,
 )
@@ -48,6 +51,6 @@ from .plans import runs as list  # noqa: A004
 from .runs.records import VERSION as __version__
 from .runs.settings import Config
 
-__all__ = ["BadInput", "Baby", "Config", "Export", "Run", "RunFailed", "__version__", "bench", "chat", "check", "delete", "diary",
-           "evaluate", "export", "fetch", "finetune", "import_", "inference", "info", "list", "load", "microscope", "nursery", "pack",
-           "panel", "preflight", "prepare", "school", "train", "walk"]
+__all__ = ["Baby", "BadInput", "Config", "Export", "Run", "RunFailed", "__version__", "bench", "cause", "chat", "check", "class_progress",
+           "delete", "diary", "evaluate", "export", "fetch", "finetune", "import_", "inference", "info", "list", "load", "microscope",
+           "nursery", "pack", "panel", "preflight", "prepare", "school", "tour", "train", "walk"]

@@ -132,6 +132,11 @@ def test_it_writes_finetunes_looks_and_forgets(panel, home):
     wait(panel)
     assert f"a text of {len('The bear <b>')} tokens" in panel.outcome.page.value and panel.outcome.page.value.count("<img") >= 2
 
+    panel.generation.prompt.value = "The bear w"
+    panel.why.click()
+    wait(panel)
+    assert panel.outcome.page.value.count(" and not ") == 1 and "12 tokens" in text(panel.outcome.page)
+
     panel.plan.value = "finetune"
     assert not panel.outcome.page.value
     half = plans.finetune_config(lb.load(guid, home).config)
@@ -227,7 +232,7 @@ def test_only_what_a_plan_needs_is_shown(panel):
         assert shown(panel.generation.prompt) or plan != "inference"
         assert shown(panel.preset) == (plan == "train") and shown(panel.all_settings) == (plan in ("train", "finetune"))
         assert (shown(panel.with_finetunes), shown(panel.zip)) == (plan == "delete", plan == "info")
-        assert shown(panel.microscope) == (plan == "inference")
+        assert shown(panel.microscope) == shown(panel.why) == (plan == "inference")
 
 
 def test_a_long_course_keeps_a_thousand_points():

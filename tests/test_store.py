@@ -208,6 +208,7 @@ def test_every_file_keeps_to_its_schema(home):
         kind = dict(zip(FORMS, ("char", "word", "bpe")))[form]
         home.save_tokenizer(name, train(kind, "one text, two texts and three texts " * 9, 300).to_json())
         said = home.save_chat(Chat(guid=name, messages=[dict(role="user", content="é\n\u2028")]))
+        home.record_attempt(1, 1, form == FORMS[-1])
         for kind, schema in schemas().items():
             path = said if kind == "chat" else home.path(kind, name)
             Draft202012Validator(schema).validate(json.loads(path.read_text("utf-8")))

@@ -279,6 +279,7 @@ def read_only(home, monkeypatch):
 
 SHOWN = {"inference": ["inference", "last", "--prompt", "hello", "--max_tokens", "5"],
          "microscope": ["microscope", "last", "--text", "hello"],
+         "cause": ["cause", "last", "--text", "hello"],
          "walk": ["walk", "mlp"], "diary": ["diary", "last"]}
 
 

@@ -248,4 +248,22 @@ lora = lambda x, w, a, b, s: (
         "targets = lambda ids, is_target: (ids[:-1], np.where(is_target[:-1], ids[1:], -1))": "off by one",
         "targets = lambda ids, is_target: (ids, np.where(is_target, ids, -1))": "all ids but the last",
         "targets = lambda ids, is_target: (ids[:-1], np.where(is_target[1:], ids[1:], 0))": "y should be -1, 9, 5"},
+    (12, 1): {
+        "induction_score = lambda a, n: a[np.arange(n, 2 * n), np.arange(n)].mean()": "that is the same letter itself",
+        "induction_score = lambda a, n: a[np.arange(n, 2 * n), np.arange(n - 1, 2 * n - 1)].mean()": "that is the token before",
+        "induction_score = lambda a, n: a[np.arange(n, 2 * n), np.arange(1, n + 1)].sum()": "divide it by n",
+        "induction_score = lambda a, n: a[np.arange(n - 1, 2 * n), np.arange(n + 1)].mean()": "only the tokens of the second copy"},
+    (12, 2): {
+        """
+def without_head(o, wo, j, d):
+    o[:, j * d:(j + 1) * d] = 0
+    return o @ wo""": "change a copy of it",
+        "without_head = lambda o, wo, j, d: o[:, j * d:(j + 1) * d] @ wo[j * d:(j + 1) * d]": "that is what head j adds",
+        "without_head = lambda o, wo, j, d: np.delete(o, j, 1) @ np.delete(wo, j, 0)": "head j has d of them",
+        "without_head = lambda o, wo, j, d: o @ wo - o[:, j::3] @ wo[j::3]": "has the columns 2 and 3 of o"},
+    (12, 3): {
+        "restored = lambda clean, corrupted, patched: (clean - patched) / (clean - corrupted)": "that is the part that is still missing",
+        "restored = lambda clean, corrupted, patched: patched / clean": "a patch that changes nothing should give 0",
+        "restored = lambda clean, corrupted, patched: (patched - corrupted) / clean": "should give 1; yours gives 2.00",
+        "restored = lambda clean, corrupted, patched: (patched - corrupted) / 8": "is a quarter; yours is 0.12"},
 }

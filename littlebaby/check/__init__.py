@@ -5,6 +5,8 @@ mistakes          mistakes that can be planted in copies of the files, to test t
 trace             a layer's forward and backward, line by line, with the values that each line computed
 variant_measures  the numbers in the pictures of the variants: influence, Jacobians, responses, losses of a fit
 inspect_model     what happens inside a model on one text: attention, predictions by layer, gradients, memory
+interventions     ablation and patching: a model runs while values inside it are replaced
+causes            why one next token has a higher logit than another: contributions, head scores, effects of all parts
 preflight         estimates for a training: parameters, FLOPs, memory, time
 bench             the training speed of models of four sizes on this machine
 """

@@ -193,6 +193,28 @@ def microscope(guid: str = "last", *, text: Text | None = None, common: Everywhe
     return Answer(data, with_path(seen, path))
 
 
+@app.command
+def cause(guid: str = "last", *, text: Text | None = None, corrupted: Text | None = None, answer: Text | None = None,
+          wrong: Text | None = None, ablation: str = "mean", quiet: bool = False, common: Everywhere = Common()):
+    """Show why a run's baby predicts one continuation rather than another: what every head and network does. Writes a page to outputs/.
+
+    Args:
+        guid: The run: its GUID, the first 4 or more characters of it, or last.
+        text: The text [a story of the nursery up to a name; for other runs the end of the training text].
+        corrupted: A text of as many tokens that is continued in another way, such as the text with another name.
+        answer: The continuation that is explained [the most likely token].
+        wrong: The continuation that it is compared with [the most likely token of the corrupted text, or the second likeliest one].
+        ablation: What replaces the output of a part: zero, mean or resample.
+        quiet: No progress bar.
+    """
+    found = plans.cause(guid, text, corrupted, answer, wrong, ablation, common.path, not quiet and not common.json)
+    path = plans.save_page(found, "cause", found.name, common.path)
+    data = dict(guid=found.name, path=path and str(path), tokens=found.tokens, corrupted=found.corrupted, answer=found.answer,
+                wrong=found.wrong, probabilities=found.probabilities, difference=found.ablation.difference,
+                strongest=[part._asdict() for part in found.strongest()])
+    return Answer(data, with_path(found, path))
+
+
 def with_path(page, path):
     """A page as text, and the path of its file if it was saved"""
     return f"{page}\n\n{path}" if path else str(page)
@@ -227,6 +249,23 @@ def diary(*guids: str, prompt: list[Text] | None = None, common: Everywhere = Co
     found = plans.diary(*guids, prompts=prompt or (), path=common.path)
     path = plans.save_page(found, "diary", found.entries[0].name, common.path)
     return Answer(dict(path=path and str(path), runs=[entry.info for entry in found.entries]), with_path(found, path))
+
+
+@app.command
+def tour(*, class_: Annotated[str | None, Parameter(name=("--class",))] = None, common: Everywhere = Common()):
+    """Show the lessons of the tour, which of their exercises are solved, and where the notebooks are.
+
+    Args:
+        class_: A folder that contains the learners' folders: show the progress of all of them, and write it to outputs/ as HTML and CSV.
+    """
+    if class_ is None:
+        progress = plans.tour(common.path)
+        return Answer(progress.data(), str(progress))
+    print_line(f"reading the progress of every learner in {class_}")
+    found = plans.class_progress(class_)
+    saved = plans.save_class(found, common.path)
+    files = [str(file) for file in saved]
+    return Answer(found.data() | dict(files=files), "\n".join([str(found), "", *files]).rstrip())
 
 
 @app.command

@@ -283,7 +283,25 @@ class Chat(BaseModel):
     settings: Settings = note(Settings(), "Sampling settings of the answers.")
 
 
-FILES = dict(config=ConfigFile, tokenizer=TokenizerFile, model=ModelFile, report=Report, completion=Completion, chat=Chat)
+class ExerciseProgress(BaseModel):
+    """What a learner has done in one exercise of the tour"""
+    model_config = STRICT
+    lesson: int = Field(ge=1, le=999, description="Number of the lesson.")
+    number: int = Field(ge=1, le=999, description="Number of the exercise in its lesson.")
+    attempts: Count = note(0, "Answers that were checked, up to and including the first correct one.")
+    solved: bool = note(False, "Whether an answer was correct.")
+    time: AwareDatetime | None = note(None, "Time of the first correct answer.")
+    version: str = note(..., "Version of littlebaby that checked the last of these answers.")
+
+
+class ProgressFile(BaseModel):
+    """outputs/progress.json: the exercises of the tour that were tried in a workspace, without the answers"""
+    model_config = STRICT
+    exercises: list[ExerciseProgress] = note(..., "The exercises, by lesson and number.")
+
+
+FILES = dict(config=ConfigFile, tokenizer=TokenizerFile, model=ModelFile, report=Report, completion=Completion, chat=Chat,
+             progress=ProgressFile)
 
 
 def schemas():

@@ -9,7 +9,10 @@
     outputs/chat_GUID_time.jsonl             saved conversations
     exports/GUID_huggingface/ ...            models for other programs; they are kept when the run is deleted
     outputs/microscope_GUID.html             outputs/diary_GUID.html                    outputs/walk_VARIANT.html, of no run
+    outputs/cause_GUID.html
     outputs/archive_GUID.zip                 all of these in one file, to copy to another machine
+    outputs/progress.json                    the exercises of the tour that were tried in this workspace
+    outputs/class_FOLDER.html (.csv)         the progress of all learners whose workspaces are in a folder
 A finetuned run is GUID_finetuned, the next one GUID_finetuned_2. Files of older versions, whose names are misspelled, are found as well.
 """
 import os
@@ -29,12 +32,14 @@ PLACES = dict(
     weights="models/model_{}.safetensors", adapters="models/adapters_{}.safetensors", checkpoint="models/checkpoint_{}",
     lock="models/.lock_{}", queue="outputs/.lock_{}", report="outputs/report_{}.json", completion="outputs/completion_{}.json",
     chart="outputs/chart_{}.png", chat="outputs/chat_{}.jsonl", archive="outputs/archive_{}.zip", export="exports/{}",
-    microscope="outputs/microscope_{}.html", diary="outputs/diary_{}.html", walk="outputs/walk_{}.html")
+    microscope="outputs/microscope_{}.html", cause="outputs/cause_{}.html", diary="outputs/diary_{}.html", walk="outputs/walk_{}.html",
+    progress="outputs/progress.json", progress_lock="outputs/.lock_progress", learners="outputs/class_{}.html",
+    learners_csv="outputs/class_{}.csv")
 FOLDERS = sorted({place.split("/")[0] for place in PLACES.values()} - {"exports"})     # an export does not belong to its run any more
 
 # a file of a run, complete or left half-written, under its right name or an old spelling
 OF_A_RUN = re.compile(
-    r"\.?(?:config|tokenizer|model|adapters|checkpoint|report|completion|complation|chart|chat|archive|microscope|diary)"
+    r"\.?(?:config|tokenizer|model|adapters|checkpoint|report|completion|complation|chart|chat|archive|microscope|cause|diary)"
     rf"_({NAME.replace('tuned', 't?uned')})"
     rf"(?:_\d{{14}}(?:_\d+)?)?(?:\.jsonl?|\.safetensors|\.png|\.zip|\.html)?(?:\.[0-9a-f]{{8}}\{disk.TEMPORARY})?")
 OLD_SPELLINGS = [("completion_", "complation_"), ("_finetuned", "_fineuned")]
@@ -47,7 +52,8 @@ class File(NamedTuple):
 
 
 def enclosing_workspace(folder: Path) -> Path:
-    """The nearest of a folder and its parents that is a clone of littlebaby or holds files of runs; the folder itself where none does
+    """The nearest of a folder and its parents that is a clone of littlebaby or holds files of runs or the progress in the tour; the folder
+    itself where none does
 
     The root, the home folder and the folder for temporary files never become the workspace of a folder below them, even if a run has left
     files there.
@@ -66,8 +72,10 @@ def is_clone(folder: Path) -> bool:
 
 
 def holds_runs(folder: Path) -> bool:
-    """Whether a folder has a file of a run at its place in a workspace"""
+    """Whether a folder has a file of a run, or the progress in the tour, at its place in a workspace"""
     with suppress(OSError):
+        if (folder / PLACES["progress"]).is_file():
+            return True
         return any(OF_A_RUN.fullmatch(path.name) for place in FOLDERS if (folder / place).is_dir() for path in (folder / place).iterdir())
     return False
 

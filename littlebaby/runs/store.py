@@ -34,7 +34,9 @@ from .records import (
     Chat,
     Completion,
     ConfigFile,
+    ExerciseProgress,
     ModelFile,
+    ProgressFile,
     Report,
     TokenizerFile,
     now,
@@ -57,10 +59,11 @@ from .run_files import (
 )
 from .settings import HERE, Config
 
-__all__ = ["PLACES", "Run", "Text", "Workspace", "brief", "checkpoints", "temporary_workspace"]
+__all__ = ["PLACES", "Run", "Text", "Workspace", "brief", "checkpoints", "lasting_workspace", "temporary_workspace"]
 
 SAFETENSORS_FROM = 8_000_000            # parameters; smaller models are saved as JSON
 KEPT_CHECKPOINTS = 2
+MOST_PROGRESS = 10**6                   # bytes of progress.json; that of the whole tour has a few thousand
 NURSERY = "nursery.txt"
 BUILT_IN_NURSERY = [HERE.parent / "text" / NURSERY, HERE.parents[1] / "inputs" / NURSERY]
 
@@ -98,6 +101,7 @@ Files = list[File]
 Paths = list[Path]
 Runs = list[Run]
 Completions = list[Completion]
+Exercises = list[ExerciseProgress]
 
 
 def workspace_from_environment() -> str:
@@ -116,9 +120,19 @@ with suppress(OSError):                 # without a current folder, the first us
     workspace_from_environment()        # a relative path is relative to the current folder when the program starts
 
 
+LASTING: list[Path] = []                # the workspace before `temporary_workspace`, once that was called
+
+
+def lasting_workspace() -> "Workspace":
+    """The workspace of this process, or the one that it had before `temporary_workspace`. BadInput: it cannot be used"""
+    return Workspace(*LASTING)
+
+
 @cache
 def temporary_workspace() -> Path:
     """A new folder, the workspace of this process from now on, which is deleted at its end; later calls return the same folder"""
+    with suppress(BadInput):
+        LASTING.append(Workspace().root)
     folder = tempfile.TemporaryDirectory(prefix="littlebaby_")
     atexit.register(folder.cleanup)
     root = Path(folder.name).resolve()
@@ -452,6 +466,33 @@ class Workspace:
         """The record of a file, of the class that FILES names for its kind"""
         path = self.existing(kind, name)
         return parse_record(FILES[kind], disk.read_json(path), path)
+
+    # progress in the tour
+
+    def progress(self) -> Exercises:
+        """The exercises of the tour that were tried in this workspace. BadInput: progress.json is damaged"""
+        path = self.path("progress", "")
+        with disk.explain_os_errors("read", path):
+            if not path.exists():
+                return []
+            if path.stat().st_size > MOST_PROGRESS:
+                raise BadInput(f"{path} is larger than {MOST_PROGRESS:,} bytes; the progress in the tour has a few thousand")
+        return self.load("progress", "").exercises
+
+    def record_attempt(self, lesson: int, number: int, solved: bool) -> None:
+        """Count an answer to an exercise of the tour; after the first correct one the entry does not change any more
+
+        BadInput: progress.json is damaged and therefore not replaced. CannotWrite, InUse
+        """
+        path = self.path("progress", "")
+        with disk.locked(self.path("progress_lock", ""), f"another process is still writing {path} after 10 seconds; stop it", 10):
+            entries = {(each.lesson, each.number): each for each in self.progress()}
+            old = entries.get((lesson, number), ExerciseProgress(lesson=lesson, number=number, version=VERSION))
+            if old.solved:
+                return
+            news = dict(attempts=old.attempts + 1, solved=solved, time=now() if solved else None, version=VERSION)
+            entries[lesson, number] = old.model_copy(update=news)
+            self.write("progress", "", ProgressFile(exercises=[entries[key] for key in sorted(entries)]))
 
     # checkpoints, from which an interrupted run is resumed
 

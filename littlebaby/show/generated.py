@@ -91,7 +91,7 @@ def notebook(source: str, written: str | None) -> str:
         from jupytext.combine import combine_inputs_with_outputs
     except ImportError:
         raise BadInput("making the notebooks needs jupytext: pip install -e '.[test]'") from None
-    new = jupytext.reads(source, fmt="py:percent")
+    new = marked_for_nbgrader(jupytext.reads(source, fmt="py:percent"))
     if written is not None:
         old = jupytext.reads(written, fmt="ipynb")
         if cells(old) == cells(new) and not any(cell.get("outputs") or cell.get("execution_count") for cell in old.cells):
@@ -102,6 +102,18 @@ def notebook(source: str, written: str | None) -> str:
             cell.update(outputs=[], execution_count=None)
     new.metadata.pop("jupytext", None)                           # a notebook is not paired with its source
     return jupytext.writes(new, fmt="ipynb")
+
+
+def marked_for_nbgrader(book: Any) -> Any:
+    """The same notebook, with the cells that are tagged "solution" marked so that `nbgrader generate_assignment` replaces their text
+
+    nbgrader allows a solution in a text cell only if the cell is graded; it has 0 points, so that there is nothing to grade by hand.
+    """
+    solutions = [cell for cell in book.cells if "solution" in cell.metadata.get("tags", [])]
+    for number, cell in enumerate(solutions, 1):
+        cell.metadata["nbgrader"] = dict(schema_version=3, grade_id=f"solution_{number}", grade=True, points=0, solution=True,
+                                         locked=False, task=False)
+    return book
 
 
 def cells(book: Any) -> list[tuple]:

@@ -105,6 +105,7 @@ class Panel:
         self.run, self.stop = button("Run", "play", "success", self.press_run), button("Stop", "stop", "warning", JOBS.stop)
         self.resume, self.zip = button("Resume", "forward", "info", self.press_resume), button("Zip", "download", "", self.press_zip)
         self.microscope = button("Microscope", "search", "", self.press_microscope)
+        self.why = button("Why", "question", "", self.press_why)
         self.diary = button("Diary", "book", "", self.press_diary)
         self.delete_files = button("Delete", "trash", "danger", self.press_delete_files)
         self.keep_files = button("Keep", "undo", "", self.press_keep_files)
@@ -129,13 +130,13 @@ class Panel:
         choices = column(self.preset, self.preset_meaning, self.input, self.upload, main, width="370px", max_width="100%")
         training = [choices, cost, self.all_settings]
         self.parts = dict(train=[self.preset, self.preset_meaning, *training], finetune=training,
-                          inference=[self.generation.view, self.microscope], info=[self.diary, self.zip], delete=[self.with_finetunes])
-        chosen = row(choices, cost, self.generation.view, flex_flow="row wrap", align_items="flex-start", grid_gap="14px",
-                     margin="6px 0")
+                          inference=[self.generation.view, self.microscope, self.why], info=[self.diary, self.zip],
+                          delete=[self.with_finetunes])
+        chosen = row(choices, cost, self.generation.view, flex_flow="row wrap", align_items="flex-start", grid_gap="14px", margin="6px 0")
         self.reason = widgets.HTML()
         self.reason.add_class("lb-reason")
-        buttons = row(self.run, self.microscope, self.stop, self.resume, self.diary, self.zip, self.with_finetunes, self.reason,
-                      align_items="center", flex_flow="row wrap")
+        buttons = row(self.run, self.microscope, self.why, self.stop, self.resume, self.diary, self.zip, self.with_finetunes,
+                      self.reason, align_items="center", flex_flow="row wrap")
         self.confirm, self.slot = row(self.delete_files, self.keep_files), column(self.own.view)
         self.view = column(self.folder, self.plan, self.guid, self.run_summary, chosen, self.all_settings, buttons, self.confirm,
                            self.slot, widgets.HTML(panel_html.STYLE))
@@ -320,6 +321,11 @@ class Panel:
         guid, path, sentence = self.guid.value, self.folder.value, self.generation.prompt.value.strip() or None
         self.begin("the microscope", lambda: self.show_page("examining the model", lambda: self.plans.microscope(guid, sentence, path)))
 
+    def press_why(self):
+        guid, path, text = self.guid.value, self.folder.value, self.generation.prompt.value
+        ask = lambda: self.plans.cause(guid, text if text.strip() else None, path=path, progress=False)
+        self.begin("the question why", lambda: self.show_page("removing every part of the model in turn", ask))
+
     def press_diary(self):
         guid, path = self.guid.value, self.folder.value
         self.begin("the diary", lambda: self.show_page("comparing runs", lambda: self.plans.diary(guid, path=path)))
@@ -354,11 +360,10 @@ class Panel:
         reason = reason or why_not(plan, run)
         self.reason.value, self.run.tooltip = panel_html.hint(reason) if reason else "", reason
         self.run.disabled = bool(reason)
-        for each in (self.delete_files, self.folder):
-            each.disabled = busy
+        self.delete_files.disabled = self.folder.disabled = busy
         for each in (self.diary, self.zip):
             each.disabled = busy or not run
-        self.microscope.disabled = busy or not (run and run.has_model)
+        self.microscope.disabled = self.why.disabled = busy or not (run and run.has_model)
         self.stop.disabled = not busy
         self.stop.layout.display = None if busy or plan in (*TRAINING, "inference") else "none"
         self.resume.disabled = busy or not (run and run.resumable)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from ..runs.store import lasting_workspace
 from .charts import PALE, TRAIN, plainly
 
 
@@ -33,25 +34,47 @@ def probability_bars(axes: Any, tokens: Sequence[str], p: np.ndarray, kept: np.n
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
 
 
-def exercise(check: Callable[..., str]) -> Callable[..., None]:
+def exercise(lesson: int, number: int) -> Callable[[Callable[..., str]], Callable[..., None]]:
     """Decorate a function that consists of asserts so that it prints a verdict and raises nothing, and the notebook runs on.
 
-    It prints ✓ and what the function returns, or ✗ and the message of the first assert that fails.
+    It prints ✓ and what the function returns, or ✗ and the message of the first assert that fails. The answer is counted in
+    outputs/progress.json as an attempt, unless the message contains None: that is the message for an exercise without an answer.
 
-    >>> @exercise
+    >>> @exercise(lesson=1, number=1)
     ... def check(n):
     ...     assert n is not None, "put a number in place of None."
     ...     return f"{n} it is."
     >>> check(None)
     ✗ put a number in place of None.
     """
-    @wraps(check)
-    def verdict(*answers: Any) -> None:
-        try:
-            print("✓", check(*answers))
-        except AssertionError as failure:
-            print("✗", failure)
-        except Exception as error:                               # the learner's code may raise anything
-            print("✗", f"{type(error).__name__}: {error}")
+    def decorate(check: Callable[..., str]) -> Callable[..., None]:
+        @wraps(check)
+        def verdict(*answers: Any) -> None:
+            solved, answered = False, True
+            try:
+                sentence, solved = check(*answers), True
+            except AssertionError as failure:
+                sentence = str(failure)
+                answered = "None" not in sentence
+            except Exception as error:                           # the learner's code may raise anything
+                sentence = f"{type(error).__name__}: {error}"
+            print("✓" if solved else "✗", sentence)
+            if answered:
+                record_attempt(lesson, number, solved)
 
-    return verdict
+        return verdict
+
+    return decorate
+
+
+failed_to_record: list[str] = []        # the reason, once an attempt could not be recorded
+
+
+def record_attempt(lesson: int, number: int, solved: bool) -> None:
+    """Count an answer in the workspace that outlives this process; the first time that this is impossible, print the reason"""
+    try:
+        lasting_workspace().record_attempt(lesson, number, solved)
+    except Exception as error:          # whatever the disk does, the lesson runs on
+        if not failed_to_record:
+            failed_to_record.append(str(error))
+            print(f"(your progress is not recorded: {error})")

@@ -288,6 +288,22 @@ def pieces(size: int, seed: int) -> Iterator[tuple[str, float]]:
         yield text, nats
 
 
+def name_questions(seed: int) -> Iterator[tuple[str, str, str, str]]:
+    """Infinitely many (text, corrupted, answer, wrong): the beginning of a story up to where its hero, named once before, is named again,
+    and the same with another name, which then follows.
+
+    >>> next(name_questions(0))
+    ('Eli the elk lived near a gold stump. One hot morning ', 'Zoe the elk lived near a gold stump. One hot morning ', 'Eli', 'Zoe')
+    """
+    rng, (names, _, _) = Random(seed), grammar()[1]["name"]
+    for text, _ in stories(rng):
+        hero = min((name for name in names if name in text), key=text.find)
+        again = text.find(hero, text.find(hero) + 1)
+        other = rng.choice([name for name in names if name != hero])
+        if again > 0 and not any(name in text[:again] for name in names if name != hero):
+            yield text[:again], text[:again].replace(hero, other), hero, other
+
+
 def corpus(size: int, seed: int) -> tuple[str, float]:
     """At most `size` characters of whole stories, and their nats"""
     generated = list(pieces(size, seed))

@@ -139,7 +139,7 @@ def test_saved_pages(looked, home, tmp_path):
     runs = {run.config.c_network: run.name for run in lb.list(home) if run.report.stop_reason == "finished"}
     finetune = next(run.name for run in lb.list(home) if run.name.endswith("_finetuned"))
     pages = dict(microscope=lb.microscope(runs["mlp"], path=home), experts=lb.microscope(runs["moe"], path=home),
-                 diary=lb.diary(finetune, path=home))
+                 cause=lb.cause(runs["mlp"], path=home, progress=False), diary=lb.diary(finetune, path=home))
     wrong = []
     for name, made in pages.items():
         sheet = looked.context.browser.new_page()

@@ -222,7 +222,7 @@ for k in (0, 1, 3, 8):
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title check
-@exercise
+@exercise(lesson=1, number=1)
 def check(cost):
     value = cost(0.9)
     assert value is not None, "cost returns None: return 0.7 times the surprise on a rainy day plus 0.3 times the surprise on a dry day."
@@ -259,7 +259,7 @@ check(cost)
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title check
-@exercise
+@exercise(lesson=1, number=2)
 def check(size):
     right = double / np.log(2) / 8 * len(unseen)
     assert size is not None, "put a number in place of None: nats per character, converted to bits, then to bytes, times the characters of `unseen`."
@@ -292,7 +292,7 @@ check(size)
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title check
-@exercise
+@exercise(lesson=1, number=3)
 def check(guess):
     p = guess(pairs, 0.5)
     assert p is not None, "guess returns None: add a to every count, then divide each row by its sum."

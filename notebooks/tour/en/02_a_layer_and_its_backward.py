@@ -225,7 +225,7 @@ axes.set_ylim(places[:, 1].min() - 0.3, places[:, 1].max() + 0.3);
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title check
-@exercise
+@exercise(lesson=2, number=1)
 def check(softplus):
     x, dy, h = np.linspace(-3, 3, 7), np.arange(1.0, 8), 1e-5
     y, back = softplus(x)
@@ -271,7 +271,7 @@ check(softplus)
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title check
-@exercise
+@exercise(lesson=2, number=2)
 def check(residual):
     x, w, dy = rng.standard_normal((4, 3)), rng.standard_normal((3, 3)), rng.standard_normal((4, 3))
     answer = residual(x, w)[1](dy)
@@ -319,7 +319,7 @@ check(residual)
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title check
-@exercise
+@exercise(lesson=2, number=3)
 def check(rate):
     assert rate is not None, "put a learning rate in place of None, such as 0.1, and look at the loss after 300 steps."
     with np.errstate(all="ignore"):

@@ -198,7 +198,7 @@ for mistake in ("", "wrong activation", "constant norm", "missing gradient", "fa
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title check
-@exercise
+@exercise(lesson=3, number=1)
 def check(slopes):
     x = np.array([[0.5, -1.0], [2.0, 0.1]])
     kept = x.copy()
@@ -260,7 +260,7 @@ def softmax(x, how):
 
     return y, back
 
-@exercise
+@exercise(lesson=3, number=2)
 def check(name):
     assert name is not None, 'put "ann", "ben" or "cid" in place of None, after you have measured which one is right.'
     assert name in ("ann", "ben", "cid"), f'{name} is not among the three; the names are "ann", "ben" and "cid".'
@@ -299,7 +299,7 @@ check(who)
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title check
-@exercise
+@exercise(lesson=3, number=3)
 def check(name):
     assert name is not None, "put a name in place of None: compare back(np.ones(...)) of each with the gradient of y.sum()."
     assert name in ("ann", "ben", "cid"), f'{name} is not among the three; the names are "ann", "ben" and "cid".'

@@ -184,7 +184,7 @@ lb.walk("mha")
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title check
-@exercise
+@exercise(lesson=4, number=1)
 def check(neighbour):
     answer = neighbour(8)
     assert answer is not None, "neighbour returns None: return the queries and the keys, each an array of shape (T, T)."
@@ -245,7 +245,7 @@ def sly(q, k, v):
     s[~np.tri(len(q), dtype=bool)] = -np.inf
     return arrays.softmax(s)[0] @ v
 
-@exercise
+@exercise(lesson=4, number=2)
 def check(peeks):
     first = peeks(causal)
     assert first is not None, "peeks returns None: call attend again with another last key and value, and compare all outputs but the last."
@@ -288,7 +288,7 @@ check(peeks)
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title check
-@exercise
+@exercise(lesson=4, number=3)
 def check(change):
     assert change is not None, "put a number in place of None: the largest change of the last output when tokens 1 and 3 are exchanged."
     assert 0 <= change < 1e-12, f"you measured {change:.2g}: exchange rows 1 and 3 of k and of v, but not of q, and compare the last output."

@@ -241,7 +241,7 @@ axes.grid(False)
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title check
-@exercise
+@exercise(lesson=5, number=1)
 def check(count):
     n = count(1, 1)
     assert n is not None, "count returns None: return a formula of D and L."
@@ -283,7 +283,7 @@ from types import SimpleNamespace
 
 from littlebaby.check import laws
 
-@exercise
+@exercise(lesson=5, number=2)
 def check(post):
     def forward(p, x, ctx):
         y, back = post(network.forward, p["norm"], p["net"], x, ctx)
@@ -347,9 +347,9 @@ def changed(part):
     a, b = (part.forward(p, each, Context(cfg))[0] for each in (x, other))
     return set(np.flatnonzero(abs(a - b).max(-1)[0]).tolist())
 
-@exercise
+@exercise(lesson=5, number=3)
 def check(after_attention, after_network):
-    assert after_attention is not None and after_network is not None, "put in two sets of positions, such as {0, 1, 2}."
+    assert after_attention is not None and after_network is not None, "put two sets of positions in place of None, such as {0, 1, 2}."
     assert all(isinstance(each, (set, list, tuple)) for each in (after_attention, after_network)), "put in two sets, such as {3}, also for one position."
     assert set(after_network) == changed(network), "a network works on every token alone: only the output of one position can change."
     assert set(after_attention) == changed(attention), "in an attention, token 3 and all later tokens use token 3; earlier tokens cannot."

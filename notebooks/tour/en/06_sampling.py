@@ -209,7 +209,7 @@ print("\n" + "Zoe hid a" + lb.inference(run.guid, prompt="Zoe hid a", max_tokens
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title check
-@exercise
+@exercise(lesson=6, number=1)
 def check(cold, hot):
     assert cold is not None and hot is not None, "put two numbers in place of None: the ratio is e to the power (ln 4) / t."
     assert not np.isclose(cold, 8), "it is the logits that are divided by t, not the probabilities: (ln 4) / 0.5 = 2 ln 4 = ln 4²."
@@ -243,7 +243,7 @@ check(cold, hot)
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title check
-@exercise
+@exercise(lesson=6, number=2)
 def check(nucleus):
     p = np.array([0.1, 0.45, 0.15, 0.3])
     got = nucleus(p.copy(), 0.8)
@@ -291,7 +291,7 @@ check(nucleus)
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title check
-@exercise
+@exercise(lesson=6, number=3)
 def check(draw):
     p = np.array([0.2, 0.0, 0.5, 0.3])
     first = draw(p, 0.1)

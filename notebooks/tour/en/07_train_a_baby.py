@@ -252,7 +252,7 @@ print("prediction after the last Z:", ", ".join(f"{token} {p:.0%}" for token, p 
 from littlebaby.arrays.tree import vector
 from littlebaby.training.optimizers import sgd
 
-@exercise
+@exercise(lesson=7, number=1)
 def check(step):
     rng = np.random.default_rng(0)
     w, velocity, mu, rate = rng.standard_normal(5), np.zeros(5), 0.9, 0.1
@@ -299,7 +299,7 @@ check(step)
 #@title check
 from littlebaby.training.schedules import multiplier
 
-@exercise
+@exercise(lesson=7, number=2)
 def check(schedule):
     assert schedule(1, 100, 10) is not None, "schedule returns None: return a number between 0 and 1 for every step."
     settings = lb.Config(s_warmup=10, r_learn_min=0.0, c_schedule="cosine")
@@ -345,11 +345,11 @@ from littlebaby.text.overlap import longest
 
 source, written = Workspace(None).read_text("nursery", "utf-8").text, run.completion.text
 
-@exercise
+@exercise(lesson=7, number=3)
 def check(n):
     right = len(longest(written, source))
     assert n is not None, "put a number in place of None: try lengths from large to small until a part of `written` is found in `source`."
-    assert not isinstance(n, str), "put the length of that part in place of None, not the part itself."
+    assert not isinstance(n, str), "put the length of that part, a number, not the part itself."
     assert n <= right, f"no part of `written` with {n} characters occurs in `source`."
     assert n == right, f"a part longer than {n} characters occurs in `source`."
     return f"{n} of {len(written)} characters: it has memorized phrases, as we do, and tells its own stories with them."

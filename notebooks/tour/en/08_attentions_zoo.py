@@ -162,7 +162,7 @@ def measured(L, W, T=40):
         dx = dx + back(dx, g)
     return T - 1 - int(np.flatnonzero(abs(dx[0]).max(-1))[0])
 
-@exercise
+@exercise(lesson=8, number=1)
 def check(reach):
     assert reach(3, 16) is not None, "reach returns None: return a number of tokens, from the number of layers L and the window W."
     assert reach(1, 4) != 4, "a window of 4 counts the token itself: one layer reaches 3 tokens back."
@@ -198,7 +198,7 @@ check(reach)
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title check
-@exercise
+@exercise(lesson=8, number=2)
 def check(mha, gqa):
     assert mha is not None and gqa is not None, "put numbers in place of None: tokens, times blocks, times 2 vectors, times width, times bytes."
     right = 100_000 * 32 * 2 * 4096 * 2 / 1e9
@@ -239,7 +239,7 @@ from types import SimpleNamespace
 from littlebaby.arrays.tree import matrix
 from littlebaby.check import laws
 
-@exercise
+@exercise(lesson=8, number=3)
 def check(forward):
     layer = SimpleNamespace(params=lambda cfg: dict(wv=matrix(cfg.n_emb, 8), wo=matrix(8, cfg.n_emb)), forward=forward)
     cfg = laws.config()

@@ -175,7 +175,7 @@ axes.set_yticks(range(8), [f"expert {i}" for i in range(8)]);
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title check
-@exercise
+@exercise(lesson=9, number=1)
 def check(output_weights):
     scores, chosen = np.array([[2.0, -1.0, 0.5, 1.0], [0.0, 3.0, 2.9, -2.0]]), np.array([[0, 3], [1, 2]])
     w = output_weights(scores, chosen)
@@ -219,7 +219,7 @@ check(output_weights)
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title check
-@exercise
+@exercise(lesson=9, number=2)
 def check(balance_loss):
     even, one = np.eye(4)[np.arange(8) % 4] * 0.96 + 0.01, np.tile([0.97, 0.01, 0.01, 0.01], (8, 1))
     a, b = balance_loss(even), balance_loss(one)
@@ -263,7 +263,7 @@ check(balance_loss)
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title check
-@exercise
+@exercise(lesson=9, number=3)
 def check(total, used):
     one = 3 * 7168 * 2048 / 1e9
     assert total is not None and used is not None, "put numbers in place of None: first the weights of one expert, then blocks times experts."

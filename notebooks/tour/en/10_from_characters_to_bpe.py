@@ -156,7 +156,7 @@ right.axhline(nursery.floor(story) / log(2), color=FLOOR, ls=(0, (6, 3)));
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title check
-@exercise
+@exercise(lesson=10, number=1)
 def check(bits):
     a = bits(np.log(2), 100, 100)
     assert a is not None, "bits returns None: convert the nats of the whole text to bits, and divide by its number of characters."
@@ -195,7 +195,7 @@ check(bits)
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title check
-@exercise
+@exercise(lesson=10, number=2)
 def check(tokenize):
     trained = texts.train("bpe", story, 500)
     assert tokenize("Ġfox", trained.merges) is not None, "tokenize returns None: begin with tuple(word), and call merge for every pair in order."
@@ -236,7 +236,7 @@ check(tokenize)
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title check
-@exercise
+@exercise(lesson=10, number=3)
 def check(lengths):
     assert lengths is not None, "put a list of four numbers in place of None, such as [1, 1, 1, 1]."
     right = [len(c.encode()) for c in "eéε🦊"]

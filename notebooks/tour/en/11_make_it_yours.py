@@ -239,7 +239,7 @@ print(f"loaded again: the loss differs by {abs(loaded.loss(ids[:-1], ids[1:]) - 
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title check
-@exercise
+@exercise(lesson=11, number=1)
 def check(lora):
     x, w, a, b, dy = (rng.standard_normal(shape) for shape in ((5, 6), (6, 4), (6, 2), (2, 4), (5, 4)))
     answer = lora(x, w, a, b, 0.5)[1](dy)
@@ -293,7 +293,7 @@ check(lora)
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title check
-@exercise
+@exercise(lesson=11, number=2)
 def check(share):
     first, second = share(10, 10, 1), share(64, 256, 4)
     assert first is not None, "share returns None: divide the number of weights of a and b together by that of w."
@@ -332,7 +332,7 @@ check(share)
 #@title check
 from littlebaby.training.chat_data import conversation_rows
 
-@exercise
+@exercise(lesson=11, number=3)
 def check(targets):
     answer = targets(np.array([7, 8, 9, 5]), np.array([False, False, True, True]))
     assert answer is not None, "targets returns None: return x, all ids but the last, and y, all ids but the first, with -1 for those that are no targets."
@@ -369,6 +369,4 @@ check(targets)
 # </details>
 
 # %% [markdown]
-# **The end of the tour, and the beginning of yours.** You have counted, differentiated, looked inside, compared, routed, merged and
-# talked, and every number was one that you could check. There is no line in the library that you cannot read now: open
-# `littlebaby/model/gpt.py`, and see.
+# **Next:** [12 · Cause and effect](12_cause_and_effect.ipynb): which part of a model makes its prediction?
