@@ -189,7 +189,7 @@ def test_sections_show_the_settings_of_the_chosen_variants_first():
         assert first[0] == "model" and set(titles[titles.index("output") + 1:]).isdisjoint(first + after_training)
     found = list(sections(dict(c_attention="swa", c_optimizer="sgd")))
     assert found[:found.index("data")] == ["model", "attention gqa, swa", "attention rfa, swa", "network mlp", "training",
-                                           "optimizer muon, muonclip, sgd", "optimizer sgd"]
+                                           "optimizer muon, muonclip, sgd", "optimizer sgd", "school", "school grpo"]
 
 
 @pytest.mark.parametrize("key, name", [(key, name) for key in FOLDERS for name in files_of(key)])
