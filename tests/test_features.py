@@ -6,10 +6,11 @@ import xml.etree.ElementTree as xml
 
 import numpy as np
 import pytest
+from strict import strict
 
 import littlebaby as lb
 from littlebaby import cli
-from littlebaby.arrays import tree
+from littlebaby.arrays import backend, tree
 from littlebaby.check import features
 from littlebaby.inference.steering import adding, block_outputs
 from littlebaby.model import gpt
@@ -220,3 +221,26 @@ def test_what_is_missing_is_told(home, tmp_path):
 
 def test_a_framed_word():
     assert html.shaded(["a", "b"], [0, 1], framed=1).count("outline") == 1 and "outline" not in html.shaded(["a", "b"], [0, 1])
+
+
+def test_the_device_finds_the_same(home):
+    """Training, measures and steering on the strict stand-in of a device"""
+    found = []
+    try:
+        for device in ("cpu", strict):
+            b, rng = lb.load("last", home), np.random.default_rng(0)
+            backend.use(device)
+            b = lb.Baby(b.config, tokenizer=b.tokenizer, flat=backend.xp.asarray(backend.to_numpy(b.flat)))
+            rows, held_out = features.pieces(b, (home / "inputs/nursery_10kB_0.txt").read_text(), rng)
+            rows = rows[:8, :-1]
+            x = features.outputs(b, rows, 1)
+            *_, (p, _) = sae.fit(x.reshape(-1, 16), 32, 4, 20, rng)
+            steer = adding({1: 9 * backend.to_numpy(p.down)[0]})
+            found.append((features.inspect_features(b, p, 4, 1, rows, x, held_out, 20),
+                          b.generate([1, 2, 3], 20, temperature=0, replace_value=steer)))
+    finally:
+        backend.use("cpu")
+    (here, text), (there, text_there) = found
+    for name in ("explained", "loss", "rebuilt_loss", "mean_loss", "means", "shares"):
+        assert np.allclose(getattr(here, name), getattr(there, name), atol=1e-3), name
+    assert text.tolist() == text_there.tolist()
