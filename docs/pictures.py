@@ -21,11 +21,11 @@ STORY = "Once there was a shy mole named {}. One hot day "
 WIDE, TALL = 1060, 5000      # of the window, in pixels
 
 
-def photograph(page, name):
-    """A page as HERE/NAME.png, cut where it ends"""
+def photograph(page, name, tall=TALL):
+    """A page as HERE/NAME.png, cut where it ends or after `tall` pixels"""
     with tempfile.TemporaryDirectory() as folder:
         html, png = page.save(Path(folder) / "page.html"), Path(folder) / "page.png"
-        subprocess.run([BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--window-size={WIDE},{TALL}",
+        subprocess.run([BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--window-size={WIDE},{tall}",
                         f"--screenshot={png}", html.as_uri()], check=True, capture_output=True)
         picture = Image.open(png).convert("RGB")
     end = np.flatnonzero((np.asarray(picture) < 255).any((1, 2)))[-1] + 24
@@ -39,6 +39,7 @@ def main(workspace):
     first = next((run.name for run in runs if "_" not in run.name), None) or lb.train(path=workspace).guid
     photograph(lb.microscope(first, SENTENCE, workspace), "microscope")
     photograph(lb.cause(first, STORY.format("Ada"), STORY.format("Ben"), path=workspace), "cause")
+    photograph(lb.features(first, path=workspace), "features", 1400)
     photograph(lb.walk("mha"), "walk")
     photograph(lb.walk("mha").break_("queries for keys"), "walk-broken")
     tuned = next((run.name for run in runs if run.name.startswith(f"{first}_finetuned")), None)

@@ -28,8 +28,10 @@ from .plans import (
     class_progress,
     delete,
     diary,
+    direction,
     evaluate,
     export,
+    features,
     fetch,
     finetune,
     import_,
@@ -52,5 +54,5 @@ from .runs.records import VERSION as __version__
 from .runs.settings import Config
 
 __all__ = ["Baby", "BadInput", "Config", "Export", "Run", "RunFailed", "__version__", "bench", "cause", "chat", "check", "class_progress",
-           "delete", "diary", "evaluate", "export", "fetch", "finetune", "import_", "inference", "info", "list", "load", "microscope",
-           "nursery", "pack", "panel", "preflight", "prepare", "school", "tour", "train", "walk"]
+           "delete", "diary", "direction", "evaluate", "export", "features", "fetch", "finetune", "import_", "inference", "info", "list",
+           "load", "microscope", "nursery", "pack", "panel", "preflight", "prepare", "school", "tour", "train", "walk"]

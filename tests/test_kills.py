@@ -184,7 +184,7 @@ def test_a_second_process_is_refused_and_a_dead_one_is_not_waited_for(home):
 def test_finetunes_of_one_base_get_names_of_their_own(home):
     base = small(home).guid
     workspace = Workspace(home)
-    with workspace.locked_finetune(base) as first, workspace.locked_finetune(base) as second:
+    with workspace.locked_derived(base, "finetuned") as first, workspace.locked_derived(base, "finetuned") as second:
         assert (first, second) == (f"{base}_finetuned", f"{base}_finetuned_2")
         assert lb.finetune(base, "tale", path=home, progress=False, n_steps=2).guid == f"{base}_finetuned_3"
     assert lb.finetune(base, "tale", path=home, progress=False, n_steps=2).guid == f"{base}_finetuned"

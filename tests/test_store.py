@@ -84,7 +84,7 @@ def test_a_run_is_found_by_name_beginning_or_last(home):
     assert home.resolve(A) == home.resolve("0b2f8") == home.resolve(A.upper()) == A
     assert home.resolve("0b2f8a52_finetuned") == f"{A}_finetuned" and home.resolve(f"{A}_finetuned_2") == f"{A}_finetuned_2"
     assert home.resolve("last") == f"{A}_finetuned_2" and home.derived("0b2f8" + A[5:], "finetuned") == f"{A}_finetuned_3"
-    assert home.finetuned(B) == f"{B}_finetuned" and home.new() not in home.names()
+    assert home.derived(B, "finetuned") == f"{B}_finetuned" and home.new() not in home.names()
 
 
 def test_last_skips_runs_that_lack_the_needed_file(home):

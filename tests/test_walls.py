@@ -19,14 +19,15 @@ ALLOWED = dict(text=("text", "arrays", "errors"), runs=("runs", "model", "text",
 MODULES = dict(
     arrays=["backend", "tree", "erfc", "ops", "kernels", "scans", "__init__"],
     model=["context", "attentions", "networks", "norms", "positions", "gpt"],
-    inference=["decoder", "sampling", "generate", "speculative", "baby", "chat"],
+    inference=["decoder", "sampling", "generate", "speculative", "baby", "steering", "chat"],
     training=["flat", "optimizers", "school", "schedules", "clip", "data", "chat_data", "mpi", "objectives", "parallel", "evaluate",
-              "lora", "loop", "checkpoint", "rewards", "rollouts"],
+              "lora", "loop", "checkpoint", "rewards", "rollouts", "sparse_autoencoder"],
     evaluation=["text_scores", "tasks", "lm_eval", "finetune_change"],
-    check=["laws", "mistakes", "trace", "variant_measures", "inspect_model", "interventions", "causes", "preflight", "bench"],
-    plans=["model_io", "training_data", "process_control", "school_data", "generation", "training_run", "training", "school", "manage",
-           "interchange", "inspection", "causes", "prepare_text", "estimates", "documents", "lessons", "text_output"],
-    cli=["answers", "help", "options", "run_commands", "tool_commands", "main"],
+    check=["laws", "mistakes", "trace", "variant_measures", "inspect_model", "interventions", "causes", "features", "preflight",
+           "bench"],
+    plans=["model_io", "training_data", "process_control", "steering", "school_data", "generation", "training_run", "training", "school",
+           "manage", "interchange", "inspection", "causes", "prepare_text", "estimates", "documents", "lessons", "text_output"],
+    cli=["answers", "help", "options", "run_commands", "steering_commands", "tool_commands", "main"],
 )
 
 

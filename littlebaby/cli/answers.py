@@ -37,3 +37,8 @@ def is_first_process():
 def plain(record):
     """A record as a dict of JSON values"""
     return record.model_dump(mode="json")
+
+
+def with_path(page, path):
+    """A page as text, and the path of its file if it was saved"""
+    return f"{page}\n\n{path}" if path else str(page)

@@ -72,7 +72,8 @@ def trained(run, common):
 @app.command
 def inference(guid: str = "last", *, prompt: Text = "", max_tokens: Whole = 200, repetition_penalty: Real = 1.0, temperature: Real = 0.8,
               top_k: Whole = 0, top_p: Real = 1.0, min_p: Real = 0.0, stop: list[Text] | None = None, seed: Whole | None = None,
-              samples: Whole = 1, stream: bool = False, draft: str | None = None, common: Everywhere = Common()):
+              samples: Whole = 1, stream: bool = False, draft: str | None = None, steer: list[Text] | None = None,
+              common: Everywhere = Common()):
     """Generate text with a run's baby. The sampling settings apply in the order listed, from repetition_penalty to min_p.
 
     Args:
@@ -91,19 +92,29 @@ def inference(guid: str = "last", *, prompt: Text = "", max_tokens: Whole = 200,
         stream: Print the text while it is generated.
         draft: Speculative decoding: a smaller run with the same tokenizer that drafts tokens. This changes the speed, not the
             distribution of the text.
+        steer: NAME:STRENGTH: a saved direction, see `littlebaby direction`, and its factor, such as red:2; may be given several times.
     """
     pieces = stream and not common.json and (lambda piece: print(piece, end="", flush=True))
     if pieces:
         pieces(prompt)
     done = plans.inference(guid, prompt, max_tokens, repetition_penalty=repetition_penalty, temperature=temperature, top_k=top_k,
                            top_p=top_p, min_p=min_p, stop=stop or (), seed=seed, samples=samples, stream=pieces or None, path=common.path,
-                           draft=draft)
+                           draft=draft, steer=strengths(steer or ()))
     if pieces:
         pieces("\n")
     if done.replaced:
         print_line(text_output.unknown_characters(done.replaced))
     texts = done.samples or [done.text]
     return Answer(plain(done), "" if pieces else "\n\n---\n\n".join(prompt + text for text in texts))
+
+
+def strengths(words):
+    """{name: strength} of words NAME:STRENGTH"""
+    pairs = [word.rpartition(":") for word in words]
+    for word, (name, _, strength) in zip(words, pairs):
+        if not name or not strength:
+            raise BadInput(f"--steer is {word!r}; allowed is NAME:STRENGTH, such as red:2")
+    return {name: strength for name, _, strength in pairs}
 
 
 @app.command

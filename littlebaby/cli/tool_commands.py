@@ -7,7 +7,7 @@ from cyclopts import Parameter
 from .. import plans
 from ..errors import BadInput
 from ..plans import text_output
-from .answers import Answer, plain, print_line
+from .answers import Answer, plain, print_line, with_path
 from .options import Chosen, Common, Everywhere, Others, Settings, Text, Whole, app, given_settings
 
 
@@ -213,11 +213,6 @@ def cause(guid: str = "last", *, text: Text | None = None, corrupted: Text | Non
                 wrong=found.wrong, probabilities=found.probabilities, difference=found.ablation.difference,
                 strongest=[part._asdict() for part in found.strongest()])
     return Answer(data, with_path(found, path))
-
-
-def with_path(page, path):
-    """A page as text, and the path of its file if it was saved"""
-    return f"{page}\n\n{path}" if path else str(page)
 
 
 @app.command

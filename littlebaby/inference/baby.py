@@ -1,5 +1,5 @@
 """A baby: config, tokenizer and weights together. Its methods call `model.gpt` and this package."""
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -177,7 +177,8 @@ class Baby:
         return self.tokenizer
 
     def generate(self, ids: ArrayLike, max_tokens: int, *, repetition_penalty: float = 1.0, temperature: float = 1.0, top_k: int = 0,
-                 top_p: float = 1.0, min_p: float = 0.0, seed: int = 0, cached: bool = True) -> np.ndarray:
+                 top_p: float = 1.0, min_p: float = 0.0, seed: int = 0, cached: bool = True,
+                 replace_value: Callable | None = None) -> np.ndarray:
         """Sample the ids that follow `ids`. Temperature 1 is the model's own distribution; `lb.inference` and `lb.chat` have 0.8.
 
         Args:
@@ -186,6 +187,8 @@ class Baby:
             repetition_penalty, temperature, top_k, top_p, min_p: Sampling settings, applied in this order; see `lb.inference`.
             seed: Seed of the random numbers.
             cached: False recomputes all tokens for every new one, with the same result, more slowly.
+            replace_value: Function (layer, name, value) -> the value that the model uses in place of one that its layers observe, such as
+                "block", the output (B, T, D) of a layer; see `model.context`. For example `inference.steering.adding`.
 
         Returns:
             (B, max_tokens) or (max_tokens,) new ids.
@@ -200,7 +203,8 @@ class Baby:
         max_tokens = number("max_tokens", max_tokens, 0, TOKENS, whole=True)
         rows = to_numpy(self.checked_ids(ids))
         sampling = Sampling(repetition_penalty=repetition_penalty, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
-        columns = list(generate(self.p, self.config, rows, max_tokens, sampling, np.random.default_rng(seeded(seed)), cached))
+        columns = list(generate(self.p, self.config, rows, max_tokens, sampling, np.random.default_rng(seeded(seed)), cached,
+                                replace_value))
         new = np.stack(columns, 1) if columns else rows[:, :0]
         return new[0] if np.ndim(ids) == 1 else new
 

@@ -19,13 +19,16 @@ FULL = 0.8         # share of the rows of a batch below which rows that have end
 
 
 class Reader:
-    """A model with a cache for B growing rows of ids: only new ids are computed"""
+    """A model with a cache for B growing rows of ids: only new ids are computed
 
-    def __init__(self, p: Any, cfg: Any, cached: bool = True) -> None:
-        self.p, self.cfg, self.cached = p, cfg, cached
+    replace_value: what the model uses in place of the values that its layers observe, as in `Context`; None: those values
+    """
+
+    def __init__(self, p: Any, cfg: Any, cached: bool = True, replace_value: Callable | None = None) -> None:
+        self.p, self.cfg, self.cached, self.replace_value = p, cfg, cached, replace_value
         self.first, self.seen = 0, 0                             # index of the window's first id; number of its ids in the cache
         self.cache: dict = {}
-        self.one = decoder(p, cfg) if cached and on_cpu() else None
+        self.one = decoder(p, cfg) if cached and on_cpu() and replace_value is None else None      # the decoder observes nothing
 
     def fit_window(self, T: int) -> int:
         """Apply the window rule for T ids; returns how many more ids the window has room for"""
@@ -39,9 +42,9 @@ class Reader:
         T = ids.shape[1]
         self.fit_window(T)
         if self.cached:
-            new, ctx = ids[:, self.first + self.seen:], Context(self.cfg, start=self.seen, cache=self.cache)
+            new, ctx = ids[:, self.first + self.seen:], Context(self.cfg, None, self.seen, self.cache, replace_value=self.replace_value)
         else:
-            new, ctx = ids[:, self.first:], Context(self.cfg)
+            new, ctx = ids[:, self.first:], Context(self.cfg, replace_value=self.replace_value)
         if self.one and self.seen and new.shape == (1, 1):       # one token of one text
             logits = self.one(new[0, 0], self.seen, self.cache)[None, None]
         else:
@@ -56,7 +59,7 @@ class Reader:
     def fork(self) -> "Reader":
         """A copy of this reader with the same cache contents. Both write new rows into the same memory, so when one of them reads, the rows
         that the other one has added since the fork become invalid"""
-        other = Reader(self.p, self.cfg, self.cached)
+        other = Reader(self.p, self.cfg, self.cached, self.replace_value)
         other.first, other.seen, other.cache = self.first, self.seen, copy_cache(self.cache)
         return other
 
@@ -73,9 +76,10 @@ def select_rows(cache: dict, rows: np.ndarray) -> dict:
     return {name: chosen.get(type(kept), lambda state: state[rows])(kept) for name, kept in cache.items()}
 
 
-def generate(p: Any, cfg: Any, ids: Any, max_tokens: int, sampling: Sampling, rng: Any, cached: bool = True) -> Iterator[np.ndarray]:
-    """Yield max_tokens columns (B,) of new ids that follow ids (B, T); B equal prompts give B samples"""
-    reader = Reader(p, cfg, cached)
+def generate(p: Any, cfg: Any, ids: Any, max_tokens: int, sampling: Sampling, rng: Any, cached: bool = True,
+             replace_value: Callable | None = None) -> Iterator[np.ndarray]:
+    """Yield max_tokens columns (B,) of new ids that follow ids (B, T); B equal prompts give B samples. replace_value: as for `Reader`"""
+    reader = Reader(p, cfg, cached, replace_value)
     for _ in range(max_tokens):
         chosen = draw(probabilities(reader.read(ids)[:, 0], ids, sampling), rng)
         ids = append(ids, chosen)

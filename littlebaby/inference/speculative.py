@@ -11,7 +11,7 @@ cache can be rolled back, running states too: proposals are read by a fork of th
 the accepted tokens are read again.
 Leviathan et al. 2023, arXiv:2211.17192; Chen et al. 2023, arXiv:2302.01318.
 """
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -23,14 +23,16 @@ from .sampling import Sampling, draw, probabilities
 UNREAD = 4        # the target reads accepted tokens into its own cache when more than UNREAD * ahead of them are missing there
 
 
-def speculate(target: tuple, draft: tuple, ids: Any, max_tokens: int, sampling: Sampling, rng: Any, ahead: int = 4) -> Iterator[int]:
+def speculate(target: tuple[Any, Any], draft: tuple[Any, Any], ids: Any, max_tokens: int, sampling: Sampling, rng: Any, ahead: int = 4,
+              replace_value: Callable | None = None) -> Iterator[int]:
     """Yield max_tokens ids that follow ids (1, T).
 
     Args:
         target, draft: Pairs (p, cfg) of weights and config, with the same vocabulary.
         ahead: Number of tokens that the draft proposes at a time.
+        replace_value: As for `Reader`, of the target; the draft is not changed.
     """
-    ids, large, small = to_numpy(ids), Reader(*target), Reader(*draft)
+    ids, large, small = to_numpy(ids), Reader(*target, True, replace_value), Reader(*draft)
     end = ids.shape[1] + max_tokens
     while ids.shape[1] < end:
         T = ids.shape[1]

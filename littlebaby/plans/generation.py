@@ -1,6 +1,6 @@
 """Text generation: the completion of a prompt, and conversations."""
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,13 @@ from ..text.special_tokens import prompt_ids
 from ..training.parallel import generation_threads
 from .model_io import load
 from .process_control import keep_result, open_workspace
+from .steering import steered
 
 
 def inference(guid: str = "last", prompt: str = "", max_tokens: int = 200, *, repetition_penalty: float = 1.0, temperature: float = 0.8,
               top_k: int = 0, top_p: float = 1.0, min_p: float = 0.0, stop: str | Sequence[str] = (), seed: int | None = None,
               samples: int = 1, stream: Callable[[str], object] | None = None, path: str | Path | None = None,
-              draft: str | None = None) -> records.Completion:
+              draft: str | None = None, steer: Mapping[str, float] | None = None) -> records.Completion:
     """Generate text with a run's model and save it as outputs/completion_GUID_TIME.json.
 
     Args:
@@ -46,13 +47,16 @@ def inference(guid: str = "last", prompt: str = "", max_tokens: int = 200, *, re
         path: Folder of the workspace [LITTLEBABY_HOME, else the nearest from the current folder up].
         draft: Smaller run with the same tokenizer, for speculative decoding (one sample only): faster, with the same text at temperature
             0 and the same distribution above.
+        steer: Directions to add to the outputs of layers at every token, {name: strength}: those that `direction` has saved, of which
+            strength 1 moves the mean of the texts `less` to that of the texts `more`; and features that `features` has found, such as
+            feature12, of which strength 1 adds the mean activation. A negative strength moves the other way.
 
     Returns:
         A record with the generated text (without the prompt), all samples, the number of tokens, the seed and the settings.
 
     Raises:
-        BadInput: There is no such run, a number is out of range, no character of the prompt is known to the tokenizer, or the draft has
-            another tokenizer.
+        BadInput: There is no such run or direction, a number is out of range, no character of the prompt is known to the tokenizer, or
+            the draft has another tokenizer.
 
     >>> done = lb.inference("last", "Ada", max_tokens=5, temperature=0)
     >>> done.tokens, len(done.text)
@@ -66,10 +70,13 @@ def inference(guid: str = "last", prompt: str = "", max_tokens: int = 200, *, re
     workspace = open_workspace(path)
     name = workspace.resolve(guid, "model")
     stops = [stop] if isinstance(stop, str) else [s for s in stop if s]
+    replace_value, steering = steered(workspace, name, steer or {})
     baby, small = load(name, workspace.root), load(draft, workspace.root) if draft else None
     if small and vocabulary_of(small.tokenizer) != vocabulary_of(baby.tokenizer):
         raise BadInput(f"draft is {draft!r}, whose tokenizer differs from that of {name}; allowed are runs with the same tokenizer")
-    completion = generate_completion(baby, name, prompt, sampling, max_tokens, seed, stops, samples, stream, draft=small)
+    completion = generate_completion(baby, name, prompt, sampling, max_tokens, seed, stops, samples, stream, draft=small,
+                                     replace_value=replace_value)
+    completion = completion.model_copy(update=dict(steering=steering))
     keep_result(lambda: workspace.save_completion(name, completion))
     return completion
 
@@ -81,16 +88,18 @@ def vocabulary_of(tokenizer: Any) -> dict[str, Any]:
 
 def generate_completion(baby: Baby, name: str, prompt: str, sampling: Sampling, max_tokens: int, seed: int, stops: Sequence[str] = (),
                         samples: int = 1, stream: Callable[[str], object] | None = None, start: np.ndarray | None = None,
-                        draft: Baby | None = None) -> records.Completion:
-    """A Completion of the prompt, or of its ids `start` (t,). Each of the samples ends before its first stop string or eos token"""
+                        draft: Baby | None = None, replace_value: Callable | None = None) -> records.Completion:
+    """A Completion of the prompt, or of its ids `start` (t,). Each of the samples ends before its first stop string or eos token.
+    replace_value: as for `Baby.generate`"""
     tokenizer, rng = baby.require_tokenizer(), np.random.default_rng(seed)
     replaced = tokenizer.unknown_in(prompt)
     start, eos = prompt_ids(tokenizer, prompt) if start is None else start, tokenizer.special_tokens.stops
     columns: Iterable
     if draft:
-        columns = ([x] for x in speculate((baby.p, baby.config), (draft.p, draft.config), start[None], max_tokens, sampling, rng))
+        columns = ([x] for x in speculate((baby.p, baby.config), (draft.p, draft.config), start[None], max_tokens, sampling, rng,
+                                          replace_value=replace_value))
     else:
-        columns = generate(baby.p, baby.config, np.repeat(start[None], samples, 0), max_tokens, sampling, rng)
+        columns = generate(baby.p, baby.config, np.repeat(start[None], samples, 0), max_tokens, sampling, rng, replace_value=replace_value)
     with backend.blas_threads(generation_threads(baby.flat)):
         if samples == 1:
             new: list[int] = []

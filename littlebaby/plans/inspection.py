@@ -4,7 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..arrays import backend
+from ..check.features import inspect_features, outputs, pieces
 from ..errors import BadInput, number, quoted
 from ..evaluation import finetune_change as finetunes
 from ..evaluation import tasks
@@ -16,16 +19,19 @@ from ..runs.fetch import HUB_TASKS, questions
 from ..runs.records import Report
 from ..runs.store import Workspace
 from ..show import diary as diaries
+from ..show import features as pages
 from ..show import microscope as scope
 from ..show import walk as walks
 from ..show.formatting import unknown_characters
 from ..show.progress import counted
 from ..text.tokenizer_helpers import jsonl_rows
 from ..training.parallel import generation_threads, worker_count
+from ..training.sparse_autoencoder import fit
 from .generation import generate_completion
 from .manage import info
 from .model_io import load
-from .process_control import keep_result, open_workspace, print_to_stderr
+from .process_control import interruptible, keep_result, open_workspace, print_to_stderr
+from .steering import checked_layer
 from .training_data import training_text
 
 SAMPLE_LENGTH = 160          # tokens to generate for the microscope, and characters of the text that it shows
@@ -130,6 +136,60 @@ def microscope(guid: str = "last", text: str | None = None, path: str | Path | N
     if replaced := baby.require_tokenizer().unknown_in(text):
         print_to_stderr(unknown_characters(replaced))
     return scope.examine(baby, text, name)
+
+
+def features(guid: str = "last", input: str | Path | None = None, layer: int | None = None, n_features: int | None = None,
+             n_active: int = 16, n_steps: int = 1000, path: str | Path | None = None, progress: bool = True) -> pages.FeaturesPage:
+    """Find features in the outputs of a layer with a sparse autoencoder, and for each the texts in which it is active.
+
+    The autoencoder and its features are saved as models/features_GUID.safetensors and outputs/features_GUID.json. `inference` can steer
+    with every feature. After Ctrl-C the features of the steps so far are shown and saved.
+
+    Args:
+        guid: Run: its GUID, the first 4 or more characters of it, or "last".
+        input: Text file, or the name of one in inputs/ [the run's training text].
+        layer: The layer, from 0 to n_layers - 1, as in the names of the weights [the middle one].
+        n_features: Number of features [4 n_emb].
+        n_active: The most features that are active in a token.
+        n_steps: Steps of the autoencoder's training, 1,024 tokens each.
+        path: Folder of the workspace [LITTLEBABY_HOME, else the nearest from the current folder up].
+        progress: Whether to show progress bars.
+
+    Returns:
+        A page: it displays itself in a notebook, and `save(path)` writes it as HTML.
+
+    Raises:
+        BadInput: There is no such run or layer, a number is out of range, or the training text does not exist any more.
+
+    >>> found = lb.features("last", n_features=32, n_active=4, n_steps=20, progress=False)
+    >>> found.n_features, found.active <= 4, len(found.described[0].raised)
+    (32, True, 6)
+    """
+    workspace = open_workspace(path)
+    name = workspace.resolve(guid, "model")
+    baby = load(name, workspace.root)
+    layer = checked_layer(layer, baby.config)
+    F = 4 * baby.config.n_emb if n_features is None else number("n_features", n_features, 2, 2**20, whole=True)
+    n_active, n_steps = number("n_active", n_active, 1, F, whole=True), number("n_steps", n_steps, 1, 10**7, whole=True)
+    report = workspace.load_report(name) if workspace.existing("report", name).exists() else None
+    text = workspace.read_text(input).text if input else training_text(workspace, report)
+    if text is None:
+        raise BadInput(f"the training text of {name} does not exist any more, or is no text file; give a text with --input")
+    rng = np.random.default_rng(0)
+    rows, held_out = pieces(baby, text, rng)
+    rows = rows[:, :-1]
+    x = outputs(baby, rows, layer, lambda rows: counted(rows, "reading", progress))          # (n, T, D)
+    trained, done = fit(x.reshape(-1, x.shape[-1]), F, n_active, n_steps, rng), 0
+    with interruptible(None) as stopped:
+        for weights, _ in counted(trained, "training the autoencoder", progress, n_steps):
+            p, done = weights, done + 1
+            if stopped():
+                break
+    found = inspect_features(baby, p, n_active, layer, rows, x, held_out, done, name)
+    page = pages.FeaturesPage(**vars(found))
+    arrays = {each: backend.to_numpy(a) for each, a in p.items()} | dict(means=found.means.astype(backend.to_numpy(p.b).dtype))
+    keep_result(lambda: workspace.save_features(name, arrays, page.data()))
+    return page
 
 
 def walk(variant: str, **settings: Any) -> walks.Walk:

@@ -15,6 +15,7 @@ from .settings import STRICT, Config
 COMPLETE = ("finished", "early stop", "time limit")      # the values of stop_reason of a training that reached its end
 DERIVED = "(?:_(?:finetuned|school)(?:_[0-9]{1,4})?)?"   # end of the name of a run that was derived from another one
 NAME = f"[0-9a-f]{{8}}(?:-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}{DERIVED}"      # of a run
+DIRECTION = "[a-z][a-z0-9-]{0,39}"                       # the name of a direction
 
 try:
     VERSION = version("littlebaby")
@@ -249,6 +250,14 @@ class Settings(BaseModel):
     stop: list[str] = note([], "Strings that end generation.")
 
 
+class Steering(BaseModel):
+    """A direction that was added to the output of a layer, at every token"""
+    model_config = STRICT
+    name: str = note(..., "Name of the direction.")
+    layer: Count = note(..., "The layer, from 0.")
+    strength: float = note(..., "The factor of the direction.")
+
+
 class Completion(BaseModel):
     """outputs/completion_GUID.json at the end of a training, outputs/completion_GUID_yyyymmddhhmmss.json for each inference"""
     model_config = STRICT
@@ -263,6 +272,21 @@ class Completion(BaseModel):
     tokens: Count = note(0, "Length of the text.", "tokens")
     seed: int = note(0, "Seed of the random numbers.")
     settings: Settings = note(Settings(), "Sampling settings.")
+    steering: list[Steering] = note([], "The directions with which the model was steered.")
+
+
+class Direction(BaseModel):
+    """outputs/direction_NAME_GUID.json: a direction in the output of a layer, with which inference steers"""
+    model_config = STRICT
+    version: str = note(VERSION, "Version of littlebaby that wrote the file.")
+    guid: Name = note(..., "The run in whose model it is a direction.")
+    time: AwareDatetime = Field(default_factory=now, description="Time of writing.")
+    name: str = Field(pattern=f"^{DIRECTION}$", description="Name of the direction.")
+    layer: Count = note(..., "The layer, from 0.")
+    more: list[str] = note(..., "Texts to whose mean output it points.")
+    less: list[str] = note(..., "Texts from whose mean output it points.")
+    norm: float = note(..., "Its length.")
+    vector: list[float] = note(..., "Its n_emb numbers: the mean output for the texts `more` minus that for `less`.")
 
 
 class Message(BaseModel):
@@ -301,7 +325,7 @@ class ProgressFile(BaseModel):
 
 
 FILES = dict(config=ConfigFile, tokenizer=TokenizerFile, model=ModelFile, report=Report, completion=Completion, chat=Chat,
-             progress=ProgressFile)
+             direction=Direction, progress=ProgressFile)
 
 
 def schemas():

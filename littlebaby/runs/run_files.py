@@ -10,6 +10,8 @@
     exports/GUID_huggingface/ ...            models for other programs; they are kept when the run is deleted
     outputs/microscope_GUID.html             outputs/diary_GUID.html                    outputs/walk_VARIANT.html, of no run
     outputs/cause_GUID.html
+    outputs/direction_NAME_GUID.json         a direction with which inference steers
+    outputs/features_GUID.json (.html)       the features of a layer, and models/features_GUID.safetensors, the autoencoder that has them
     outputs/archive_GUID.zip                 all of these in one file, to copy to another machine
     outputs/progress.json                    the exercises of the tour that were tried in this workspace
     outputs/class_FOLDER.html (.csv)         the progress of all learners whose workspaces are in a folder
@@ -25,7 +27,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from . import disk
-from .records import NAME
+from .records import DIRECTION, NAME
 
 PLACES = dict(
     config="configs/config_{}.json", tokenizer="tokenizers/tokenizer_{}.json", model="models/model_{}.json",
@@ -34,12 +36,15 @@ PLACES = dict(
     chart="outputs/chart_{}.png", chat="outputs/chat_{}.jsonl", archive="outputs/archive_{}.zip", export="exports/{}",
     microscope="outputs/microscope_{}.html", cause="outputs/cause_{}.html", diary="outputs/diary_{}.html", walk="outputs/walk_{}.html",
     progress="outputs/progress.json", progress_lock="outputs/.lock_progress", learners="outputs/class_{}.html",
-    learners_csv="outputs/class_{}.csv")
+    learners_csv="outputs/class_{}.csv",
+    direction="outputs/direction_{}.json", features="outputs/features_{}.html", features_data="outputs/features_{}.json",
+    autoencoder="models/features_{}.safetensors")
 FOLDERS = sorted({place.split("/")[0] for place in PLACES.values()} - {"exports"})     # an export does not belong to its run any more
 
 # a file of a run, complete or left half-written, under its right name or an old spelling
 OF_A_RUN = re.compile(
-    r"\.?(?:config|tokenizer|model|adapters|checkpoint|report|completion|complation|chart|chat|archive|microscope|cause|diary)"
+    r"\.?(?:config|tokenizer|model|adapters|checkpoint|report|completion|complation|chart|chat|archive|microscope|cause|diary|"
+    rf"features|direction_{DIRECTION})"
     rf"_({NAME.replace('tuned', 't?uned')})"
     rf"(?:_\d{{14}}(?:_\d+)?)?(?:\.jsonl?|\.safetensors|\.png|\.zip|\.html)?(?:\.[0-9a-f]{{8}}\{disk.TEMPORARY})?")
 OLD_SPELLINGS = [("completion_", "complation_"), ("_finetuned", "_fineuned")]

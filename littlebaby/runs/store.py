@@ -23,7 +23,7 @@ from zipfile import ZIP_DEFLATED, ZipFile
 import numpy as np
 from pydantic import BaseModel
 
-from ..errors import BadInput, quoted
+from ..errors import BadInput, nearest, quoted
 from . import disk, encodings, tokens, weights
 from .records import (
     COMPLETE,
@@ -34,6 +34,7 @@ from .records import (
     Chat,
     Completion,
     ConfigFile,
+    Direction,
     ExerciseProgress,
     ModelFile,
     ProgressFile,
@@ -442,6 +443,38 @@ class Workspace:
             path = unused_path(self.path("chat", chat.guid), chat.time)
             disk.write_file(path, [chat.model_dump_json().encode("utf-8", "backslashreplace"), b"\n"])
         return path
+
+    def save_direction(self, direction: Direction) -> None:
+        """A direction of the same name is replaced"""
+        self.write("direction", f"{direction.name}_{direction.guid}", direction)
+
+    def load_direction(self, name: str, run: str) -> Direction:
+        """A direction of a run. BadInput: the run has none of this name"""
+        found = self.directions(run)
+        if name not in found:
+            raise BadInput(nearest("the direction", name, found) if found else
+                           f"{run} has no direction {quoted(name)}; `littlebaby direction {brief(run)} NAME` makes one")
+        return self.load("direction", f"{name}_{run}")
+
+    def directions(self, run: str) -> Names:
+        """The names of the directions of a run"""
+        return [file.path.stem.split("_")[1] for file in self.files(run) if file.path.name.startswith("direction_")]
+
+    def save_features(self, run: str, arrays: Mapping[str, np.ndarray], data: dict[str, Any]) -> None:
+        """Save the autoencoder of a layer, and what is known of its features; those of an earlier one are replaced
+
+        arrays: {name: array} of the autoencoder      data: any values that JSON can hold, among them "layer"
+        """
+        disk.write_file(self.path("autoencoder", run), weights.safetensors({n: weights.plain(a) for n, a in arrays.items()}, data["layer"]))
+        disk.write_json(self.path("features_data", run), data)
+
+    def load_features(self, run: str) -> tuple[dict[str, np.ndarray], int]:
+        """({name: array} of the autoencoder of a run, its layer). BadInput: there is none"""
+        path = self.path("autoencoder", run)
+        if not path.exists():
+            raise BadInput(f"{run} has no features yet; `littlebaby features {brief(run)}` finds them")
+        with disk.explain_os_errors("read", path):
+            return weights.load_safetensors(path)
 
     def save_chart(self, name: str, png: bytes) -> None:
         """png: the bytes of a picture"""

@@ -107,12 +107,14 @@ def tint(share: float, colour: str = TRAIN, most: float = 0.72) -> str:
 
 
 def shaded(words: Sequence[str], shares: Iterable[float], colour: str = TRAIN, notes: Sequence[str] | None = None,
-           small: bool = False) -> str:
-    """A text with a background colour for each word; a word's note shows when the mouse points at it. Lines break at visible blanks"""
-    notes, blank = notes or [""] * len(words), VISIBLE_SIGNS[" "]
+           small: bool = False, framed: int = -1) -> str:
+    """A text with a background colour for each word; a word's note shows when the mouse points at it. Lines break at visible blanks.
+    framed: the index of a word with a frame"""
+    notes, blank, frame = notes or [""] * len(words), VISIBLE_SIGNS[" "], f"; outline: 1px solid {INK}"
     spans = ("<wbr/>" * (word[:1] == blank != word)
-             + f'<span style="background: {tint(share, colour)}"' + (f' title="{escape(note)}"' if note else "") + f">{escape(word)}</span>"
-             + "<wbr/>" * (word[-1:] == blank) for word, share, note in zip(words, shares, notes))
+             + f'<span style="background: {tint(share, colour)}{frame * (i == framed)}"' + (f' title="{escape(note)}"' if note else "")
+             + f">{escape(word)}</span>" + "<wbr/>" * (word[-1:] == blank)
+             for i, (word, share, note) in enumerate(zip(words, shares, notes)))
     return f'<div class="text mono{" small" if small else ""}">{"".join(spans)}</div>'
 
 

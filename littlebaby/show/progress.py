@@ -70,9 +70,9 @@ class Watcher:
                 self.bar.close()
 
 
-def counted(pieces: Iterable, what: str, shown: bool = True) -> Iterable:
-    """Yields the pieces, and shows a bar that counts them"""
-    return tqdm(pieces, desc=what, file=sys.stderr, dynamic_ncols=True, leave=False, delay=2, disable=not shown)
+def counted(pieces: Iterable, what: str, shown: bool = True, total: int | None = None) -> Iterable:
+    """Yields the pieces, and shows a bar that counts them. total: how many there are, for pieces without a length"""
+    return tqdm(pieces, desc=what, total=total, file=sys.stderr, dynamic_ncols=True, leave=False, delay=2, disable=not shown)
 
 
 class Counter:

@@ -5,4 +5,5 @@ data chat_data                     token ids or conversations -> windows -> batc
 parallel mpi                       one batch on several threads and several processes, with one summed gradient
 evaluate                           the mean loss on validation windows
 lora loop checkpoint               adapters; the training loop; the state of a run as arrays and numbers, and back
+sparse_autoencoder                 the output of a layer as a sum of few directions out of many, with its own small training
 """
