@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 
 from littlebaby.errors import BadInput, RunFailed
 from littlebaby.runs import disk
-from littlebaby.runs.records import Chat, Completion, Evaluation, Report, schemas
+from littlebaby.runs.records import Chat, Completion, Direction, Evaluation, Report, schemas
 from littlebaby.runs.settings import Config
 from littlebaby.runs.store import Workspace
 from littlebaby.text import from_json, train
@@ -209,8 +209,9 @@ def test_every_file_keeps_to_its_schema(home):
         home.save_tokenizer(name, train(kind, "one text, two texts and three texts " * 9, 300).to_json())
         said = home.save_chat(Chat(guid=name, messages=[dict(role="user", content="é\n\u2028")]))
         home.record_attempt(1, 1, form == FORMS[-1])
+        home.save_direction(Direction(guid=name, name="party", layer=1, more=["é"], less=["a"], norm=2.0, vector=[0.5, -1.0]))
         for kind, schema in schemas().items():
-            path = said if kind == "chat" else home.path(kind, name)
+            path = said if kind == "chat" else home.path(kind, f"party_{name}" if kind == "direction" else name)
             Draft202012Validator(schema).validate(json.loads(path.read_text("utf-8")))
         assert said.read_text("utf-8").count("\n") == 1 and "é" in said.read_text("utf-8")
     head = home.load_config_file(A)
