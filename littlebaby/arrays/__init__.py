@@ -8,7 +8,22 @@ kernels   faster versions of some of them for the CPU, tested to be equal; `from
 scans     primitives along the sequence: running sums and means, filters, windows
 """
 from .kernels import attention, cross_entropy, embedding, gelu, layernorm, linear, rmsnorm, rotate, swiglu
-from .ops import dropout, full_matrix, gelu_exact, glu, matmul, merge_heads, relu, relu2, sigmoid, silu, softmax, split_heads, weight_heads
+from .ops import (
+    dropout,
+    full_matrix,
+    gelu_exact,
+    glu,
+    matmul,
+    merge_heads,
+    proportions,
+    relu,
+    relu2,
+    sigmoid,
+    silu,
+    softmax,
+    split_heads,
+    weight_heads,
+)
 from .scans import (
     causal_filter,
     discounted_mean,
@@ -22,7 +37,7 @@ from .scans import (
 )
 
 __all__ = ["attention", "cross_entropy", "dropout", "embedding", "gelu", "gelu_exact", "glu", "layernorm", "linear", "matmul",
-           "merge_heads", "relu", "relu2", "rmsnorm", "rotate", "sigmoid", "silu", "softmax", "split_heads", "swiglu", "weight_heads",
-           "full_matrix"]
+           "merge_heads", "proportions", "relu", "relu2", "rmsnorm", "rotate", "sigmoid", "silu", "softmax", "split_heads", "swiglu",
+           "weight_heads", "full_matrix"]
 __all__ += ["causal_filter", "discounted_mean", "exp_clip", "linear_attention", "log_sigmoid", "max_scores", "running_mean",
             "running_sum", "window_attention"]
