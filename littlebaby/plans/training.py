@@ -20,7 +20,7 @@ from ..runs import records
 from ..runs.aliases import renamed
 from ..runs.corpus import Corpus
 from ..runs.settings import Config
-from ..runs.store import Workspace
+from ..runs.store import Workspace, resume_hint
 from ..show import charts
 from ..show.formatting import plural
 from ..show.progress import Began, Watcher
@@ -43,7 +43,6 @@ from .process_control import (
     on_all_ranks,
     open_workspace,
     print_to_stderr,
-    resume_hint,
 )
 from .training_data import (
     Conversations,
@@ -249,7 +248,7 @@ def run_training(workspace: Workspace, lock: AbstractContextManager[str], baby: 
         watch = progress if callable(progress) else Watcher() if progress else lambda event: None
         watch(Began(name, state.step, state.total, data.nats_floor, start_message(name, baby, report, state, data, ranks)))
         rows, steps, reason = list(report.evaluations), list(steps), ""
-        hint = lambda: "" if saved is None else f"; {resume_hint(name)} step {saved:,}"
+        hint = lambda: "" if saved is None else f"; {resume_hint(name, saved)}"
         if ranks.n > 1:
             ranks.broadcast(Task(name, cfg, *state_to_arrays(baby, state), data.batches, data.valid))
         try:
@@ -350,7 +349,7 @@ def start_message(name: str, baby: Baby, report: records.Report, state: State, d
             f"{report.tokenizer}, vocabulary of {report.vocabulary}\n"
             f"{plural(state.total, 'step')} of {plural(cfg.batch_size * cfg.n_ctx * cfg.n_accumulate, 'token')}"
             + (f"\n{ranks.n} ranks train together, with {plural(threads(cfg), 'thread')} in the first; if one of them dies, "
-               f"{resume_hint(name)} the last checkpoint" if ranks.n > 1 else "")
+               f"{resume_hint(name)}" if ranks.n > 1 else "")
             + (f"\nthe lowest possible loss on this text is {report.nursery_floor:.4f} nats per token" if report.nursery_floor else "")
             + "".join(f"\n{line}" for line in warnings(cfg))
             + (f"\nan evaluation computes {len(data.valid):,} windows, over 4 times as many as the training between two evaluations; "

@@ -46,10 +46,10 @@ from .run_files import (
     OLD_SPELLINGS,
     PLACES,
     File,
-    brief,
     checkpoints,
     enclosing_workspace,
     inside,
+    resume_hint,
     sized,
     stat_of,
     step_of,
@@ -57,7 +57,7 @@ from .run_files import (
 )
 from .settings import HERE, Config
 
-__all__ = ["PLACES", "Run", "Text", "Workspace", "brief", "checkpoints", "lasting_workspace", "temporary_workspace"]
+__all__ = ["PLACES", "Run", "Text", "Workspace", "checkpoints", "lasting_workspace", "resume_hint", "temporary_workspace"]
 
 SAFETENSORS_FROM = 8_000_000            # parameters; smaller models are saved as JSON
 KEPT_CHECKPOINTS = 2
@@ -232,8 +232,7 @@ class Workspace:
         if run.in_use:
             raise BadInput(f"{name} has no {kind} yet: it is being trained; wait for its end")
         if run.resumable:
-            raise BadInput(f"{name} has no {kind} yet: it has not finished; `littlebaby train --resume {brief(name)}` continues it from "
-                           f"step {run.checkpoint:,}")
+            raise BadInput(f"{name} has no {kind} yet: it has not finished; {resume_hint(name, run.checkpoint)}")
         raise BadInput(f"{name} has no {kind}, and no checkpoint from which it could be continued")
 
     def require_unused(self, names: Iterable[str]) -> None:

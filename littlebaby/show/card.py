@@ -3,7 +3,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..check.preflight import GOOD_RATIO
-from ..runs.store import brief
+from ..runs.store import resume_hint
 from ..text.overlap import SPAN
 from . import formatting
 from .formatting import format_bytes, format_duration, format_number, plural
@@ -18,7 +18,7 @@ def card(info: dict[str, Any]) -> str:
     lines.append(("files", "\n".join(f"{format_bytes(file['bytes']):>8}  {file['path']}" for file in info["files"])))
     head = f"{info['guid']}  {state(report, info['in_use'], info['resumable'])}\n{shape(cfg)}"
     if info["resumable"]:
-        head += f"\n`littlebaby train --resume {brief(info['guid'])}` continues from step {info['checkpoint']:,}"
+        head += f"\n{resume_hint(info['guid'], info['checkpoint'])}"
     tail = f"completion\n\n{info['completion'].strip()}" if info["completion"] else ""
     return "\n\n".join(filter(None, [head, formatting.align_pairs(lines), loss_history(report.get("evaluations", [])), tail]))
 
