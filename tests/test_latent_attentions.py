@@ -308,7 +308,7 @@ LAYERS = [
     ("hybrid", "back_z(back_u(du))", "back_z(du)", "gradient", {}),
     ("hybrid", "first += h * d", "first = 0", "gradient", {}),
     ("hybrid", "[x, *outputs]", "[x, *outputs[::-1]]", "formula", {}),
-    ("hybrid", "linear(o * channel_gate", "linear(o * (1 - channel_gate)", "formula", {}),
+    ("hybrid", '"heads", o * channel_gate', '"heads", o * (1 - channel_gate)', "formula", {}),
     ("hybrid", "xp.repeat(gate, d, -1)", "xp.concatenate([gate] * d, -1)", "formula", dict(c_hybrid_gate="head")),
 ]
 
