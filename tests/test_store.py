@@ -525,7 +525,7 @@ def test_a_text_that_cannot_be_read_is_told(home, tmp_path, monkeypatch):
     empty = Workspace(tmp_path / "other")
     assert sentence(empty.read_text, "x") == f"there is no file 'x', neither as a path nor in {tmp_path / 'other' / 'inputs'}"
     (tmp_path / "empty.txt").touch()
-    assert sentence(home.read_text, "empty.txt") == "empty.txt is empty: there is nothing to learn from"
+    assert sentence(home.read_text, "empty.txt") == "empty.txt is empty; give a text of at least one character"
     assert sentence(home.read_text, "inputs") == "inputs is a folder; give one text file in it"
     assert sentence(home.read_text, "a\0b").startswith("there is no file 'a\\x00b', neither as a path nor in")
     assert len(sentence(home.read_text, "x" * 5000)) < 400

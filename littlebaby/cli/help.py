@@ -25,7 +25,8 @@ class Help:
         """({setting: the value that the command would use}, a sentence that says whose values they are)"""
         command, given = self.words[0] if self.words else "", self.given
         if command == "finetune":
-            return {}, "A setting that is not given has the base run's value; half its steps or epochs, and a fifth of its r_learn."
+            return {}, ("A setting that is not given has the base run's value, with two exceptions: n_steps, or n_epochs without n_steps, "
+                        "is half of the base's, and r_learn, except with LoRA, a fifth of it.")
         if command == "walk":
             return {}, "A setting that is not given has a value small enough to read."
         file = given.get("config", "")

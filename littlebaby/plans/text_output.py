@@ -7,7 +7,7 @@ from ..runs import disk
 from ..runs.aliases import ALIASES
 from ..runs.presets import preset, presets
 from ..runs.records import VERSION
-from ..runs.settings import FOLDERS, Config, prefixes_in_words, sections
+from ..runs.settings import FOLDERS, Config, allowed, prefixes_in_words, sections
 from ..show import card as cards
 from ..show.card import run_list
 from ..show.estimate_tables import bench_table, preflight_table
@@ -16,10 +16,9 @@ from .estimates import check
 from .manage import info
 from .training_data import make_config
 
-__all__ = ["ALIASES", "Config", "FOLDERS", "VERSION", "align_columns", "align_pairs", "bench_table", "card", "catalog_tables",
+__all__ = ["ALIASES", "Config", "FOLDERS", "VERSION", "align_columns", "allowed", "align_pairs", "bench_table", "card", "catalog_tables",
            "check_every_variant", "format_bytes", "make_config", "plural", "prefixes_in_words", "preflight_table", "preset", "presets",
-           "renew_tables", "run_list", "sections", "setting_value",
-           "unknown_characters"]
+           "renew_tables", "run_list", "sections", "setting_value", "unknown_characters"]
 
 
 def card(guid: str = "last", path: str | Path | None = None) -> str:

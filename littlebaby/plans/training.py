@@ -352,7 +352,7 @@ def start_message(name: str, baby: Baby, report: records.Report, state: State, d
                f"{resume_hint(name)}" if ranks.n > 1 else "")
             + (f"\nthe lowest possible loss on this text is {report.nursery_floor:.4f} nats per token" if report.nursery_floor else "")
             + "".join(f"\n{line}" for line in warnings(cfg))
-            + (f"\nan evaluation computes {len(data.valid):,} windows, over 4 times as many as the training between two evaluations; "
+            + (f"\nan evaluation computes {len(data.valid):,} windows, more than 4 times as many as the training between two evaluations; "
                f"n_eval_windows 200 reduces that to 200"
                if len(data.valid) > 4 * (cfg.s_eval or max(1, state.total // 20)) * cfg.batch_size * cfg.n_accumulate else ""))
 

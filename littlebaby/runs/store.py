@@ -195,9 +195,10 @@ class Workspace:
         return set(self.scan())
 
     def resolve(self, word: str, needs: str = "") -> str:
-        """The name of a run from its whole name, a unique prefix of 4 or more characters, or `last`. BadInput: none, or several
+        """The name of a run from its whole name, a unique prefix of 4 or more characters, or `last`
 
-        needs: "model" or "tokenizer", a file that the run must have: `last` is the newest run with one. BadInput where there is none
+        needs: "model" or "tokenizer", a file that the run must have; `last` then means the newest run that has it
+        BadInput: no run or several runs have such a name, or the run lacks the file.
         """
         word = str(word)
         if word == "last":
@@ -220,7 +221,8 @@ class Workspace:
                            f"give more characters")
         if not found:
             near = get_close_matches(word, names, 3, 0) if names else []
-            raise BadInput(f"there is no run {word} in {self.root}; " + (f"the nearest are {', '.join(near)}" if near else
+            verb = "is" if len(near) == 1 else "are"
+            raise BadInput(f"there is no run {word} in {self.root}; " + (f"the nearest {verb} {', '.join(near)}" if near else
                                                                          "there is none at all yet"))
         return self.require(needs, found[0]) if needs else found[0]
 
@@ -324,7 +326,7 @@ class Workspace:
     # the contents of the files
 
     def save_config(self, name: str, config: Config, base: str = "") -> None:
-        """base: the name of the run that was finetuned, or "" """
+        """Save the settings of a run. base: the name of the run that was finetuned, or "" """
         head = dict(version=VERSION, guid=name, base=base, time=now())
         self.write("config", name, ConfigFile(**config.model_dump(), **head), first=[*head])
 
@@ -336,7 +338,7 @@ class Workspace:
         return self.load_config_file(name).config
 
     def save_tokenizer(self, name: str, record: dict[str, Any]) -> None:
-        """record: from to_json of the tokenizer"""
+        """Save a tokenizer. record: the result of its `to_json`"""
         self.write("tokenizer", name, TokenizerFile(guid=name, **record))
 
     def has_tokenizer(self, name: str) -> bool:
@@ -440,7 +442,7 @@ class Workspace:
         return path
 
     def save_chart(self, name: str, png: bytes) -> None:
-        """png: the bytes of a picture"""
+        """Save the picture of the losses. png: its bytes"""
         disk.write_file(self.path("chart", name), [png])
 
     def pack(self, name: str) -> Path:
@@ -610,7 +612,7 @@ class Workspace:
         path = self.input_path(where)
         data = disk.read_bytes(path)
         if not data:
-            raise BadInput(f"{path} is empty: there is nothing to learn from")
+            raise BadInput(f"{path} is empty; give a text of at least one character")
         text = "".join(encodings.decoded(BytesIO(data), path, encoding))
         return Text(path.name, text.replace("\r\n", "\n").replace("\r", "\n"), len(data), sha256(data).hexdigest())
 

@@ -84,7 +84,7 @@ def results(report: dict[str, Any], figures: dict[str, Any]) -> list[tuple[str, 
 
 def memorized(longest: int, share: float | None) -> str:
     """How much of a completion was copied from the training text; share: of its characters in passages of SPAN or more"""
-    longer = f"; {share:.0%} of the completion lies in copied passages of {SPAN} or more" if share is not None else ""
+    longer = f"; {share:.0%} of the completion lies in copied passages of {SPAN} or more characters" if share is not None else ""
     return f"longest passage copied from the training text: {plural(longest, 'character')}{longer}"
 
 
