@@ -241,8 +241,8 @@ def test_check_all(shell, monkeypatch, tmp_path):
 def test_catalog_and_nursery(shell, tmp_path):
     tables = json.loads(shell("catalog", "--json")[1])
     assert sorted(row["key"] for row in tables["config"]) == sorted(f"`{name}`" for name in Config.model_fields)
-    assert shell("catalog", "config")[1].startswith("## config\n\nThe prefix of a setting, if it has one, gives its kind: c_ a choice, or for c_device_ a property of the "
-                                                         "device; ")
+    kinds = "c_ a choice, or for c_device_ a property of the device; "
+    assert shell("catalog", "config")[1].startswith(f"## config\n\nThe prefix of a setting, if it has one, gives its kind: {kinds}")
     assert shell("catalog", "norms")[1].startswith("## norms\n\n| name |")
     page = tmp_path / "page.md"
     page.write_text("a\n<!-- catalog: norms -->\n<!-- end -->\nb\n")
