@@ -234,7 +234,7 @@ def run_training(workspace: Workspace, lock: AbstractContextManager[str], baby: 
     if cfg.batch_size < ranks.n:
         raise BadInput(f"batch_size is {cfg.batch_size}; allowed is at least {ranks.n}, one row for each of the {ranks.n} ranks; did you "
                        f"mean {ranks.n}?")
-    saved = state and state.step                                 # step of the checkpoint on disk, None if there is none
+    saved = state.step if state else None                        # step of the checkpoint on disk, None if there is none
     data = (conversation_data if isinstance(source, Conversations) else text_data)(source, cfg, tokenizer)
     state = state or begin(baby, cfg.n_steps or max(1, data.batches.steps(cfg.n_epochs) // cfg.n_accumulate))
     report = report.model_copy(update=dict(train_tokens=data.train_tokens, valid_tokens=data.valid_tokens, nursery_floor=data.nats_floor,
