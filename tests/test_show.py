@@ -194,7 +194,7 @@ def test_a_card_judges_what_a_baby_writes():
 
 def test_a_card_says_how_much_was_copied():
     assert memorized(52, 0.05) == ("longest passage copied from the training text: 52 characters; 5% of the completion lies in copied "
-                                   "passages of 50 or more")
+                                   "passages of 50 or more characters")
     assert memorized(1, None) == "longest passage copied from the training text: 1 character"
 
 
