@@ -97,7 +97,7 @@ def test_oasst_trees_and_loose_rows_give_the_same_paths():
 
 @pytest.mark.parametrize("text, sentence", [
     ("{", "line 1 is not JSON"), (lines(dict(messages=TALK)) + "[1]", "line 3 holds a value of type list"),
-    (lines(dict(text="x")), "line 1 has 'text'"),
+    (lines(dict(text="x")), "line 1 has the field 'text'"),
     (lines(dict(messages=[dict(role="asistant", content="")])), "role is 'asistant'; .*did you mean assistant"),
     (lines(dict(messages="hi")), "must be a list"), (lines(dict(instruction="x")), "'response' must be a text, not NoneType"),
     (lines(dict(messages=[USER("x")])), "no conversation in which an assistant answers"), ("", "no conversation"),

@@ -123,7 +123,7 @@ def test_an_interrupted_run_says_how_to_go_on(shell, home):
         patch.setattr(plans, "train", stopped)
         code, out, err = shell("train", "tale", "--n_steps", "6", "--path", str(home), *TINY)
     guid = Workspace(home).resolve("last")
-    assert (code, out) == (130, "") and f"`littlebaby train --resume {guid[:8]}` continues the run" in err
+    assert (code, out) == (130, "") and f"`littlebaby train --resume {guid[:8]}` continues the run from its last checkpoint" in err
     code, out, err = shell("train", "--resume", guid[:8], "--json", "--path", str(home))
     assert code == 0 and json.loads(out)["report"]["evaluations"][-1]["step"] == 6
 
@@ -243,7 +243,8 @@ def test_check_all(shell, monkeypatch, tmp_path):
 def test_catalog_and_nursery(shell, tmp_path):
     tables = json.loads(shell("catalog", "--json")[1])
     assert sorted(row["key"] for row in tables["config"]) == sorted(f"`{name}`" for name in Config.model_fields)
-    assert shell("catalog", "config")[1].startswith("## config\n\nThe prefix of a setting, if it has one, gives its kind: c_ a choice; ")
+    kinds = "c_ a choice, or for c_device_ a property of the device; "
+    assert shell("catalog", "config")[1].startswith(f"## config\n\nThe prefix of a setting, if it has one, gives its kind: {kinds}")
     assert shell("catalog", "norms")[1].startswith("## norms\n\n| name |")
     page = tmp_path / "page.md"
     page.write_text("a\n<!-- catalog: norms -->\n<!-- end -->\nb\n")

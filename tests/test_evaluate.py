@@ -248,7 +248,7 @@ def test_plain_rows():
 
 
 @pytest.mark.parametrize("row, sentence", [
-    ('{"a": 1}', "line 1 has 'a'; allowed are rows with context, choices, answer"),
+    ('{"a": 1}', "line 1 has the field 'a'; allowed are rows with context, choices, answer"),
     ("[]", "line 1 holds a value of type list"), ("", "no rows"),
     ('{"ctx": "x", "endings": ["a", "b"], "label": ""}', "line 1 has ctx, endings, label with values that are not allowed"),
     ('{"context": "x", "choices": ["a"], "answer": 1}', "texts and not empty, and the correct one of them"),

@@ -512,15 +512,23 @@ def test_lor_begins_as_its_projection_and_learns_beside_it(tmp_path):
 # planted mistakes
 
 ROUTED = dict(n_active=2, n_experts=4)
+WRONG_PROPORTIONS = """from ...arrays import linear, sigmoid, softmax
+
+
+def proportions(x):
+    total = x.sum(-1, keepdims=True)
+    y = x / total
+    return y, lambda dy: {}"""
 MISTAKES = [
     ("moe", "s.copy() if bias is None else s + bias", "s.copy()", "formula", dict(r_bias_update=0.1)),
-    ("moe", "share = s[at] / total", "share = s[at]", "formula", {}),
-    ("moe", "s[at].sum(1, keepdims=True) + TINY", "s.sum(1, keepdims=True) + TINY", "formula", dict(c_router="sigmoid")),
-    ("moe", 'total = 1 if cfg.c_router in UNNORMALIZED', 'total = 1 if cfg.c_router not in UNNORMALIZED', "formula", {}),
+    ("moe", "else proportions(s[at])", "else (s[at], lambda dshare: dshare)", "formula", {}),
+    ("moe", "else proportions(s[at])", "else (proportions(s)[0][at], lambda dshare: dshare)", "formula", dict(c_router="sigmoid")),
+    ("moe", "if cfg.c_router in UNNORMALIZED", "if cfg.c_router not in UNNORMALIZED", "formula", {}),
     ("moe", "return cfg.r_route_scale * share, back", "return share, back", "formula", dict(r_route_scale=1.7)),
-    ("moe", "dw = dw * cfg.r_route_scale", "pass", "gradient", dict(r_route_scale=1.7)),
-    ("moe", "dw = (dw - (dw * share).sum(1, keepdims=True)) / total", "dw = dw / total", "gradient", {}),
-    ("moe", "dw = (dw - (dw * share).sum(1, keepdims=True)) / total", "dw = dw - (dw * share).sum(1, keepdims=True)", "gradient", {}),
+    ("moe", "back_share(dw * cfg.r_route_scale)", "back_share(dw)", "gradient", dict(r_route_scale=1.7)),
+    ("moe", "from ...arrays import linear, proportions, sigmoid, softmax", WRONG_PROPORTIONS.format("dy / total"), "gradient", {}),
+    ("moe", "from ...arrays import linear, proportions, sigmoid, softmax",
+     WRONG_PROPORTIONS.format("dy - (dy * y).sum(-1, keepdims=True)"), "gradient", {}),
     ("moe", "a[order // k]", "a[order % len(a)]", "formula", {}),
     ("moe", "a[inverse]", "a[order]", "formula", {}),
     ("moe", "dpermuted *= gates", "pass", "gradient", {}),
@@ -529,8 +537,8 @@ MISTAKES = [
     ("moe", 'drows += back_shared(dy, g.get("shared"))', "pass", "gradient", dict(n_shared=1)),
     ("moe", "return (drows + drows_z)", "return drows", "gradient", {}),
     ("moe", "back_w(dw) + back_balance()", "back_w(dw)", "gradient", {}),
-    ("moe", "dP = aux_weight * penalty", "dP = penalty", "gradient", {}),
-    ("moe", "(dP - (dP * P).sum(1, keepdims=True)) / total", "dP / total", "gradient", dict(c_router="sigmoid")),
+    ("moe", "back_P(aux_weight * penalty)", "back_P(penalty)", "gradient", {}),
+    ("moe", "back_P(aux_weight * penalty)", "aux_weight * penalty", "gradient", dict(c_router="sigmoid")),
     ("moe", "[..., -2:].sum(-1)", "[..., -1:].sum(-1)", "formula", dict(n_experts=6, n_expert_groups=2, n_active_expert_groups=1,
                                                                         r_bias_update=0.1)),
     ("moe", "grouped.max(-1)", "grouped.min(-1)", "formula", dict(n_experts=6, n_expert_groups=2, n_active_expert_groups=1)),

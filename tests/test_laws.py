@@ -283,13 +283,15 @@ def test_embedding_and_cross_entropy_equal_the_plain_primitives(V, small_blocks)
 
 
 @pytest.mark.parametrize("name", ["linear", "matmul", "gelu", "gelu_exact", "relu", "relu2", "silu", "sigmoid", "swiglu", "softmax",
-                                  "rmsnorm", "layernorm"])
+                                  "proportions", "rmsnorm", "layernorm"])
 def test_plain_primitives(name):
     """The gradients of the plain primitives, which are used on a GPU, equal finite differences"""
     r = np.random.default_rng(3).standard_normal
     shapes = dict(linear=[(2, 3, 4), (4, 5), (5,)], matmul=[(2, 3, 4), (2, 4, 5)], swiglu=[(3, 4), (3, 4)], rmsnorm=[(3, 4), (4,)],
                   layernorm=[(3, 4), (4,), (4,)])
     arrays = [2 * r(shape) for shape in shapes.get(name, [(3, 4)])]
+    if name == "proportions":
+        arrays = [np.abs(a) for a in arrays]
     op = getattr(ops, name)
     y, back = op(*arrays)
     dy = r(y.shape)

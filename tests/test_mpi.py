@@ -332,7 +332,7 @@ def test_a_rank_that_fails_says_so_and_how_to_go_on(mpiexec, tmp_path):
     assert done.returncode != 0 and run.checkpoint == 4
     said = [line for line in done.stderr.split("\n") if "rank" in line and "littlebaby" in line]
     assert len(said) == 1 and re.search(rf"rank 1 of 2, on \S+: MemoryError: no room; `littlebaby train --resume {run.name[:8]}` continues "
-                                           rf"from its last checkpoint$", said[0]), done.stderr
+                                           rf"the run from its last checkpoint$", said[0]), done.stderr
 
 
 def test_the_shell_speaks_once_and_a_wrong_setting_ends_all(mpiexec, tmp_path):

@@ -184,7 +184,7 @@ def test_a_card_of_a_run_that_has_not_begun_and_one_that_failed_early():
     lines = lambda **more: card(dict(begun, guid=f"{GUID}_finetuned_2", **more)).splitlines()
     assert lines()[0].endswith("_finetuned_2  killed") and lines(in_use=True)[0].endswith("  running")
     assert lines(resumable=True, checkpoint=4200)[0].endswith("  killed, resumable")
-    assert lines(resumable=True, checkpoint=4200)[2] == "`littlebaby train --resume 0b2f8a52_finetuned_2` continues from step 4,200"
+    assert lines(resumable=True, checkpoint=4200)[2] == "`littlebaby train --resume 0b2f8a52_finetuned_2` continues the run from step 4,200"
 
 
 def test_a_card_judges_what_a_baby_writes():
@@ -194,7 +194,7 @@ def test_a_card_judges_what_a_baby_writes():
 
 def test_a_card_says_how_much_was_copied():
     assert memorized(52, 0.05) == ("longest passage copied from the training text: 52 characters; 5% of the completion lies in copied "
-                                   "passages of 50 or more")
+                                   "passages of 50 or more characters")
     assert memorized(1, None) == "longest passage copied from the training text: 1 character"
 
 

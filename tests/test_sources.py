@@ -77,7 +77,7 @@ def test_parquet_and_data_sets(home):
     expected = ["|".join(f"row {i}" for i in range(3000))]
     assert whole(home, "set") == whole(home, "set/train.parquet") == expected
     assert "row 1, has 0 in 'n'; it must hold a text" in sentence(whole, home, "set", field="n")
-    assert "has no column 'txt'; its columns are text, n: give --field" in sentence(whole, home, "set", field="txt")
+    assert "has no column 'txt'; its columns are text, n; give the name of one as --c_field" in sentence(whole, home, "set", field="txt")
     put(home, "bad.parquet", "PAR1 nothing")
     assert "bad.parquet is not a readable .parquet file" in sentence(whole, home, "bad.parquet")
     pytest.importorskip("datasets", reason="datasets is not installed")
@@ -98,7 +98,8 @@ def test_what_cannot_be_read_is_said_in_one_sentence(home):
     assert "is not an encoding; common ones are" in sentence(whole, home, "tale", encoding="klingon")
     for name, data, says in [
             ("a.jsonl", '{"text": "x"}\n{"text"', "a.jsonl, line 2, is not JSON"), ("b.jsonl", "[" * 100_000, "line 1, is not JSON"),
-            ("c.jsonl", '{"txt": "x"}', "line 1, has no field 'text'; there are txt: give --field"),
+            ("c.jsonl", '{"txt": "x"}', "line 1, has no field 'text'; there are txt; give the name of one as "
+                                          "--c_field, or in prepare as --field"),
             ("d.jsonl", '{"text": 3}', "has 3 in 'text'; it must hold a text"), ("e.jsonl", "[1]", "line 1, holds a value of type list"),
             ("f.txt.gz", gzip.compress(STORIES.encode())[:-900], "f.txt.gz is truncated or damaged"),
             ("g.txt.gz", "no gzip", "cannot read"), ("h.txt.gz", gzip.compress(STORIES.encode())[:90] + bytes(200), "h.txt.gz")]:

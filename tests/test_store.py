@@ -92,7 +92,7 @@ def test_last_skips_runs_that_lack_the_needed_file(home):
         home.save_config(name, Config())
     assert sentence(home.resolve, "last", "model") == f"{B} has no model, and no checkpoint from which it could be continued"
     home.save_checkpoint(B, 7, dict(x=np.zeros(2)), {})
-    unfinished = f"{B} has no model yet: it has not finished; `littlebaby train --resume {B[:8]}` continues it from step 7"
+    unfinished = f"{B} has no model yet: it has not finished; `littlebaby train --resume {B[:8]}` continues the run from step 7"
     assert sentence(home.resolve, "last", "model") == sentence(home.resolve, B, "model") == unfinished
     home.save_model(A, dict(a=np.ones(3)), dict(a="matrix"), dict(a=True))
     assert home.resolve("last", "model") == A and home.resolve("last") == B and home.run(A).has_model and not home.run(B).has_model
@@ -526,7 +526,7 @@ def test_a_text_that_cannot_be_read_is_told(home, tmp_path, monkeypatch):
     empty = Workspace(tmp_path / "other")
     assert sentence(empty.read_text, "x") == f"there is no file 'x', neither as a path nor in {tmp_path / 'other' / 'inputs'}"
     (tmp_path / "empty.txt").touch()
-    assert sentence(home.read_text, "empty.txt") == "empty.txt is empty: there is nothing to learn from"
+    assert sentence(home.read_text, "empty.txt") == "empty.txt is empty; give a text of at least one character"
     assert sentence(home.read_text, "inputs") == "inputs is a folder; give one text file in it"
     assert sentence(home.read_text, "a\0b").startswith("there is no file 'a\\x00b', neither as a path nor in")
     assert len(sentence(home.read_text, "x" * 5000)) < 400

@@ -16,6 +16,7 @@ from .ops import (
     log_likelihood,
     matmul,
     merge_heads,
+    proportions,
     relu,
     relu2,
     sigmoid,
@@ -37,7 +38,7 @@ from .scans import (
 )
 
 __all__ = ["attention", "cross_entropy", "dropout", "embedding", "full_matrix", "gelu", "gelu_exact", "glu", "layernorm", "linear",
-           "log_likelihood", "matmul", "merge_heads", "relu", "relu2", "rmsnorm", "rotate", "sigmoid", "silu", "softmax", "split_heads",
-           "swiglu", "weight_heads"]
+           "log_likelihood", "matmul", "merge_heads", "proportions", "relu", "relu2", "rmsnorm", "rotate", "sigmoid", "silu", "softmax",
+           "split_heads", "swiglu", "weight_heads"]
 __all__ += ["causal_filter", "discounted_mean", "exp_clip", "linear_attention", "log_sigmoid", "max_scores", "running_mean",
             "running_sum", "window_attention"]

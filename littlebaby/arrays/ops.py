@@ -260,6 +260,17 @@ def softmax(x: Array) -> tuple[Array, Back]:
     return y, back
 
 
+def proportions(x: Array) -> tuple[Array, Back]:
+    """y_i = x_i / (sum_j x_j + 1e-20)          x_i >= 0, whose sum may be 0; back uses y"""
+    total = x.sum(-1, keepdims=True) + 1e-20
+    y = x / total
+
+    def back(dy):
+        return (dy - (dy * y).sum(-1, keepdims=True)) / total
+
+    return y, back
+
+
 def rmsnorm(x: Array, w: Array, eps: float = 1e-6) -> tuple[Array, Back]:
     """y = w n,  n = x / sqrt(mean x^2 + eps)          Zhang & Sennrich 2019, arXiv:1910.07467"""
     r = 1 / xp.sqrt((x * x).mean(-1, keepdims=True) + eps)

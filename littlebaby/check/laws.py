@@ -1,6 +1,13 @@
 """The laws: checks that hold for every attention, network, norm and position, as functions that return errors. `littlebaby check` shows
 them, tests/test_laws.py asserts them for every file.
 
+    1 gradient     backward agrees with finite differences of forward
+    2 decoding     passes over parts of a text, with a cache, agree with one pass over the whole text
+    3 shards       the gradients of the halves of a batch sum to that of the whole; only in tests/test_laws.py
+    4 causality    a later token does not change the output of an earlier one
+    5 life         every trainable weight has a gradient
+    6 read-only    neither forward nor backward changes its arguments
+    7 device       a GPU computes the same; only in tests/test_laws.py
 A layer is any module or object with `params(cfg)` and `forward(p, x, ctx)`.
 """
 from types import SimpleNamespace

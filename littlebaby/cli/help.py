@@ -27,7 +27,8 @@ class Help:
         """({setting: the value that the command would use}, a sentence that says whose values they are)"""
         command, given = self.command, self.given
         if command == "finetune":
-            return {}, "A setting that is not given has the base run's value; half its steps or epochs, and a fifth of its r_learn."
+            return {}, ("A setting that is not given has the base run's value, with two exceptions: n_steps, or n_epochs without n_steps, "
+                        "is half of the base's, and r_learn, except with LoRA, a fifth of it.")
         if command == "school":
             return text_output.school_defaults(), "A setting without a value in brackets has the base run's value."
         if command == "walk":

@@ -1,4 +1,5 @@
 """The options of the commands: one for every setting, in the sections of `plans.sections`, and those of every command."""
+import re
 from dataclasses import dataclass, make_dataclass
 from difflib import get_close_matches
 from typing import Annotated, Any
@@ -24,8 +25,12 @@ flat = Parameter(name="*")
 
 
 def option(key, group):
-    """A setting as an option, under its own name and with hyphens; `Config` checks its value"""
-    return Annotated[str | None, Parameter(name=(f"--{key.name}", f"--{key.name.replace('_', '-')}"), group=group, help=key.meaning,
+    """A setting as an option, under its own name and with hyphens; `Config` checks its value. The help lists the allowed words if the
+    meaning does not explain each of them"""
+    words = text_output.allowed(key.name)
+    unexplained = [word for word in words if not re.search(rf"\b{word}\b", key.meaning)]
+    meaning = f"{key.meaning} Allowed: {', '.join(words)}." if unexplained else key.meaning
+    return Annotated[str | None, Parameter(name=(f"--{key.name}", f"--{key.name.replace('_', '-')}"), group=group, help=meaning,
                                            show_default=False)]
 
 

@@ -64,7 +64,7 @@ def trained(run, common):
     data = dict(guid=run.guid, workspace=str(run.root), config=plain(run.config), report=plain(run.report),
                 completion=run.completion and plain(run.completion))
     if run.report.stop_reason == "interrupted":
-        print_line(f"interrupted and saved: `littlebaby train --resume {plans.brief(run.guid)}` continues the run")
+        print_line(f"interrupted and saved; {plans.resume_hint(run.guid)}")
         return Answer(data, "", 130)
     return Answer(data, "" if common.json else text_output.card(run.guid, run.root))
 
@@ -74,13 +74,14 @@ def inference(guid: str = "last", *, prompt: Text = "", max_tokens: Whole = 200,
               top_k: Whole = 0, top_p: Real = 1.0, min_p: Real = 0.0, stop: list[Text] | None = None, seed: Whole | None = None,
               samples: Whole = 1, stream: bool = False, draft: str | None = None, steer: list[Text] | None = None,
               common: Everywhere = Common()):
-    """Generate text with a run's baby. The sampling settings apply in the order listed, from repetition_penalty to min_p.
+    """Generate text with a run's baby.
 
     Args:
         guid: The run: its GUID, the first 4 or more characters of it, or last.
         prompt: The prompt to continue; empty starts a new document.
         max_tokens: Maximum number of tokens to generate.
-        repetition_penalty: Repetition penalty: lowers the logits of tokens that occurred before; 1 changes nothing.
+        repetition_penalty: Repetition penalty: lowers the logits of tokens that occurred before; 1 changes nothing. This and the next
+            four settings are applied in this order.
         temperature: Temperature: logits are divided by it; below 1 favours likely tokens, above 1 unlikely ones; 0 always takes the
             most likely token.
         top_k: Top-k sampling: keep only the k most likely tokens; 0 keeps all.
@@ -120,8 +121,7 @@ def strengths(words):
 @app.command
 def chat(guid: str = "last", *, system: Text = "", template: str | None = None, max_tokens: Whole = 200,
          repetition_penalty: Real = 1.0, temperature: Real = 0.8, top_k: Whole = 0, top_p: Real = 1.0, min_p: Real = 0.0,
-         seed: Whole | None = None,
-         common: Everywhere = Common()):
+         seed: Whole | None = None, common: Everywhere = Common()):
     """Chat with a run's baby, preferably one finetuned with --chat. Commands: /reset, /save, /temp 0.5, /quit; Ctrl-C ends an answer.
 
     Args:
@@ -129,8 +129,8 @@ def chat(guid: str = "last", *, system: Text = "", template: str | None = None, 
         system: The system message at the beginning of the conversation.
         template: Chat template: kodalite, chatml or plain [the run's own].
         max_tokens: Maximum number of tokens of an answer.
-        repetition_penalty: Repetition penalty: lowers the logits of tokens that occurred before; 1 changes nothing. The five
-            sampling settings are applied in the order listed.
+        repetition_penalty: Repetition penalty: lowers the logits of tokens that occurred before; 1 changes nothing. This and the next
+            four settings are applied in this order.
         temperature: Temperature: logits are divided by it; below 1 favours likely tokens, above 1 unlikely ones; 0 always takes the
             most likely token.
         top_k: Top-k sampling: keep only the k most likely tokens; 0 keeps all.

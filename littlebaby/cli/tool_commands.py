@@ -16,8 +16,8 @@ def fetch(name: str, *, common: Everywhere = Common()):
     """Download a text into inputs/.
 
     Args:
-        name: tinyshakespeare, tinystories, tinystories_valid, fineweb_edu, a URL (a #sha256=... at its end is checked), datasets:NAME, or a
-            text file of NLTK or Kaggle on this machine.
+        name: tinyshakespeare, tinystories, tinystories_valid, fineweb_edu, a URL (a #sha256=... at its end is checked), datasets:NAME, or
+            the name of a text file in the data of NLTK or Kaggle on this machine.
     """
     return file_answer(plans.fetch(name, common.path))
 
@@ -88,7 +88,7 @@ def preflight(input: list[str] | None = None, *, preset: str | None = None, conf
 
 @app.command
 def bench(*sizes: str, quiet: bool = False, common: Everywhere = Common()):
-    """Measure this machine: a training step, its matrix products alone, and generation. Takes half a minute.
+    """Measure this machine: a training step, its matrix products alone, and generation. All four sizes take about half a minute.
 
     Args:
         sizes: S0, S1, S2 or S3, the sizes of docs/benchmarks.md [all].
@@ -136,7 +136,7 @@ def check(variant: str | None = None, *, all: bool = False, write: str | None = 
     Args:
         variant: Name of the variant, such as mha, mlp, rmsnorm or rope.
         all: Check every variant; this takes minutes.
-        write: Path of a page to write, such as docs/laws.md: check every variant, and count the planted mistakes of the tests.
+        write: Path of a page to write, such as docs/laws.md: check every variant, and count the mistakes that the tests plant.
     """
     if all or write:
         return check_all(write)

@@ -35,6 +35,7 @@ import numpy as np
 from littlebaby.errors import BadInput
 
 from ..inference.baby import Baby
+from ..text.tokenizer_helpers import unknown_fields
 from .text_scores import likelihoods, perplexity
 
 
@@ -65,8 +66,7 @@ def item_of_row(number: int, row: dict) -> Item:
                 raise BadInput(f"line {number} has {', '.join(fields)} with values that are not allowed; allowed are choices that are "
                                f"texts and not empty, and the correct one of them")
             return made
-    raise BadInput(f"line {number} has {', '.join(map(repr, [*row][:6])) or 'nothing'}; allowed are rows with "
-                   + "; with ".join(", ".join(fields) for fields in READERS))
+    raise BadInput(unknown_fields(number, row, "; with ".join(", ".join(fields) for fields in READERS)))
 
 
 def spaced(text: str) -> str:

@@ -6,9 +6,9 @@ are dropped. The resulting tokens follow p exactly, for any q:
 
     q(x) min(1, p(x) / q(x)) + sum_z max(0, q(z) - p(z)) max(0, p(x) - q(x)) / sum_z max(0, p(z) - q(z))  =  p(x)
 
-At temperature 0 each is the target's most likely token. If all proposals are accepted, the same call yields one more token. Every kind of
-cache can be rolled back, running states too: proposals are read by a fork of the reader, and after a rejection the fork is dropped and
-the accepted tokens are read again.
+At temperature 0 every token is the target's most likely one. If all proposals are accepted, the same call yields one more token. Every
+kind of cache, also one with running states, can be rolled back: a fork of the reader reads the proposals, and after a rejection the fork
+is dropped and the accepted tokens are read again.
 Leviathan et al. 2023, arXiv:2211.17192; Chen et al. 2023, arXiv:2302.01318.
 """
 from collections.abc import Callable, Iterator
@@ -46,7 +46,7 @@ def speculate(target: tuple[Any, Any], draft: tuple[Any, Any], ids: Any, max_tok
             if i == 0:
                 reader = small.fork()                            # the tokens that it reads from now on may be rejected
 
-        # check: p (k + 1, V), before the first proposal and after each
+        # check                                                  p (k + 1, V): before the first proposal, and after each of them
         if T - large.first - large.seen > UNREAD * max(ahead, 1):
             large.read(ids[:, :-1])
         fork = large.fork()

@@ -15,7 +15,7 @@ from ..arrays.backend import xp
 
 
 def variants(kind):
-    """The names of the files in a folder: `variants("attentions")` -> ["aft", "decay", ...]"""
+    """The names of the variants of a kind, which is a folder: `variants("attentions")` -> ["aft", "decay", ...]"""
     return sorted(m.name for m in iter_modules(import_module(f"{__package__}.{kind}").__path__))
 
 
@@ -124,7 +124,7 @@ class Context:
         self.stats[self.layer_index, name] = join or xp.add, value
 
     def observe(self, name, value):
-        """`value`, which inspection may replace and record; otherwise this does nothing. Backward ignores replacements."""
+        """Returns `value`. Inspection may record it, or return another value in its place, which backward does not take into account."""
         if self.replace_value is not None:
             new = self.replace_value(self.layer_index, name, value)
             value = value if new is value else new.copy()        # a copy, because the model may go on computing in the same memory

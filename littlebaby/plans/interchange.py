@@ -81,7 +81,7 @@ def export(guid: str = "last", to: str = "huggingface", d_type: str | None = Non
     try:
         disk.require_writable(chosen_folder or workspace.path("export", name))
     except disk.CannotWrite as error:
-        raise disk.CannotWrite(f"{error}; --out names another folder") from None
+        raise disk.CannotWrite(f"{error}; give another folder with --out") from None
     baby = load(name, workspace.root)
     chosen = formats.checked_type(to, d_type or baby.config.d_type)
     weights = {n: backend.to_numpy(w) for n, w in baby.weights().items()}

@@ -53,7 +53,7 @@ def runs(path: str | Path | None = None) -> list[store.Run]:
 
 def delete(guid: str, path: str | Path | None = None, finetuned: bool = False, yes: bool = False,
            ask: Callable[[str], str] = input) -> list[str]:
-    """Delete all files of a run, after a question. Exported files and all other runs stay.
+    """Delete all files of a run, after asking. Exported files and all other runs are kept.
 
     Args:
         guid: Run: its GUID, the first 4 or more characters of it, or "last".

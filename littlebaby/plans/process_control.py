@@ -16,7 +16,7 @@ from ..arrays import backend
 from ..errors import BadInput, RunFailed
 from ..runs import disk, records
 from ..runs.settings import Config
-from ..runs.store import Workspace, brief
+from ..runs.store import Workspace, resume_hint
 from ..training.checkpoint import state_from_arrays
 from ..training.loop import train as events
 from ..training.mpi import Ranks, launched_ranks
@@ -135,14 +135,9 @@ def all_or_none(ranks: Ranks, name: str) -> Iterator[None]:
             if not isinstance(error, KeyboardInterrupt):
                 where = "" if ranks.first else f"rank {ranks.number} of {ranks.n}, on {platform.node()}: "
                 what = str(error) if isinstance(error, BadInput) else f"{type(error).__name__}: {error}"
-                print_to_stderr(f"{where}{what}" + ("" if ranks.first else f"; {resume_hint(name)} its last checkpoint"))
+                print_to_stderr(f"{where}{what}" + ("" if ranks.first else f"; {resume_hint(name)}"))
             ranks.abort(2 if isinstance(error, BadInput) else 130 if isinstance(error, KeyboardInterrupt) else 1)
         raise
-
-
-def resume_hint(name: str) -> str:
-    """The first words of a sentence on how to resume a run, to which the caller adds a checkpoint"""
-    return f"`littlebaby train --resume {brief(name)}` continues from"
 
 
 def newest_interrupted(workspace: Workspace) -> str:

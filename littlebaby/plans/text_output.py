@@ -7,7 +7,7 @@ from ..runs import disk
 from ..runs.aliases import ALIASES
 from ..runs.presets import preset, presets
 from ..runs.records import VERSION
-from ..runs.settings import FOLDERS, Config, prefixes_in_words, sections
+from ..runs.settings import FOLDERS, Config, allowed, prefixes_in_words, sections
 from ..show import card as cards
 from ..show.card import run_list
 from ..show.estimate_tables import bench_table, preflight_table
@@ -17,7 +17,7 @@ from .manage import info
 from .school import defaults as school_defaults
 from .training_data import make_config
 
-__all__ = ["ALIASES", "Config", "FOLDERS", "VERSION", "align_columns", "align_pairs", "bench_table", "card", "catalog_tables",
+__all__ = ["ALIASES", "Config", "FOLDERS", "VERSION", "align_columns", "allowed", "align_pairs", "bench_table", "card", "catalog_tables",
            "check_every_variant", "format_bytes", "make_config", "plural", "prefixes_in_words", "preflight_table", "preset", "presets",
            "renew_tables", "run_list", "school_defaults", "sections", "setting_value", "unknown_characters"]
 

@@ -17,7 +17,7 @@ from ..inference.sampling import Sampling
 from ..runs import records
 from ..runs.corpus import Corpus
 from ..runs.settings import Config
-from ..runs.store import Workspace
+from ..runs.store import Workspace, resume_hint
 from ..show import charts
 from ..show.formatting import plural
 from ..show.progress import Began, Watcher
@@ -37,7 +37,6 @@ from .process_control import (
     environment,
     interruptible,
     print_to_stderr,
-    resume_hint,
 )
 from .school_data import Schooling, school_data
 from .training_data import (
@@ -95,7 +94,7 @@ def run_training(workspace: Workspace, lock: AbstractContextManager[str], baby: 
     if cfg.batch_size < ranks.n:
         raise BadInput(f"batch_size is {cfg.batch_size}; allowed is at least {ranks.n}, one row for each of the {ranks.n} ranks; did you "
                        f"mean {ranks.n}?")
-    saved = state and state.step                                 # step of the checkpoint on disk, None if there is none
+    saved = state.step if state else None                        # step of the checkpoint on disk, None if there is none
     prepared = {Conversations: conversation_data, Schooling: school_data}
     data = prepared.get(type(source), text_data)(source, cfg, tokenizer)
     state = state or begin(baby, cfg.n_steps or max(1, data.batches.steps(cfg.n_epochs) // cfg.n_accumulate))
@@ -111,7 +110,7 @@ def run_training(workspace: Workspace, lock: AbstractContextManager[str], baby: 
         watch = progress if callable(progress) else Watcher() if progress else lambda event: None
         watch(Began(name, state.step, state.total, data.nats_floor, start_message(name, baby, report, state, data, ranks)))
         rows, steps, reason = list(report.evaluations), list(steps), ""
-        hint = lambda: "" if saved is None else f"; {resume_hint(name)} step {saved:,}"
+        hint = lambda: "" if saved is None else f"; {resume_hint(name, saved)}"
         if ranks.n > 1:
             ranks.broadcast(Task(name, cfg, *state_to_arrays(baby, state), batches, data.valid))
         try:
@@ -222,10 +221,10 @@ def start_message(name: str, baby: Baby, report: records.Report, state: State, d
             f"{cfg.c_attention} + {cfg.c_network}, {plural(cfg.n_layers, 'layer')} of width {cfg.n_emb}, {counts}\n"
             f"{data.about or text_in_words(cfg, report, state)}"
             + (f"\n{ranks.n} ranks train together, with {plural(threads(cfg), 'thread')} in the first; if one of them dies, "
-               f"{resume_hint(name)} the last checkpoint" if ranks.n > 1 else "")
+               f"{resume_hint(name)}" if ranks.n > 1 else "")
             + (f"\nthe lowest possible loss on this text is {report.nursery_floor:.4f} nats per token" if report.nursery_floor else "")
             + "".join(f"\n{line}" for line in warnings(cfg))
-            + (f"\nan evaluation computes {len(data.valid):,} windows, over 4 times as many as the training between two evaluations; "
+            + (f"\nan evaluation computes {len(data.valid):,} windows, more than 4 times as many as the training between two evaluations; "
                f"n_eval_windows 200 reduces that to 200"
                if len(data.valid) > 4 * (cfg.s_eval or max(1, state.total // 20)) * cfg.batch_size * cfg.n_accumulate else ""))
 

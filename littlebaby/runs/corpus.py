@@ -138,7 +138,7 @@ def load(source: Source, end: str, encoding: str, field: str) -> Loaded | None:
             return None
     text = "".join(pieces)
     if not text:
-        raise BadInput(f"{paths[0] if len(paths) == 1 else source.name} is empty: there is nothing to learn from")
+        raise BadInput(f"{paths[0] if len(paths) == 1 else source.name} is empty; give a text of at least one character")
     if dataset:
         return Loaded(text, 0, sha256(text.encode("utf-8", "backslashreplace")).hexdigest())
     digests = [disk.digest(path) for path in paths]

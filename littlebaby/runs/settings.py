@@ -25,8 +25,8 @@ from .aliases import ALIASES, OLD_VALUES, renamed
 HERE = Path(__file__).parent
 STRICT = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 GROUPS = ("model", "training", "school", "data", "device", "output")
-PREFIXES = dict(c_="a choice", n_="a number of things", r_="a real number: a rate, a ratio or a factor",
-                s_="a size or a span: numbers, tokens or steps", b_="true or false")
+PREFIXES = dict(c_="a choice, or for c_device_ a property of the device", n_="a number of things",
+                r_="a real number: a rate, a ratio or a factor", s_="a size or a length, in numbers, tokens or steps", b_="true or false")
 
 # the values of these settings are the names of the files in a folder
 FOLDERS = dict(c_attention="model/attentions", c_network="model/networks", c_norm="model/norms", c_position="model/positions",
@@ -63,7 +63,8 @@ class Common(BaseModel):
     r_hidden: float = model(4.0, "Hidden width of the network as a multiple of n_emb.", 0.01, 64)
     s_hidden: int = model(0, "Hidden width of the network; 0 means r_hidden * n_emb.", 0, 2**20)
     c_bias: Literal["none", "out", "all"] = model(
-        "out", "Which linear layers add a bias: none; out, the output projections and the head; or all, as in GPT-2.")
+        "out", "Which linear layers add a bias: none of them, the output projections and the head (out), or all but the head, as in GPT-2 "
+               "(all).")
     b_bias_attention_in: bool = model(False, "Biases on queries, keys and values even if c_bias is not all, as in Qwen 2.")
     b_bias_attention_out: bool = model(False, "A bias on the attention's output projection even if c_bias is none.")
     b_bias_network: bool = model(False, "Biases in the network even if c_bias is none.")

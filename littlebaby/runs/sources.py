@@ -30,6 +30,7 @@ from .store import Workspace
 TEXTS = (".txt", ".md", ".jsonl", ".parquet", ".txt.gz", ".md.gz", ".jsonl.gz")
 KNOWN = (*TEXTS, *tokens.SUFFIXES)
 DATASET = "datasets:"
+GIVE_FIELD = "give the name of one as --c_field, or in prepare as --field"
 PIECE = 2**20            # characters of a block
 MOST_LINE = 2**28        # characters of a .jsonl line
 MOST_BLOCKS = 16         # a block may be as long as this many of usual length
@@ -341,7 +342,8 @@ def parquet(path: Path, field: str) -> Iterator[list[str]]:
     try:
         with reader.ParquetFile(path) as file:
             if field not in file.schema_arrow.names:
-                raise BadInput(f"{path} has no column {field!r}; its columns are {', '.join(file.schema_arrow.names[:10])}: give --field")
+                raise BadInput(f"{path} has no column {field!r}; its columns are {', '.join(file.schema_arrow.names[:10])}; "
+                               f"{GIVE_FIELD}")
             row = 0
             for batch in file.iter_batches(1024, columns=[field]):
                 for value in batch.column(0).to_pylist():
@@ -374,7 +376,7 @@ def field_text(record: Any, field: str, where: str) -> str:
     if not isinstance(record, dict):
         raise BadInput(f"{where} holds a value of type {type(record).__name__}; it must hold an object with the field {field!r}")
     if field not in record:
-        raise BadInput(f"{where} has no field {field!r}; there are {', '.join(map(str, list(record)[:10]))}: give --field")
+        raise BadInput(f"{where} has no field {field!r}; there are {', '.join(map(str, list(record)[:10]))}; {GIVE_FIELD}")
     if not isinstance(record[field], str):
         raise BadInput(f"{where} has {quoted(record[field])} in {field!r}; it must hold a text")
     return record[field].replace("\r\n", "\n").replace("\r", "\n")

@@ -49,10 +49,10 @@ from .run_files import (
     OLD_SPELLINGS,
     PLACES,
     File,
-    brief,
     checkpoints,
     enclosing_workspace,
     inside,
+    resume_hint,
     sized,
     stat_of,
     step_of,
@@ -60,7 +60,7 @@ from .run_files import (
 )
 from .settings import HERE, Config
 
-__all__ = ["PLACES", "Run", "Text", "Workspace", "brief", "checkpoints", "lasting_workspace", "temporary_workspace"]
+__all__ = ["PLACES", "Run", "Text", "Workspace", "checkpoints", "lasting_workspace", "resume_hint", "temporary_workspace"]
 
 SAFETENSORS_FROM = 8_000_000            # parameters; smaller models are saved as JSON
 KEPT_CHECKPOINTS = 2
@@ -199,9 +199,10 @@ class Workspace:
         return set(self.scan())
 
     def resolve(self, word: str, needs: str = "") -> str:
-        """The name of a run from its whole name, a unique prefix of 4 or more characters, or `last`. BadInput: none, or several
+        """The name of a run from its whole name, a unique prefix of 4 or more characters, or `last`
 
-        needs: "model" or "tokenizer", a file that the run must have: `last` is the newest run with one. BadInput where there is none
+        needs: "model" or "tokenizer", a file that the run must have; `last` then means the newest run that has it
+        BadInput: no run or several runs have such a name, or the run lacks the file.
         """
         word = str(word)
         if word == "last":
@@ -224,7 +225,8 @@ class Workspace:
                            f"give more characters")
         if not found:
             near = get_close_matches(word, names, 3, 0) if names else []
-            raise BadInput(f"there is no run {word} in {self.root}; " + (f"the nearest are {', '.join(near)}" if near else
+            verb = "is" if len(near) == 1 else "are"
+            raise BadInput(f"there is no run {word} in {self.root}; " + (f"the nearest {verb} {', '.join(near)}" if near else
                                                                          "there is none at all yet"))
         return self.require(needs, found[0]) if needs else found[0]
 
@@ -236,8 +238,7 @@ class Workspace:
         if run.in_use:
             raise BadInput(f"{name} has no {kind} yet: it is being trained; wait for its end")
         if run.resumable:
-            raise BadInput(f"{name} has no {kind} yet: it has not finished; `littlebaby train --resume {brief(name)}` continues it from "
-                           f"step {run.checkpoint:,}")
+            raise BadInput(f"{name} has no {kind} yet: it has not finished; {resume_hint(name, run.checkpoint)}")
         raise BadInput(f"{name} has no {kind}, and no checkpoint from which it could be continued")
 
     def require_unused(self, names: Iterable[str]) -> None:
@@ -329,7 +330,7 @@ class Workspace:
     # the contents of the files
 
     def save_config(self, name: str, config: Config, base: str = "") -> None:
-        """base: the name of the run that was finetuned, or "" """
+        """Save the settings of a run. base: the name of the run that was finetuned, or "" """
         head = dict(version=VERSION, guid=name, base=base, time=now())
         self.write("config", name, ConfigFile(**config.model_dump(), **head), first=[*head])
 
@@ -341,7 +342,7 @@ class Workspace:
         return self.load_config_file(name).config
 
     def save_tokenizer(self, name: str, record: dict[str, Any]) -> None:
-        """record: from to_json of the tokenizer"""
+        """Save a tokenizer. record: the result of its `to_json`"""
         self.write("tokenizer", name, TokenizerFile(guid=name, **record))
 
     def has_tokenizer(self, name: str) -> bool:
@@ -477,7 +478,7 @@ class Workspace:
             return weights.load_safetensors(path)
 
     def save_chart(self, name: str, png: bytes) -> None:
-        """png: the bytes of a picture"""
+        """Save the picture of the losses. png: its bytes"""
         disk.write_file(self.path("chart", name), [png])
 
     def pack(self, name: str) -> Path:
@@ -647,7 +648,7 @@ class Workspace:
         path = self.input_path(where)
         data = disk.read_bytes(path)
         if not data:
-            raise BadInput(f"{path} is empty: there is nothing to learn from")
+            raise BadInput(f"{path} is empty; give a text of at least one character")
         text = "".join(encodings.decoded(BytesIO(data), path, encoding))
         return Text(path.name, text.replace("\r\n", "\n").replace("\r", "\n"), len(data), sha256(data).hexdigest())
 

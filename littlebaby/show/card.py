@@ -3,7 +3,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..check.preflight import GOOD_RATIO
-from ..runs.store import brief
+from ..runs.store import resume_hint
 from ..text.overlap import SPAN
 from . import formatting, school
 from .formatting import format_bytes, format_duration, format_number, plural
@@ -18,7 +18,7 @@ def card(info: dict[str, Any]) -> str:
     lines.append(("files", "\n".join(f"{format_bytes(file['bytes']):>8}  {file['path']}" for file in info["files"])))
     head = f"{info['guid']}  {state(report, info['in_use'], info['resumable'])}\n{shape(cfg)}"
     if info["resumable"]:
-        head += f"\n`littlebaby train --resume {brief(info['guid'])}` continues from step {info['checkpoint']:,}"
+        head += f"\n{resume_hint(info['guid'], info['checkpoint'])}"
     tail = f"completion\n\n{info['completion'].strip()}" if info["completion"] else ""
     return "\n\n".join(filter(None, [head, formatting.align_pairs(lines), loss_history(report.get("evaluations", [])), tail]))
 
@@ -85,7 +85,7 @@ def results(report: dict[str, Any], figures: dict[str, Any]) -> list[tuple[str, 
 
 def memorized(longest: int, share: float | None) -> str:
     """How much of a completion was copied from the training text; share: of its characters in passages of SPAN or more"""
-    longer = f"; {share:.0%} of the completion lies in copied passages of {SPAN} or more" if share is not None else ""
+    longer = f"; {share:.0%} of the completion lies in copied passages of {SPAN} or more characters" if share is not None else ""
     return f"longest passage copied from the training text: {plural(longest, 'character')}{longer}"
 
 

@@ -205,7 +205,7 @@ class Panel:
         self.fill()
 
     def fill(self):
-        """Fill in the settings of the preset, or those that a finetune derives from its base, and what the person changed of them"""
+        """Fill in the settings of the preset, or those that a finetune derives from its base, with the changes that the user has made"""
         plan = self.plan.value
         self.preset_meaning.value = panel_html.hint(presets()[self.preset.value])
         source = f"{plan} {self.preset.value if plan == 'train' else self.guid.value}"
@@ -378,7 +378,7 @@ class Panel:
             self.own.live.say("stopping …")
 
     def after_training(self, run: Any, plan: str) -> None:
-        """Choose the run for the plan that made it and for those that look at it, and show it or how to resume it"""
+        """Select the new run in its plan, inference and info, and show it; if it was interrupted, say how to resume it"""
         for kept in (self.kept[each] for each in ("inference", "info") if each in self.kept):
             kept.run = run.guid
         self.refresh(run.guid if self.plan.value in (plan, "inference", "info") else None)
@@ -389,7 +389,7 @@ class Panel:
             self.show_result(run.guid)
 
     def show_result(self, guid: str) -> None:
-        """The story of a run, its picture and its card"""
+        """Show a run: summary, picture and card"""
         chart = self.workspace.path("chart", guid)
         self.own.show_run(self.plans.info(guid, self.folder.value), chart.read_bytes() if chart.exists() else b"")
 

@@ -273,7 +273,7 @@ def lacks_bytes(vocabulary: Iterable[str]) -> bool:
 def independent(form: Any, left: str, right: str) -> bool:
     """Whether a Unicode normalization form changes neither of two neighbouring characters, whatever is around them
 
-    False for marks, for parts of Hangul syllables, and for a right character that a mark behind it could change.
+    False for marks, for parts of Hangul syllables, and for a right character that a mark after it could change.
     """
     joins = unicodedata.category(left)[0] == "M" or "\u1100" <= left <= "\u11ff" or "\ua960" <= left <= "\ud7ff" or left > "\uffff"
     return right.isascii() and not right.isalpha() and right not in "<=>" and not joins and unicodedata.normalize(form, left) == left

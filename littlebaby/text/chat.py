@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from littlebaby.errors import BadInput, nearest
-from littlebaby.text.tokenizer_helpers import jsonl_rows
+from littlebaby.text.tokenizer_helpers import jsonl_rows, unknown_fields
 
 if TYPE_CHECKING:
     from littlebaby.text import Tokenizer
@@ -137,8 +137,8 @@ def of_row(row: dict[str, Any], number: int) -> list[list[Message]]:
         return [[dict(role="user", content=instruction), dict(role="assistant", content=checked_content(answer, "response", number))]]
     if isinstance(row.get("prompt"), dict):
         return tree_paths([reply_tree(row["prompt"], number)])
-    raise BadInput(f"line {number} has {', '.join(map(repr, [*row][:6])) or 'nothing'}; allowed are rows with 'messages', with "
-                   f"'instruction' and 'response', and those of OASST with 'prompt' or 'message_id'")
+    raise BadInput(unknown_fields(number, row, "'messages', with 'instruction' and 'response', and those of OASST with 'prompt' or "
+                                               "'message_id'"))
 
 
 def message(turn: dict[str, Any], number: int) -> Message:

@@ -4,7 +4,7 @@ All tokenizers treat an unknown character by one rule: its nearest known form re
 """
 import json
 import unicodedata
-from collections.abc import Collection, Container, Iterable, Iterator
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 from reprlib import repr as short
 from typing import Any
 
@@ -111,7 +111,8 @@ def jsonl_rows(text: str) -> Iterator[tuple[int, dict[str, Any]]]:
             try:
                 row = json.loads(line)
             except (ValueError, RecursionError) as error:        # RecursionError: nested too deep
-                raise BadInput(f"line {number} is not JSON ({str(error)[:80]}); every line must hold one object") from None
+                where = f"{error.msg.lower()}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else "nested too deep"
+                raise BadInput(f"line {number} is not JSON ({where}); every line must hold one object") from None
             if not isinstance(row, dict):
                 raise BadInput(f"line {number} holds a value of type {type(row).__name__}; every line must hold one object")
             yield number, row
@@ -142,3 +143,10 @@ def texts(record: Any, name: str) -> list[str]:
             raise BadInput(f"{short(text)} occurs twice in {name!r} of the tokenizer file")
         seen.add(writable(text))
     return found
+
+
+def unknown_fields(number: int, row: Mapping[str, Any], allowed: str) -> str:
+    """The sentence for a row of a JSONL text whose fields are not those of a known format. number: its line"""
+    names = ", ".join(map(repr, [*row][:6]))
+    found = f"the field {names}" if len(row) == 1 else f"the fields {names}" if row else "no fields"
+    return f"line {number} has {found}; allowed are rows with {allowed}"

@@ -323,7 +323,7 @@ class Pieces:
     T: int
     opens: np.ndarray    # (d,), start of each document's first window: at the `begin` before the document
     first: np.ndarray    # (d + 1,), index of each document's first token, and n
-    count: np.ndarray    # (d + 1,), number of windows of all documents before
+    count: np.ndarray    # (d + 1,), number of windows of all documents before each document, and of all
     chosen: np.ndarray | None        # numbers of the windows that are used; None: all
 
     @classmethod

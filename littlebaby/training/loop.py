@@ -40,8 +40,10 @@ class State:
     """The state of a run besides config, weights and data. Its fields are numbers, arrays, and lists and dicts of them"""
     total: int                    # steps of the whole run
     optimizer: dict
-    shards: int = 1               # parts of a batch on a CPU, each with its own dropout mask; a resumed run keeps their number on any
-    ranks: int = 1                # machine, unless the number of MPI processes, `ranks`, changes: then there is one part per core
+    # a batch on a CPU is divided into shards, each with its own dropout mask; a resumed run keeps their number, also on another machine,
+    # so that the masks stay the same; only if the number of MPI processes changes is it chosen again: one shard per core
+    shards: int = 1
+    ranks: int = 1                # MPI processes
     step: int = 0                 # steps so far, including the skipped ones
     tokens: int = 0               # training targets so far
     seconds: float = 0.0          # time spent in steps
@@ -109,7 +111,7 @@ class Done:
 
 
 def begin(baby: Baby, total: int) -> State:
-    """The state of a run of `total` steps before its first one"""
+    """The state of a run of `total` steps before the first of them"""
     optimizer = import_module(f"{__package__}.optimizers.{baby.config.c_optimizer}")
     scale = FIRST_SCALE if baby.config.d_type == "fp16" else 1.0
     return State(total, optimizer.state(baby.spec, baby.flat.dtype), scale=scale, shards=worker_count(baby.config))
@@ -192,7 +194,7 @@ def train(baby: Baby, state: State, batches: Any, valid: Any, stop: Callable[[],
         return baby.decode(before_eos([int(column[0]) for column in until_eos(ids, eos)], eos))
 
     def over():
-        """The reason why the run ends here, or "" if it goes on"""
+        """The reason for which the run ends after this step, "" if it continues"""
         if cfg.n_patience and state.waited >= cfg.n_patience:
             return "early stop"
         if cfg.r_minutes and state.seconds >= 60 * cfg.r_minutes:

@@ -66,7 +66,8 @@ def adapt(spec: Any, targets: Iterable[str], rank: int, alpha: float) -> Any:
 
     new = build(spec, "")
     if unused:
-        raise BadInput(f"lora_targets has {', '.join(sorted(unused))}, which matches no matrix; "
+        verb = "matches" if len(unused) == 1 else "match"
+        raise BadInput(f"lora_targets contains {', '.join(map(repr, sorted(unused)))}, which {verb} no matrix; "
                        f"allowed are {', '.join(dict.fromkeys(names[:12]))}{', ...' if len(names) > 12 else ''}")
     return new
 

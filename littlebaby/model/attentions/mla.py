@@ -56,7 +56,7 @@ def forward(p, x, ctx):
 
 
 def key_and_value_width(cfg):
-    """Width of the keys and values of all heads together, not absorbed: a token multiplies so many numbers with each token it attends to"""
+    """Width of the keys and values of all heads together, not absorbed: the multiplications per pair of tokens that attention needs"""
     return cfg.n_heads * (cfg.mla_nope + cfg.mla_rope + cfg.mla_v)
 
 
@@ -107,34 +107,17 @@ def rotate_tail(x, n, ctx):
 
 
 def merged_heads(p, x, ctx, h):
-    """The outputs of h heads, concatenated: (B, T, D) -> (B, T, h v), backward
-
-    Endings: q, k, v of the queries, keys and values, kr of the rotated key; back_n* of norms, back_r* of rotations.
-    """
+    """The outputs of h heads, concatenated: (B, T, D) -> (B, T, h v), backward"""
     cfg = ctx.cfg
-    n, r, c, split = cfg.mla_nope, cfg.mla_rope, cfg.mla_rank, cfg.mla_latent == "split"
+    n, r, c = cfg.mla_nope, cfg.mla_rope, cfg.mla_rank
     scale = (n + r) ** -0.5 / cfg.r_temp
 
     # queries, latents and rotated key in one product            (B, T, D) -> (B, T, sum of widths) -> (B, T, width) each
     z, back_z = linear(x, p.down)
     ends = list(accumulate(latent_widths(cfg, h).values(), initial=0))
     zq, zk, zv, kr = (z[..., a:b] for a, b in zip(ends, ends[1:]))
-
-    # queries, directly or from their latent                     (B, T, .) -> (B, T, h (n + r)) -> (B, h, T, n + r)
-    zq, back_nq = normalized(p, "wdq", zq, ctx)
-    q, back_q = linear(zq, p.wuq) if "wuq" in p else (zq, None)
-    q, back_rq = rotate_tail(split_heads(q, h), n, ctx)
-
-    # cached are [zk; kr] and, if split, zv                      (B, T, .) -> (B, 1, T, .) -> (B, 1, S, c + r), (B, 1, S, c)
-    zk, back_nk = normalized(p, "wdk", zk, ctx)
-    kr, back_rk = ctx.rotate(kr[:, None])
-    zk_kr = xp.concatenate([zk[:, None], kr], -1)
-    if split:
-        zv, back_nv = normalized(p, "wdv", zv, ctx)
-        zk_kr, zv = ctx.extend(zk_kr=zk_kr, zv=zv[:, None])
-    else:
-        zk_kr, = ctx.extend(zk_kr=zk_kr)
-        zv = zk_kr[..., :c]
+    q, back_q = queries(p, zq, ctx, h)                           # (B, T, .) -> (B, h, T, n + r)
+    zk_kr, zv, back_latents = latents(p, zk, zv, kr, ctx)        # (B, T, .) -> (B, 1, S, c + r), (B, 1, S, c)
     if ctx.cache is not None and absorption_is_cheaper(cfg, x.shape[1]):
         return absorbed(p, q, zk_kr, zv, scale, ctx), None
 
@@ -151,22 +134,55 @@ def merged_heads(p, x, ctx, h):
         dq, dk, dv = back_o(split_heads(do, h))                  # (B, h, T, n + r) twice, (B, h, T, v)
         dzk, dwuk, _ = back_k(merge_heads(dk[..., :n]))
         dzv, dwuv, _ = back_v(merge_heads(dv))
+        dkr = dk[..., n:].sum(1, keepdims=True)                  # (B, h, T, r) -> (B, 1, T, r), because all heads share the rotated key
+        dx, ddown, _ = back_z(xp.concatenate([back_q(dq, g), back_latents(dzk, dzv, dkr, g)], -1))
+
         g.wuk += dwuk
         g.wuv += dwuv
-
-        dq = merge_heads(back_rq(dq))                            # (B, T, h (n + r))
-        if back_q:
-            dq, dwuq, _ = back_q(dq)
-            g.wuq += dwuq
-
-        # the rotated key is shared by all heads, the latent by keys and values: their gradients are sums
-        dkr = back_rk(dk[..., n:].sum(1, keepdims=True))[:, 0]   # (B, h, T, r) -> (B, T, r)
-        dlatents = [back_nk(dzk, g), back_nv(dzv, g)] if split else [back_nk(dzk + dzv, g)]
-        dx, ddown, _ = back_z(xp.concatenate([back_nq(dq, g), *dlatents, dkr], -1))
         g.down += ddown
         return dx
 
     return merge_heads(o), backward
+
+
+def queries(p, zq, ctx, h):
+    """The queries of h heads, which are zq or computed from it as their latent: (B, T, .) -> (B, h, T, n + r), backward"""
+    zq, back_norm = normalized(p, "wdq", zq, ctx)
+    q, back_q = linear(zq, p.wuq) if "wuq" in p else (zq, None)  # (B, T, .) -> (B, T, h (n + r))
+    q, back_rotation = rotate_tail(split_heads(q, h), ctx.cfg.mla_nope, ctx)
+
+    def backward(dq, g):
+        dq = merge_heads(back_rotation(dq))                      # (B, h, T, n + r) -> (B, T, h (n + r))
+        if back_q:
+            dq, dwuq, _ = back_q(dq)                             # (B, T, h (n + r)) -> (B, T, mla_q_rank)
+            g.wuq += dwuq
+        return back_norm(dq, g)
+
+    return q, backward
+
+
+def latents(p, zk, zv, kr, ctx):
+    """The latents, normalized, and the rotated key, with those of earlier tokens from the cache
+
+    zk (B, T, c), zv (B, T, c), or (B, T, 0) if joint, kr (B, T, r) -> zk_kr (B, 1, S, c + r), zv (B, 1, S, c), backward
+    """
+    c, split = ctx.cfg.mla_rank, ctx.cfg.mla_latent == "split"
+    zk, back_norm_k = normalized(p, "wdk", zk, ctx)
+    kr, back_rotation = ctx.rotate(kr[:, None])                  # (B, T, r) -> (B, 1, T, r)
+    zk_kr = xp.concatenate([zk[:, None], kr], -1)                # (B, 1, T, c + r)
+    if split:
+        zv, back_norm_v = normalized(p, "wdv", zv, ctx)
+        zk_kr, zv = ctx.extend(zk_kr=zk_kr, zv=zv[:, None])      # T -> S
+    else:
+        zk_kr, = ctx.extend(zk_kr=zk_kr)                         # T -> S
+        zv = zk_kr[..., :c]
+
+    def backward(dzk, dzv, dkr, g):
+        # a joint latent is used twice, for keys and for values, and its gradient is the sum
+        dlatents = [back_norm_k(dzk, g), back_norm_v(dzv, g)] if split else [back_norm_k(dzk + dzv, g)]
+        return xp.concatenate([*dlatents, back_rotation(dkr)[:, 0]], -1)         # (B, T, 2 c + r), or (B, T, c + r) if joint
+
+    return zk_kr, zv, backward
 
 
 def absorption_is_cheaper(cfg, T):

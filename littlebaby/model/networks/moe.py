@@ -5,19 +5,19 @@ weights. With k = E all experts are used (dense).
     s = softmax(x router) or sigmoid(x router)            C = the k largest of s + bias
     y = sum_{i in C} w_i expert_i(x) + shared(x)          w_i = r s_i, or r s_i / sum_C s
 k, E, r are `n_active`, `n_experts`, `r_route_scale`. With `n_expert_groups` above 1, C is chosen from the `n_active_expert_groups` best
-groups; the score of a group is the highest score of its experts (with a bias: the sum of the two highest). Tokens are sorted by expert, and
-each expert computes its tokens in one block.
+groups. The score of a group is the highest score of its experts, or with a bias the sum of the two highest. Tokens are sorted by expert,
+and each expert computes its tokens in one block.
 
-Without balancing, the experts that learn first get all tokens. Two methods, which do not change the cross-entropy, prevent that:
+Without balancing, the experts that learn first get all tokens. Two methods prevent that, one at a time or together:
     r_aux E sum_i f_i P_i     an auxiliary loss: f_i is the fraction of choices of expert i, P_i its mean score, s_i / sum s
-    bias_i + u or - u         after each step, for a load below or above the mean, u = `r_bias_update`; the bias changes only the choice
+    bias_i + u or - u         after each step, for a load below or above the mean, u = `r_bias_update`; w_i does not contain the bias
 
 Cost O(B T (k + n_shared) D F) for E D F weights, F = `s_expert`.  Cache per token 0.
 Shazeer et al. 2017, arXiv:1701.06538; the loss: Fedus et al. 2021, arXiv:2101.03961; shared experts: Dai et al. 2024, arXiv:2401.06066;
 groups and bias: DeepSeek-AI 2024, arXiv:2412.19437.  Deviations: the capacity of an expert is not limited; the loss can be
 computed per sequence.
 """
-from ...arrays import linear, sigmoid, softmax
+from ...arrays import linear, proportions, sigmoid, softmax
 from ...arrays.backend import to_numpy, xp
 from ...arrays.tree import matrix, vector
 from ...errors import not_a_divisor
@@ -41,9 +41,7 @@ OPTIONS = dict(
                            "threads, or those of a thread's part of the batch.", ("sequence", "batch")),
     r_bias_update=(0.0, "Step of the selection bias, which favours experts with few tokens; used with or instead of r_aux.", (0, 1)),
     n_dense_layers=(0, "Number of layers, from the first one, that have one network of full width instead of experts.", (0, 1023)))
-ROUTED = True    # how many rows a matrix product has depends on later tokens, and with it the rounding of its sums
-
-TINY = 1e-20     # added to a sum of sigmoids that may be 0
+ROUTED = True    # the number of rows of an expert's matrix product depends on later tokens, and the rounding of its sums depends on it
 UNNORMALIZED = ("softmax", "sigmoid_raw")  # routers whose scores are the weights without normalization
 
 
@@ -126,49 +124,40 @@ def select_experts(s, bias, cfg):
 def gate_weights(s, chosen, cfg):
     """The weight of each chosen expert's output: scores (N, E) -> w (N, k), back(dw) -> ds"""
     at = xp.arange(len(s))[:, None], chosen                      # s[at]: (N, k)
-    total = 1 if cfg.c_router in UNNORMALIZED else s[at].sum(1, keepdims=True) + TINY
-    share = s[at] / total
+    share, back_share = (s[at], lambda dshare: dshare) if cfg.c_router in UNNORMALIZED else proportions(s[at])
 
     def back(dw):
-        dw = dw * cfg.r_route_scale
-        if cfg.c_router not in UNNORMALIZED:
-            dw = (dw - (dw * share).sum(1, keepdims=True)) / total
-        ds = xp.zeros_like(s)
-        ds[at] = dw
+        ds = xp.zeros_like(s)                                    # (N, k) -> (N, E)
+        ds[at] = back_share(dw * cfg.r_route_scale)
         return ds
 
     return cfg.r_route_scale * share, back
 
 
 def balance_loss(s, chosen, shape, ctx):
-    """In training, report the auxiliary loss r_aux E sum_i f_i P_i, per sequence or of the whole batch; returns back() -> ds (N, E) or 0
+    """In training, report the auxiliary loss r_aux E sum_i f_i P_i, of each sequence or of the whole batch. Returns back: back() is ds
+    (N, E), or 0 if there is no such loss.
 
-    f is a count, so it has no gradient; P has one. Tokens without a target are not counted in either.
+    f is a fraction of choices, so it has no gradient; P has one. Tokens without a target are counted in neither.
     """
     cfg, (N, E) = ctx.cfg, s.shape
     if ctx.rng is None or not cfg.r_aux or cfg.n_active == E:
         return lambda: 0
-    # c: the weight of each token in the mean                    (N, .) -> (B, T, .), or (1, N, .) for the whole batch
+    # c: the weight of each token in a mean over all tokens      (N, .) -> (B, T, .), or (1, N, .) for the whole batch
     per_sequence = lambda a: a.reshape(shape[0] if cfg.c_balance == "sequence" else 1, -1, a.shape[-1])
     c = xp.ones((N, 1), s.dtype) if ctx.counted is None else ctx.counted.reshape(N, 1).astype(s.dtype)
     c = per_sequence(c / xp.maximum(c.sum(), 1))
     f = expert_fractions(per_sequence(chosen), c, cfg)           # (B, 1, E)
-    total = s.sum(1, keepdims=True) + TINY if "sigmoid" in cfg.c_router else 1       # a softmax sums to 1 already
-    P = s / total
-    penalty = cfg.r_aux * E * (c * f).reshape(N, E)              # (N, E)
-    aux_weight = ctx.aux("balance", (penalty * P).sum())
-
-    def back():
-        dP = aux_weight * penalty
-        return (dP - (dP * P).sum(1, keepdims=True)) / total if "sigmoid" in cfg.c_router else dP
-
-    return back
+    P, back_P = proportions(s) if "sigmoid" in cfg.c_router else (s, lambda dP: dP)          # a softmax sums to 1 already
+    penalty = cfg.r_aux * E * (c * f).reshape(N, E)              # (B, T, E) -> (N, E)
+    aux_weight = ctx.aux("balance", (penalty * P).sum())         # P is that of each token here, and c takes the mean
+    return lambda: back_P(aux_weight * penalty)
 
 
 def expert_fractions(chosen, c, cfg):
     """f (B, 1, E): how often an expert is chosen, per counted token; with `c_aux` topk divided by k, as a fraction of all choices"""
     choices = (chosen[..., None] == xp.arange(cfg.n_experts)).astype(c.dtype).sum(2)     # (B, T, k) -> (B, T, E)
-    f = (c * choices).sum(1, keepdims=True) / xp.maximum(c.sum(1, keepdims=True), TINY)
+    f = (c * choices).sum(1, keepdims=True) / xp.maximum(c.sum(1, keepdims=True), 1e-20)         # 0 / 1e-20 without counted tokens
     return f / cfg.n_active if cfg.c_aux == "topk" else f
 
 

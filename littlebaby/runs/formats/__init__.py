@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...errors import BadInput, nearest
+from ...errors import BadInput, nearest, quoted
 from ...text import Tokenizer
 from .. import disk
 from ..settings import Config
@@ -51,7 +51,10 @@ def read_model(where: Path | str, d_type: str | None = None) -> Model:
     path = Path(where).expanduser()
     with disk.explain_os_errors("read", path):
         if not path.exists():
-            raise BadInput(f"there is no file or folder {path}")
+            raise BadInput(f"there is no file or folder {quoted(str(path))}")
+        if path.is_file() and path.suffix not in (".gguf", ".safetensors", ".npz", ".json") and not (path.parent / "config.json").exists():
+            raise BadInput(f"{path} is not a model; allowed are the folder of a model, a .gguf, .safetensors or .npz file, and a "
+                           f"model_GUID.json")
         if path.is_dir() and not (path / "config.json").exists():
             tensors.no_adapters(path)
             path = only_model(path)
@@ -108,7 +111,7 @@ class Written(NamedTuple):
 def checked_type(to: str, d_type: str) -> str:
     """`d_type`. BadInput unless `to` is a format that is written, and can hold that type"""
     if to not in TYPES:
-        raise BadInput(nearest("--to", to, TYPES))
+        raise BadInput(nearest("the format", to, TYPES))
     if d_type not in TYPES[to]:
         raise BadInput(nearest(f"d_type for {to}", d_type, TYPES[to]))
     return d_type
