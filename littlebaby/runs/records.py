@@ -159,11 +159,22 @@ class Figures(BaseModel):
 
 
 class Marks(BaseModel):
-    """How much of the completion follows the grammar of the nursery"""
+    """How much of the completion follows the grammar of the nursery's stories"""
     model_config = STRICT
     words: Share = note(..., "Fraction of its words that are in the nursery's vocabulary.")
     sentences: Share = note(..., "Fraction of its sentences that are possible at their place in the story.")
     stories: Share = note(..., "Fraction of its stories that are correct from beginning to end.")
+
+
+class SumMarks(BaseModel):
+    """How much of the completion is correct arithmetic, for the nursery's sums"""
+    model_config = STRICT
+    answers: Share = note(..., "Fraction of its problems whose final answer is right.")
+    steps: Share = note(..., "Fraction of its steps that follow from the expression before them.")
+    mean_steps: float = note(..., "Mean number of steps of a problem.", "steps")
+
+
+MARKS: dict[str, type[Marks | SumMarks]] = dict(stories=Marks, sums=SumMarks)    # by kind of nursery
 
 
 class Report(BaseModel):
@@ -186,7 +197,7 @@ class Report(BaseModel):
     best_valid_loss: Number = note(None, "Their validation loss.", "nats")
     stop_reason: str = note("", "finished, early stop, interrupted, not finite, worker lost, failed, or imported.")
     nursery_floor: Number = note(None, "Entropy of the input where it is known: no model can have a lower loss.", "nats per token")
-    marks: Marks | None = note(None, "How much of the completion follows the grammar, if the input is from the nursery.")
+    marks: Marks | SumMarks | None = note(None, "How much of the completion is correct, if the input is from the nursery.")
     environment: Environment | None = note(None, "Device, versions and memory.")
     figures: Figures | None = note(None, "The final figures.")
 
