@@ -37,7 +37,7 @@ def fetch(name: str, path: str | Path | None = None, progress: bool = True) -> P
 
 
 def nursery(size: str | int = "300kB", seed: int = 0, path: str | Path | None = None, kind: str = "stories") -> Path:
-    """Generate a nursery, a training text whose exact entropy is known, as inputs/nursery_SIZE_SEED.txt or inputs/nursery_sums_SIZE_SEED.txt.
+    """Generate a nursery, a training text whose exact entropy is known, in inputs/.
 
     Args:
         size: Length in bytes, 1,000 or more, as a number or with a unit: "300kB", "10MB", "1GB".
@@ -46,7 +46,7 @@ def nursery(size: str | int = "300kB", seed: int = 0, path: str | Path | None = 
         kind: "stories", very short stories, or "sums", sums of one-digit numbers that are solved step by step or at once.
 
     Returns:
-        Path of the text.
+        Path of the text: nursery_SIZE_SEED.txt for stories, nursery_sums_SIZE_SEED.txt for sums.
 
     Raises:
         BadInput: A number is out of range, there is no such kind, or the file exists already.
