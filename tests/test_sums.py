@@ -6,7 +6,7 @@ from math import exp, inf, log
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import littlebaby as lb
@@ -14,16 +14,16 @@ from littlebaby.runs import records
 from littlebaby.show.card import card
 from littlebaby.text import nursery, sums
 
-RIGHT = "4+7+2+9=11+2+9=13+9=22."
+RIGHT = "4+7+2+9? 11+2+9 13+9=22."
 
 
 def solutions(terms):
     """[(text, probability)] of all solutions of a problem, found by recursion"""
-    jump = f"{sum(terms)}.\n\n"
+    jump = f"={sum(terms)}.\n\n"
     if len(terms) == 2:
         return [(jump, 1.0)]
     rest = [terms[0] + terms[1], *terms[2:]]
-    return [(jump, 0.5)] + [("+".join(map(str, rest)) + "=" + text, p / 2) for text, p in solutions(rest)]
+    return [(jump, 0.5)] + [(" " + "+".join(map(str, rest)) + text, p / 2) for text, p in solutions(rest)]
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +34,8 @@ def told():
 
 
 def test_documents_counted_by_hand():
-    for text, nats in ((f"{RIGHT}\n\n", log(4 * 9**4 * 2 * 2)), ("4+7+2+9=11+2+9=22.\n\n", log(4 * 9**4 * 2 * 2)),
-                       ("4+7+2+9=22.\n\n", log(4 * 9**4 * 2)), ("4+7=11.\n\n", log(4 * 9**2))):
+    for text, nats in ((f"{RIGHT}\n\n", log(4 * 9**4 * 2 * 2)), ("4+7+2+9? 11+2+9=22.\n\n", log(4 * 9**4 * 2 * 2)),
+                       ("4+7+2+9?=22.\n\n", log(4 * 9**4 * 2)), ("4+7?=11.\n\n", log(4 * 9**2))):
         assert sums.parse(text) == (1, pytest.approx(nats, rel=1e-12), len(text))
 
 
@@ -45,7 +45,7 @@ def test_probabilities_sum_to_one():
     for n in (2, 3):
         for terms in product(range(1, 10), repeat=n):
             for text, p in solutions(list(terms)):
-                nats = sums.parse("+".join(map(str, terms)) + "=" + text).nats
+                nats = sums.parse("+".join(map(str, terms)) + "?" + text).nats
                 assert exp(-nats) == pytest.approx(p / 4 / 9**n, rel=1e-12)
                 total += exp(-nats)
     assert total == pytest.approx(1 / 2, rel=1e-9)
@@ -53,12 +53,12 @@ def test_probabilities_sum_to_one():
 
 def test_documents_happen_as_often_as_their_probability_says(told):
     """Within five standard deviations"""
-    chances = {r"^\d\+\d=": 1 / 4, r"^\d\+\d\+\d\+\d\+\d=": 1 / 4, r"^7": 1 / 9, r"^\d\+\d\+\d=\d+\.": 1 / 8, r"^\d\+\d\+\d=\d+\+": 1 / 8,
-               r"^(\d\+){4}\d(=[^=]+){4}\.": 1 / 4 / 8}
+    chances = {r"^\d\+\d\?": 1 / 4, r"^(\d\+){4}\d\?": 1 / 4, r"^7": 1 / 9, r"^\d\+\d\+\d\?=": 1 / 8, r"^\d\+\d\+\d\? ": 1 / 8,
+               r"^(\d\+){4}\d\?( [^ ]+){3}=": 1 / 4 / 8}
     for pattern, chance in chances.items():
         found = sum(bool(re.match(pattern, text)) for text, _ in told)
         assert abs(found - chance * len(told)) < 5 * (chance * (1 - chance) * len(told)) ** 0.5, (pattern, found)
-    assert Counter(len(re.findall("=", text)) for text, _ in told).keys() == {1, 2, 3, 4}
+    assert Counter(text.count(" ") for text, _ in told).keys() == {0, 1, 2, 3}
 
 
 def test_the_entropy_is_the_exact_expectation():
@@ -66,14 +66,14 @@ def test_the_entropy_is_the_exact_expectation():
     expected = sum(log(4) + n * log(9) + sum(0.5**i for i in range(n - 2)) * log(2) for n in range(2, 6)) / 4
     text, nats = nursery.corpus(1_000_000, 1, "sums")
     assert nats / text.count("\n\n") == pytest.approx(expected, rel=0.005)
-    assert nursery.recognize(text).kind == "sums" and 0.63 < nursery.floor(text) < 0.66
+    assert nursery.recognize(text).kind == "sums" and 0.59 < nursery.floor(text) < 0.62
 
 
 def test_reading_back_a_corpus_gives_its_nats_to_the_last_bit(told):
     text = "".join(document for document, _ in told)
     assert nursery.nats_of(text, "sums") == sum(nats for _, nats in told)
     assert "".join(document for document, _ in nursery.pieces(20_000, 7, "sums")) == nursery.corpus(20_000, 7, "sums")[0]
-    assert set(text) == set("0123456789+=.\n")
+    assert set(text) == set("0123456789+?= .\n")
     with pytest.raises(lb.BadInput) as error:
         nursery.nats_of(text)
     assert str(error.value).startswith("the text is not from the nursery's stories from character 0: ...")
@@ -85,7 +85,7 @@ def test_every_document_is_parsed_judged_and_recognized(seed, count):
     told = [sums.document(rng) for _ in range(count)]
     for text, nats in told:
         assert sums.parse(text) == (1, nats, len(text))
-        steps = text.count("=")
+        steps = text.count(" ") + 1
         assert sums.judge(text) == sums.judge(text.rstrip()) == (True, steps, steps)
         for end in range(len(text)):
             assert sums.parse(text[:end]) == (0, inf, end)
@@ -93,32 +93,20 @@ def test_every_document_is_parsed_judged_and_recognized(seed, count):
 
 
 @given(st.integers(0, 2**32), st.integers(0, 60), st.integers(0, 20))
-def test_a_slice_counts_only_documents_that_are_certainly_whole(seed, begin, end):
-    """9+2=11. is a document, but here it may be the end of 4+5+2=9+2=11."""
+def test_a_slice_counts_its_whole_documents(seed, begin, end):
     rng = Random(seed)
-    told = [sums.document(rng) for _ in range(12)]
+    told = [sums.document(rng) for _ in range(14)]
     text = "".join(document for document, _ in told)
-    ends = [sum(len(document) for document, _ in told[:i + 1]) for i in range(12)]
-    bounds = list(zip([0, *ends], ends, (nats for _, nats in told)))
-    stop = len(text) - end
-    for least in (begin, begin + 1 + text[begin:].index("\n\n")):      # with the first document, or without it
-        whole = [(b - a, nats) for a, b, nats in bounds if least <= a and b <= stop]
-        if nursery.floor(text[begin:stop]) == pytest.approx(sum(nats for _, nats in whole) / sum(n for n, _ in whole), rel=1e-12):
-            return
-    raise AssertionError(text[begin:stop])
-
-
-def test_an_end_of_a_document_is_not_taken_for_a_document():
-    rest = nursery.corpus(2_000, 1, "sums")
-    for cut, first in (("9+2=11.\n\n", 0), ("1+2=3.\n\n", log(4 * 9**2)), ("2+1+1+1+1=6.\n\n", log(4 * 9**5 * 2))):
-        length = len(cut) if first else 0
-        assert nursery.floor(cut + rest[0]) == pytest.approx((first + rest[1]) / (length + len(rest[0])), rel=1e-12), cut
+    assume(text[begin - 1:begin + 1] != "\n\n")                  # half a blank line does not tell that a document follows
+    ends = [sum(len(document) for document, _ in told[:i + 1]) for i in range(14)]
+    whole = [(b - a, nats) for a, b, (_, nats) in zip([0, *ends], ends, told) if begin <= a and b <= len(text) - end]
+    assert nursery.floor(text[begin:len(text) - end]) == pytest.approx(sum(nats for _, nats in whole) / sum(n for n, _ in whole), rel=1e-12)
 
 
 def test_other_text_is_not_recognized():
     text = nursery.corpus(2_000, 1, "sums")[0]
     assert nursery.recognize(nursery.corpus(5_000, 1)[0]).kind == "stories"
-    for other in ("", "1+1=2", "To be, or not to be\n\nthat is the question\n\n", text[:900] + "x" + text[900:], text.replace("+", " ")):
+    for other in ("", "1+1?=2", "To be, or not to be\n\nthat is the question\n\n", text[:900] + "x" + text[900:], text.replace("+", " ")):
         assert nursery.recognize(other) is None and nursery.floor(other) is None
     with pytest.raises(lb.BadInput) as error:
         nursery.corpus(2_000, 1, "sum")
@@ -129,37 +117,38 @@ def test_other_text_is_not_recognized():
 def test_a_wrong_digit_is_found_where_it_is(seed, data):
     """Every other digit of a solution makes the document impossible there or later; the judge finds the wrong step"""
     text, _ = sums.document(Random(seed))
-    at = data.draw(st.sampled_from([i for i in range(text.index("="), len(text)) if text[i].isdigit()]))
+    at = data.draw(st.sampled_from([i for i in range(text.index("?"), len(text)) if text[i].isdigit()]))
     wrong = text[:at] + data.draw(st.sampled_from([digit for digit in "0123456789" if digit != text[at]])) + text[at + 1:]
     assert sums.parse(wrong).ways == 0 and at <= sums.parse(wrong).end < len(text)
     judged = sums.judge(wrong)
-    assert judged.right_steps < judged.steps == text.count("=")
+    assert judged.right_steps < judged.steps == text.count(" ") + 1
     assert judged.correct == ("=" in text[at:])                  # only a wrong digit of the answer makes the answer wrong
 
 
-@pytest.mark.parametrize("wrong, end", [("4+7=12.", 5), ("4+=", 2), ("44+", 1), ("5=5.", 1), ("0+1=1.", 0), ("4+7+2=11+3=14.", 9),
-                                        ("1+1+1+1+1+1=6.", 9), ("4+7=11.\n4", 8), ("4+7=11=11.", 6), ("x", 0)])
+@pytest.mark.parametrize("wrong, end", [("4+7?=12.", 6), ("4+?", 2), ("44+", 1), ("5?=5.", 1), ("0+1?=1.", 0), ("4+7+2? 11+3=14.", 10),
+                                        ("1+1+1+1+1+1?=6.", 9), ("4+7?=11.\n4", 9), ("4+7? 11=11.", 4), ("x", 0)])
 def test_a_departure_is_found_where_it_is(wrong, end):
-    before = "1+1=2.\n\n"
+    before = "1+1?=2.\n\n"
     assert sums.parse(wrong) == (0, inf, end)
     assert sums.parse(before + wrong, len(before)) == (0, inf, len(before) + end)
 
 
 @pytest.mark.parametrize("document, judged", [
-    (RIGHT, (True, 3, 3)), ("4+7+2+9=22.", (True, 1, 1)), ("4+7+2+9=21.", (False, 1, 0)),
-    ("4+7+2+9=12+2+9=13+9=22.", (True, 3, 1)),                   # the answer is right in spite of two wrong steps
-    ("4+7+2+9=12+2+9=14+9=23.", (False, 3, 2)),                  # one slip, and all that follows from it
-    ("4+7+2+9=22", (False, 1, 0)), ("4+7=11+0=11.", (True, 2, 1)), ("4+7=11=11.", (True, 2, 0)), ("4+7=011.", (False, 1, 0)),
-    ("12+30+1+1+1+1=46.", (True, 1, 1)),                         # a longer problem than the nursery has
-    ("4+7=12.\n\n4+7=11.", (False, 1, 0)), ("4=4.", (False, 1, 0)), ("", (False, 0, 0)), ("x=1.", (False, 1, 0)),
-    ("4+7=" + 5000 * "1" + ".", (False, 1, 0))])
+    (RIGHT, (True, 3, 3)), ("4+7+2+9?=22.", (True, 1, 1)), ("4+7+2+9?=21.", (False, 1, 0)),
+    ("4+7+2+9? 12+2+9 13+9=22.", (True, 3, 1)),                  # the answer is right in spite of two wrong steps
+    ("4+7+2+9? 12+2+9 14+9=23.", (False, 3, 2)),                 # one slip, and all that follows from it
+    ("4+7+2+9?=22", (False, 1, 0)), ("4+7? 11+0=11.", (True, 2, 1)), ("4+7? 11=11.", (True, 2, 0)), ("4+7?=011.", (False, 1, 0)),
+    ("4+7?=12.=11.", (False, 2, 0)), ("4+7? 4+7", (False, 1, 0)),
+    ("12+30+1+1+1+1?=46.", (True, 1, 1)),                        # a longer problem than the nursery has
+    ("4+7?=12.\n\n4+7?=11.", (False, 1, 0)), ("4?=4.", (False, 1, 0)), ("", (False, 0, 0)), ("x?=1.", (False, 1, 0)),
+    ("4+7?=" + 5000 * "1" + ".", (False, 1, 0)), ("1" * 5000 + "+1?=2.", (False, 1, 0))])
 def test_the_judge(document, judged):
     assert sums.judge(document) == judged
 
 
 def test_marks_of_a_baby():
-    assert sums.marks(f"\n\n{RIGHT}\n\n4+7+2+9=21.\n\nnonsense\n\n1+1") == (1 / 3, 3 / 4, 4 / 3)
-    assert sums.marks("1+1=2.") is None and sums.marks("nonsense\n\n") is None
+    assert sums.marks(f"\n\n{RIGHT}\n\n4+7+2+9?=21.\n\nnonsense\n\n1+1") == (1 / 3, 3 / 4, 4 / 3)
+    assert sums.marks("1+1?=2.") is None and sums.marks("nonsense\n\n") is None
 
 
 def test_training_on_sums_shows_their_floor_and_marks(tmp_path):

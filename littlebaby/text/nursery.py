@@ -8,8 +8,8 @@ what the baby has not learned.
     stories    tiny stories of a grammar; what is learned is words, grammar, and who is who
     sums       sums of one-digit numbers, solved step by step or at once; what is learned is arithmetic
 
-Each kind is a module with the same four functions: `document` generates one document, `parse` reads one, `may_be_cut` says whether a text
-may begin inside a document, and `marks` measures how much of a generated text is correct.
+Each kind is a module with the same three functions: `document` generates one document, `parse` reads one, and `marks` measures how much of
+a generated text is correct. The end of a document is never a document, so a text that begins with a whole document was not cut there.
 """
 from collections.abc import Iterator
 from random import Random
@@ -70,7 +70,7 @@ def recognize(text: str) -> Recognized | None:
     The text may begin and end inside a document.
     """
     for kind, module in KINDS.items():
-        begin = text.find(END) + len(END) if module.may_be_cut(text) else 0
+        begin = 0 if module.parse(text).ways else text.find(END) + len(END)
         at, nats = begin, 0.0
         while at < len(text) and (parsed := module.parse(text, at)).ways:
             at, nats = parsed.end, nats + parsed.nats

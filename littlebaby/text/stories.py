@@ -328,11 +328,6 @@ def parse(text: str, start: int = 0) -> Parsed:
     return Parsed(0, inf, max(at + len(commonprefix((piece, text[at:at + len(piece)]))) for at, piece in refused))
 
 
-def may_be_cut(text: str) -> bool:
-    """Whether the text may begin inside a story"""
-    return not parse(text).ways
-
-
 class Marks(NamedTuple):
     words: float      # share of the words that are in the vocabulary of the nursery
     sentences: float  # share of the sentences that the grammar allows after the story so far

@@ -1,13 +1,14 @@
 """sums: sums of one-digit numbers, solved step by step or at once, whose entropy is known and whose answers can be verified.
 
-    4+7+2+9=11+2+9=13+9=22.         every addition is spelled out: three steps
-    4+7+2+9=11+2+9=22.              the second step jumps to the answer
-    4+7+2+9=22.                     the only step jumps to the answer
+    4+7+2+9? 11+2+9 13+9=22.        every addition is spelled out: two thoughts, then the answer; three steps
+    4+7+2+9? 11+2+9=22.             the second step jumps to the answer
+    4+7+2+9?=22.                    the only step jumps to the answer
 
-The problem ends at the first "=". The number of its terms and every term are drawn uniformly. While more than one addition remains, a step
-either adds the first two terms and copies the others, or jumps to the answer, with probability 1/2 each; after that, everything is
-determined. A spelled step needs one of 324 additions, a jump from five terms one of 59,049 sums: a small model learns the first soon
-and the second late, so it is right more often when it spells its steps out.
+The problem ends at "?". The number of its terms and every term are drawn uniformly. While more than one addition remains, a step is either
+a thought, a space and the expression with its first two terms added, or a jump, "=" and the answer, with probability 1/2 each; after that,
+everything is determined. A thought needs one of 324 additions, a jump from five terms one of 59,049 sums: a small model learns the first
+soon and the second late, so it is right more often when it spells its steps out. The choice has a character of its own because a number
+that could be a sum of two terms or of all of them is learned far more slowly.
 """
 import re
 from math import inf, log
@@ -20,7 +21,7 @@ from littlebaby.text.stories import END, Parsed
 LENGTHS = range(2, 6)    # terms of a problem
 TERMS = range(1, 10)     # what a term may be
 
-BEGINNING = re.compile(r"(?:[1-9]\+){1,4}(?:[1-9]=?)?|[1-9]?")          # the longest beginning of a text that may begin a problem
+BEGINNING = re.compile(r"(?:[1-9]\+){1,4}(?:[1-9]\??)?|[1-9]?")          # the longest beginning of a text that may begin a problem
 EXPRESSION = re.compile(r"[0-9]{1,9}(?:\+[0-9]{1,9})+")
 
 
@@ -28,13 +29,23 @@ def steps_from(terms: list[int]) -> list[tuple[str, list[int]]]:
     """The steps that may follow an expression of two or more terms, all equally likely: [(text, the terms that remain)]
 
     >>> steps_from([11, 2, 9])
-    [('22.', []), ('13+9=', [13, 9])]
+    [('=22.', []), (' 13+9', [13, 9])]
     """
-    jump: list[tuple[str, list[int]]] = [(f"{sum(terms)}.", [])]
+    jump: list[tuple[str, list[int]]] = [(f"={sum(terms)}.", [])]
     if len(terms) == 2:
         return jump
     rest = [terms[0] + terms[1], *terms[2:]]
-    return [*jump, ("+".join(map(str, rest)) + "=", rest)]
+    return [*jump, (" " + written(rest), rest)]
+
+
+def written(terms: list[int]) -> str:
+    """An expression as text: [11, 2, 9] as 11+2+9"""
+    return "+".join(map(str, terms))
+
+
+def numbers(expression: str) -> list[int]:
+    """The terms of an expression: 11+2+9 as [11, 2, 9]"""
+    return [int(term) for term in expression.split("+")]
 
 
 def problem_nats(terms: list[int]) -> float:
@@ -46,7 +57,7 @@ def document(rng: Random) -> tuple[str, float]:
     """One random problem with its solution and the blank line after it, and its nats"""
     draw = lambda options: options[int(rng.random() * len(options))]
     terms = [draw(TERMS) for _ in range(draw(LENGTHS))]
-    text, nats = ["+".join(map(str, terms)) + "="], problem_nats(terms)
+    text, nats = [written(terms) + "?"], problem_nats(terms)
     while terms:
         options = steps_from(terms)
         step, terms = draw(options)
@@ -60,9 +71,9 @@ def parse(text: str, start: int = 0) -> Parsed:
     problem = BEGINNING.match(text, start)
     assert problem is not None                                   # it may be empty
     at = problem.end()
-    if not problem[0].endswith("="):
+    if not problem[0].endswith("?"):
         return Parsed(0, inf, at)
-    terms = [int(term) for term in problem[0][:-1].split("+")]
+    terms = numbers(problem[0][:-1])
     nats = problem_nats(terms)
     while terms:
         options = [(step if rest else step + END, rest) for step, rest in steps_from(terms)]
@@ -74,38 +85,29 @@ def parse(text: str, start: int = 0) -> Parsed:
     return Parsed(1, nats, at)
 
 
-def may_be_cut(text: str) -> bool:
-    """Whether the text may begin inside a document. 9+2=11. is a document, but also the end of another, 4+5+2=9+2=11.
-
-    Such an end has fewer terms than the longest problem, and its first term is a sum.
-    """
-    terms = text.partition("=")[0].split("+")
-    return not parse(text).ways or len(terms) < LENGTHS[-1] and int(terms[0]) >= 2 * TERMS[0]
-
-
 class Judgement(NamedTuple):
     correct: bool      # whether the final answer is right
-    steps: int         # number of "=", each of which begins a step
+    steps: int         # number of thoughts, plus one for the answer
     right_steps: int   # number of steps that follow from the expression before them
 
 
 def judge(document: str) -> Judgement:
     """Whether the answer of a document is right, whatever its steps are, and how many steps it has
 
-    Only the problem, which is the text up to the first "=", is trusted: it may have more or longer terms than those of the nursery. The
-    answer is the text after the last "=", with the full stop that ends it. What follows a blank line is another document.
+    Only the problem, the text up to "?", is trusted: it may have more or longer terms than those of the nursery. The answer is the text
+    after the first "=", with the full stop that ends it. What follows a blank line is another document.
 
-    >>> judge("4+7+2=12+2=13.")
+    >>> judge("4+7+2? 12+2=13.")
     Judgement(correct=True, steps=2, right_steps=0)
     """
-    expressions = document.partition(END)[0].split("=")
-    right_steps = 0
-    for before, step in zip(expressions, expressions[1:]):
+    problem, _, solution = document.partition(END)[0].partition("?")
+    steps, right_steps, before = re.findall("[ =][^ =]*", solution), 0, problem
+    for step in steps:
         if EXPRESSION.fullmatch(before):
-            right_steps += step in [text.removesuffix("=") for text, _ in steps_from([int(term) for term in before.split("+")])]
-    problem, answer = expressions[0], expressions[-1]
-    correct = bool(EXPRESSION.fullmatch(problem)) and answer == f"{sum(map(int, problem.split('+')))}."
-    return Judgement(correct, len(expressions) - 1, right_steps)
+            right_steps += step in [text for text, _ in steps_from(numbers(before))]
+        before = step[1:]
+    correct = bool(EXPRESSION.fullmatch(problem)) and solution.partition("=")[2] == f"{sum(numbers(problem))}."
+    return Judgement(correct, len(steps), right_steps)
 
 
 class Marks(NamedTuple):
