@@ -5,10 +5,10 @@
     4+7+2+9?=22.                    the only step jumps to the answer
 
 The problem ends at "?". The number of its terms and every term are drawn uniformly. While more than one addition remains, a step is either
-a thought, a space and the expression with its first two terms added, or a jump, "=" and the answer, with probability 1/2 each; after that,
-everything is determined. A thought needs one of 324 additions, a jump from five terms one of 59,049 sums: a small model learns the first
-soon and the second late, so it is right more often when it spells its steps out. The choice has a character of its own because a number
-that could be a sum of two terms or of all of them is learned far more slowly.
+a thought, a space and the expression with its first two terms added, with probability 2/3, or a jump, "=" and the answer, with
+probability 1/3; after that, everything is determined. A thought needs one of 324 additions, a jump from five terms one of 59,049 sums: a
+small model learns the first soon and the second late. The choice has a character of its own because a number that could be a sum of two
+terms or of all of them is learned far more slowly.
 """
 import re
 from math import inf, log
@@ -20,22 +20,29 @@ from littlebaby.text.stories import END, Parsed
 
 LENGTHS = range(2, 6)    # terms of a problem
 TERMS = range(1, 10)     # what a term may be
+THOUGHT = 2 / 3          # probability of a thought where a jump is possible, too
 
 BEGINNING = re.compile(r"(?:[1-9]\+){1,4}(?:[1-9]\??)?|[1-9]?")          # the longest beginning of a text that may begin a problem
 EXPRESSION = re.compile(r"[0-9]{1,9}(?:\+[0-9]{1,9})+")
 
 
-def steps_from(terms: list[int]) -> list[tuple[str, list[int]]]:
-    """The steps that may follow an expression of two or more terms, all equally likely: [(text, the terms that remain)]
+class Step(NamedTuple):
+    text: str
+    p: float           # its probability
+    terms: list[int]   # those that remain; none after the answer
 
-    >>> steps_from([11, 2, 9])
-    [('=22.', []), (' 13+9', [13, 9])]
+
+def steps_from(terms: list[int]) -> list[Step]:
+    """The steps that may follow an expression of two or more terms: the answer, and a thought where more than one addition remains
+
+    >>> [step.text for step in steps_from([11, 2, 9])]
+    ['=22.', ' 13+9']
     """
-    jump: list[tuple[str, list[int]]] = [(f"={sum(terms)}.", [])]
+    answer = f"={sum(terms)}."
     if len(terms) == 2:
-        return jump
+        return [Step(answer, 1, [])]
     rest = [terms[0] + terms[1], *terms[2:]]
-    return [*jump, (" " + written(rest), rest)]
+    return [Step(answer, 1 - THOUGHT, []), Step(" " + written(rest), THOUGHT, rest)]
 
 
 def written(terms: list[int]) -> str:
@@ -60,9 +67,9 @@ def document(rng: Random) -> tuple[str, float]:
     text, nats = [written(terms) + "?"], problem_nats(terms)
     while terms:
         options = steps_from(terms)
-        step, terms = draw(options)
-        text.append(step)
-        nats += log(len(options))
+        step = options[0] if rng.random() < options[0].p else options[-1]
+        text.append(step.text)
+        nats, terms = nats - log(step.p), step.terms
     return "".join(text) + END, nats
 
 
@@ -76,12 +83,11 @@ def parse(text: str, start: int = 0) -> Parsed:
     terms = numbers(problem[0][:-1])
     nats = problem_nats(terms)
     while terms:
-        options = [(step if rest else step + END, rest) for step, rest in steps_from(terms)]
-        right = [(step, rest) for step, rest in options if text.startswith(step, at)]
-        if not right:
-            return Parsed(0, inf, at + max(len(commonprefix((step, text[at:at + len(step)]))) for step, _ in options))
-        (step, terms), = right
-        at, nats = at + len(step), nats + log(len(options))
+        options = [step if step.terms else step._replace(text=step.text + END) for step in steps_from(terms)]
+        right = next((step for step in options if text.startswith(step.text, at)), None)
+        if right is None:
+            return Parsed(0, inf, at + max(len(commonprefix((step.text, text[at:at + len(step.text)]))) for step in options))
+        at, nats, terms = at + len(right.text), nats - log(right.p), right.terms
     return Parsed(1, nats, at)
 
 
@@ -104,7 +110,7 @@ def judge(document: str) -> Judgement:
     steps, right_steps, before = re.findall("[ =][^ =]*", solution), 0, problem
     for step in steps:
         if EXPRESSION.fullmatch(before):
-            right_steps += step in [text for text, _ in steps_from(numbers(before))]
+            right_steps += step in [right.text for right in steps_from(numbers(before))]
         before = step[1:]
     correct = bool(EXPRESSION.fullmatch(problem)) and solution.partition("=")[2] == f"{sum(numbers(problem))}."
     return Judgement(correct, len(steps), right_steps)
