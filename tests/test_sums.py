@@ -165,6 +165,7 @@ def test_training_on_sums_shows_their_floor_and_marks(tmp_path):
     assert isinstance(run.report.marks, records.SumMarks) and 0 <= run.report.marks.answers < 1
     assert records.Report.model_validate_json(run.report.model_dump_json()) == run.report
     assert "of the answers are right, " in card(lb.info(run.guid, path=tmp_path))
+    assert "".join(lb.cause(run.guid, path=tmp_path, progress=False).tokens) in "\n\n" + text    # not a question about a name
 
 
 def test_old_reports_have_the_marks_of_stories():
