@@ -13,7 +13,7 @@ from littlebaby.errors import BadInput
 from littlebaby.plans import causes as questions
 from littlebaby.runs.store import Workspace
 from littlebaby.show import html
-from littlebaby.text import nursery
+from littlebaby.text import nursery, stories
 from littlebaby.text import train as train_tokenizer
 
 
@@ -37,7 +37,7 @@ def well_formed(page):
 
 def test_a_nursery_run_is_asked_about_a_name(home, tmp_path):
     why = lb.cause(home.nursery, path=home.path, progress=False)
-    pairs = list(islice(nursery.name_questions(0), 12))
+    pairs = list(islice(stories.name_questions(0), 12))
     texts = ["".join(why.tokens[2:]), "".join(why.corrupted[2:])]
     assert why.tokens[:2] == ["\n", "\n"] and any(texts == [text, other] and (why.answer, why.wrong) == (answer[0], wrong[0])
                                                   for text, other, answer, wrong in pairs)
@@ -106,10 +106,10 @@ def test_the_command_prints_the_strongest_causes_and_writes_a_page_of_the_run(ho
 
 
 def test_questions_about_names_are_beginnings_of_stories():
-    for text, corrupted, answer, wrong in islice(nursery.name_questions(3), 30):
-        assert nursery.parse_story(text + answer).end == len(text + answer) and len(text) == len(corrupted)
+    for text, corrupted, answer, wrong in islice(stories.name_questions(3), 30):
+        assert stories.parse(text + answer).end == len(text + answer) and len(text) == len(corrupted)
         assert text.count(answer) == 1 == corrupted.count(wrong) and answer not in corrupted and wrong not in text
-        assert nursery.parse_story(corrupted + wrong).end == len(corrupted + wrong) and answer[0] != wrong[0]
+        assert stories.parse(corrupted + wrong).end == len(corrupted + wrong) and answer[0] != wrong[0]
 
 
 @pytest.mark.parametrize("kind", ["bpe", "word", "char"])

@@ -1,7 +1,6 @@
 """The nursery counts its own choices: what it says of a text must be what reading it, sampling it and counting by hand find."""
 import re
 from collections import Counter
-from itertools import islice
 from math import inf, log
 from pathlib import Path
 from random import Random
@@ -9,7 +8,7 @@ from random import Random
 import pytest
 
 from littlebaby.errors import BadInput
-from littlebaby.text import nursery
+from littlebaby.text import nursery, stories
 
 INPUTS = Path(__file__).parents[1] / "inputs" / "nursery.txt"
 HATTED = ('Once there was a shy fox named Zoe. Zoe crept to the inn with a tiny brown key. There Zoe met Ben, an old cat. '
@@ -20,7 +19,8 @@ HATTED = ('Once there was a shy fox named Zoe. Zoe crept to the inn with a tiny 
 @pytest.fixture(scope="module")
 def told():
     """[(text, nats)] of 800 stories"""
-    return list(islice(nursery.stories(Random(3)), 800))
+    rng = Random(3)
+    return [stories.document(rng) for _ in range(800)]
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def text(told):
 
 def test_every_story_has_one_derivation_and_it_is_the_one_that_wrote_it(told):
     for story, nats in told:
-        assert nursery.parse_story(story) == (1, nats, len(story))
+        assert stories.parse(story) == (1, nats, len(story))
 
 
 def test_a_story_counted_by_hand():
@@ -38,21 +38,21 @@ def test_a_story_counted_by_hand():
     cast = 8 * 7 * 2 * 15 * 14    # hero, friend, the one of them who finds it, a fox, another animal
     scene = 15 ** 2 * 6 * 12 * 4 ** 2 * 12 ** 2 * 4    # two looks, crept, inn, twice where and by what, glad
     things = 11 ** 2 * 9 ** 4 * 12 ** 2 * 16    # touches, colors, things, a toy
-    assert nursery.story_nats(HATTED) == pytest.approx(log(lines * cast * scene * things), rel=1e-12)
+    assert nursery.nats_of(HATTED) == pytest.approx(log(lines * cast * scene * things), rel=1e-12)
 
 
 def test_roles_take_what_the_others_leave():
     """The friend is one of seven, who finds it one of two, and nobody eats what was given away"""
     cast = {"hero": "Zoe", "friend": "Ben"}
-    assert len(nursery.candidates("hero", {})) == 8
-    assert sorted(nursery.candidates("friend", {"hero": "Zoe"})) == sorted(set(nursery.candidates("hero", {})) - {"Zoe"})
-    assert nursery.candidates("finder", cast) == ["Zoe", "Ben"]
-    assert "fig" not in nursery.candidates("treat", {"food": "fig"}) and len(nursery.candidates("treat", {"food": "fig"})) == 15
+    assert len(stories.candidates("hero", {})) == 8
+    assert sorted(stories.candidates("friend", {"hero": "Zoe"})) == sorted(set(stories.candidates("hero", {})) - {"Zoe"})
+    assert stories.candidates("finder", cast) == ["Zoe", "Ben"]
+    assert "fig" not in stories.candidates("treat", {"food": "fig"}) and len(stories.candidates("treat", {"food": "fig"})) == 15
 
 
 def test_things_happen_as_often_as_their_probability_says():
     """Within five standard deviations, over some 3,600 stories"""
-    stories = nursery.corpus(1_000_000, 11)[0].split("\n\n")[:-1]
+    generated = nursery.corpus(1_000_000, 11)[0].split("\n\n")[:-1]
     chances = {
         "^Once there was": 1 / 3,
         "^Once there was an? (eager|old|happy) ": 1 / 3 * 3 / 15,
@@ -63,9 +63,9 @@ def test_things_happen_as_often_as_their_probability_says():
         "birthday": 1 / 4 / 2,
     }
     for pattern, chance in chances.items():
-        found = sum(bool(re.search(pattern, story)) for story in stories)
-        spread = (chance * (1 - chance) * len(stories)) ** 0.5
-        assert abs(found - chance * len(stories)) < 5 * spread, (pattern, found, chance * len(stories))
+        found = sum(bool(re.search(pattern, story)) for story in generated)
+        spread = (chance * (1 - chance) * len(generated)) ** 0.5
+        assert abs(found - chance * len(generated)) < 5 * spread, (pattern, found, chance * len(generated))
 
 
 def test_the_floor_is_the_surprise_of_any_sample():
@@ -75,17 +75,17 @@ def test_the_floor_is_the_surprise_of_any_sample():
 
 
 def test_reading_back_a_corpus_gives_its_nats_to_the_last_bit(told, text):
-    assert nursery.story_nats(text) == sum(nats for _, nats in told)
+    assert nursery.nats_of(text) == sum(nats for _, nats in told)
     assert nursery.floor(text) == sum(nats for _, nats in told) / len(text)
-    assert nursery.story_nats("") == 0
+    assert nursery.nats_of("") == 0
 
 
 def test_a_slice_counts_its_whole_stories(told):
-    stories = [story for story, _ in told[:12]]
-    whole = sum(nats for _, nats in told[1:11]) / sum(map(len, stories[1:11]))
-    text = "".join(stories)
-    for begin in (1, len(stories[0]) // 2, len(stories[0]) - 2):
-        for end in (1, len(stories[11]) // 2, len(stories[11]) - 1):
+    parts = [story for story, _ in told[:12]]
+    whole = sum(nats for _, nats in told[1:11]) / sum(map(len, parts[1:11]))
+    text = "".join(parts)
+    for begin in (1, len(parts[0]) // 2, len(parts[0]) - 2):
+        for end in (1, len(parts[11]) // 2, len(parts[11]) - 1):
             assert nursery.floor(text[begin:len(text) - end]) == pytest.approx(whole, rel=1e-12)
     assert nursery.floor(text[5:40]) is None
 
@@ -100,37 +100,37 @@ def test_a_departure_is_found_where_it_is():
     at = HATTED.index("red hat")
     for wrong, place in (("rad hat", at + 1), ("red hut", at + 5), ("hat", at)):
         story = HATTED.replace("red hat", wrong)
-        assert nursery.parse_story(story) == (0, inf, place)
+        assert stories.parse(story) == (0, inf, place)
         with pytest.raises(BadInput, match=f"character {len(HATTED) + place}:"):
-            nursery.story_nats(HATTED + story)
+            nursery.nats_of(HATTED + story)
 
 
 def test_what_a_story_said_must_stay_so():
     for told, forgotten in (("Zoe was", "She was"), ("her blue", "his blue"), ("asked Ben", "asked Sam"), ("the hat", "the kite"),
                             ("an old", "a old")):
-        assert nursery.parse_story(HATTED.replace(told, forgotten)).ways == 0, forgotten
+        assert stories.parse(HATTED.replace(told, forgotten)).ways == 0, forgotten
 
 
 def test_marks_of_a_baby():
     right, wrong = HATTED, HATTED.replace("slept", "zlept")
-    assert nursery.grammatical(right) == (1, 1, 1)
-    words, sentences, stories = nursery.grammatical("\n\n" + right + wrong + "Once there was a sh")
-    count = len(nursery.words_of(right))
-    assert (words, stories) == ((2 * count - 1) / (2 * count), 1 / 2)
+    assert stories.marks(right) == (1, 1, 1)
+    words, sentences, whole = stories.marks("\n\n" + right + wrong + "Once there was a sh")
+    count = len(stories.words_of(right))
+    assert (words, whole) == ((2 * count - 1) / (2 * count), 1 / 2)
     assert sentences == 17 / 18
-    assert nursery.grammatical("Once there was a sh") is None
+    assert stories.marks("Once there was a sh") is None
 
 
 def test_words_are_closed_and_few(text):
-    assert set(nursery.words_of(nursery.corpus(400_000, 5)[0])) == nursery.known_words()
-    assert 200 <= len(nursery.known_words()) <= 450
+    assert set(stories.words_of(nursery.corpus(400_000, 5)[0])) == stories.known_words()
+    assert 200 <= len(stories.known_words()) <= 450
 
 
 def test_a_story_reads_like_one(told, text):
     for story, _ in told:
         assert re.fullmatch(r'[A-Z][^\n]*[.!?]"?\n\n', story), story
         assert story.count('"') % 2 == 0
-        assert 4 <= len(nursery.SENTENCE_END.findall(story)) <= 25
+        assert 4 <= len(stories.SENTENCE_END.findall(story)) <= 25
         assert 150 < len(story) < 600
     assert set(text) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ ,.!?\"\n")
     assert not re.search(r"  | [,.!?]|\b[Aa] [aeiou]|\b[Aa]n [^aeiou]|\b(\w+) \1\b", text)
@@ -138,9 +138,9 @@ def test_a_story_reads_like_one(told, text):
 
 
 def test_every_role_and_rule_is_told():
-    defined = re.findall(r"^(\w+)", nursery.BOOK, re.M)
-    used = set(re.findall(r"[{<](?:\w+ )?(\w+)[}>]", nursery.BOOK)) | {"story"}
-    pools = set(re.findall(r" = (\w+)", nursery.BOOK))
+    defined = re.findall(r"^(\w+)", stories.BOOK, re.M)
+    used = set(re.findall(r"[{<](?:\w+ )?(\w+)[}>]", stories.BOOK)) | {"story"}
+    pools = set(re.findall(r" = (\w+)", stories.BOOK))
     assert set(defined) <= used | pools
     assert used <= set(defined)
 

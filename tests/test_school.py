@@ -1,5 +1,7 @@
 """Learning from rewards and preferences: gradients of all methods, sampling, rewards that fail, runs, resuming"""
 import json
+import re
+from random import Random
 
 import numpy as np
 import pytest
@@ -9,10 +11,10 @@ from littlebaby.arrays import log_likelihood, tree
 from littlebaby.inference.generate import Reader, generate_texts
 from littlebaby.inference.sampling import Sampling
 from littlebaby.model.context import Context, variants
-from littlebaby.runs.settings import files_of, module_of
-from littlebaby.text import nursery
+from littlebaby.runs.settings import allowed, files_of, module_of
+from littlebaby.text import stories
 from littlebaby.training.objectives import log_likelihoods, objective_of
-from littlebaby.training.rewards import REWARDS, judge
+from littlebaby.training.rewards import PROMPTS, REWARDS, judge
 
 METHODS = files_of("c_school")
 ON_SAMPLES = [name for name in METHODS if not hasattr(module_of("c_school", name), "pair_loss")]
@@ -136,13 +138,24 @@ def test_reader_keeps_the_rows_that_are_left():
 # rewards
 
 def test_the_reward_of_the_nursery():
-    text, _ = nursery.story(__import__("random").Random(0))
+    text, _ = stories.document(Random(0))
     reward = REWARDS["nursery"]
     assert reward("", text.strip()) == 1.0
     first = text.split(". ")[0] + "."
     assert reward("", first) == 0.5                              # every sentence is right, but the story has no end
     assert reward("", "A stone sang.") == 0.0
     assert reward(first, text.strip()[len(first):]) == 1.0
+
+
+def test_the_reward_of_sums_and_its_prompts():
+    reward = REWARDS["sums"]
+    assert reward("4+7+2?", " 11+2=13.") == reward("4+7+2?", "=13.") == 1.0 and reward("4+7+2?", " 11+2=14.") == 0.0
+    asked = {PROMPTS["sums"](Random(i)) for i in range(50)}
+    assert len(asked) > 40 and all(re.fullmatch(r"([1-9]\+){1,4}[1-9]\?", prompt) for prompt in asked)
+
+
+def test_every_reward_has_a_name_in_the_settings():
+    assert allowed("c_reward") == [*REWARDS, "function"]
 
 
 def test_a_reward_that_fails_is_told():
@@ -231,7 +244,7 @@ def test_adapters_learn_from_rewards_too(home):
 
 
 @pytest.mark.parametrize("call, sentence", [
-    (dict(reward="nursry"), "reward is 'nursry'; allowed are nursery, format, length; did you mean nursery?; in Python a function of "
+    (dict(reward="nursry"), "reward is 'nursry'; allowed are nursery, sums, format, length; did you mean nursery?; in Python a function of "
                             "(prompt, text) is allowed too"),
     (dict(n_emb=8), "n_emb is 8; allowed in finetune is 16, as in the base, whose weights depend on it; did you mean 16?"),
     (dict(n_per_prompt=3, batch_size=8, n_accumulate=1),

@@ -189,7 +189,9 @@ def test_a_card_of_a_run_that_has_not_begun_and_one_that_failed_early():
 
 def test_a_card_judges_what_a_baby_writes():
     marks = dict(words=0.999, sentences=0.471, stories=0.0)
-    assert nursery_marks(**marks) == "correct by the grammar: 99% of words, 47% of sentences, 0% of stories"
+    assert nursery_marks(marks) == ("grammar", "correct by the grammar: 99% of words, 47% of sentences, 0% of stories")
+    marks = dict(answers=0.929, steps=0.9799, mean_steps=2.06)
+    assert nursery_marks(marks) == ("arithmetic", "92% of the answers are right, 97% of the steps, 2.1 steps on average")
 
 
 def test_a_card_says_how_much_was_copied():

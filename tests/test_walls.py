@@ -107,7 +107,6 @@ def test_the_mathematics_stays_small():
 
 
 LONGER = {"runs/store.py": "one class, the only one that writes", "runs/settings.py": "half of it is data: the settings of all models",
-          "text/nursery.py": "its grammar is data",
           "text/oniguruma.py": "one parser"}
 
 

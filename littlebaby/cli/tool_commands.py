@@ -23,14 +23,16 @@ def fetch(name: str, *, common: Everywhere = Common()):
 
 
 @app.command
-def nursery(text_size: Annotated[str, Parameter(name=("--size",))] = "300kB", *, seed: Whole = 0, common: Everywhere = Common()):
-    """Generate a training text in inputs/: stories from a grammar, of known entropy.
+def nursery(text_size: Annotated[str, Parameter(name=("--size",))] = "300kB", *, seed: Whole = 0, kind: str = "stories",
+            common: Everywhere = Common()):
+    """Generate a training text of known entropy in inputs/: stories from a grammar, or sums.
 
     Args:
         text_size: Size of the text: 300kB, 10MB, 1GB.
-        seed: Random seed: the same seed gives the same stories.
+        seed: Random seed: the same seed gives the same text.
+        kind: stories, or sums: sums of one-digit numbers, solved step by step or at once.
     """
-    return file_answer(plans.nursery(text_size, seed, common.path))
+    return file_answer(plans.nursery(text_size, seed, common.path, kind))
 
 
 @app.command

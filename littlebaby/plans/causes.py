@@ -19,7 +19,7 @@ from ..runs.store import Workspace
 from ..show import causes as pages
 from ..show.formatting import unknown_characters
 from ..show.progress import counted
-from ..text import nursery, overlap
+from ..text import overlap, stories
 from ..training.parallel import generation_threads
 from .inspection import SAMPLE_LENGTH, training_text
 from .model_io import load
@@ -157,9 +157,12 @@ def own_question(baby: Baby, workspace: Workspace, name: str, report: Report | N
 
 
 def nursery_question(baby: Baby) -> Question | None:
-    """The question about a name that the model answers most clearly; None if no story fits into n_ctx"""
+    """The question about a name that the model answers most clearly; None if no story fits into n_ctx, or the tokenizer, like that of a run
+    on sums, lacks the letters of the stories"""
     asked = []
-    for text, corrupted, answer, wrong in islice(nursery.name_questions(0), QUESTIONS):
+    for text, corrupted, answer, wrong in islice(stories.name_questions(0), QUESTIONS):
+        if baby.require_tokenizer().unknown_in(text):
+            continue
         each = question(baby, text, corrupted, answer, wrong)
         if each.ids.shape == each.corrupted.shape and each.ids.shape[1] < baby.config.n_ctx:
             margins = [logit_difference(run(baby, ids)[0], each.answer, each.wrong) for ids in (each.ids, each.corrupted)]

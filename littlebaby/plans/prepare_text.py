@@ -10,7 +10,7 @@ from ..runs import prepare as preparing
 from ..runs.fetch import fetch as download
 from ..runs.settings import Config
 from ..show.progress import Counter
-from ..text import nursery as grammar
+from ..text import nursery as nurseries
 from .process_control import open_workspace
 
 
@@ -36,25 +36,28 @@ def fetch(name: str, path: str | Path | None = None, progress: bool = True) -> P
         return download(name, open_workspace(path), counter)
 
 
-def nursery(size: str | int = "300kB", seed: int = 0, path: str | Path | None = None) -> Path:
-    """Generate a nursery, a training text of very short stories whose exact entropy is known, as inputs/nursery_SIZE_SEED.txt.
+def nursery(size: str | int = "300kB", seed: int = 0, path: str | Path | None = None, kind: str = "stories") -> Path:
+    """Generate a nursery, a training text whose exact entropy is known, in inputs/.
 
     Args:
         size: Length in bytes, 1,000 or more, as a number or with a unit: "300kB", "10MB", "1GB".
         seed: Seed of the random numbers.
         path: Folder of the workspace [LITTLEBABY_HOME, else the nearest from the current folder up].
+        kind: "stories", very short stories, or "sums", sums of one-digit numbers that are solved step by step or at once.
 
     Returns:
-        Path of the text.
+        Path of the text: nursery_SIZE_SEED.txt for stories, nursery_sums_SIZE_SEED.txt for sums.
 
     Raises:
-        BadInput: A number is out of range, or the file exists already.
+        BadInput: A number is out of range, there is no such kind, or the file exists already.
 
-    >>> lb.nursery("2kB", seed=1).name
-    'nursery_2kB_1.txt'
+    >>> lb.nursery("2kB", seed=1).name, lb.nursery("2kB", seed=1, kind="sums").name
+    ('nursery_2kB_1.txt', 'nursery_sums_2kB_1.txt')
     """
     length, seed = parse_size(size), seeded(seed)
-    return open_workspace(path).write_input(f"nursery_{size}_{seed}.txt", (story for story, _ in grammar.pieces(length, seed)))
+    nurseries.module_of(kind)                                    # an unknown kind is refused before the file is opened
+    name = f"nursery_{size}_{seed}.txt" if kind == "stories" else f"nursery_{kind}_{size}_{seed}.txt"
+    return open_workspace(path).write_input(name, (text for text, _ in nurseries.pieces(length, seed, kind)))
 
 
 def prepare(input: str | Path | Sequence[str], output: str | Path | None = None, tokenizer: str = "char", s_vocabulary: int = 4096,

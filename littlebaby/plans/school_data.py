@@ -1,5 +1,6 @@
 """Preparation of a run of `school`: what its model is judged by, the samples or pairs it learns from, and samples before and after."""
 from collections.abc import Sequence
+from random import Random
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ from ..runs import records
 from ..runs.settings import Config, module_of
 from ..runs.store import Workspace
 from ..show.formatting import plural
-from ..text import nursery as grammar
+from ..text import nursery
 from ..text.overlap import copied_share, longest
 from ..text.special_tokens import prompt_ids
 from ..text.tokenizer_helpers import jsonl_rows
@@ -20,7 +21,7 @@ from ..training.data import windows
 from ..training.loop import State
 from ..training.objectives import objective_of
 from ..training.parallel import Workers, worker_count
-from ..training.rewards import REWARDS, Reward, name_of
+from ..training.rewards import PROMPTS, REWARDS, Reward, name_of
 from ..training.rollouts import Pairs, Rollouts, Sampler, judge_samples
 from .process_control import print_to_stderr
 from .training_data import TrainingData, training_text
@@ -78,9 +79,8 @@ def read_pairs(name: str, text: str) -> list[tuple[str, str, str]]:
 def school_data(source: Schooling, cfg: Config, tokenizer: Any) -> TrainingData:
     """TrainingData of a Schooling"""
     method = module_of("c_school", cfg.c_school)
-    start = prompt_ids(tokenizer, source.prompts[0] if source.prompts else "")
-    begins = [document_start(tokenizer, prompt) for prompt in source.prompts or [""]]
-    chosen = lambda rng, n: [begins[i] for i in rng.choice(len(begins), n, replace=n > len(begins))]
+    chosen = lambda rng, n: [document_start(tokenizer, prompt) for prompt in draw_prompts(rng, n, source.prompts, cfg)]
+    first = source.prompts[0] if source.prompts else ""
 
     def batches(baby: Baby, state: State) -> Rollouts | Pairs:
         if source.pairs:
@@ -90,9 +90,10 @@ def school_data(source: Schooling, cfg: Config, tokenizer: Any) -> TrainingData:
         return Rollouts(baby, state, method, source.reward, chosen, source.base, print_to_stderr)
 
     empty = windows(np.zeros(0, np.int32), cfg.n_ctx)
-    judging = (lambda baby: judged(baby, source, cfg, [begins[i % len(begins)] for i in range(JUDGED)])) if source.reward else None
-    return TrainingData(batches, empty, 0, 0, 1.0, None, start, source.prompts[0] if source.prompts else "", (tokenizer.begin,),
-                        in_words(source, cfg), objective_of(method), judging)
+    asked = chosen(np.random.default_rng([cfg.seed, SEED_OF_JUDGED]), JUDGED) if source.reward else []
+    judging = (lambda baby: judged(baby, source, cfg, asked)) if source.reward else None
+    return TrainingData(batches, empty, 0, 0, 1.0, None, start=prompt_ids(tokenizer, first), prompt=first, stops=(tokenizer.begin,),
+                        about=in_words(source, cfg), objective=objective_of(method), judged=judging)
 
 
 def in_words(source: Schooling, cfg: Config) -> str:
@@ -122,9 +123,18 @@ def pair_row(tokenizer: Any, prompt: str, text: str, n_ctx: int) -> tuple[np.nda
     return ids[:-1], np.where(np.arange(1, len(ids)) < len(start), -1, ids[1:])
 
 
+def draw_prompts(rng: Any, n: int, prompts: Sequence[str], cfg: Config) -> list[str]:
+    """n of the prompts that were given, or else n of those that the reward needs; "" begins a new document"""
+    if prompts:
+        return [prompts[i] for i in rng.choice(len(prompts), n, replace=n > len(prompts))]
+    draw = PROMPTS.get(cfg.c_reward, lambda _: "")
+    return [draw(Random(int(rng.integers(2**63)))) for _ in range(n)]
+
+
 def with_longest_answer(cfg: Config, tokenizer: Any, prompts: Sequence[str]) -> Config:
     """The config with an n_answer that fits into the window together with every prompt"""
-    room = cfg.n_ctx + 1 - max(len(document_start(tokenizer, prompt)) for prompt in prompts or [""])
+    some = prompts or draw_prompts(np.random.default_rng(0), JUDGED, [], cfg)
+    room = cfg.n_ctx + 1 - max(len(document_start(tokenizer, prompt)) for prompt in some)
     if room < 1 or cfg.n_answer > room:
         raise BadInput(f"n_answer is {cfg.n_answer}; allowed with the longest prompt and n_ctx, {cfg.n_ctx}, is at most {max(room, 0)}; "
                        f"did you mean {max(room, 0)}?")
@@ -144,9 +154,9 @@ def judged(baby: Baby, source: Schooling, cfg: Config, prompts: list[np.ndarray]
     rewards = judge_samples(source.reward, drawn, cfg.c_unfinished, "skip").rewards
     fine = rewards[~np.isnan(rewards)]
     written = [prompt + text for prompt, text in zip(drawn.prompts, drawn.texts)]
-    page = "".join(f"{text}{grammar.END}" for text in written)
-    known = source.text and grammar.floor(source.text[:10_000])
-    marks = grammar.grammatical(page) if known else None
+    page = "".join(f"{text}{nursery.END}" for text in written)
+    known = nursery.recognize(source.text[:10_000]) if source.text else None
+    marks = nursery.module_of(known.kind).marks(page) if known else None
     overlaps = [longest(text, source.text) for text in written] if source.text else []
     return records.Judgement(
         samples=len(written), temperature=TEMPERATURE, reward=float(fine.mean()) if len(fine) else None,
@@ -154,4 +164,4 @@ def judged(baby: Baby, source: Schooling, cfg: Config, prompts: list[np.ndarray]
         length=float(np.mean([len(ids) for ids in drawn.ids] - drawn.answer)), distinct=len(set(written)) / len(written),
         longest_overlap=max(map(len, overlaps)) if overlaps else None,
         copied_share=copied_share(page, source.text) if source.text else None,
-        marks=records.Marks(**marks._asdict()) if marks else None, texts=written[:SHOWN])
+        marks=records.MARKS[known.kind](**marks._asdict()) if known and marks else None, texts=written[:SHOWN])

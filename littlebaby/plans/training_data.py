@@ -14,7 +14,7 @@ from ..runs.settings import Config
 from ..runs.store import Workspace
 from ..show.progress import Counter
 from ..text import chat as talk
-from ..text import nursery as grammar
+from ..text import nursery
 from ..training.chat_data import ChatBatches, PaddedRows, conversation_rows, split_conversations
 from ..training.data import Batches, Mixture, split, validation_windows
 from ..training.objectives import Objective, next_token
@@ -145,6 +145,7 @@ class TrainingData(NamedTuple):
     characters_per_token: float  # of the validation targets
     nats_floor: float | None  # lowest possible loss in nats per token; None where it is unknown
     start: np.ndarray      # (t,) ids of the prompt
+    nursery: str = ""      # the kind of nursery that the text is from, a name in text.nursery.KINDS; empty for another text
     prompt: str = ""       # the same as text
     stops: tuple = ()      # strings that end the completion
     about: str = ""        # what the model learns from, for the message at the start; "": the text
@@ -161,9 +162,9 @@ def text_data(source: Any, cfg: Config, tokenizer: Any) -> TrainingData:
     sample = np.concatenate([ids[:SAMPLE_TOKENS // len(held)] for ids in held])
     decoded = tokenizer.decode(sample)
     length = len(decoded) / max(len(sample), 1)
-    known = grammar.floor(decoded)
+    known = nursery.recognize(decoded)
     return TrainingData(batches, validation_windows(held, cfg, begins), sum(map(len, trained)), sum(map(len, held)), length,
-                        known * length if known else None, begins)
+                        known.floor * length if known else None, begins, known.kind if known else "")
 
 
 def conversation_data(source: Any, cfg: Config, tokenizer: Any) -> TrainingData:
@@ -178,7 +179,7 @@ def conversation_data(source: Any, cfg: Config, tokenizer: Any) -> TrainingData:
     question = talk.question(first[:next(i for i, message in enumerate(first) if message["role"] == "assistant")], form)
     size = lambda part: sum(len(ids) for ids, _ in part)
     return TrainingData(ChatBatches(trained, cfg, cfg.seed), valid, size(trained), size(held), len(decoded) / max(int((y >= 0).sum()), 1),
-                        None, talk.ids_of(question, tokenizer)[0], talk.as_text(question), form.stops)
+                        None, talk.ids_of(question, tokenizer)[0], prompt=talk.as_text(question), stops=form.stops)
 
 
 def with_own_tokenizer(cfg: Config, path: Path) -> Config:

@@ -21,7 +21,7 @@ from ..runs.store import Workspace, resume_hint
 from ..show import charts
 from ..show.formatting import plural
 from ..show.progress import Began, Watcher
-from ..text import nursery as grammar
+from ..text import nursery
 from ..text.overlap import copied_share, longest
 from ..training import lora
 from ..training.checkpoint import state_to_arrays
@@ -169,9 +169,9 @@ def finish(workspace: Workspace, name: str, baby: Baby, state: State, report: re
         workspace.save_completion(name, completion, final=True)
     if data.judged and reason in records.COMPLETE:
         report = with_judgement(report, "after", data.judged(kept))
-    right = grammar.grammatical(completion.text) if completion and report.nursery_floor else None
+    marks = nursery.module_of(data.nursery).marks(completion.text) if completion and data.nursery else None
     report = report.model_copy(update=dict(
-        marks=right and records.Marks(**right._asdict()), ended=records.now(), environment=environment(cfg),
+        marks=marks and records.MARKS[data.nursery](**marks._asdict()), ended=records.now(), environment=environment(cfg),
         stop_reason=reason, best_step=state.best_step,
         best_valid_loss=state.best_loss if isfinite(state.best_loss) else None,
         figures=final_figures(baby, state, report, completion, source)))

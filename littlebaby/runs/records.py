@@ -178,11 +178,22 @@ class Figures(BaseModel):
 
 
 class Marks(BaseModel):
-    """How much of the completion follows the grammar of the nursery"""
+    """How much of the completion follows the grammar of the nursery's stories"""
     model_config = STRICT
     words: Share = note(..., "Fraction of its words that are in the nursery's vocabulary.")
     sentences: Share = note(..., "Fraction of its sentences that are possible at their place in the story.")
     stories: Share = note(..., "Fraction of its stories that are correct from beginning to end.")
+
+
+class SumMarks(BaseModel):
+    """How much of the completion is correct arithmetic, for the nursery's sums"""
+    model_config = STRICT
+    answers: Share = note(..., "Fraction of its problems whose final answer is right.")
+    steps: Share = note(..., "Fraction of its steps that follow from the expression before them.")
+    mean_steps: float = note(..., "Mean number of steps of a problem.", "steps")
+
+
+MARKS: dict[str, type[Marks | SumMarks]] = dict(stories=Marks, sums=SumMarks)    # by kind of nursery
 
 
 class Judgement(BaseModel):
@@ -197,7 +208,7 @@ class Judgement(BaseModel):
     distinct: Share = note(..., "Fraction of the samples that are distinct.")
     longest_overlap: Count | None = note(None, "Length of the longest passage of a sample that occurs in the training text.", "characters")
     copied_share: Number = note(None, "Share of their characters in passages of 50 or more that occur in the training text.")
-    marks: Marks | None = note(None, "How much of them follows the grammar, if the training text is from the nursery.")
+    marks: Marks | SumMarks | None = note(None, "How much of them is correct, if the training text is from the nursery.")
     texts: list[str] = note([], "The first of them.")
 
 
@@ -231,7 +242,7 @@ class Report(BaseModel):
     best_valid_loss: Number = note(None, "Their validation loss.", "nats")
     stop_reason: str = note("", "finished, early stop, time limit, interrupted, not finite, worker lost, failed, or imported.")
     nursery_floor: Number = note(None, "Entropy of the input where it is known: no model can have a lower loss.", "nats per token")
-    marks: Marks | None = note(None, "How much of the completion follows the grammar, if the input is from the nursery.")
+    marks: Marks | SumMarks | None = note(None, "How much of the completion is correct, if the input is from the nursery.")
     school: School | None = note(None, "Learning from rewards and preferences: method, reward, samples before and after.")
     environment: Environment | None = note(None, "Device, versions and memory.")
     figures: Figures | None = note(None, "The final figures.")

@@ -49,6 +49,7 @@ from .run_files import (
     OLD_SPELLINGS,
     PLACES,
     File,
+    brief,
     checkpoints,
     enclosing_workspace,
     inside,

@@ -79,7 +79,7 @@ def results(report: dict[str, Any], figures: dict[str, Any]) -> list[tuple[str, 
     if figures["longest_overlap"] is not None:
         lines.append(("memorized", memorized(figures["longest_overlap"], figures["copied_share"])))
     if marks := report["marks"]:
-        lines.append(("grammar", nursery_marks(**marks)))
+        lines.append(nursery_marks(marks))
     return lines
 
 
@@ -89,10 +89,14 @@ def memorized(longest: int, share: float | None) -> str:
     return f"longest passage copied from the training text: {plural(longest, 'character')}{longer}"
 
 
-def nursery_marks(words: float, sentences: float, stories: float) -> str:
-    """How much of a completion is correct by the nursery's grammar"""
-    percent = lambda share: f"{int(100 * share)}%"               # rounded down: 100% means all
-    return f"correct by the grammar: {percent(words)} of words, {percent(sentences)} of sentences, {percent(stories)} of stories"
+def nursery_marks(marks: dict[str, float]) -> tuple[str, str]:
+    """(name, value) line: how much of a completion is correct. marks: a records.Marks or records.SumMarks as a dict"""
+    percent = {name: f"{int(100 * value)}%" for name, value in marks.items()}    # rounded down: 100% means all
+    if "answers" in marks:
+        return "arithmetic", (f"{percent['answers']} of the answers are right, {percent['steps']} of the steps, "
+                              f"{marks['mean_steps']:.1f} steps on average")
+    return "grammar", (f"correct by the grammar: {percent['words']} of words, {percent['sentences']} of sentences, "
+                       f"{percent['stories']} of stories")
 
 
 def expert_shares(load: Sequence[int]) -> str:

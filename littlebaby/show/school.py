@@ -34,10 +34,12 @@ def facts(report: dict[str, Any]) -> list[tuple[str, str]]:
 def judged_rows(judged: Sequence[dict[str, Any]]) -> list[tuple[str, ...]]:
     """(name, value, ...) of judged samples, one value for each of them"""
     percent = lambda share: f"{int(100 * share)}%"               # rounded down: 100% means all
-    mark = lambda name: lambda found: percent(found["marks"][name]) if found["marks"] else None
+    mark = lambda name: lambda found: percent(found["marks"][name]) if name in (found["marks"] or {}) else None
     rows = {
         "reward": lambda found: None if found["reward"] is None else f"{found['reward']:.3f}",
         "correct sentences": mark("sentences"), "correct stories": mark("stories"),
+        "right answers": mark("answers"), "right steps": mark("steps"),
+        "mean number of steps": lambda found: f"{found['marks']['mean_steps']:.2f}" if "mean_steps" in (found["marks"] or {}) else None,
         "distinct": lambda found: percent(found["distinct"]), "ended": lambda found: percent(found["ended"]),
         "mean length in tokens": lambda found: f"{found['length']:.0f}",
         "longest passage copied": lambda found: None if found["longest_overlap"] is None else f"{found['longest_overlap']} characters",

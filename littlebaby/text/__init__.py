@@ -1,8 +1,8 @@
 """text: how a text becomes token ids and is decoded again.
 
 char, word, bpe: the tokenizers, one file each, with the same methods. tokenizer_helpers: what the three share. special_tokens: bos, eos and
-the like, of imported models. oniguruma: the pre-tokenizer patterns of imported tokenizers. nursery: a training text of known entropy.
-chat: conversations as text. overlap: how much of a generated text is memorized.
+the like, of imported models. oniguruma: the pre-tokenizer patterns of imported tokenizers. nursery: training texts of known entropy,
+of which stories and sums are the kinds. chat: conversations as text. overlap: how much of a generated text is memorized.
 A tokenizer is immutable: extend gives a new one in which every old id keeps its meaning.
 """
 import codecs

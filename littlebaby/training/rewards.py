@@ -6,24 +6,32 @@ samples of a step and copes with one that fails.
 import re
 from collections.abc import Callable, Sequence
 from math import isfinite
+from random import Random
 from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..errors import BadInput
-from ..text import nursery as grammar
+from ..text import stories
+from ..text.sums import document
+from ..text.sums import judge as judge_sum
 
 Reward = Callable[[str, str], float]
 
 
 def nursery(prompt: str, text: str) -> float:
     """Half the share of the sentences that the nursery's grammar allows after the story so far, and half a point for a correct story"""
-    story = prompt + text + grammar.END
-    parsed = grammar.parse_story(story)
-    ends = [mark.end() for mark in grammar.SENTENCE_END.finditer(story)]
+    story = prompt + text + stories.END
+    parsed = stories.parse(story)
+    ends = [mark.end() for mark in stories.SENTENCE_END.finditer(story)]
     right = sum(end <= parsed.end for end in ends) / len(ends) if ends else 0.0
     return (right + (parsed.ways > 0)) / 2
+
+
+def sums(prompt: str, text: str) -> float:
+    """1 for the right answer of a sum, 0 for a wrong one, however it was found; the prompt is the sum up to its question mark"""
+    return float(judge_sum(prompt + text).correct)
 
 
 def format(prompt: str, text: str) -> float:
@@ -37,7 +45,9 @@ def length(prompt: str, text: str) -> float:
     return max(0.0, 1 - abs(len(text) - 200) / 200)
 
 
-REWARDS: dict[str, Reward] = dict(nursery=nursery, format=format, length=length)
+REWARDS: dict[str, Reward] = dict(nursery=nursery, sums=sums, format=format, length=length)
+# the prompts that a reward needs, drawn anew for every step; without them every text begins a new document
+PROMPTS: dict[str, Callable[[Random], str]] = dict(sums=lambda rng: document(rng)[0].partition("?")[0] + "?")
 
 
 class Judged(NamedTuple):

@@ -28,7 +28,7 @@ from littlebaby import arrays
 from littlebaby.show.charts import FLOOR, GRAY, INK, TRAIN, VALID
 from littlebaby.runs.store import temporary_workspace
 from littlebaby.show.tour import exercise, picture, probability_bars
-from littlebaby.text import nursery
+from littlebaby.text import stories
 
 workspace = temporary_workspace()       # this lesson's run lies here until the kernel ends
 print("workspace:", workspace)
@@ -133,9 +133,9 @@ NAMES = "Ada", "Ben", "Dot", "Eli", "Gus", "Pia", "Sam", "Zoe"
 def quality(**settings):
     """Of 32 generated texts: the share of words that exist, and the share of groups of three words that are different"""
     prompts = [baby.encode(f"{name} {verb} ") for name in NAMES for verb in ("was", "had", "saw", "and")]
-    words = [word for row in baby.generate(prompts, 150, seed=0, **settings) for word in nursery.words_of(baby.decode(row))[1:-1]]
+    words = [word for row in baby.generate(prompts, 150, seed=0, **settings) for word in stories.words_of(baby.decode(row))[1:-1]]
     groups = list(zip(words, words[1:], words[2:]))
-    return np.mean([word in nursery.known_words() for word in words]), len(set(groups)) / len(groups)
+    return np.mean([word in stories.known_words() for word in words]), len(set(groups)) / len(groups)
 
 axes = picture("share of words that exist (blue), and of different groups of three words (red), by temperature", height=3)
 grid = [0, 0.2, 0.4, 0.6, 0.8, 1, 1.3, 1.6, 2]
