@@ -123,8 +123,8 @@ class Common(BaseModel):
     # school: learning from rewards and preferences
     c_school: str = school("grpo", "Method of learning from rewards or preferences: the name of a file in training/school.")
     c_reward: Literal["nursery", "sums", "format", "length", "function"] = school(
-        "nursery", "Reward of a text: nursery (correct sentences and correct stories), sums (the right answer), format, length, or function, "
-                   "one given in Python.")
+        "nursery", "Reward of a text: nursery (correct sentences and correct stories), sums (the right answer), format, length, or "
+                   "function, one given in Python.")
     n_per_prompt: int = school(0, "Samples of the same prompt, which are compared with each other; 0 means all samples of a step, or 2 "
                                   "for dpo.", 0, 2**16)
     n_answer: int = school(0, "Largest length of a sample; 0 means as long as n_ctx permits.", 0, 2**20, "tokens")
