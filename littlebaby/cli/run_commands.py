@@ -47,7 +47,7 @@ def trained(run, common):
     data = dict(guid=run.guid, workspace=str(run.root), config=plain(run.config), report=plain(run.report),
                 completion=run.completion and plain(run.completion))
     if run.report.stop_reason == "interrupted":
-        print_line(f"interrupted and saved: `littlebaby train --resume {plans.brief(run.guid)}` continues the run")
+        print_line(f"interrupted and saved: `{plans.resume_command(run.guid, run.root)}` continues the run")
         return Answer(data, "", 130)
     return Answer(data, "" if common.json else text_output.card(run.guid, run.root))
 

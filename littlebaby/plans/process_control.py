@@ -16,7 +16,7 @@ from ..arrays import backend
 from ..errors import BadInput, RunFailed
 from ..runs import disk, records
 from ..runs.settings import Config
-from ..runs.store import Workspace, brief
+from ..runs.store import Workspace, resume_command
 from ..training.checkpoint import state_from_arrays
 from ..training.loop import train as events
 from ..training.mpi import Ranks, launched_ranks
@@ -140,9 +140,9 @@ def all_or_none(ranks: Ranks, name: str) -> Iterator[None]:
         raise
 
 
-def resume_hint(name: str) -> str:
-    """The first words of a sentence on how to resume a run, to which the caller adds a checkpoint"""
-    return f"`littlebaby train --resume {brief(name)}` continues from"
+def resume_hint(name: str, root: Path | None = None) -> str:
+    """The first words of a sentence on how to resume a run of the workspace `root`, to which the caller adds a checkpoint"""
+    return f"`{resume_command(name, root)}` continues from"
 
 
 def newest_interrupted(workspace: Workspace) -> str:

@@ -14,6 +14,7 @@ from ..show.estimate_tables import bench_table, preflight_table
 from ..show.formatting import align_columns, align_pairs, format_bytes, plural, setting_value, unknown_characters
 from .estimates import check
 from .manage import info
+from .process_control import open_workspace
 from .training_data import make_config
 
 __all__ = ["ALIASES", "Config", "FOLDERS", "VERSION", "align_columns", "align_pairs", "bench_table", "card", "catalog_tables",
@@ -24,7 +25,7 @@ __all__ = ["ALIASES", "Config", "FOLDERS", "VERSION", "align_columns", "align_pa
 
 def card(guid: str = "last", path: str | Path | None = None) -> str:
     """The card of a run as text; see `plans.info`"""
-    return cards.card(info(guid, path))
+    return cards.card(info(guid, path), open_workspace(path).root)
 
 
 def catalog_tables(name: str | None = None) -> tuple[dict[str, list[dict]], str]:

@@ -249,7 +249,7 @@ def run_training(workspace: Workspace, lock: AbstractContextManager[str], baby: 
         watch = progress if callable(progress) else Watcher() if progress else lambda event: None
         watch(Began(name, state.step, state.total, data.nats_floor, start_message(name, baby, report, state, data, ranks)))
         rows, steps, reason = list(report.evaluations), list(steps), ""
-        hint = lambda: "" if saved is None else f"; {resume_hint(name)} step {saved:,}"
+        hint = lambda: "" if saved is None else f"; {resume_hint(name, workspace.root)} step {saved:,}"
         if ranks.n > 1:
             ranks.broadcast(Task(name, cfg, *state_to_arrays(baby, state), data.batches, data.valid))
         try:

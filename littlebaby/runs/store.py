@@ -6,6 +6,7 @@ cannot be written.
 import atexit
 import os
 import re
+import shlex
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
@@ -43,7 +44,7 @@ from .run_files import (
 )
 from .settings import HERE, Config
 
-__all__ = ["PLACES", "Run", "Text", "Workspace", "brief", "checkpoints", "temporary_workspace"]
+__all__ = ["PLACES", "Run", "Text", "Workspace", "checkpoints", "resume_command", "temporary_workspace"]
 
 SAFETENSORS_FROM = 8_000_000            # parameters; smaller models are saved as JSON
 KEPT_CHECKPOINTS = 2
@@ -100,6 +101,15 @@ def workspace_from_environment() -> str:
 
 with suppress(OSError):                 # without a current folder, the first use of the workspace raises an error
     workspace_from_environment()        # a relative path is relative to the current folder when the program starts
+
+
+def resume_command(name: str, root: Path | None) -> str:
+    """The command that resumes a run of the workspace `root` from the current folder; None: the workspace is not known"""
+    command = f"littlebaby train --resume {brief(name)}"
+    with suppress(BadInput):                                     # no current folder, or an unusable LITTLEBABY_HOME
+        if root is None or Workspace().root == root:
+            return command
+    return f"{command} --path {shlex.quote(str(root))}"
 
 
 @cache
@@ -189,6 +199,8 @@ class Workspace:
             raise BadInput(f"{quoted(word)} is too short: give 4 or more characters of the GUID")
         names = sorted(self.names())
         found = [name for name in names if name.startswith(prefix) and name[37:] == suffix]
+        if not found and not suffix and len(prefix) < 36:        # the base of these finetunes was deleted
+            found = [name for name in names if name.startswith(prefix)]
         if len(found) > 1:
             raise BadInput(f"{len(found)} runs begin with {word}: {', '.join(found[:5])}{', ...' if len(found) > 5 else ''}; "
                            f"give more characters")
@@ -206,8 +218,8 @@ class Workspace:
         if run.in_use:
             raise BadInput(f"{name} has no {kind} yet: it is being trained; wait for its end")
         if run.resumable:
-            raise BadInput(f"{name} has no {kind} yet: it has not finished; `littlebaby train --resume {brief(name)}` continues it from "
-                           f"step {run.checkpoint:,}")
+            raise BadInput(f"{name} has no {kind} yet: it has not finished; `{resume_command(name, self.root)}` continues it "
+                           f"from step {run.checkpoint:,}")
         raise BadInput(f"{name} has no {kind}, and no checkpoint from which it could be continued")
 
     def require_unused(self, names: Iterable[str]) -> None:
