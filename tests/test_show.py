@@ -97,6 +97,7 @@ def test_slow_kernels_are_told(monkeypatch):
     monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
     about = preflight.preflight(Config(n_vocab=60), 10**5, probe=False)
     assert about.warnings == [] and "note" not in estimate_tables.preflight_table(about)
+    assert "time        not estimated: " in estimate_tables.preflight_table(about)
     monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
     assert "OPENBLAS_CORETYPE=Haswell" in estimate_tables.preflight_table(preflight.preflight(Config(n_vocab=60), 10**5, probe=False))
     monkeypatch.delenv("OPENBLAS_CORETYPE")

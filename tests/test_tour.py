@@ -134,6 +134,7 @@ def glossary():
     """{term in lower case: (lesson, heading)}, from the table in glossary.md"""
     rows = re.findall(r"(?m)^\| ([^|]+) \| [^|]+ \| \[[^|]*\]\((en/[^#|]+)\.ipynb#([^|]+)\) \|$", (TOUR / "glossary.md").read_text("utf-8"))
     assert rows == sorted(rows, key=lambda row: row[0].lower())
+    assert not [anchor for _, _, anchor in rows if "%3F" in anchor]      # JupyterLab looks for a heading with the anchor as it is written
     return {term.lower(): (TOUR / f"{lesson}.py", unquote(anchor)) for term, lesson, anchor in rows}
 
 

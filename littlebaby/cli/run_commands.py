@@ -113,6 +113,8 @@ def chat(guid: str = "last", *, system: Text = "", template: str | None = None, 
     talk = plans.chat(guid, system, template, max_tokens, repetition_penalty=repetition_penalty, temperature=temperature, top_k=top_k,
                       top_p=top_p, min_p=min_p, seed=seed, path=common.path)
     interactive = sys.stdin.isatty()
+    if note := text_output.chat_note(guid, common.path):
+        print_line(note)
     if interactive:
         print_line(f"commands: {', '.join(COMMANDS)}; Ctrl-C ends an answer")
     while (line := read_line(interactive)) is not None and line != "/quit":

@@ -18,6 +18,7 @@ from .process_control import open_workspace
 from .training_data import make_config
 
 __all__ = ["ALIASES", "Config", "FOLDERS", "VERSION", "align_columns", "align_pairs", "bench_table", "card", "catalog_tables",
+           "chat_note",
            "check_every_variant", "format_bytes", "make_config", "plural", "prefixes_in_words", "preflight_table", "preset", "presets",
            "renew_tables", "run_list", "sections", "setting_value",
            "unknown_characters"]
@@ -26,6 +27,17 @@ __all__ = ["ALIASES", "Config", "FOLDERS", "VERSION", "align_columns", "align_pa
 def card(guid: str = "last", path: str | Path | None = None) -> str:
     """The card of a run as text; see `plans.info`"""
     return cards.card(info(guid, path), open_workspace(path).root)
+
+
+def chat_note(guid: str, path: str | Path | None = None) -> str:
+    """Why the model of a run cannot answer, "" where it can or nobody knows: trained here on a text, it has never seen a conversation"""
+    workspace = open_workspace(path)
+    name = workspace.resolve(guid, "model")
+    report = workspace.load_report(name) if workspace.existing("report", name).exists() else None
+    if not report or report.origin or report.base or not report.input or report.input.name.endswith(".jsonl"):
+        return ""
+    return (f"{name[:8]} was trained on a text, not on conversations, so it continues the text instead of answering; "
+            f"`littlebaby finetune {name[:8]} --chat talks.jsonl` makes a run that answers")
 
 
 def catalog_tables(name: str | None = None) -> tuple[dict[str, list[dict]], str]:
