@@ -278,8 +278,8 @@ def test_the_chosen_attention_and_network_have_a_sentence_and_a_picture(panel):
 def test_one_is_singular():
     from littlebaby.show.formatting import format_duration, plural
 
-    assert [format_duration(s) for s in (0.7, 1.2, 2, 89.4, 90, 3600)] == ["1 second", "1 second", "2 seconds", "89 seconds", "2 minutes",
-                                                                          "60 minutes"]
+    assert [format_duration(s) for s in (0.2, 0.7, 1.2, 2, 89.4, 90, 3600)] == [
+        "less than a second", "1 second", "1 second", "2 seconds", "89 seconds", "2 minutes", "60 minutes"]
     assert [plural(n, "layer") for n in (0, 1, 2, 1000)] == ["0 layers", "1 layer", "2 layers", "1,000 layers"]
 
 

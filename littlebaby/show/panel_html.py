@@ -35,11 +35,13 @@ def cost_tiles(about: Preflight, busy: str = "") -> str:
         time, note = format_duration(about.seconds), f"at {format_number(speed)} tokens/s"
     elif busy:
         time, note = "…", busy
+    epochs = about.tokens / about.train_tokens
+    times = f"{epochs:,.1f}" if epochs >= 0.05 else "less than 0.1"
     tiles = [("parameters", format_number(about.total), f"{about.frozen:,} of them frozen" if about.frozen else f"{about.total:,}"),
              ("estimated time", time, note),
              ("memory", format_bytes(about.memory), f"{format_bytes(about.memory_parts['activations'])} of it for activations"),
              ("compute", f"{format_number(about.flops)} FLOPs", f"{format_number(about.flops_per_token)} per token"),
-             ("steps", f"{about.steps:,}", f"of {about.tokens_per_step:,} tokens; {about.tokens / about.train_tokens:,.1f} times the text"),
+             ("steps", f"{about.steps:,}", f"of {about.tokens_per_step:,} tokens; {times} times the text"),
              ("tokens per parameter", format_number(about.tokens_per_parameter), f"about {GOOD_RATIO} per parameter are compute-optimal")]
     boxes = "".join(f'<div style="border:1px solid var(--jp-border-color2,{PALE});border-radius:6px;padding:6px 10px;line-height:1.35">'
                     f'<div style="font-size:11px;{QUIET}">{name}</div><div style="font-size:17px;font-weight:600">{value}</div>'
