@@ -32,12 +32,14 @@ def card(guid: str = "last", path: str | Path | None = None) -> str:
 def chat_note(guid: str, path: str | Path | None = None) -> str:
     """Why the model of a run cannot answer, "" where it can or nobody knows: trained here on a text, it has never seen a conversation"""
     workspace = open_workspace(path)
-    name = workspace.resolve(guid, "model")
-    report = workspace.load_report(name) if workspace.existing("report", name).exists() else None
-    if not report or report.origin or report.base or not report.input or report.input.name.endswith(".jsonl"):
-        return ""
+    name = ancestor = workspace.resolve(guid, "model")
+    while ancestor:
+        report = workspace.load_report(ancestor) if workspace.existing("report", ancestor).exists() else None
+        if not report or report.origin or not report.input or report.input.name.endswith(".jsonl"):
+            return ""
+        ancestor = report.base
     return (f"{name[:8]} was trained on a text, not on conversations, so it continues the text instead of answering; "
-            f"`littlebaby finetune {name[:8]} --chat talks.jsonl` makes a run that answers")
+            f"`littlebaby finetune` with --chat makes a run that answers")
 
 
 def catalog_tables(name: str | None = None) -> tuple[dict[str, list[dict]], str]:
