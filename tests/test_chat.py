@@ -337,6 +337,15 @@ def test_what_is_saved_can_be_learned_from(home, tuned):
         Conversation(talk.baby, "plain", Sampling(), 9, 0).save()
 
 
+def test_a_shell_says_that_a_baby_has_never_seen_a_conversation(home, tuned):
+    from littlebaby.plans.text_output import chat_note
+
+    assert chat_note(tuned.guid, home) == ""
+    base = tuned.report.base
+    assert chat_note(base, home) == (f"{base[:8]} was trained on a text, not on conversations, so it continues the text instead of "
+                                     "answering; `littlebaby finetune` with --chat makes a run that answers")
+
+
 def test_chat_from_a_shell(home, tuned, monkeypatch, capsys):
     """Lines from a pipe: answers on stdout, all else on stderr"""
     said = "What is the cat?\n/temp 0\n\n/temp warm\n/rest\n/save\n/reset\nWhat is the dog?\n/quit\nnever read\n"

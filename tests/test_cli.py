@@ -123,7 +123,9 @@ def test_an_interrupted_run_says_how_to_go_on(shell, home):
         patch.setattr(plans, "train", stopped)
         code, out, err = shell("train", "tale", "--n_steps", "6", "--path", str(home), *TINY)
     guid = Workspace(home).resolve("last")
-    assert (code, out) == (130, "") and f"`littlebaby train --resume {guid[:8]}` continues the run from its last checkpoint" in err
+    hint = f"`littlebaby train --resume {guid[:8]} --path {home}` continues the run from "
+    assert (code, out) == (130, "") and hint + "its last checkpoint" in err
+    assert hint + "step 3" in shell("info", guid, "--path", str(home))[1]
     code, out, err = shell("train", "--resume", guid[:8], "--json", "--path", str(home))
     assert code == 0 and json.loads(out)["report"]["evaluations"][-1]["step"] == 6
 

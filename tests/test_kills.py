@@ -15,7 +15,7 @@ import pytest
 import littlebaby as lb
 from littlebaby import plans
 from littlebaby.runs import disk
-from littlebaby.runs.store import Workspace
+from littlebaby.runs.store import Workspace, resume_hint
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
@@ -88,8 +88,7 @@ def test_a_full_disk_says_how_to_go_on(home):
         small(home, stop=stop, b_keep_last=True, s_checkpoint=1)
     name = next(run.name for run in lb.list(home) if run.resumable)
     path = Workspace(home).path("checkpoint", name) / "state_000000005.safetensors"
-    hint = f"`littlebaby train --resume {name[:8]}` continues the run from step 4"
-    assert str(refused.value) == f"cannot write {path}: the disk is full; {hint}"
+    assert str(refused.value) == f"cannot write {path}: the disk is full; {resume_hint(name, home, 4)}"
     assert kills.equal(kills.come_to(home, lb.train(resume="last", path=home, progress=False).guid), whole)
 
 
@@ -131,7 +130,7 @@ def test_a_folder_to_read_only_is_told():
         name = Workspace(home).resolve("last")
         assert done.stdout.splitlines()[-1] == "[2, 0, 0]" and done.stderr.count("\n") == 2, done.stderr
         first, second = done.stderr.splitlines()
-        assert first.endswith(f": permission is denied; `littlebaby train --resume {name[:8]}` continues the run from step 2")
+        assert first.endswith(f": permission is denied; {resume_hint(name, home, 2)}")
         assert second.startswith("cannot write ") and second.endswith(": permission is denied")
         assert lb.train(resume=name, path=home, progress=False).report.stop_reason == "finished"
 
@@ -206,7 +205,7 @@ def test_an_interrupted_run_is_listed_told_resumed_and_deleted(home, capsys):
     assert " finished " in first and "interrupted, resumable" in second
     assert main(["info", tuned, *words]) == 0
     handle = f"{base[:8]}_finetuned"
-    assert f"`littlebaby train --resume {handle}` continues the run from step 5" in capsys.readouterr().out
+    assert f"`littlebaby train --resume {handle} --path {home}` continues the run from step 5" in capsys.readouterr().out
     assert main(["list", "--json", *words]) == 0
     assert [run["resumable"] for run in json.loads(capsys.readouterr().out)["runs"]] == [False, True]
     assert main(["train", "--resume", handle, "--quiet", *words]) == 0 and f"{tuned}  finished\n" in capsys.readouterr().out
@@ -270,7 +269,7 @@ def test_a_second_ctrl_c_ends_at_once_and_says_how_to_go_on(home, capsys):
     with pytest.raises(KeyboardInterrupt):
         small(home, stop=impatient, b_keep_last=True)
     name = next(run.name for run in lb.list(home) if run.resumable)
-    assert capsys.readouterr().err == f"stopped immediately; `littlebaby train --resume {name[:8]}` continues the run from step 4\n"
+    assert capsys.readouterr().err == f"stopped immediately; {resume_hint(name, home, 4)}\n"
     assert kills.equal(kills.come_to(home, lb.train(resume="last", path=home, progress=False).guid), whole)
 
 

@@ -180,8 +180,11 @@ def test_a_run_that_is_being_trained_elsewhere_cannot_be_deleted_or_used(panel, 
         assert panel.run.disabled and "is being trained by another process" in text(panel.reason)
     panel.plan.value = "info"
     assert not panel.run.disabled
+    panel.plan.value = "inference"
+    assert panel.run.disabled
     stopping.set()
     elsewhere.join()
+    until(lambda: not panel.run.disabled)                # without another look at the plan
 
 
 def test_a_run_without_a_model_says_so_and_offers_resume(panel, home):
@@ -197,7 +200,7 @@ def test_a_run_without_a_model_says_so_and_offers_resume(panel, home):
     assert text(panel.reason).strip() == sentence
     panel.run.click()
     wait(panel)
-    assert "has no model yet" in text(panel.outcome.message) and str(home) not in text(panel.outcome.message)
+    assert "has no model yet: it has not finished" in text(panel.outcome.message)
     panel.resume.click()
     wait(panel)
     assert store.load_report(killed.guid).stop_reason == "finished" and panel.guid.value == killed.guid
@@ -275,8 +278,8 @@ def test_the_chosen_attention_and_network_have_a_sentence_and_a_picture(panel):
 def test_one_is_singular():
     from littlebaby.show.formatting import format_duration, plural
 
-    assert [format_duration(s) for s in (0.7, 1.2, 2, 89.4, 90, 3600)] == ["1 second", "1 second", "2 seconds", "89 seconds", "2 minutes",
-                                                                          "60 minutes"]
+    assert [format_duration(s) for s in (0.2, 0.7, 1.2, 2, 89.4, 90, 3600)] == [
+        "less than a second", "1 second", "1 second", "2 seconds", "89 seconds", "2 minutes", "60 minutes"]
     assert [plural(n, "layer") for n in (0, 1, 2, 1000)] == ["0 layers", "1 layer", "2 layers", "1,000 layers"]
 
 

@@ -217,8 +217,8 @@ def test_last_is_the_newest_run_that_can_do_what_is_asked(tmp_path):
     assert lb.info("last", tmp_path)["guid"] == newest.guid
     assert lb.inference("last", max_tokens=3, path=tmp_path).guid == whole.guid and lb.microscope("last", path=tmp_path).name == whole.guid
     assert lb.finetune("last", source, path=tmp_path, **TINY | dict(n_steps=1)).report.base == whole.guid
-    sentence = (f"{newest.guid} has no model yet: it has not finished; `littlebaby train --resume {newest.guid[:8]}` continues the run "
-                "from step 12")
+    sentence = (f"{newest.guid} has no model yet: it has not finished; `littlebaby train --resume {newest.guid[:8]} --path {tmp_path}` "
+                "continues the run from step 12")
     for plan in (lb.inference, lb.load, lb.export, lb.microscope):
         with pytest.raises(lb.BadInput) as told:
             plan(newest.guid, path=tmp_path)

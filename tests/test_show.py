@@ -1,5 +1,6 @@
 """What people look at says the truth: counts, FLOPs, cache sizes, pictures, tables and cards."""
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from littlebaby.runs.settings import Config, allowed
 from littlebaby.show import catalog, charts, estimate_tables, formatting
 from littlebaby.show.card import card, loss_history, memorized, nursery_marks
 from littlebaby.show.formatting import unknown_characters
+from littlebaby.show.panel_html import LossHistory
 
 GUID = "0b2f8a52-7b0c-4f7e-9d3c-5a1f6f2f7c11"
 
@@ -95,6 +97,7 @@ def test_slow_kernels_are_told(monkeypatch):
     monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
     about = preflight.preflight(Config(n_vocab=60), 10**5, probe=False)
     assert about.warnings == [] and "note" not in estimate_tables.preflight_table(about)
+    assert "time        not estimated: " in estimate_tables.preflight_table(about)
     monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
     assert "OPENBLAS_CORETYPE=Haswell" in estimate_tables.preflight_table(preflight.preflight(Config(n_vocab=60), 10**5, probe=False))
     monkeypatch.delenv("OPENBLAS_CORETYPE")
@@ -113,7 +116,39 @@ def test_the_picture_shows_the_numbers():
     assert np.allclose(valid.get_ydata(), [4.1, 0.41, 0.205, 0.1025, 0.2]) and best.get_ydata()[0] == 0.1025
     assert floor.get_ydata()[0] == 0.07 and len(rates.lines[0].get_xdata()) == 50 == len(norms.lines[0].get_xdata())
     said = " ".join(text.get_text() for text in losses.texts)
-    assert "best 0.102" in said and "training" in said and "lowest possible loss, 0.070" in said and losses.get_yscale() == "log"
+    assert "best 0.102" in said and losses.get_title(loc="right") == "training"
+    assert "lowest possible loss, 0.070" in said and losses.get_yscale() == "log"
+
+
+def live(steps, rows):
+    """The picture of the panel after so many steps of 8,000"""
+    course = LossHistory(0.07, rows)
+    for s in range(1, steps + 1):
+        course.step(SimpleNamespace(step=s, loss=4 / s ** 0.3, skipped=False))
+    return course.draw(8000)
+
+
+FEW, MANY = [row(s) for s in (1, 10, 20, 40)], [row(s) for s in range(1, 51)]
+
+
+@pytest.mark.parametrize("draw", [lambda: charts.draw(report(MANY, nursery_floor=0.07), [(s, 4 / s) for s in range(1, 51)]),
+                                  lambda: charts.draw(report(FEW, nursery_floor=0.07)), lambda: charts.draw(report(FEW[:1])),
+                                  lambda: live(20, []),
+                                  lambda: live(300, [row(100, valid_loss=2.0)]),
+                                  lambda: live(0, [row(100, valid_loss=2.0), row(7000, valid_loss=1.5)])])
+def test_no_text_of_a_picture_is_cut_off_or_covers_another(draw):
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.text import Text
+
+    figure = draw()
+    FigureCanvasAgg(figure).draw()
+    boxes = {text.get_text(): text.get_window_extent() for text in figure.findobj(Text) if text.get_text() and text.get_visible()
+             and not any(text in (tick.label2, tick.label1) for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)
+                         for tick in axis.get_major_ticks())}
+    assert len(boxes) >= 3
+    for text, box in boxes.items():
+        assert box.x0 >= 0 and box.x1 <= figure.bbox.x1 and box.y0 >= 0 and box.y1 <= figure.bbox.y1, f"{text!r} is cut off"
+        assert not [other for other in boxes if other != text and box.overlaps(boxes[other])], text
 
 
 @pytest.mark.parametrize("rows, steps", [([], []), ([], [(1, 4.0)]), ([row(1)], []),

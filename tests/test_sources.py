@@ -226,6 +226,7 @@ def test_what_prepare_refuses(home):
     put(home, "empty.txt", "")
     assert "empty" in ask("empty")
     lb.prepare("tale", path=home.root, progress=False)
+    assert "did you mean bpe?" in ask("tale", tokenizer="bpee") and "size is 'much'" in ask("tale", size="much")
     assert "tale.tok exists already" in ask("tale") and "token files and weights are allowed in train only" in ask("tale.tok", "y.tok")
     assert sorted(p.name for p in home.root.rglob("*") if p.is_file()) == ["empty.txt", "tale.tok", "tale.txt"]
 

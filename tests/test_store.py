@@ -2,6 +2,7 @@
 import errno
 import json
 import os
+import shlex
 import subprocess
 import sys
 from datetime import datetime, timedelta, timezone
@@ -17,7 +18,7 @@ from littlebaby.errors import BadInput, RunFailed
 from littlebaby.runs import disk
 from littlebaby.runs.records import Chat, Completion, Direction, Evaluation, Report, schemas
 from littlebaby.runs.settings import Config
-from littlebaby.runs.store import Workspace
+from littlebaby.runs.store import Workspace, resume_command, resume_hint
 from littlebaby.text import from_json, train
 
 A, B = "0b2f8a52-7b0c-4f7e-9d3c-5a1f6f2f7c11", "0b2f9999-7b0c-4f7e-9d3c-5a1f6f2f7c22"
@@ -85,6 +86,17 @@ def test_a_run_is_found_by_name_beginning_or_last(home):
     assert home.resolve("0b2f8a52_finetuned") == f"{A}_finetuned" and home.resolve(f"{A}_finetuned_2") == f"{A}_finetuned_2"
     assert home.resolve("last") == f"{A}_finetuned_2" and home.derived("0b2f8" + A[5:], "finetuned") == f"{A}_finetuned_3"
     assert home.derived(B, "finetuned") == f"{B}_finetuned" and home.new() not in home.names()
+    home.delete(A)
+    assert sentence(home.resolve, "0b2f8").startswith("2 runs begin with 0b2f8: ") and "there is no run" in sentence(home.resolve, A)
+    home.delete(f"{A}_finetuned")
+    assert home.resolve("0b2f8a52") == f"{A}_finetuned_2"
+
+
+def test_the_command_that_resumes_a_run_names_its_workspace(home, monkeypatch):
+    there = f"littlebaby train --resume 0b2f8a52_finetuned --path {shlex.quote(str(home.root))}"
+    assert resume_command(f"{A}_finetuned", home.root) == there and resume_command(A, None) == "littlebaby train --resume 0b2f8a52"
+    monkeypatch.setenv("LITTLEBABY_HOME", str(home.root))
+    assert resume_command(A, home.root) == "littlebaby train --resume 0b2f8a52"
 
 
 def test_last_skips_runs_that_lack_the_needed_file(home):
@@ -92,7 +104,7 @@ def test_last_skips_runs_that_lack_the_needed_file(home):
         home.save_config(name, Config())
     assert sentence(home.resolve, "last", "model") == f"{B} has no model, and no checkpoint from which it could be continued"
     home.save_checkpoint(B, 7, dict(x=np.zeros(2)), {})
-    unfinished = f"{B} has no model yet: it has not finished; `littlebaby train --resume {B[:8]}` continues the run from step 7"
+    unfinished = f"{B} has no model yet: it has not finished; {resume_hint(B, home.root, 7)}"
     assert sentence(home.resolve, "last", "model") == sentence(home.resolve, B, "model") == unfinished
     home.save_model(A, dict(a=np.ones(3)), dict(a="matrix"), dict(a=True))
     assert home.resolve("last", "model") == A and home.resolve("last") == B and home.run(A).has_model and not home.run(B).has_model

@@ -163,6 +163,7 @@ def glossary(language="en"):
     page, folder = (TOUR / "glossary.md", "en/") if language == "en" else (TOUR / language / "glossary.md", "")
     rows = re.findall(rf"(?m)^\| ([^|]+) \| .+ \| \[[^|]*\]\({folder}([^#|/]+)\.ipynb#([^|]+)\) \|$", page.read_text("utf-8"))
     assert rows == sorted(rows, key=lambda row: without_accents(row[0]))
+    assert not [anchor for *_, anchor in rows if "%3F" in anchor]        # JupyterLab looks for a heading with the anchor as it is written
     return {term.lower(): (TOUR / language / f"{lesson}.py", unquote(anchor)) for term, lesson, anchor in rows}
 
 

@@ -170,3 +170,14 @@ over.set(); thread.join()
 def test_a_training_ends_beside_busy_threads(what):
     done = subprocess.run([sys.executable, "-c", BESIDE, what], capture_output=True, text=True, timeout=120)
     assert done.stdout.split() == ["interrupted"] * 3, done.stderr
+
+
+def test_a_small_baby_computes_with_one_blas_thread(monkeypatch):
+    blas = [library for library in backend.LIBRARIES.lib_controllers if library.user_api == "blas"]
+    seen, whole = [], gpt.loss_and_grad
+    monkeypatch.setattr(gpt, "loss_and_grad", lambda *given: (seen.append({each.get_num_threads() for each in blas}), whole(*given))[1])
+    baby, row, before = Baby(Config(n_layers=1, n_emb=16, n_ctx=8), vocab_size=5), [1, 2, 3], {each.get_num_threads() for each in blas}
+    baby.loss_and_grads(row, row)
+    monkeypatch.setattr(sys.modules[Baby.__module__], "LITTLE_WORK", 0)
+    baby.loss_and_grads(row, row)
+    assert seen == [{1}, before] and {each.get_num_threads() for each in blas} == before

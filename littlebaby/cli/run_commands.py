@@ -64,7 +64,7 @@ def trained(run, common):
     data = dict(guid=run.guid, workspace=str(run.root), config=plain(run.config), report=plain(run.report),
                 completion=run.completion and plain(run.completion))
     if run.report.stop_reason == "interrupted":
-        print_line(f"interrupted and saved; {plans.resume_hint(run.guid)}")
+        print_line(f"interrupted and saved; {plans.resume_hint(run.guid, run.root)}")
         return Answer(data, "", 130)
     return Answer(data, "" if common.json else text_output.card(run.guid, run.root))
 
@@ -141,6 +141,8 @@ def chat(guid: str = "last", *, system: Text = "", template: str | None = None, 
     talk = plans.chat(guid, system, template, max_tokens, repetition_penalty=repetition_penalty, temperature=temperature, top_k=top_k,
                       top_p=top_p, min_p=min_p, seed=seed, path=common.path)
     interactive = sys.stdin.isatty()
+    if note := text_output.chat_note(guid, common.path):
+        print_line(note)
     if interactive:
         print_line(f"commands: {', '.join(COMMANDS)}; Ctrl-C ends an answer")
     while (line := read_line(interactive)) is not None and line != "/quit":

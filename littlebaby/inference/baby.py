@@ -1,12 +1,13 @@
 """A baby: config, tokenizer and weights together. Its methods call `model.gpt` and this package."""
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ..arrays import tree
-from ..arrays.backend import dtype, to_numpy, xp
+from ..arrays.backend import blas_threads, dtype, on_cpu, to_numpy, xp
 from ..errors import TOKENS, BadInput, number, seeded
 from ..model import gpt
 from ..model.context import Context
@@ -14,6 +15,8 @@ from ..text.special_tokens import bare, surrounded
 from .generate import generate, generate_each
 from .sampling import Sampling
 from .speculative import speculate
+
+LITTLE_WORK = 2**27     # weights times ids below which one BLAS thread is faster than several, which wait for each other in each product
 
 
 class Baby:
@@ -68,7 +71,9 @@ class Baby:
         >>> logits.shape == (1, 3, baby.config.n_vocab)
         True
         """
-        return to_numpy(gpt.forward(self.p, self.ids_in_context(ids), Context(self.config))[0])
+        ids = self.ids_in_context(ids)
+        with threads_for(self.flat, ids):
+            return to_numpy(gpt.forward(self.p, ids, Context(self.config))[0])
 
     def loss(self, ids: ArrayLike, targets: ArrayLike) -> float:
         """Mean cross-entropy of the targets, without dropout.
@@ -88,7 +93,9 @@ class Baby:
         >>> 0 < baby.loss(ids[:-1], ids[1:]) < 10
         True
         """
-        return gpt.loss(self.p, self.ids_in_context(ids), self.checked_ids(targets, least=-1), Context(self.config))
+        ids, targets = self.ids_in_context(ids), self.checked_ids(targets, least=-1)
+        with threads_for(self.flat, ids):
+            return gpt.loss(self.p, ids, targets, Context(self.config))
 
     def loss_and_grads(self, ids: ArrayLike, targets: ArrayLike) -> tuple[float, dict[str, np.ndarray]]:
         """The loss, and its gradient with respect to every trainable weight.
@@ -110,8 +117,9 @@ class Baby:
         True
         """
         grad = xp.zeros(tree.size(self.spec, train=True), self.flat.dtype)
-        loss = gpt.loss_and_grad(self.p, tree.views(self.spec, grad), self.ids_in_context(ids), self.checked_ids(targets, least=-1),
-                                 Context(self.config))
+        ids, targets = self.ids_in_context(ids), self.checked_ids(targets, least=-1)
+        with threads_for(self.flat, ids):
+            loss = gpt.loss_and_grad(self.p, tree.views(self.spec, grad), ids, targets, Context(self.config))
         return loss, {name: to_numpy(g) for name, g in tree.named(self.spec, grad).items()}
 
     def weights(self) -> dict[str, Any]:
@@ -308,3 +316,8 @@ class Baby:
         if rows.min() < least or rows.max() >= self.config.n_vocab:
             raise BadInput(f"ids are between {rows.min()} and {rows.max()}; allowed are {least} to {self.config.n_vocab - 1}")
         return xp.asarray(rows)
+
+
+def threads_for(flat: Any, ids: Any) -> AbstractContextManager:
+    """Sets the number of BLAS threads with which a model with these weights processes so many ids fastest"""
+    return blas_threads(1 if on_cpu() and flat.size * ids.size < LITTLE_WORK else None)

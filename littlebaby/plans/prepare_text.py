@@ -97,9 +97,6 @@ def prepare(input: str | Path | Sequence[str], output: str | Path | None = None,
     file = Path(output).expanduser().absolute() if output else workspace.root / "inputs" / f"{stem}.tok"
     if file.suffix != ".tok":
         raise BadInput(f"output is {str(output)!r}; allowed are names that end in .tok; did you mean {file.with_suffix('.tok')}?")
-    if file.exists():
-        raise BadInput(f"{file} exists already; choose another name or delete it first")
-    disk.require_writable(file.parent)
     kind: Any
     if tokenizer in texts.KINDS:
         Config(c_tokenizer=tokenizer, s_vocabulary=s_vocabulary, c_unknown=c_unknown)
@@ -110,9 +107,12 @@ def prepare(input: str | Path | Sequence[str], output: str | Path | None = None,
         kind = texts.from_json(workspace.load_tokenizer(workspace.resolve(tokenizer, "tokenizer")))
     else:
         raise BadInput(nearest("tokenizer", tokenizer, texts.KINDS) + "; or a tokenizer.json, or a run's GUID")
+    most = parse_size(size) if size else None
+    if file.exists():
+        raise BadInput(f"{file} exists already; choose another name or delete it first")
+    disk.require_writable(file.parent)
     with Counter(progress) as counter:
-        return preparing.prepare(workspace, found[0].paths, file, kind, s_vocabulary, c_unknown, encoding, field,
-                                 parse_size(size) if size else None, workers, counter)
+        return preparing.prepare(workspace, found[0].paths, file, kind, s_vocabulary, c_unknown, encoding, field, most, workers, counter)
 
 
 def parse_size(size: str | int) -> int:

@@ -135,7 +135,7 @@ def all_or_none(ranks: Ranks, name: str) -> Iterator[None]:
             if not isinstance(error, KeyboardInterrupt):
                 where = "" if ranks.first else f"rank {ranks.number} of {ranks.n}, on {platform.node()}: "
                 what = str(error) if isinstance(error, BadInput) else f"{type(error).__name__}: {error}"
-                print_to_stderr(f"{where}{what}" + ("" if ranks.first else f"; {resume_hint(name)}"))
+                print_to_stderr(f"{where}{what}" + ("" if ranks.first else f"; {resume_hint(name, None)}"))
             ranks.abort(2 if isinstance(error, BadInput) else 130 if isinstance(error, KeyboardInterrupt) else 1)
         raise
 

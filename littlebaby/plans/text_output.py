@@ -14,17 +14,32 @@ from ..show.estimate_tables import bench_table, preflight_table
 from ..show.formatting import align_columns, align_pairs, format_bytes, plural, setting_value, unknown_characters
 from .estimates import check
 from .manage import info
+from .process_control import open_workspace
 from .school import defaults as school_defaults
 from .training_data import make_config
 
 __all__ = ["ALIASES", "Config", "FOLDERS", "VERSION", "align_columns", "allowed", "align_pairs", "bench_table", "card", "catalog_tables",
+           "chat_note",
            "check_every_variant", "format_bytes", "make_config", "plural", "prefixes_in_words", "preflight_table", "preset", "presets",
            "renew_tables", "run_list", "school_defaults", "sections", "setting_value", "unknown_characters"]
 
 
 def card(guid: str = "last", path: str | Path | None = None) -> str:
     """The card of a run as text; see `plans.info`"""
-    return cards.card(info(guid, path))
+    return cards.card(info(guid, path), open_workspace(path).root)
+
+
+def chat_note(guid: str, path: str | Path | None = None) -> str:
+    """Why the model of a run cannot answer, "" where it can or nobody knows: trained here on a text, it has never seen a conversation"""
+    workspace = open_workspace(path)
+    name = ancestor = workspace.resolve(guid, "model")
+    while ancestor:
+        report = workspace.load_report(ancestor) if workspace.existing("report", ancestor).exists() else None
+        if not report or report.origin or not report.input or report.input.name.endswith(".jsonl"):
+            return ""
+        ancestor = report.base
+    return (f"{name[:8]} was trained on a text, not on conversations, so it continues the text instead of answering; "
+            f"`littlebaby finetune` with --chat makes a run that answers")
 
 
 def catalog_tables(name: str | None = None) -> tuple[dict[str, list[dict]], str]:

@@ -110,7 +110,7 @@ def run_training(workspace: Workspace, lock: AbstractContextManager[str], baby: 
         watch = progress if callable(progress) else Watcher() if progress else lambda event: None
         watch(Began(name, state.step, state.total, data.nats_floor, start_message(name, baby, report, state, data, ranks)))
         rows, steps, reason = list(report.evaluations), list(steps), ""
-        hint = lambda: "" if saved is None else f"; {resume_hint(name, saved)}"
+        hint = lambda: "" if saved is None else f"; {resume_hint(name, workspace.root, saved)}"
         if ranks.n > 1:
             ranks.broadcast(Task(name, cfg, *state_to_arrays(baby, state), batches, data.valid))
         try:
@@ -221,7 +221,7 @@ def start_message(name: str, baby: Baby, report: records.Report, state: State, d
             f"{cfg.c_attention} + {cfg.c_network}, {plural(cfg.n_layers, 'layer')} of width {cfg.n_emb}, {counts}\n"
             f"{data.about or text_in_words(cfg, report, state)}"
             + (f"\n{ranks.n} ranks train together, with {plural(threads(cfg), 'thread')} in the first; if one of them dies, "
-               f"{resume_hint(name)}" if ranks.n > 1 else "")
+               f"{resume_hint(name, None)}" if ranks.n > 1 else "")
             + (f"\nthe lowest possible loss on this text is {report.nursery_floor:.4f} nats per token" if report.nursery_floor else "")
             + "".join(f"\n{line}" for line in warnings(cfg))
             + (f"\nan evaluation computes {len(data.valid):,} windows, more than 4 times as many as the training between two evaluations; "

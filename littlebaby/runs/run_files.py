@@ -124,9 +124,3 @@ def step_of(checkpoint: Path) -> int:
 def brief(name: str) -> str:
     """A run's name shortened to what usually identifies it: 0b2f8a52, 0b2f8a52_finetuned_2"""
     return name[:8] + name[36:]
-
-
-def resume_hint(name: str, step: int | None = None) -> str:
-    """The words that tell how to resume a run from the checkpoint of `step`; None: from its last one, of which the caller knows no step"""
-    where = "its last checkpoint" if step is None else f"step {step:,}"
-    return f"`littlebaby train --resume {brief(name)}` continues the run from {where}"

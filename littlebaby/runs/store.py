@@ -6,6 +6,7 @@ cannot be written.
 import atexit
 import os
 import re
+import shlex
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
@@ -53,7 +54,6 @@ from .run_files import (
     checkpoints,
     enclosing_workspace,
     inside,
-    resume_hint,
     sized,
     stat_of,
     step_of,
@@ -61,7 +61,8 @@ from .run_files import (
 )
 from .settings import HERE, Config
 
-__all__ = ["PLACES", "Run", "Text", "Workspace", "checkpoints", "lasting_workspace", "resume_hint", "temporary_workspace"]
+__all__ = ["PLACES", "Run", "Text", "Workspace", "checkpoints", "lasting_workspace", "resume_command", "resume_hint",
+           "temporary_workspace"]
 
 SAFETENSORS_FROM = 8_000_000            # parameters; smaller models are saved as JSON
 KEPT_CHECKPOINTS = 2
@@ -128,6 +129,20 @@ LASTING: list[Path] = []                # the workspace before `temporary_worksp
 def lasting_workspace() -> "Workspace":
     """The workspace of this process, or the one that it had before `temporary_workspace`. BadInput: it cannot be used"""
     return Workspace(*LASTING)
+
+
+def resume_command(name: str, root: Path | None) -> str:
+    """The command that resumes a run of the workspace `root` from the current folder; None: the workspace is not known"""
+    command = f"littlebaby train --resume {brief(name)}"
+    with suppress(BadInput):                                     # no current folder, or an unusable LITTLEBABY_HOME
+        if root is None or Workspace().root == root:
+            return command
+    return f"{command} --path {shlex.quote(str(root))}"
+
+
+def resume_hint(name: str, root: Path | None, step: int | None = None) -> str:
+    """The words that tell how to resume a run of the workspace `root` from the checkpoint of `step`; None: from its last one"""
+    return f"`{resume_command(name, root)}` continues the run from {'its last checkpoint' if step is None else f'step {step:,}'}"
 
 
 @cache
@@ -221,6 +236,8 @@ class Workspace:
             raise BadInput(f"{quoted(word)} is too short: give 4 or more characters of the GUID")
         names = sorted(self.names())
         found = [name for name in names if name.startswith(prefix) and name[37:] == suffix]
+        if not found and not suffix and len(prefix) < 36:        # the base of these finetunes was deleted
+            found = [name for name in names if name.startswith(prefix)]
         if len(found) > 1:
             raise BadInput(f"{len(found)} runs begin with {word}: {', '.join(found[:5])}{', ...' if len(found) > 5 else ''}; "
                            f"give more characters")
@@ -239,7 +256,7 @@ class Workspace:
         if run.in_use:
             raise BadInput(f"{name} has no {kind} yet: it is being trained; wait for its end")
         if run.resumable:
-            raise BadInput(f"{name} has no {kind} yet: it has not finished; {resume_hint(name, run.checkpoint)}")
+            raise BadInput(f"{name} has no {kind} yet: it has not finished; {resume_hint(name, self.root, run.checkpoint)}")
         raise BadInput(f"{name} has no {kind}, and no checkpoint from which it could be continued")
 
     def require_unused(self, names: Iterable[str]) -> None:

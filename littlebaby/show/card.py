@@ -1,5 +1,6 @@
 """Runs as text: the card of one run, which `info` and the end of a training show, and the list of all runs."""
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from ..check.preflight import GOOD_RATIO
@@ -11,14 +12,17 @@ from .formatting import format_bytes, format_duration, format_number, plural
 SAMPLES = 5          # evaluations that a card shows
 
 
-def card(info: dict[str, Any]) -> str:
-    """The card of a run. info: from plans.info, {"guid", "config", "report", "completion", "resumable", "in_use", "checkpoint", "files"}"""
+def card(info: dict[str, Any], root: Path | None = None) -> str:
+    """The card of a run. info: from plans.info, {"guid", "config", "report", "completion", "resumable", "in_use", "checkpoint", "files"}
+
+    root: the folder of its workspace, if it is known
+    """
     cfg, report = info["config"], info["report"] or {}
     lines = facts(report, report["figures"]) if report else []
     lines.append(("files", "\n".join(f"{format_bytes(file['bytes']):>8}  {file['path']}" for file in info["files"])))
     head = f"{info['guid']}  {state(report, info['in_use'], info['resumable'])}\n{shape(cfg)}"
     if info["resumable"]:
-        head += f"\n{resume_hint(info['guid'], info['checkpoint'])}"
+        head += f"\n{resume_hint(info['guid'], root, info['checkpoint'])}"
     tail = f"completion\n\n{info['completion'].strip()}" if info["completion"] else ""
     return "\n\n".join(filter(None, [head, formatting.align_pairs(lines), loss_history(report.get("evaluations", [])), tail]))
 

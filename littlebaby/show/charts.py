@@ -46,20 +46,22 @@ def draw(report: Report, steps: Sequence[tuple] = ()) -> Any:
     else:
         x, train = tokens, column("train_loss")
     losses.plot(x, train, ".-" if len(x) == 1 else "-", color=TRAIN, lw=1.6)
-    label(losses, x, train, len(x) // 12, "training", TRAIN, (8, 8))
+    line_name(losses, "training", TRAIN, "right")
     losses.plot(tokens, valid, "o-", color=VALID, lw=1.6, ms=3.5)
     if np.isfinite(valid).any():
         best = int(np.nanargmin(valid))
         losses.plot(tokens[best], valid[best], "o", ms=9, mfc="none", mec=VALID, mew=1.4)
-        label(losses, tokens, valid, -1, f"validation\nbest {valid[best]:.3f}", VALID, (9, 0))
+        if np.isfinite(valid[-1]):
+            losses.annotate(f"validation\nbest {valid[best]:.3f}", (tokens[-1], valid[-1]), xytext=(9, 0), textcoords="offset points",
+                            va="center", color=VALID, annotation_clip=False)
     if floor := report.nursery_floor:
         losses.axhline(floor, color=FLOOR, lw=1.2, ls=(0, (6, 3)))
         losses.annotate(f"lowest possible loss, {floor:.3f}", (0.01, floor), xycoords=("axes fraction", "data"), xytext=(0, 4),
                         textcoords="offset points", color=FLOOR)
     scale(losses, np.concatenate([train, valid, each[:, 1], [floor or np.nan]]))
 
-    for axes, name, index in ((rates, "rate", 2), (norms, "norm", 3)):
-        axes.plot(*((at, each[:, index]) if each.shape[1] > 2 and len(rows) else (tokens, column(name))), ".-" if len(rows) == 1 else "-",
+    for axes, key, index in ((rates, "rate", 2), (norms, "norm", 3)):
+        axes.plot(*((at, each[:, index]) if each.shape[1] > 2 and len(rows) else (tokens, column(key))), ".-" if len(rows) == 1 else "-",
                   color=INK, lw=1.2)
         axes.set_ylim(bottom=0)
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
@@ -68,7 +70,7 @@ def draw(report: Report, steps: Sequence[tuple] = ()) -> Any:
     norms.set_xlim(0, max([*tokens, 1]))
     for axes, heading in ((losses, "loss (nats per token)"), (rates, "learning rate"), (norms, "gradient norm before clipping")):
         plainly(axes, heading)
-    figure.supxlabel(WHY_BELOW, x=0.01, ha="left", fontsize=8, color=GRAY)
+    figure.supxlabel(WHY_BELOW.replace("; ", ";\n", 1), x=0.01, ha="left", fontsize=8, color=GRAY)
     figure.suptitle(title(report), x=0.01, ha="left", fontsize=11, color=INK)
     return figure
 
@@ -92,11 +94,9 @@ def running(values: Sequence[float] | np.ndarray) -> np.ndarray:
     return out
 
 
-def label(axes: Any, x: np.ndarray, y: np.ndarray, index: int, text: str, color: str, offset: tuple[float, float]) -> None:
-    """Write the name of a line beside point `index` of it, `offset` points away; nothing where the point is missing"""
-    if len(y) and np.isfinite(y[index]):
-        axes.annotate(text, (x[index], y[index]), xytext=offset, textcoords="offset points", va="center", color=color,
-                      annotation_clip=False)
+def line_name(axes: Any, text: str, color: str, where: str) -> None:
+    """Write the name of a line in its colour above the axes, so that it covers neither lines nor ticks. where: center or right"""
+    axes.set_title(text, loc=where, fontsize=9, color=color)
 
 
 def scale(axes: Any, values: np.ndarray) -> None:

@@ -27,6 +27,8 @@ def preflight_table(about: Preflight) -> str:
                                      f"with this text's vocabulary of {about.vocabulary:,} tokens {about.total:,} parameters"))
     if about.seconds is not None:
         rows.append(("time", f"about {format_duration(about.seconds)} at {about.tokens_per_second:,.0f} tokens/s"))
+    else:
+        rows.append(("time", "not estimated: a training step was not measured, or is too large to be measured on this machine"))
     return align_pairs([*rows, ("device", about.device), *(("note", line) for line in about.warnings)])
 
 

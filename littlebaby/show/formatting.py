@@ -21,6 +21,8 @@ def format_bytes(number: float) -> str:
 
 def format_duration(seconds: float) -> str:
     """Seconds as seconds, minutes, hours or days"""
+    if seconds < 0.5:
+        return "less than a second"
     if seconds < 90:
         return plural(round(seconds), "second")
     if seconds < 5400:

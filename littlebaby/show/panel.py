@@ -26,7 +26,7 @@ from .panel_help import About, Help, setting_help
 from .panel_inference import Generation
 from .panel_job import JOBS
 from .panel_outcome import Outcome
-from .panel_runs import NONE, WITH_MODEL, is_conversations, run_label, uploaded_file, why_not
+from .panel_runs import NONE, WITH_MODEL, Elsewhere, is_conversations, run_label, uploaded_file, why_not
 from .progress import Began
 
 PLANS = ("train", "finetune", "inference", "info", "delete")
@@ -56,7 +56,7 @@ class Panel:
         self.kept = dict[str, Choices]()                         # of each plan that was left
         self.source, self.listing = "", False                    # what the fields were filled from; whether `refresh` changes the picker
         self.estimate = Estimate(self.chosen_training, self.choice_key, lambda: self.plan.value in TRAINING)
-        self.fields, self.generation = Fields(self.changed), Generation()
+        self.fields, self.generation, self.elsewhere = Fields(self.changed), Generation(), Elsewhere()
         self.own = self.outcome = Outcome(lambda guid: self.workspace.load_report(guid).evaluations)
         self.make_choices(str(Workspace(path).root))
         self.make_buttons()
@@ -158,8 +158,6 @@ class Panel:
         """Show the widgets that this plan needs, and no others, with the choices that were made for it. left: the plan before"""
         plan = self.plan.value
         self.kept[left or plan] = Choices(self.guid.value, self.input.value, self.source, self.fields.changes())
-        for part in {id(part): part for parts in self.parts.values() for part in parts}.values():
-            part.layout.display = None if part in self.parts[plan] else "none"
         self.run.description, self.run.icon, self.run.button_style = RUN_BUTTON[plan]
         self.guid.description = "resume" if plan == "train" else "run"
         if not JOBS.running:
@@ -169,6 +167,8 @@ class Panel:
             self.input.value = kept.input
         self.refresh(kept.run if kept else "" if left == "train" else None)
         self.fill()
+        for part in {id(part): part for parts in self.parts.values() for part in parts}.values():     # last: what is displayed is filled in
+            part.layout.display = None if part in self.parts[plan] else "none"
 
     def refresh(self, select: str | None = None) -> None:
         """List the runs of the folder, the newest first; for train only those that can be resumed"""
@@ -364,6 +364,8 @@ class Panel:
         for each in (self.diary, self.zip):
             each.disabled = busy or not run
         self.microscope.disabled = self.why.disabled = busy or not (run and run.has_model)
+        if run and run.in_use and not busy:
+            self.elsewhere.wait(self.workspace, run.name, self.refresh)
         self.stop.disabled = not busy
         self.stop.layout.display = None if busy or plan in (*TRAINING, "inference") else "none"
         self.resume.disabled = busy or not (run and run.resumable)

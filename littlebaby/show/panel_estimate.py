@@ -13,6 +13,7 @@ from .panel_job import JOBS, start_thread
 from .panel_live import show
 
 PATIENCE = 0.4          # seconds without a change after which the speed of this machine is measured
+HEIGHT = 354            # pixels of the architecture, which stay reserved: a button below must not move while it is being pressed
 
 
 class Estimate:
@@ -29,7 +30,8 @@ class Estimate:
         self.thread: threading.Thread | None = None
         self.costs = widgets.HTML(layout=widgets.Layout(flex="1 1 260px", max_width="340px", min_width="0"))
         self.architecture = widgets.Image(format="png", layout=widgets.Layout(width="215px", display="none"))
-        self.view = widgets.HBox([self.architecture, self.costs], layout=widgets.Layout(grid_gap="10px", flex_flow="row wrap"))
+        self.view = widgets.HBox([self.architecture, self.costs], layout=widgets.Layout(grid_gap="10px", flex_flow="row wrap",
+                                                                                        min_height=f"{HEIGHT}px"))
 
     def request(self) -> None:
         """Estimate anew in a thread, or after the job that runs; of several requests only the latest is answered"""

@@ -12,7 +12,7 @@ from ..model import gpt
 from ..runs.settings import Config
 from ..training.loop import Step
 from .card import facts, shape, state
-from .charts import FLOOR, GRAY, INK, PALE, TRAIN, VALID, label, plainly, png, scale
+from .charts import FLOOR, GRAY, INK, PALE, TRAIN, VALID, line_name, plainly, png, scale
 from .formatting import format_bytes, format_duration, format_number, plural
 
 PARTS = dict(embedding="#7a9e9f", attention="#3f7fb5", network="#e0a458", norms="#b8b8b8", head="#8e6c8a")
@@ -35,11 +35,13 @@ def cost_tiles(about: Preflight, busy: str = "") -> str:
         time, note = format_duration(about.seconds), f"at {format_number(speed)} tokens/s"
     elif busy:
         time, note = "…", busy
+    epochs = about.tokens / about.train_tokens
+    times = f"{epochs:,.1f}" if epochs >= 0.05 else "less than 0.1"
     tiles = [("parameters", format_number(about.total), f"{about.frozen:,} of them frozen" if about.frozen else f"{about.total:,}"),
              ("estimated time", time, note),
              ("memory", format_bytes(about.memory), f"{format_bytes(about.memory_parts['activations'])} of it for activations"),
              ("compute", f"{format_number(about.flops)} FLOPs", f"{format_number(about.flops_per_token)} per token"),
-             ("steps", f"{about.steps:,}", f"of {about.tokens_per_step:,} tokens; {about.tokens / about.train_tokens:,.1f} times the text"),
+             ("steps", f"{about.steps:,}", f"of {about.tokens_per_step:,} tokens; {times} times the text"),
              ("tokens per parameter", format_number(about.tokens_per_parameter), f"about {GOOD_RATIO} per parameter are compute-optimal")]
     boxes = "".join(f'<div style="border:1px solid var(--jp-border-color2,{PALE});border-radius:6px;padding:6px 10px;line-height:1.35">'
                     f'<div style="font-size:11px;{QUIET}">{name}</div><div style="font-size:17px;font-weight:600">{value}</div>'
@@ -158,6 +160,10 @@ class LossHistory:
 
     def picture(self, total: int) -> bytes:
         """PNG bytes; `total`: steps of the whole run"""
+        return png(self.draw(total), 110)
+
+    def draw(self, total: int) -> Any:
+        """The picture as a matplotlib Figure"""
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(5.6, 3.1), facecolor="white", layout="constrained")
@@ -167,9 +173,10 @@ class LossHistory:
         valid = np.array([np.nan if row.valid_loss is None else row.valid_loss for row in self.rows], float)
         axes.plot(step, loss, color=TRAIN, lw=0.6, alpha=0.35)
         axes.plot(step, mean, color=TRAIN, lw=1.6)
-        label(axes, step, mean, len(step) // 12, "training", TRAIN, (8, 8))
         axes.plot(at, valid, "o-", color=VALID, lw=1.6, ms=3.5)
-        label(axes, at, valid, -1, f"validation, now {valid[-1]:.3f}" if len(valid) else "", VALID, (-4, 12))
+        line_name(axes, "training", TRAIN, "center")
+        if len(valid) and np.isfinite(valid[-1]):
+            line_name(axes, f"validation, now {valid[-1]:.3f}", VALID, "right")
         if self.floor:
             axes.axhline(self.floor, color=FLOOR, lw=1.2, ls=(0, (6, 3)))
             axes.annotate(f"lowest possible loss, {self.floor:.3f}", (0.01, self.floor), xycoords=("axes fraction", "data"),
@@ -179,7 +186,7 @@ class LossHistory:
         axes.xaxis.set_major_formatter(lambda value, _: format_number(value) if value else "0")
         axes.set_xlabel("step", color=GRAY, fontsize=9)
         plainly(axes, "loss (nats per token)")
-        return png(figure, 110)
+        return figure
 
 
 def samples_so_far(rows: Sequence) -> str:

@@ -13,6 +13,7 @@ from .progress import Began
 
 STATUS_INTERVAL = 0.25       # seconds between two updates of the numbers
 DRAWING = 0.05               # share of the time that may be spent on drawing
+LONGEST_PAUSE = 10.0         # seconds; the first picture takes long, because it loads the library that draws it
 
 
 class Live:
@@ -47,10 +48,10 @@ class Live:
         elif isinstance(event, Evaluation):
             self.history.rows.append(event)
             self.samples.value = panel_html.samples_so_far(self.history.rows)
-        if not isinstance(event, Step) or now - self.drawn > self.pause:
+        if (self.history.points or self.history.rows) and (not isinstance(event, Step) or now - self.drawn > self.pause):
             show(self.curve, self.history.picture(self.total))
             self.drawn = perf_counter()
-            self.pause = max(1.0, (self.drawn - now) / DRAWING)
+            self.pause = min(max(1.0, (self.drawn - now) / DRAWING), LONGEST_PAUSE)
 
     def begin(self, event, now):
         self.history, self.total = panel_html.LossHistory(event.floor, self.rows(event.guid)), event.total

@@ -1,9 +1,16 @@
 """Runs and files as a panel shows them: the label of a run, why a plan cannot use it, an upload."""
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from time import sleep
 from typing import Any
 
+from ..errors import BadInput
+from ..runs.store import Workspace
 from .card import state
 
 WITH_MODEL = ("finetune", "inference")           # plans that need a trained model
+INTERVAL = 2.0          # seconds between two looks at a run of another process
 NONE = "there is no run in this folder yet; train makes one"
 
 
@@ -41,3 +48,24 @@ def uploaded_file(value: Any) -> list[tuple[str, Any]]:
     if isinstance(value, dict):
         return [(name, each["content"]) for name, each in value.items()]
     return [(each["name"], each["content"]) for each in value]
+
+
+class Elsewhere:
+    """Waits for the ends of trainings by other processes, in threads; where threads cannot start there are no other processes"""
+
+    def __init__(self) -> None:
+        self.awaited = set[str]()
+
+    def wait(self, workspace: Workspace, name: str, then: Callable[[], None]) -> None:
+        """Call `then` when no process trains this run any more"""
+        if name not in self.awaited:
+            self.awaited.add(name)
+            with suppress(RuntimeError):
+                threading.Thread(target=self.look, args=(workspace, name, then), daemon=True).start()
+
+    def look(self, workspace: Workspace, name: str, then: Callable[[], None]) -> None:
+        with suppress(BadInput, OSError):                # a folder that is gone
+            while name in workspace.names() and workspace.run(name).in_use:
+                sleep(INTERVAL)
+        self.awaited.discard(name)
+        then()

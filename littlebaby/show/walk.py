@@ -192,7 +192,7 @@ def checked(w: LayerTrace) -> str:
                      html.bar(min(1, (power + 16) / 16), FLOOR if correct else VALID, 150), mark, f"{allowed:.1g}"])
     about = ("Gradients: compared with finite differences of the forward. Decoding: token by token with a cache, compared with one pass "
              "over all tokens. Causality: how much a later token changes the output of earlier ones. ")
-    verdict = f"Wrong: {', '.join(w.wrong())}." if w.wrong() else "All checks pass."
+    verdict = f"Wrong: {'; '.join(map(label, w.wrong()))}." if w.wrong() else "All checks pass."
     return section("The laws", about + verdict, html.html_table(rows))
 
 

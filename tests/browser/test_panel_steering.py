@@ -60,6 +60,24 @@ def test_a_fraction_in_a_whole_number_is_refused_in_a_sentence(looked):
     expect(message).to_have_count(0)
 
 
+@pytest.mark.parametrize("width", [700, 1280])
+def test_a_button_does_not_move_while_it_is_pressed(looked, width):
+    """The press itself ends the typing, and the answer to what was typed comes before the button is released"""
+    looked.set_viewport_size(dict(width=width, height=1400))
+    looked.wait_for_function("/estimated time\\n\\d+ (second|minute)s?/.test(document.body.innerText)")
+    text, run = looked.panel.locator(".lb-input input").first, button(looked, "Run")
+    wrong = looked.panel.locator(".lb-message", has_text="there is no file 'tail'")
+    text.fill("tail")
+    looked.mouse.move(*(run.bounding_box()[side] + 9 for side in "xy"))
+    looked.mouse.down()
+    expect(wrong).to_have_count(1)                                   # beside the cost
+    looked.mouse.up()
+    expect(wrong).to_have_count(2)                                   # and of Run
+    fill(looked, input="tale")
+    expect(wrong).to_have_count(0)
+    looked.set_viewport_size(dict(width=1280, height=1400))
+
+
 def test_help_follows_the_pointer_and_the_focus(looked):
     panel = looked.panel
     sentence = panel.locator(".lb-sentence:visible, .lb-nothing:visible")

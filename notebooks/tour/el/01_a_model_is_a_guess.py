@@ -120,7 +120,7 @@ print(f"εντροπία       {floor:.3f} nats ανά χαρακτήρα, perpl
 
 # %%
 z = np.log(p)
-print("μεγαλύτερη διαφορά ανάμεσα στη softmax(z) και στο p:", abs(np.exp(z) / np.exp(z).sum() - p).max())
+print(f"μεγαλύτερη διαφορά ανάμεσα στη softmax(z) και στο p: {abs(np.exp(z) / np.exp(z).sum() - p).max():.0e}")
 
 logits = np.tile(z, (len(unseen), 1))                    # η ίδια πρόβλεψη σε κάθε θέση, (N, V)
 loss, back = arrays.cross_entropy(logits, unseen)

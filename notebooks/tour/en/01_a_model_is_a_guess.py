@@ -114,7 +114,7 @@ print(f"entropy       {floor:.3f} nats per character, perplexity {np.exp(floor):
 
 # %%
 z = np.log(p)
-print("largest difference between softmax(z) and p:", abs(np.exp(z) / np.exp(z).sum() - p).max())
+print(f"largest difference between softmax(z) and p: {abs(np.exp(z) / np.exp(z).sum() - p).max():.0e}")
 
 logits = np.tile(z, (len(unseen), 1))                    # the same prediction at every position, (N, V)
 loss, back = arrays.cross_entropy(logits, unseen)

@@ -178,8 +178,9 @@ for name, keep in (("top-k, k = 4", lambda p: top_k(p, 4)), ("top-p, p = 0.8", l
         print(f"{name:15} after {prompt!r:14} keeps {''.join(np.array(characters)[keep(p)]):10} with {p[keep(p)].sum():.0%} of the probability")
 
 # %% [markdown]
-# The nursery has nine colours, and they begin with `b`, `g`, `p`, `r`, `w` or `y`. The four characters of top-k are too few here, and too
-# many after `y`. Top-p keeps more characters here and a single one there: it follows the model's own certainty. In `lb.inference` all of these are settings, together with two more: **min-p** keeps characters with
+# The nursery has nine colours, and they begin with `b`, `g`, `p`, `r`, `w` or `y`. So after `Zoe hid a ` the four characters of top-k are
+# too few, and after `Zoe hid a y` they are too many. Top-p keeps more than four after the first prompt and a single one after the second: it
+# follows the model's own certainty. In `lb.inference` all of these are settings, together with two more: **min-p** keeps characters with
 # at least a given share of the highest probability, and a **repetition penalty** lowers the logits of tokens that have occurred before.
 # Does the library compute the same as we do?
 

@@ -141,11 +141,12 @@ def warm_up_and_decay(step, warmup=10):
 axes, right = picture("loss, by step, with a learning rate of 0.02", "gradient norm, by step", widths=(1.4, 1), height=3.2)
 for name, color, options in (("constant rate", GRAY, {}), ("with a schedule and clipping", TRAIN, dict(schedule=warm_up_and_decay, clip=1.0))):
     trained, losses, norms = train(adam, 0.02, **options)
-    axes.plot(running(losses), color=color, lw=1.8)
+    axes.plot(running(losses), color=color, lw=1.8, label=name)
     right.plot(norms, color=color, lw=0.8)
     valid_loss = trained.loss(*batch(unseen, np.random.default_rng(1), 300))
     print(f"{name:30} training loss {np.mean(losses[-50:]):.2f}, validation loss {valid_loss:.2f}")
-right.axhline(1, color=VALID, ls=(0, (6, 3)));
+right.axhline(1, color=VALID, ls=(0, (6, 3)))
+axes.legend(frameon=False, fontsize=8, labelcolor=GRAY);
 
 # %% [markdown]
 # The rate of 0.02 is four times the one from above, and with a constant rate the training is slower than plain gradient descent. With a schedule and with

@@ -210,7 +210,8 @@ for axes, (different, run) in zip(pair, chat_runs.items()):
 # copy them.) Ten toys are easily memorized as a list, and a list does not help with an eleventh. What a model learns depends on its data:
 # it learns a rule where memorizing is harder.
 #
-# In a shell you can talk to the same baby with `littlebaby chat --path FOLDER`, where FOLDER is the workspace that the first cell printed.
+# In a shell you can talk to a baby with `littlebaby chat GUID --path FOLDER`, where FOLDER is the workspace that the first cell printed, and
+# GUID is `chat_runs[100].guid`. Without a GUID you talk to the newest baby, here that of ten toys.
 #
 # ## Take it along
 # `export` writes a model for other programs. This one is for `transformers`; `to="gguf"` is for llama.cpp, if llama.cpp supports the
