@@ -92,19 +92,20 @@ def test_bad_ids_are_told(ids, sentence):
                                   dict(c_network="swi", c_norm="rmsnorm", c_bias="none"), dict(c_bias="all", b_tied=True),
                                   dict(rope_layout="half", c_activation="relu2")],
                          ids=lambda more: "-".join(map(str, more.values())))
-def test_the_lean_decoder_equals_the_model(attention, position, more):
-    """Seven tokens read at once, then one at a time, with either in turn on the same cache"""
-    b, ids, cache = baby(c_attention=attention, c_position=position, **more), np.random.default_rng(1).integers(0, 17, (1, 12)), {}
-    whole = gpt.forward(b.p, ids, Context(b.config))[0][0]       # (T, V)
+@pytest.mark.parametrize("B", [1, 3])
+def test_the_lean_decoder_equals_the_model(attention, position, more, B):
+    """Five tokens of one text or of three at once, then one at a time, with either in turn on the same cache"""
+    b, ids, cache = baby(c_attention=attention, c_position=position, **more), np.random.default_rng(1).integers(0, 17, (B, 12)), {}
+    whole = gpt.forward(b.p, ids, Context(b.config))[0]          # (B, T, V)
     gpt.forward(b.p, ids[:, :5], Context(b.config, cache=cache))
-    one = decoder(b.p, b.config)
+    decode, token = decoder(b.p, b.config, B > 1), lambda t: ids[:, t] if B > 1 else ids[0, t]
     for t in range(5, 12):
-        step = one(ids[0, t], t, cache) if t % 3 else gpt.forward(b.p, ids[:, t:t + 1], Context(b.config, start=t, cache=cache))[0][0, 0]
-        assert np.abs(step - whole[t]).max() < 1e-10
+        step = decode(token(t), t, cache) if t % 3 else gpt.forward(b.p, ids[:, t:t + 1], Context(b.config, start=t, cache=cache))[0][:, 0]
+        assert np.abs(step - whole[:, t]).max() < 1e-10
     small = baby(c_attention=attention, c_position=position, d_type="fp32", **more)
     cache = {}
     gpt.forward(small.p, ids[:, :1], Context(small.config, cache=cache))
-    assert decoder(small.p, small.config)(ids[0, 1], 1, cache).dtype == np.float32
+    assert decoder(small.p, small.config, B > 1)(token(1), 1, cache).dtype == np.float32
 
 
 # prompts of different lengths, side by side

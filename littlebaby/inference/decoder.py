@@ -1,11 +1,12 @@
-"""decoder: a faster gpt.forward for the next token of one text on the CPU, without batches and without a backward pass.
+"""decoder: a faster gpt.forward for the next token of one text, or of each of B texts, on the CPU, without a backward pass.
 
 For one token a function call costs as much time as the matrix product in it. So weights, widths and tables are looked up once per text,
 arrays have no unnecessary axes, and nothing is stored for a backward pass. The cache is that of gpt.forward, and the two can be used
 alternately. A variant without a fast version here is called through its own forward, so every variant can be decoded. A test checks that
 the results equal those of gpt.forward; speed: docs/benchmarks.md.
 
-Letters as in arrays/ops.py; x (D,) is the vector of one token, and `place` its position in the window.
+Letters as in arrays/ops.py; x is the vector (D,) of the token of one text, or those (B, D) of B texts, and `place` their position in the
+window.
 """
 from collections.abc import Callable
 from math import sqrt
@@ -20,16 +21,19 @@ from ..model.context import Context, variant
 from ..model.gpt import network, parts
 
 
-def decoder(p: Any, cfg: Any) -> Callable[[Any, int, dict], np.ndarray]:
-    """The function logits(token, place, cache) -> (V,), with the cache of all earlier tokens, to which it adds this one"""
+def decoder(p: Any, cfg: Any, batch: bool = False) -> Callable[[Any, int, dict], np.ndarray]:
+    """The function logits(token, place, cache) -> (V,), with the cache of all earlier tokens, to which it adds this one; with `batch` the
+    function for B texts, tokens (B,) -> (B, V)"""
     _, norm, position = parts(cfg)
     pre, head, bias = cfg.c_sequence == "pre", p.head.w if "w" in p.head else p.token.T, p.head.get("b")
-    blocks = [[(normalizer(pb.norm1, cfg), part_function(variant("attentions", cfg.c_attention), pb.att, cfg, i, "att")),
-               (normalizer(pb.norm2, cfg), part_function(network(cfg, i), pb.net, cfg, i, "net"))] for i, pb in enumerate(p.blocks)]
-    last = normalizer(p.norm, cfg) if "norm" in p else None
+    norm_of = batch_normalizer if batch else normalizer
+    blocks = [[(norm_of(pb.norm1, cfg), part_function(variant("attentions", cfg.c_attention), pb.att, cfg, i, "att")),
+               (norm_of(pb.norm2, cfg), part_function(network(cfg, i), pb.net, cfg, i, "net"))] for i, pb in enumerate(p.blocks)]
+    last = norm_of(p.norm, cfg) if "norm" in p else None
 
     def logits(token, place, cache):
-        x = position.forward(p.position, p.token[token][None, None], Context(cfg, start=place))[0][0, 0]
+        x = p.token[token]                                       # (D,) or (B, D)
+        x = position.forward(p.position, x.reshape(-1, 1, x.shape[-1]), Context(cfg, start=place))[0].reshape(x.shape)
         for steps in blocks:
             for norm, f in steps:
                 x = x + f(norm(x), place, cache) if pre else norm(x + f(x, place, cache))
@@ -59,20 +63,39 @@ def normalizer(p: Any, cfg: Any) -> Callable:
     return rmsnorm if b is None else layernorm
 
 
+def batch_normalizer(p: Any, cfg: Any) -> Callable:
+    """The function of a norm for B texts: x (B, D) -> (B, D)"""
+    w, b, D, eps = p.w, p.get("b"), cfg.n_emb, cfg.norm_eps
+    share = np.full(D, 1 / D, w.dtype)
+
+    def scaled(x):
+        x *= (1 / np.sqrt(np.dot(x * x, share) + eps))[:, None]  # the root of the mean square: (B, D) -> (B)
+        x *= w
+        return x
+
+    def layernorm(x):
+        y = scaled(x - np.dot(x, share)[:, None])
+        y += b
+        return y
+
+    return layernorm if b is not None else lambda x: scaled(x.copy())
+
+
 def part_function(module: ModuleType, p: Any, cfg: Any, i: int, part: str) -> Callable:
-    """The function (x (D,), place, cache) -> (D,) of an attention ("att") or network ("net"): its fast version here, if there is one"""
+    """The function (x, place, cache) -> x of an attention ("att") or network ("net"): its fast version here, if there is one"""
     fast = FAST.get(module.__name__.rpartition(".")[2])
     if fast and not any(isinstance(w, Lora) for w in p.values()):
         return fast(p, cfg, i)
 
     def f(x, place, cache):
-        return module.forward(p, x[None, None], Context(cfg, start=place, cache=cache).layer(i).inside(part))[0][0, 0]
+        rows = x.reshape(-1, 1, x.shape[-1])                     # (B, 1, D)
+        return module.forward(p, rows, Context(cfg, start=place, cache=cache).layer(i).inside(part))[0].reshape(x.shape)
 
     return f
 
 
 def product(w: Any, b: Any) -> Callable:
-    """The function x (I,) -> x w + b (O,)"""
+    """The function x (..., I) -> x w + b (..., O)"""
     if b is None:
         return lambda x: np.dot(x, w)
 
@@ -85,7 +108,7 @@ def product(w: Any, b: Any) -> Callable:
 
 
 def attention(p: Any, cfg: Any, i: int) -> Callable:
-    """The function (x (D,), place, cache) -> (D,) of mha and gqa"""
+    """The function (x, place, cache) -> x of mha and gqa"""
     h, H = cfg.n_heads, cfg.head_size
     d, K = H // h, (p.wqkv.shape[1] - H) // 2
     n, scale = K // d, d ** -0.5 / cfg.r_temp
@@ -93,28 +116,28 @@ def attention(p: Any, cfg: Any, i: int) -> Callable:
     rotate, penalties = rotation(cfg, d, p.wo.dtype), distance_penalties(cfg, n, p.wo.dtype)
 
     def f(x, place, cache):
-        y = qkv(x)                                               # (H + 2K)
-        z = y[:H + K].reshape(h + n, d)                          # queries, then keys
+        y = qkv(x)                                               # (H + 2K) or (B, H + 2K)
+        z = y[..., :H + K].reshape(-1, h + n, d)                 # queries, then keys; B = 1 for one text
         z = rotate(z, place) if rotate else z
-        s, v = z[:h].reshape(n, h // n, d), y[H + K:].reshape(n, d)
+        s, v = z[:, :h].reshape(-1, n, h // n, d), y[..., H + K:].reshape(-1, n, 1, d)
         rows = cache[i]["att"]
-        keys, values = rows["k"].append(z[None, h:, None])[0], rows["v"].append(v[None, :, None])[0]             # (n, S, d)
+        keys, values = rows["k"].append(z[:, h:, None]), rows["v"].append(v)     # (B, n, S, d)
 
-        s = np.matmul(s, keys.swapaxes(1, 2))                    # (n, h/n, S)
+        s = np.matmul(s, keys.swapaxes(2, 3))                    # (B, n, h/n, S)
         s *= scale
         if penalties is not None:
             s -= penalties[..., -s.shape[-1]:]
         s -= np.maximum.reduce(s, -1, keepdims=True)
         np.exp(s, out=s)
-        o = np.matmul(s, values)                                 # (n, h/n, d)
+        o = np.matmul(s, values)                                 # (B, n, h/n, d)
         o /= np.add.reduce(s, -1, keepdims=True)
-        return join(o.reshape(H))
+        return join(o.reshape(*x.shape[:-1], H))
 
     return f
 
 
 def rotation(cfg: Any, d: int, dtype: np.dtype) -> Callable | None:
-    """The function of rope, (z (heads, d), place) -> z rotated to its position; None for positions without a rotation"""
+    """The function of rope, (z (B, heads, d), place) -> z rotated to its position; None for positions without a rotation"""
     position = variant("positions", cfg.c_position)
     if not hasattr(position, "rotate"):
         return None
@@ -125,7 +148,7 @@ def rotation(cfg: Any, d: int, dtype: np.dtype) -> Callable | None:
     cos, sin = np.concatenate([cos, cos], 1), np.concatenate([-sin, sin], 1)                     # (n_ctx, d)
 
     def rotate(z, place):
-        other = z.reshape(-1, 2, d // 2)[:, ::-1].reshape(-1, d)
+        other = z.reshape(*z.shape[:-1], 2, d // 2)[..., ::-1, :].reshape(z.shape)
         return z * cos[place] + other * sin[place]
 
     return rotate
@@ -141,25 +164,25 @@ def distance_penalties(cfg: Any, n: int, dtype: np.dtype) -> np.ndarray | None:
 
 
 def mlp(p: Any, cfg: Any, i: int) -> Callable:
-    """The function (x (D,), place, cache) -> (D,) of mlp"""
+    """The function (x, place, cache) -> x of mlp"""
     up, down = product(p.up, p.get("b1")), product(p.down, p.get("b2"))
     activation = gelu if cfg.c_activation == "gelu" else lambda u: getattr(arrays, cfg.c_activation)(u)[0]
     return lambda x, place, cache: down(activation(up(x)))
 
 
 def swi(p: Any, cfg: Any, i: int) -> Callable:
-    """The function (x (D,), place, cache) -> (D,) of swi"""
+    """The function (x, place, cache) -> x of swi"""
     wide, down, F = product(p.wide, p.get("bwide")), product(p.down, p.get("bdown")), len(p.down)
 
     def f(x, place, cache):
-        y = wide(x)                                              # (2F)
-        return down(swiglu(y[:F], y[F:]))
+        y = wide(x)                                              # (2F) or (B, 2F)
+        return down(swiglu(y[..., :F], y[..., F:]))
 
     return f
 
 
 def gelu(x: np.ndarray) -> np.ndarray:
-    """arrays.gelu for one row (F,), without a backward pass"""
+    """arrays.gelu for a few rows (..., F), without a backward pass"""
     c = sqrt(2 / np.pi)
     y = x * x
     y *= c * 0.044715
@@ -173,7 +196,7 @@ def gelu(x: np.ndarray) -> np.ndarray:
 
 
 def swiglu(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """arrays.swiglu for rows (F,), without a backward pass"""
+    """arrays.swiglu for a few rows (..., F), without a backward pass"""
     y = a * 0.5                                                  # sigmoid a = (1 + tanh(a/2)) / 2
     np.tanh(y, out=y)
     y += 1

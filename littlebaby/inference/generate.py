@@ -28,7 +28,8 @@ class Reader:
         self.p, self.cfg, self.cached, self.replace_value = p, cfg, cached, replace_value
         self.first, self.seen = 0, 0                             # index of the window's first id; number of its ids in the cache
         self.cache: dict = {}
-        self.one = decoder(p, cfg) if cached and on_cpu() and replace_value is None else None      # the decoder observes nothing
+        self.decodes = cached and on_cpu() and replace_value is None             # the decoder observes nothing
+        self.decoders: dict[bool, Callable] = {}                 # for one text, for a batch; made when they are needed
 
     def fit_window(self, T: int) -> int:
         """Apply the window rule for T ids; returns how many more ids the window has room for"""
@@ -45,12 +46,20 @@ class Reader:
             new, ctx = ids[:, self.first + self.seen:], Context(self.cfg, None, self.seen, self.cache, replace_value=self.replace_value)
         else:
             new, ctx = ids[:, self.first:], Context(self.cfg, replace_value=self.replace_value)
-        if self.one and self.seen and new.shape == (1, 1):       # one token of one text
-            logits = self.one(new[0, 0], self.seen, self.cache)[None, None]
+        if self.decodes and self.seen and new.shape[1] == 1:     # one token of every text
+            logits = self.next_logits(new)[:, None]              # (B, V) -> (B, 1, V)
         else:
             logits, _ = gpt.forward(self.p, xp.asarray(new), ctx)             # (B, T new, V)
         self.seen = T - self.first
         return to_numpy(logits[:, -n:])
+
+    def next_logits(self, new: np.ndarray) -> np.ndarray:
+        """Logits (B, V) after one more token (B, 1) of every text, by the decoder"""
+        batch = len(new) > 1
+        if batch not in self.decoders:
+            self.decoders[batch] = decoder(self.p, self.cfg, batch)
+        logits = self.decoders[batch](new[:, 0] if batch else new[0, 0], self.seen, self.cache)
+        return logits if batch else logits[None]
 
     def keep_rows(self, rows: np.ndarray) -> None:
         """Continue with these rows only: indices (k,) or a mask (B,)"""
