@@ -38,7 +38,7 @@ def tour(tmp_path):
     ('# %% tags=["exercise"]\nsize = None\n\ncheck(size)\n\n', "",
      ["lesson 1, cell 29 of the translation: its English cell is gone"]),
     (FIFTEENTH, "# ## The second model: what follows what?\n",
-     ['lesson 1, cell 14, "z = np.log(p) print("largest difference between": its translation is older',
+     ['lesson 1, cell 14, "z = np.log(p) print(f"largest difference between": its translation is older',
       "lesson 1, cell 15 of the translation: its English cell is gone"])])
 def test_a_changed_english_cell_is_named_in_one_line(tour, there, then, lines):
     lesson = tour / "en" / LESSON

@@ -218,7 +218,7 @@ axes.grid(False)
 for place, i in zip(places, often):
     c = tokenizer.tokens()[i]
     kind = VALID if c in "aeiou" else INK if c.islower() else TRAIN if c.isupper() else FLOOR
-    axes.text(*place, {" ": "␣", "\n": "⏎"}.get(c, c), color=kind, fontsize=11, ha="center", va="center")
+    axes.text(*place, {" ": "␣", "\n": "⏎"}.get(c, c), color=kind, fontsize=22 if c in ".,\"" else 11, ha="center", va="center")
 axes.set_xlim(places[:, 0].min() - 0.3, places[:, 0].max() + 0.3)
 axes.set_ylim(places[:, 1].min() - 0.3, places[:, 1].max() + 0.3);
 

@@ -148,11 +148,12 @@ def warm_up_and_decay(step, warmup=10):
 axes, right = picture("απώλεια ανά βήμα, με ρυθμό μάθησης 0.02", "νόρμα της κλίσης ανά βήμα", widths=(1.4, 1), height=3.2)
 for name, color, options in (("σταθερός ρυθμός", GRAY, {}), ("με πρόγραμμα και περικοπή", TRAIN, dict(schedule=warm_up_and_decay, clip=1.0))):
     trained, losses, norms = train(adam, 0.02, **options)
-    axes.plot(running(losses), color=color, lw=1.8)
+    axes.plot(running(losses), color=color, lw=1.8, label=name)
     right.plot(norms, color=color, lw=0.8)
     valid_loss = trained.loss(*batch(unseen, np.random.default_rng(1), 300))
     print(f"{name:30} απώλεια εκπαίδευσης {np.mean(losses[-50:]):.2f}, επικύρωσης {valid_loss:.2f}")
-right.axhline(1, color=VALID, ls=(0, (6, 3)));
+right.axhline(1, color=VALID, ls=(0, (6, 3)))
+axes.legend(frameon=False, fontsize=8, labelcolor=GRAY);
 
 # %% [markdown]
 # Ο ρυθμός 0.02 είναι τέσσερις φορές ο προηγούμενος, και όταν μένει σταθερός, η εκπαίδευση είναι πιο αργή από την απλή κατάβαση κλίσης. Με

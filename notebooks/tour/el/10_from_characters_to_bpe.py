@@ -64,7 +64,7 @@ def merge(tokens, pair):
         i += 1 + found
     return tuple(out)
 
-counts = {tuple(piece.replace(" ", "Ġ").replace("\n", "Ċ")): n for piece, n in pieces.items()}     # το GPT-2 γράφει το κενό ως Ġ
+counts = {tuple(piece.replace(" ", "Ġ").replace("\n", "Ċ")): n for piece, n in pieces.items()}     # το GPT-2 γράφει το κενό ως Ġ, την αλλαγή γραμμής ως Ċ
 merges = []
 for _ in range(40):
     pair = most_frequent_pair(counts)
