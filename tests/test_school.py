@@ -14,10 +14,11 @@ from littlebaby.model.context import Context, variants
 from littlebaby.runs.settings import allowed, files_of, module_of
 from littlebaby.text import stories
 from littlebaby.training.objectives import log_likelihoods, objective_of
-from littlebaby.training.rewards import PROMPTS, REWARDS, judge
+from littlebaby.training.rewards import PROMPTS, REWARDS, RewardModel, judge
 
 METHODS = files_of("c_school")
-ON_SAMPLES = [name for name in METHODS if not hasattr(module_of("c_school", name), "pair_loss")]
+OF_TEXTS = [name for name in METHODS if not hasattr(module_of("c_school", name), "rank_loss")]       # without the reward model
+ON_SAMPLES = [name for name in OF_TEXTS if not hasattr(module_of("c_school", name), "pair_loss")]
 TINY = dict(n_layers=2, n_emb=12, n_heads=2, n_ctx=16, d_type="fp64", n_vocab=7)
 
 
@@ -55,15 +56,19 @@ def test_the_gradient_of_every_method_equals_finite_differences(name):
     """Of the whole objective by every weight of a small GPT, with ratios and references that differ from the present model"""
     method = module_of("c_school", name)
     for changes in settings_of(name):
-        cfg = lb.Config(**TINY, c_school=name, **changes)
+        cfg = lb.Config(**TINY, c_school=name, b_scalar_head=name == "reward_model", **changes)
         baby, rng = lb.Baby(cfg, seed=1), np.random.default_rng(2)
         N, T = 4, 6
+        if cfg.b_scalar_head:                                    # it is 0 at the start, where most gradients are 0
+            baby.weights()["head.w"][...] = rng.normal(size=(cfg.n_emb, 1))
         ids, targets = rng.integers(0, 7, (N, T)), rng.integers(0, 7, (N, T))
         targets[:, :2] = targets[1, 4:] = -1
-        logp = log_likelihoods(baby.p, cfg, ids, targets, 2)
+        logp = log_likelihoods(lb.Baby(cfg.replace(b_scalar_head=False), seed=1).p, cfg, ids, targets, 2)
         noise = lambda: logp + 0.3 * rng.normal(size=logp.shape)
-        if hasattr(method, "pair_loss"):
-            pairs = (N // 2, 2, T)
+        pairs = (N // 2, 2, T)
+        if hasattr(method, "rank_loss"):
+            arrays = ids.reshape(pairs), targets.reshape(pairs), np.array([0.5, 0.5])
+        elif hasattr(method, "pair_loss"):
             arrays = ids.reshape(pairs), targets.reshape(pairs), np.array([0.5, 0.5]), noise().sum(-1).reshape(-1, 2)
         else:
             counted = targets >= 0
@@ -155,7 +160,7 @@ def test_the_reward_of_sums_and_its_prompts():
 
 
 def test_every_reward_has_a_name_in_the_settings():
-    assert allowed("c_reward") == [*REWARDS, "function"]
+    assert allowed("c_reward") == [*REWARDS, "function", "model"]
 
 
 def test_a_reward_that_fails_is_told():
@@ -190,10 +195,10 @@ def vowels(prompt, text):
     return sum(letter in "aeiou" for letter in text) / max(len(text), 1)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", OF_TEXTS)
 def test_every_method_raises_the_reward_of_a_small_model(home, name):
     """The share of vowels as reward, for texts of a model that knows nothing"""
-    run = lb.school("last" if name == METHODS[0] else lb.list(home)[0].name, vowels, path=home, c_school=name, n_steps=30, s_eval=10,
+    run = lb.school(lb.list(home)[0].name, vowels, path=home, c_school=name, n_steps=30, s_eval=10,
                     batch_size=16, n_accumulate=1, n_answer=16, r_learn=0.01, c_unfinished="judge", n_completion=0, progress=False)
     before, after = run.report.school.before, run.report.school.after
     assert run.guid.endswith("_school") or "_school_" in run.guid
@@ -238,19 +243,41 @@ def test_pairs_from_a_file(home):
     assert last.measures.margin > first.measures.margin + 1 and last.measures.accuracy == 1
 
 
+def test_a_reward_model_learns_to_judge_and_another_baby_learns_from_it(home):
+    rng, base = Random(0), lb.list(home)[0].name
+    text = lambda letters: "".join(rng.choice(letters) for _ in range(8))
+    lines = [dict(prompt="", chosen=text("aeiou"), rejected=text("bcdfg")) for _ in range(40)]
+    (home / "inputs" / "letters.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    judge_run = lb.school(base, pairs="letters.jsonl", c_school="reward_model", path=home, n_steps=40, s_eval=20, batch_size=8,
+                          r_learn=0.01, progress=False)
+    assert judge_run.report.evaluations[-1].measures.accuracy > 0.95 and judge_run.completion is None
+    model = RewardModel("judge", lb.load(judge_run.guid, home, reward_model=True))
+    assert model("", "aeioua") > model("", "bcdfgb") + 1
+    with pytest.raises(lb.BadInput) as error:
+        lb.inference(judge_run.guid, path=home)
+    assert str(error.value) == (f"{judge_run.guid} is a reward model: it gives a text a number and generates none; `littlebaby school GUID "
+                                f"--reward {judge_run.guid[:8]}{judge_run.guid[36:]}` learns from it")
+    with pytest.raises(lb.BadInput, match="is no reward model; `littlebaby school"):
+        lb.school(base, reward=base, path=home, progress=False)
+    run = lb.school(base, reward=judge_run.guid, path=home, c_unfinished="judge", **SMALL | dict(n_steps=15, batch_size=16, n_answer=12))
+    assert run.report.school.after.reward > run.report.school.before.reward
+    again = lb.load(run.guid, home)
+    assert again.config.c_reward == "model" and not again.config.b_scalar_head
+
+
 def test_adapters_learn_from_rewards_too(home):
     run = lb.school(lb.list(home)[0].name, "length", path=home, lora_rank=2, **SMALL)
     assert run.report.figures.parameters.frozen > 0 and (home / "models" / f"adapters_{run.guid}.safetensors").exists()
 
 
 @pytest.mark.parametrize("call, sentence", [
-    (dict(reward="nursry"), "reward is 'nursry'; allowed are nursery, sums, format, length; did you mean nursery?; in Python a function of "
-                            "(prompt, text) is allowed too"),
+    (dict(reward="nursry"), "reward is 'nursry'; allowed are nursery, sums, format, length; did you mean nursery?; the GUID of a reward "
+                            "model is allowed too, and in Python a function of (prompt, text)"),
     (dict(n_emb=8), "n_emb is 8; allowed in finetune is 16, as in the base, whose weights depend on it; did you mean 16?"),
     (dict(n_per_prompt=3, batch_size=8, n_accumulate=1),
      "n_per_prompt is 3; allowed are divisors of batch_size * n_accumulate, 8; did you mean 2?"),
     (dict(n_answer=99), "n_answer is 99; allowed with the longest prompt and n_ctx, 32, is at most 31; did you mean 31?"),
-    (dict(c_school="grp"), "c_school is 'grp'; allowed are bestof, dpo, grpo, reinforce; did you mean grpo?"),
+    (dict(c_school="grp"), "c_school is 'grp'; allowed are bestof, dpo, grpo, reinforce, reward_model; did you mean grpo?"),
 ])
 def test_wrong_input_gets_one_sentence(home, call, sentence):
     with pytest.raises(lb.BadInput) as error:
@@ -262,7 +289,7 @@ def test_pairs_that_cannot_be_used(home):
     (home / "inputs" / "bad.jsonl").write_text('{"prompt": "a", "chosen": "b"}\n')
     with pytest.raises(lb.BadInput, match="bad.jsonl, line 1: allowed is an object with the texts prompt, chosen and rejected"):
         lb.school(lb.list(home)[0].name, pairs="bad.jsonl", path=home, progress=False)
-    with pytest.raises(lb.BadInput, match="c_school is grpo; allowed with pairs is dpo; did you mean dpo?"):
+    with pytest.raises(lb.BadInput, match="c_school is grpo; allowed with pairs are dpo and reward_model; did you mean dpo?"):
         lb.school(lb.list(home)[0].name, pairs="bad.jsonl", c_school="grpo", path=home, progress=False)
 
 

@@ -49,9 +49,10 @@ def school(guid: str = "last", *, reward: str | None = None, prompts: str | None
 
     Args:
         guid: The run: its GUID, the first 4 or more characters of it, or last.
-        reward: The same as --c_reward: nursery, format or length [nursery].
+        reward: The same as --c_reward, nursery, sums, format or length, or the GUID of a reward model [nursery].
         prompts: A file with a prompt in each line, with which the samples begin [every sample begins a new document].
-        pairs: A JSONL file of pairs instead of a reward, {"prompt": ..., "chosen": ..., "rejected": ...} in each line.
+        pairs: A JSONL file of pairs instead of a reward, {"prompt": ..., "chosen": ..., "rejected": ...} in each line, for dpo; with
+            --c_school reward_model a model learns from them to judge.
         encoding: Encoding of the files.
         quiet: No progress bar and no samples during training.
     """

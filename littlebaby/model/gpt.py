@@ -16,6 +16,8 @@ def params(cfg):
     p = dict(token=table(cfg.n_vocab, cfg.n_emb), position=position.params(cfg), blocks=[block(i) for i in range(cfg.n_layers)])
     if cfg.c_sequence == "pre" or cfg.b_norm_last:
         p["norm"] = norm.params(cfg)
+    if cfg.b_scalar_head:                                        # a reward model: one number in place of V logits
+        return p | dict(head=dict(w=matrix(cfg.n_emb, 1, std=0.0, kind="head")))
     p["head"] = {} if cfg.b_tied else dict(w=matrix(cfg.n_emb, cfg.n_vocab, kind="head"))
     if cfg.c_bias == "out" or cfg.b_bias_head:
         p["head"]["b"] = vector(cfg.n_vocab)

@@ -10,6 +10,7 @@ from ..errors import BadInput
 from ..inference.baby import Baby
 from ..model import gpt
 from ..runs import formats
+from ..runs.run_files import brief
 from ..runs.settings import Config, keys
 from ..runs.store import Workspace
 from ..training import lora
@@ -17,19 +18,20 @@ from ..training import lora
 UNSEEN = 15.0      # nats: new tokens together get at most exp(-15) of the probability; a few hundred training steps raise it
 
 
-def load(guid: str | Path = "last", path: str | Path | None = None, d_type: str | None = None) -> Baby:
+def load(guid: str | Path = "last", path: str | Path | None = None, d_type: str | None = None, reward_model: bool = False) -> Baby:
     """Load the model of a run, or a model of another program, without making a run of it.
 
     Args:
         guid: Run: its GUID, the first 4 or more characters of it, or "last". Or the path of files that `import_` accepts.
         path: Folder of the workspace [LITTLEBABY_HOME, else the nearest from the current folder up].
         d_type: Type of the numbers: fp16, fp32 or fp64 [the model's own].
+        reward_model: Whether a reward model is wanted, whose `logits` (B, T, 1) are the reward after every token.
 
     Returns:
         The baby: config, tokenizer and weights.
 
     Raises:
-        BadInput: There is no such run or file, or it is damaged.
+        BadInput: There is no such run or file, it is damaged, or only one of it and `reward_model` is a reward model.
 
     >>> baby = lb.load("last", d_type="fp64")
     >>> baby.weights()["token"].dtype
@@ -41,6 +43,10 @@ def load(guid: str | Path = "last", path: str | Path | None = None, d_type: str 
     name = workspace.resolve(str(guid), "model")
     cfg = workspace.load_config(name)
     cfg = cfg.replace(d_type=d_type) if d_type else cfg
+    if cfg.b_scalar_head != reward_model:
+        raise BadInput(f"{name} is no reward model; `littlebaby school {brief(name)} --pairs FILE --c_school reward_model` makes one of it"
+                       if reward_model else f"{name} is a reward model: it gives a text a number and generates none; "
+                                            f"`littlebaby school GUID --reward {brief(name)}` learns from it")
     tokenizer = texts.from_json(workspace.load_tokenizer(name)) if workspace.has_tokenizer(name) else None
     arrays, _ = workspace.load_model(name)
     check_size(cfg, sum(a.size for a in arrays.values()), f"the model of {name}", tokenizer)

@@ -1,9 +1,11 @@
 """school: train a run's model further on its own samples, judged by a reward, or on pairs of texts of which one is preferred."""
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..errors import BadInput, nearest, not_a_divisor
+from ..inference.baby import Baby
 from ..runs import records
 from ..runs.aliases import renamed
 from ..runs.settings import Config, keys, module_of
@@ -34,9 +36,11 @@ def school(guid: str = "last", reward: str | Reward | None = None, prompts: str 
 
     Args:
         guid: Run to start from: its GUID, the first 4 or more characters of it, or "last".
-        reward: Name of a reward, as the setting c_reward, or a function of (prompt, text) that returns a number ["nursery"].
+        reward: Name of a reward, as the setting c_reward; or the GUID of a reward model; or a function of (prompt, text) that returns a
+            number ["nursery"].
         prompts: Prompts that begin the texts, or a text file with a prompt in each line [every text begins a new document].
-        pairs: JSONL file of pairs, {"prompt": ..., "chosen": ..., "rejected": ...} a line, in place of a reward; only for dpo.
+        pairs: JSONL file of pairs, {"prompt": ..., "chosen": ..., "rejected": ...} a line, in place of a reward; for dpo, or with
+            c_school="reward_model" for a model that learns to judge.
         path: Folder of the workspace [LITTLEBABY_HOME, else the nearest from the current folder up].
         resume: GUID of an interrupted run of `school` to continue, or "last".
         encoding: Encoding of the files.
@@ -66,24 +70,32 @@ def school(guid: str = "last", reward: str | Reward | None = None, prompts: str 
             raise BadInput("a resumed run keeps its own settings: give resume without settings, or start a new run")
         return resume_run(workspace, resume, None, progress, stop, function)
     named = renamed(dict(settings))
+    reward_model = ""
     if reward is not None:
-        if isinstance(reward, str) and reward not in REWARDS:
-            raise BadInput(nearest("reward", reward, [*REWARDS]) + "; in Python a function of (prompt, text) is allowed too")
-        named["c_reward"] = "function" if function else reward
+        if isinstance(reward, str) and re.fullmatch(r"[0-9a-f-]{4,}\S*|last", reward):
+            reward_model = workspace.resolve(reward, "model")
+        elif isinstance(reward, str) and reward not in REWARDS:
+            raise BadInput(nearest("reward", reward, [*REWARDS]) + "; the GUID of a reward model is allowed too, and in Python a function "
+                                                                   "of (prompt, text)")
+        named["c_reward"] = "function" if function else "model" if reward_model else reward
     base = workspace.resolve(guid, "model")
     old = load(base, workspace.root)
     old.require_tokenizer()
     cfg = school_config(old.config, named, pairs is not None)
-    require_same_weights(old.config, cfg, named)
+    require_same_weights(old.config, cfg.replace(b_scalar_head=False), named)
     workspace.require_writable()
     begins = read_prompts(workspace, prompts, encoding)
     cfg = with_longest_answer(cfg, old.tokenizer, begins)
     use_device(cfg)
     before = workspace.load_report(base)
     file = str(pairs) if pairs else ""
-    origin = dict(input=[file], encoding=encoding, chat=False, sources=[], school=True, prompts=begins, pairs=file)
+    origin = dict(input=[file], encoding=encoding, chat=False, sources=[], school=True, prompts=begins, pairs=file,
+                  reward_model=reward_model)
     source = school_source(workspace, old, before, cfg, function, origin)
-    baby = type(old)(cfg, tokenizer=old.tokenizer, flat=old.flat.copy())
+    baby = Baby(cfg, tokenizer=old.tokenizer)                    # the head of a reward model is new
+    for weight, view in baby.weights().items():
+        if weight in old.weights() and view.shape == old.weights()[weight].shape:
+            view[...] = old.weights()[weight]
     if cfg.lora_rank:
         baby = lora.with_adapters(baby)
     about = records.Input(name=source.name, bytes=source.bytes, characters=source.characters, sha256=source.sha256)
@@ -97,10 +109,14 @@ def school(guid: str = "last", reward: str | Reward | None = None, prompts: str 
 def school_config(cfg: Config, named: dict[str, Any], pairs: bool) -> Config:
     """The Config of a run of `school`: that of the base with DEFAULTS and with the given settings"""
     unlimited = dict(n_steps=ENOUGH) if named.get("r_minutes") and "n_steps" not in named else {}
-    new = cfg.replace(**DEFAULTS | (dict(c_school="dpo") if pairs else {}) | unlimited | named)
+    new = cfg.replace(**DEFAULTS | (dict(c_school="dpo", n_accumulate=1) if pairs else {}) | unlimited | named)
     method, N = module_of("c_school", new.c_school), new.batch_size * new.n_accumulate
-    if pairs and not hasattr(method, "pair_loss"):
-        raise BadInput(f"c_school is {new.c_school}; allowed with pairs is dpo; did you mean dpo?")
+    if hasattr(method, "rank_loss"):
+        new = new.replace(b_scalar_head=True, n_sample=0, n_completion=0)
+        if not pairs:
+            raise BadInput("c_school is reward_model, which learns from pairs: give --pairs FILE.jsonl")
+    elif pairs and not hasattr(method, "pair_loss"):
+        raise BadInput(f"c_school is {new.c_school}; allowed with pairs are dpo and reward_model; did you mean dpo?")
     if not pairs and new.n_per_prompt and N % new.n_per_prompt:
         raise BadInput(not_a_divisor("n_per_prompt", new.n_per_prompt, "batch_size * n_accumulate", N))
     return new

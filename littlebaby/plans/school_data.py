@@ -21,8 +21,9 @@ from ..training.data import windows
 from ..training.loop import State
 from ..training.objectives import objective_of
 from ..training.parallel import Workers, worker_count
-from ..training.rewards import PROMPTS, REWARDS, Reward, name_of
+from ..training.rewards import PROMPTS, REWARDS, Reward, RewardModel, name_of
 from ..training.rollouts import Pairs, Rollouts, Sampler, judge_samples
+from .model_io import load
 from .process_control import print_to_stderr
 from .training_data import TrainingData, training_text
 
@@ -49,12 +50,15 @@ def school_source(workspace: Workspace, base: Baby, report: records.Report, cfg:
     """The Schooling of a base and of the `origin` of a run: dict(prompts=[...], pairs=path or None, ...).
 
     Raises:
-        BadInput: c_reward is function and no function is given, or the pairs cannot be used.
+        BadInput: c_reward is function and no function is given, or the pairs or the reward model cannot be used.
     """
     text = training_text(workspace, report) or ""
     if origin["pairs"]:
         file = workspace.read_text(origin["pairs"], origin["encoding"])
         return Schooling(file.name, file.bytes, file.sha256, len(file.text), text, base, None, [], read_pairs(file.name, file.text))
+    if origin["reward_model"]:
+        name = workspace.resolve(origin["reward_model"], "model")
+        reward = RewardModel(name, load(name, workspace.root, reward_model=True))
     if reward is None and cfg.c_reward == "function":
         raise BadInput("c_reward is function, so the run needs its function: lb.school(..., reward=function)")
     about = report.input or records.Input(name="no text", bytes=0, characters=0, sha256="0" * 64)
@@ -85,7 +89,7 @@ def school_data(source: Schooling, cfg: Config, tokenizer: Any) -> TrainingData:
     def batches(baby: Baby, state: State) -> Rollouts | Pairs:
         if source.pairs:
             pairs = [tuple(pair_row(tokenizer, prompt, text, cfg.n_ctx) for text in (good, bad)) for prompt, good, bad in source.pairs]
-            return Pairs(pairs, cfg, source.base, Workers(state.shards if on_cpu() else 1))
+            return Pairs(pairs, cfg, None if cfg.b_scalar_head else source.base, Workers(state.shards if on_cpu() else 1))
         assert source.reward
         return Rollouts(baby, state, method, source.reward, chosen, source.base, print_to_stderr)
 

@@ -69,6 +69,8 @@ class Common(BaseModel):
     b_bias_attention_out: bool = model(False, "A bias on the attention's output projection even if c_bias is none.")
     b_bias_network: bool = model(False, "Biases in the network even if c_bias is none.")
     b_bias_head: bool = model(False, "A bias on the head even if c_bias is not out; finetuning on a text with new tokens adds it.")
+    b_scalar_head: bool = model(False, "A head with one output, the reward of a text, instead of one for every token; `school` trains such "
+                                       "reward models.")
     b_norm_last: bool = model(False, "A norm before the head even if c_sequence is post; with pre there always is one.")
     norm_eps: float = model(0.0, "Epsilon of the norms, added to the variance; 0 means 1e-5 for layernorm and 1e-6 for rmsnorm.", 0, 0.1)
     b_tied: bool = model(False, "Use the token embedding as the head, too; saves n_vocab * n_emb parameters.")
@@ -122,9 +124,9 @@ class Common(BaseModel):
 
     # school: learning from rewards and preferences
     c_school: str = school("grpo", "Method of learning from rewards or preferences: the name of a file in training/school.")
-    c_reward: Literal["nursery", "sums", "format", "length", "function"] = school(
-        "nursery", "Reward of a text: nursery (correct sentences and correct stories), sums (the right answer), format, length, or "
-                   "function, one given in Python.")
+    c_reward: Literal["nursery", "sums", "format", "length", "function", "model"] = school(
+        "nursery", "Reward of a text: nursery (correct sentences and correct stories), sums (the right answer), format, length; "
+                   "function, one given in Python; model, a reward model, given by its GUID.")
     n_per_prompt: int = school(0, "Samples of the same prompt, which are compared with each other; 0 means all samples of a step, or 2 "
                                   "for dpo.", 0, 2**16)
     n_answer: int = school(0, "Largest length of a sample; 0 means as long as n_ctx permits.", 0, 2**20, "tokens")

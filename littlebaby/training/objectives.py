@@ -72,8 +72,29 @@ def preference(method: ModuleType) -> Objective:
     return objective
 
 
+def ranking(method: ModuleType) -> Objective:
+    """The objective of a reward model, the mean loss over all pairs; arrays as for `preference`, without the reference"""
+    def objective(p, g, arrays, ctx):
+        ids, targets, weight = arrays
+        (b, _, T), counted = ids.shape, to_numpy(targets) >= 0
+        outputs, backward = gpt.forward(p, ids.reshape(-1, T), ctx.counting(targets.reshape(-1, T)))         # (2 b, T, 1)
+        last = T - 1 - counted[..., ::-1].argmax(-1)             # (b, 2): where the last token of each text is predicted
+        at = np.arange(b)[:, None], np.arange(2), last
+        rewards = to_numpy(outputs).reshape(b, 2, T)[at]         # (b, 2)
+        loss, drewards = method.rank_loss(rewards.astype(np.float64))
+        ctx.note(MEASURE + "accuracy", float((weight * (rewards[:, 0] > rewards[:, 1])).sum()))
+        doutputs = np.zeros((b, 2, T))
+        doutputs[at] = weight[:, None] * drewards * ctx.scale
+        backward(xp.asarray(doutputs.reshape(-1, T, 1), outputs.dtype), g)
+        return float((weight * loss).sum())
+
+    return objective
+
+
 def objective_of(method: ModuleType) -> Objective:
     """The objective of a method in training/school"""
+    if hasattr(method, "rank_loss"):
+        return ranking(method)
     return preference(method) if hasattr(method, "pair_loss") else policy_gradient(method)
 
 

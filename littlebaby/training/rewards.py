@@ -82,6 +82,18 @@ def judge(reward: Reward, prompts: Sequence[str], texts: Sequence[str], failures
     return Judged(rewards, failed, message, perf_counter() - clock)
 
 
+class RewardModel:
+    """The reward of a trained reward model: the output of its head after the last token of the text and its end"""
+
+    def __init__(self, name: str, baby: Any) -> None:
+        self.__name__, self.baby = name, baby
+
+    def __call__(self, prompt: str, text: str) -> float:
+        tokenizer, n_ctx = self.baby.require_tokenizer(), self.baby.config.n_ctx
+        ids = tokenizer.encode(tokenizer.begin + prompt + text + tokenizer.begin)[:n_ctx + 1]
+        return float(self.baby.logits(ids[:-1])[0, -1, 0])
+
+
 def name_of(reward: Reward) -> str:
     """The name of a reward function"""
     return getattr(reward, "__name__", type(reward).__name__)

@@ -158,7 +158,7 @@ class Pairs:
     """
     pairs: list
     cfg: Any
-    reference: Baby
+    reference: Baby | None        # the model at the start; None for a reward model
     workers: Workers
 
     def close(self) -> None:
@@ -172,7 +172,10 @@ class Pairs:
         chosen = [self.pairs[epoch_order(len(self.pairs), self.cfg.seed, epoch)[place]] for epoch, place in zip(epochs.tolist(), places)]
         ids, targets = pad_rows([text for pair in chosen for text in pair])                          # (2 B, T)
         T = ids.shape[1]
-        return pair_arrays(self.workers, self.reference, ids.reshape(B, 2, T), targets.reshape(B, 2, T))
+        ids, targets = ids.reshape(B, 2, T), targets.reshape(B, 2, T)
+        if self.reference is None:
+            return ids, targets, np.full(B, 1 / B)
+        return pair_arrays(self.workers, self.reference, ids, targets)
 
 
 def pair_arrays(workers: Workers, reference: Baby, ids: np.ndarray, targets: np.ndarray) -> tuple:

@@ -13,4 +13,5 @@ start. The loss of a step is the sum of weights * loss over all tokens.
 A method that learns from preferences compares P pairs of texts, of which the first is preferred:
 
     pair_loss(logp, reference, lengths, cfg)    (P, 2) sums over the tokens of each text -> loss (P,), d loss / d logp (P, 2)
+    rank_loss(rewards)                          of a reward model: (P, 2) its outputs -> loss (P,), d loss / d rewards (P, 2)
 """
