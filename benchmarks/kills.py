@@ -113,7 +113,7 @@ def go(home, **more):
 
     One that was killed while the checkpoint of a finished run went is resumed, too: it has nothing to do but that.
     """
-    plans.training.charts.chart = lambda report, steps: PNG                   # drawing takes longer than all the rest
+    plans.training_run.charts.chart = lambda report, steps: PNG                   # drawing takes longer than all the rest
     workspace = Workspace(home)
     for run in workspace.list():
         if run.report and run.report.stop_reason == "finished" and (run.checkpoint is None or run.config.b_keep_last):

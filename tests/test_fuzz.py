@@ -26,7 +26,7 @@ def shelf(tmp_path_factory):
     """(home, {name: reader}); what is trained here draws no picture"""
     pytest.importorskip("gguf", reason="gguf is not installed: pip install -e '.[formats]'")
     with pytest.MonkeyPatch.context() as monkey:
-        monkey.setattr(fuzz.plans.training.charts, "chart", None)         # set anew by readers, undone here
+        monkey.setattr(fuzz.plans.training_run.charts, "chart", None)         # set anew by readers, undone here
         home = tmp_path_factory.mktemp("fuzz").resolve()
         yield home, fuzz.readers(home)
 

@@ -51,7 +51,7 @@ def small(path, **more):
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
-    monkeypatch.setattr(plans.training.charts, "chart", lambda report, steps: kills.PNG)
+    monkeypatch.setattr(plans.training_run.charts, "chart", lambda report, steps: kills.PNG)
     return kills.begun(tmp_path / "home")
 
 
@@ -68,7 +68,7 @@ def half(path, at=5, **more):
     (kills.interrupted, False)], ids=["full", "full for a moment", "broken", "Ctrl-C"])
 def test_a_write_that_fails_loses_nothing(tmp_path, monkeypatch, act, lasting):
     """At every 23rd thing done to the disk; benchmarks/kills.py takes all of them"""
-    monkeypatch.setattr(plans.training.charts, "chart", None)                 # set by kills, undone here
+    monkeypatch.setattr(plans.training_run.charts, "chart", None)                 # set by kills, undone here
     more = dict(c_device_cpu_cores=1, b_keep_last=True)
     home = kills.begun(tmp_path / "whole")
     with kills.at_write(None, None) as seen:
@@ -229,7 +229,7 @@ def test_what_was_left_half_written_goes_with_the_next_resume(home):
 
 @pytest.mark.parametrize("place", ["with spaces (1)", "Läufe 実行 🙂", "it's; $HOME & `rm`", "%s {0} [a-z]*"])
 def test_odd_places(tmp_path, monkeypatch, place):
-    monkeypatch.setattr(plans.training.charts, "chart", lambda report, steps: kills.PNG)
+    monkeypatch.setattr(plans.training_run.charts, "chart", lambda report, steps: kills.PNG)
     home = kills.begun(tmp_path / place)
     name = half(home, c_snapshot="safetensors").guid
     done = lb.train(resume="last", path=home, progress=False)
@@ -297,7 +297,7 @@ def test_a_terminal_that_is_gone_does_not_end_a_run(home, monkeypatch):
 
 def test_ten_bad_steps_leave_a_run_that_can_be_looked_at_and_resumed(home, monkeypatch):
     """From step 4 on every gradient is none; the last good step is what is kept"""
-    real = plans.training.events
+    real = plans.training_run.events
 
     def poisoned(baby, state, *rest):
         for event in real(baby, state, *rest):
@@ -306,13 +306,13 @@ def test_ten_bad_steps_leave_a_run_that_can_be_looked_at_and_resumed(home, monke
             yield event
 
     with monkeypatch.context() as patch:
-        patch.setattr(plans.training, "events", poisoned)
+        patch.setattr(plans.training_run, "events", poisoned)
         with pytest.raises(lb.RunFailed, match="10 steps in a row .* is saved up to step 14"):
             small(home, n_steps=30)
     run, = lb.list(home)
     assert run.report.stop_reason == "not finite" and run.resumable and run.checkpoint == 14
     assert lb.inference(run.name, path=home, max_tokens=3).tokens == 3
     monkeypatch.undo()
-    monkeypatch.setattr(plans.training.charts, "chart", lambda report, steps: kills.PNG)
+    monkeypatch.setattr(plans.training_run.charts, "chart", lambda report, steps: kills.PNG)
     done = lb.train(resume="last", path=home, progress=False)
     assert done.report.stop_reason == "finished" and done.report.evaluations[-1].skipped == 10

@@ -205,7 +205,7 @@ def test_a_launcher_without_mpi4py_or_of_another_mpi_is_told(monkeypatch):
 
 @pytest.fixture(autouse=True)
 def forgotten(monkeypatch):
-    monkeypatch.setattr(plans.training.charts, "chart", lambda report, steps: kills.PNG)
+    monkeypatch.setattr(plans.training_run.charts, "chart", lambda report, steps: kills.PNG)
     yield
     launched_ranks.cache_clear()
 
@@ -238,7 +238,7 @@ sys.path.insert(0, sys.argv[1])
 import kills, littlebaby as lb
 from littlebaby import plans
 from littlebaby.training.mpi import launched_ranks
-plans.training.charts.chart = lambda report, steps: kills.PNG
+plans.training_run.charts.chart = lambda report, steps: kills.PNG
 how, settings = json.loads(sys.argv[2]), json.loads(sys.argv[3])
 steps = iter(range(1, 1000))
 def stop():
@@ -254,7 +254,7 @@ os.write(1, f"{launched_ranks().number}/{launched_ranks().n} {run.guid} {run.rep
 def alone(tmp_path_factory):
     """The run of one process that nobody disturbed: its weights, its moments, its rows"""
     with pytest.MonkeyPatch.context() as monkey:
-        monkey.setattr(plans.training.charts, "chart", lambda report, steps: kills.PNG)
+        monkey.setattr(plans.training_run.charts, "chart", lambda report, steps: kills.PNG)
         home = kills.begun(tmp_path_factory.mktemp("alone"))
         return kills.come_to(home, lb.train("tale", path=home, progress=False, **SMALL).guid)
 

@@ -1,7 +1,7 @@
 """The plans: train, finetune, inference, delete, info and the other commands as functions. Each reads files, computes and writes files.
 Only this package combines all others; the command line, Python and the panel call the same functions.
 """
-from ..runs.store import resume_hint
+from ..runs.store import brief, resume_hint
 from ..training.mpi import launched_ranks
 from .causes import cause
 from .documents import renew_generated
@@ -19,7 +19,7 @@ from .training import finetune, train
 from .training_data import finetune_config, make_config
 from .training_run import Run
 
-__all__ = ["Export", "Run", "bench", "cause", "chat", "check", "class_progress", "config_and_tokens", "delete", "diary",
+__all__ = ["Export", "Run", "bench", "brief", "cause", "chat", "check", "class_progress", "config_and_tokens", "delete", "diary",
            "direction", "evaluate", "export", "features", "fetch", "finetune", "finetune_config", "grow_vocabulary", "import_", "inference",
            "info", "launched_ranks", "load", "make_config", "microscope", "nursery", "pack", "panel", "parse_size", "preflight", "prepare",
            "renew_generated", "resume_hint", "runs", "save_class", "save_page", "school", "tour", "train", "use_device", "walk"]

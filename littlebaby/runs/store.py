@@ -61,7 +61,7 @@ from .run_files import (
 )
 from .settings import HERE, Config
 
-__all__ = ["PLACES", "Run", "Text", "Workspace", "checkpoints", "lasting_workspace", "resume_command", "resume_hint",
+__all__ = ["PLACES", "Run", "Text", "Workspace", "brief", "checkpoints", "lasting_workspace", "resume_command", "resume_hint",
            "temporary_workspace"]
 
 SAFETENSORS_FROM = 8_000_000            # parameters; smaller models are saved as JSON

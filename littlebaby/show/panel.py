@@ -167,7 +167,7 @@ class Panel:
             self.input.value = kept.input
         self.refresh(kept.run if kept else "" if left == "train" else None)
         self.fill()
-        for part in {id(part): part for parts in self.parts.values() for part in parts}.values():     # last: what is displayed is filled in
+        for part in (part for parts in self.parts.values() for part in parts):     # last: what is displayed is filled in
             part.layout.display = None if part in self.parts[plan] else "none"
 
     def refresh(self, select: str | None = None) -> None:
@@ -358,14 +358,12 @@ class Panel:
         """Enable the widgets that can be used now"""
         busy, plan, run, reason = bool(JOBS.running), self.plan.value, self.runs.get(self.guid.value), JOBS.reason_to_wait()
         reason = reason or why_not(plan, run)
-        self.reason.value, self.run.tooltip = panel_html.hint(reason) if reason else "", reason
-        self.run.disabled = bool(reason)
+        self.reason.value, self.run.tooltip, self.run.disabled = panel_html.hint(reason) if reason else "", reason, bool(reason)
         self.delete_files.disabled = self.folder.disabled = busy
         for each in (self.diary, self.zip):
             each.disabled = busy or not run
         self.microscope.disabled = self.why.disabled = busy or not (run and run.has_model)
-        if run and run.in_use and not busy:
-            self.elsewhere.wait(self.workspace, run.name, self.refresh)
+        self.elsewhere.wait(self.workspace, run, self.refresh)
         self.stop.disabled = not busy
         self.stop.layout.display = None if busy or plan in (*TRAINING, "inference") else "none"
         self.resume.disabled = busy or not (run and run.resumable)

@@ -56,12 +56,12 @@ class Elsewhere:
     def __init__(self) -> None:
         self.awaited = set[str]()
 
-    def wait(self, workspace: Workspace, name: str, then: Callable[[], None]) -> None:
-        """Call `then` when no process trains this run any more"""
-        if name not in self.awaited:
-            self.awaited.add(name)
+    def wait(self, workspace: Workspace, run: Any, then: Callable[[], None]) -> None:
+        """Call `then` when no process trains this run any more; do nothing if none does now. run: as the workspace lists it, or None"""
+        if run and run.in_use and run.name not in self.awaited:
+            self.awaited.add(run.name)
             with suppress(RuntimeError):
-                threading.Thread(target=self.look, args=(workspace, name, then), daemon=True).start()
+                threading.Thread(target=self.look, args=(workspace, run.name, then), daemon=True).start()
 
     def look(self, workspace: Workspace, name: str, then: Callable[[], None]) -> None:
         with suppress(BadInput, OSError):                # a folder that is gone
