@@ -14,7 +14,7 @@ from littlebaby.runs.presets import preset, presets
 from littlebaby.runs.records import Evaluation, Input, Report
 from littlebaby.runs.settings import Config, allowed
 from littlebaby.show import catalog, charts, estimate_tables, formatting
-from littlebaby.show.card import card, loss_history, memorized, nursery_marks
+from littlebaby.show.card import card, loss_history, memorized, nursery_marks, parameters
 from littlebaby.show.formatting import unknown_characters
 from littlebaby.show.panel_html import LossHistory
 
@@ -220,6 +220,14 @@ def test_a_card_of_a_run_that_has_not_begun_and_one_that_failed_early():
     assert lines()[0].endswith("_finetuned_2  killed") and lines(in_use=True)[0].endswith("  running")
     assert lines(resumable=True, checkpoint=4200)[0].endswith("  killed, resumable")
     assert lines(resumable=True, checkpoint=4200)[2] == "`littlebaby train --resume 0b2f8a52_finetuned_2` continues the run from step 4,200"
+
+
+def test_the_list_counts_the_parameters_of_a_run_that_has_not_ended():
+    about = SimpleNamespace(figures=None, vocabulary=60)
+    running = SimpleNamespace(report=about, config=Config(n_layers=1, n_emb=32, n_heads=2, n_ctx=16))
+    block, rest = 4 * 32 * 32 + 2 * 4 * 32 * 32 + 2 * 64 + 32 + 128 + 32, 60 * 32 + 16 * 32 + 64 + 32 * 60 + 60      # of c_bias out
+    assert parameters(running) == formatting.format_number(block + rest)
+    assert parameters(SimpleNamespace(report=None, config=running.config)) == "-"
 
 
 def test_a_card_judges_what_a_baby_writes():

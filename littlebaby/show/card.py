@@ -3,7 +3,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ..arrays.tree import size
 from ..check.preflight import GOOD_RATIO
+from ..model import gpt
 from ..runs.store import resume_hint
 from ..text.overlap import SPAN
 from . import formatting, school
@@ -122,6 +124,15 @@ def loss_history(rows: Sequence[dict[str, Any]]) -> str:
         (f"{row['step']:,}", number(row["train_loss"]), number(row["valid_loss"]), " ".join(row["sample"].split())[:80]) for row in shown)])
 
 
+def parameters(run: Any) -> str:
+    """The number of parameters of a run: that of its report, or of one that has not ended that of its config; "-" if it is unknown"""
+    if run.report and run.report.figures:
+        return format_number(run.report.figures.parameters.total)
+    if run.config and run.report and run.report.vocabulary:
+        return format_number(size(gpt.params(run.config.replace(n_vocab=run.report.vocabulary))))
+    return "-"
+
+
 def run_list(runs: Sequence[Any]) -> str:
     """All runs, one line each. runs: from Workspace.list"""
     if not runs:
@@ -129,10 +140,9 @@ def run_list(runs: Sequence[Any]) -> str:
     rows = [("name", "started", "model", "text", "parameters", "valid loss", "state", "files")]
     for run in runs:
         cfg, report = run.config, run.report
-        figures = report and report.figures
         loss = report and report.best_valid_loss
         rows.append((run.name, f"{run.time.astimezone():%Y-%m-%d %H:%M}", f"{cfg.c_attention} + {cfg.c_network}" if cfg else "?",
-                     report.input.name if report and report.input else "", format_number(figures.parameters.total) if figures else "-",
+                     report.input.name if report and report.input else "", parameters(run),
                      "-" if loss is None else f"{loss:.3f}",
                      "damaged" if run.damaged else state(vars(report) if report else {}, run.in_use, run.resumable),
                      format_bytes(run.bytes)))
