@@ -180,7 +180,7 @@ def test_a_reward_that_fails_is_told():
 
 # runs
 
-SMALL = dict(n_steps=3, batch_size=4, n_accumulate=2, n_answer=24, n_completion=0, progress=False, r_learn=3e-3)
+SMALL = dict(n_steps=3, s_eval=1, batch_size=4, n_accumulate=2, n_answer=24, n_completion=0, progress=False, r_learn=3e-3)
 
 
 @pytest.fixture(scope="module")
@@ -206,6 +206,22 @@ def test_every_method_raises_the_reward_of_a_small_model(home, name):
     assert after.reward > before.reward + 0.02, (before.reward, after.reward)
     assert [row.step for row in run.report.evaluations] == [10, 20, 30]
     assert run.report.evaluations[0].measures.ended is not None and run.report.evaluations[0].valid_loss is None
+
+
+def test_a_run_goes_on_or_stops_where_its_reward_fails(home, capsys):
+    base, asked = lb.list(home)[0].name, []
+
+    def fails(prompt, text):
+        asked.append(text)
+        return float("nan") if len(asked) % 3 else 1.0
+
+    run = lb.school(base, fails, path=home, c_unfinished="judge", c_reward_failure="skip", **SMALL)
+    assert [row.measures.failed > 2 for row in run.report.evaluations] == [True] * 3 and np.isfinite(lb.load(run.guid, home).flat).all()
+    assert capsys.readouterr().err.count("the reward fails returned nan for the text") == 1
+    never = lb.school(base, lambda prompt, text: None, path=home, c_unfinished="judge", c_reward_failure="skip", **SMALL)
+    assert np.array_equal(lb.load(never.guid, home).flat, lb.load(base, home).flat)              # nothing to learn from
+    with pytest.raises(lb.BadInput, match="the reward fails returned nan for the text"):
+        lb.school(base, fails, path=home, c_unfinished="judge", **SMALL)
 
 
 def test_a_run_is_the_same_after_a_stop(home):

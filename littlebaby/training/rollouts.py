@@ -114,19 +114,18 @@ class Rollouts:
         rngs = [np.random.default_rng([cfg.seed, SAMPLES, number, i]) for i in range(N)]
         drawn = self.sampler.draw(p, prompts, cfg.n_answer, Sampling(), rngs)
         judged = self.judge(drawn)
-        rewards = judged.rewards
+        fine = np.isfinite(judged.rewards)                       # (N,)
+        mean, std = (judged.rewards[fine].mean(), judged.rewards[fine].std()) if fine.any() else (0.0, 0.0)
+        groups = np.where(fine, judged.rewards, mean).reshape(-1, n)
         self.number = number
-        self.measures = dict(reward=float(np.nanmean(rewards)) if (~np.isnan(rewards)).any() else float("nan"),
-                             reward_std=float(np.nanstd(rewards)) if (~np.isnan(rewards)).any() else float("nan"),
-                             length=float(np.mean([len(ids) for ids in drawn.ids] - drawn.answer)), ended=float(drawn.ended.mean()),
+        self.measures = dict(reward=float(mean), reward_std=float(std), length=float(np.mean([len(ids) for ids in drawn.ids] - drawn.answer)), ended=float(drawn.ended.mean()),
                              distinct=len(set(zip(drawn.prompts, drawn.texts))) / N, failed=float(judged.failed))
         ids, targets = rows_of(drawn)
         if hasattr(self.method, "pair_loss"):
-            self.arrays = self.pairs(ids, targets, rewards.reshape(-1, n))
+            self.arrays = self.pairs(ids, targets, groups)
             return
-        counted = (targets >= 0) & ~np.isnan(rewards)[:, None]
+        counted = (targets >= 0) & fine[:, None]
         targets = np.where(counted, targets, -1)
-        groups = np.where(np.isnan(rewards), self.measures["reward"], rewards).reshape(-1, n)
         advantage = self.method.advantages(groups, cfg).reshape(N)
         old = likelihoods(self.workers, p, cfg, ids, targets) if several else None
         reference = likelihoods(self.workers, self.reference.p, self.reference.config, ids, targets)
@@ -145,8 +144,7 @@ class Rollouts:
     def pairs(self, ids: np.ndarray, targets: np.ndarray, rewards: np.ndarray) -> tuple:
         """The arrays of pairs: the samples with the highest and the lowest reward of every group, unless the two are equal"""
         first = np.arange(len(rewards)) * rewards.shape[1]
-        filled = np.where(np.isnan(rewards), np.nanmean(rewards), rewards)
-        pair = np.stack([first + filled.argmax(1), first + filled.argmin(1)], 1)[np.ptp(filled, 1) > 0]      # (P, 2)
+        pair = np.stack([first + rewards.argmax(1), first + rewards.argmin(1)], 1)[np.ptp(rewards, 1) > 0]       # (P, 2)
         return pair_arrays(self.workers, self.reference, ids[pair], targets[pair])
 
 
