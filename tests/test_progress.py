@@ -213,9 +213,11 @@ def test_a_class_is_printed_and_written_as_a_page_and_as_csv(school, home, capsy
     tree = ElementTree.fromstring(page.read_text("utf-8").removeprefix("<!DOCTYPE html>\n"))
     learners = [["".join(cell.itertext()) for cell in row] for row in list(tree.iter("table"))[1]]
     assert learners[0][3:] == ["5.2", "1.2", "1.1"] and [row[:2] + row[3:] for row in learners[1:]] == [
-        ["=2<b>", f"1 of {TOTAL}", "", "", "✓ 1"], ["ann", f"2 of {TOTAL}", "✓ 3", "", "✓ 2"], ["bob", f"2 of {TOTAL}", "✗ 1", "✓ 2", "✓ 1"]]
+        ["=2<b>", f"1 of {TOTAL}", "", "", "✓ 1"], ["ann", f"2 of {TOTAL}", "✓ 3", "", "✓ 2"],
+        ["bob", f"2 of {TOTAL}", "✗ 1", "✓ 2", "✓ 1"]]
     rows = list(csv.DictReader(table.read_text("utf-8-sig").splitlines()))
-    assert len(rows) == 3 * TOTAL and [(row["learner"], row["lesson"], row["exercise"], row["solved"], row["attempts"]) for row in rows[:3]] \
+    assert len(rows) == 3 * TOTAL
+    assert [(row["learner"], row["lesson"], row["exercise"], row["solved"], row["attempts"]) for row in rows[:3]] \
         == [("'=2<b>", "5", "2", "0", "0"), ("ann", "5", "2", "1", "3"), ("bob", "5", "2", "0", "1")]
     assert main(["tour", "--class", str(school), "--json"]) == 0
     data = json.loads(capsys.readouterr().out)

@@ -290,8 +290,8 @@ def attend(x, wq, wk, wv, keys, values):
     a = np.exp(keys @ (x @ wq) / np.sqrt(keys.shape[1]))
     return a / a.sum() @ values, np.vstack([keys, x @ wk]), np.vstack([values, x @ wv])""": "add its key and value first",
         ATTEND + "a = np.exp(keys @ (x @ wq)); return a / a.sum() @ values, keys, values": "divide them by the root of d",
-        ATTEND + "a = np.exp(keys @ (x @ wq) / np.sqrt(len(x))); return a / a.sum() @ values, keys, values": "differs from that of attention",
-        ATTEND + "a = np.exp(keys @ (x @ wq) / 2); return a / a.sum() @ values, keys[:-1], values[:-1]": "has the shape (4, 4); your keys have (3, 4)",
+        ATTEND + "a = np.exp(keys @ (x @ wq) / np.sqrt(len(x))); return a / a.sum() @ values, keys, values": "differs from that of",
+        ATTEND + "a = np.exp(keys @ (x @ wq) / 2); return a / a.sum() @ values, keys[:-1], values[:-1]": "your keys have (3, 4)",
         ATTEND + "a = np.exp(keys @ (x @ wq) / 2); return a / a.sum() @ values, keys[::-1], values[::-1]": "at the end"},
     (14, 3): {
         "accept = lambda p, q, token: (p[token], np.maximum(p - q, 0) / np.maximum(p - q, 0).sum())": "compare the two",

@@ -13,8 +13,8 @@
 #
 # To generate one token, a model uses each of its weights about once. A processor multiplies faster than its memory delivers numbers, so
 # with a large model most of the time is spent on reading the weights. That suggests three tricks: make the weights smaller, compute nothing
-# twice, and use every weight that was read for several tokens. The first trick changes the model a little, and we measure how much. The
-# other two do not change the text at all.
+# twice, and use every weight for several tokens once it has been read. The first trick changes the model a little, and we measure how much.
+# The other two do not change the text at all.
 
 # %%
 try:
@@ -169,7 +169,7 @@ for words, w in {"32 bits": with_outlier, "4 bits, one scale": quantize(with_out
 
 # %% [markdown]
 # The outlier itself does hardly any harm. But with a common scale it pulls the levels apart, and almost all other weights fall on the same
-# few. A scale per column confines the damage to one column of 256; to store the outlier apart avoids it.
+# few levels. A scale per column confines the damage to one column of 256; to store the outlier apart avoids it.
 #
 # This is what decides how few bits a large model needs. There the worst outliers are not weights but activations: in models of more than
 # about six billion weights, a few dimensions of the residual stream are up to twenty times larger than all others. Dettmers et al.
@@ -237,9 +237,9 @@ pair[1].text(11.5, 11.5, "not computed again", color=GRAY, ha="center", va="cent
 
 # %% [markdown]
 # The keys differ by no more than rounding. The pictures show the attention weights of one head: row $t$ says how much token $t$ attends to
-# each token. Without a cache a model computes the whole triangle again for every new token, and with it the queries, keys, values and
-# networks of all tokens before. How many multiplications is that? Each of $t$ tokens is multiplied with all $N$ weights of the matrices,
-# and in each of $L$ blocks of width $H$ a token costs $2H$ for each token that it attends to:
+# each token. Without a cache a model computes the whole triangle again for every new token, and also the queries, keys, values and networks
+# of all tokens before. How many multiplications is that? Each of $t$ tokens is multiplied with all $N$ weights of the matrices, and in each
+# of $L$ blocks of width $H$ a token costs $2H$ for each token that it attends to:
 #
 # $$\text{without: } t\,N + 2 H L\,\frac{t\,(t + 1)}{2} \qquad\qquad \text{with: } N + 2 H L\,t$$
 
@@ -303,7 +303,7 @@ for name in ("mha", "gqa", "mla"):
           f"{numbers(reader.cache) * 4 / 1000:5.1f} kilobytes")
 
 # %% [markdown]
-# A cache can be quantized, too, and for long texts it has to be.
+# A cache can be quantized, too. With long texts that can save more memory than quantizing the weights does.
 #
 # ## Several at once
 # Here is a model with 25 million random weights, too large for the fast memory inside the processor. How long does it take to read several
@@ -322,19 +322,19 @@ with backend.blas_threads(1):
         fork, begin = reader.fork(), perf_counter()         # a copy of the cache with 64 tokens
         fork.read(ids[None, :64 + n], n)
         times[n].append(perf_counter() - begin)
-for n in counts:
+for n in counts[1:]:
     print(f"{n:3} tokens in one call: {min(times[n]) / min(times[1]):5.1f} times as long as one token")
 del large, reader
 
 # %% [markdown]
 # The more tokens there are in one call, the less each of them costs. On a GPU the effect is larger still, because its memory is even slower
-# compared with its arithmetic: a few tokens take about as long as one. But a text is generated token by token; how could one know several
-# in advance?
+# compared with its arithmetic: a few tokens take about as long as one (Chen et al. [2023](https://arxiv.org/abs/2302.01318)). But a text is
+# generated token by token; how could one know several in advance?
 #
 # One guesses. In **speculative decoding** a second, cheaper model, the **draft model**, proposes the next few tokens. The model itself
 # reads all proposals in one call, which tells it what it would have written at each place. The proposals are kept up to the first one that
 # is wrong, and in its place the model's own token is used, which the same call has computed. So every call yields at least one token. Here
-# is one round at temperature 0:
+# is what happens at temperature 0, with six proposals at a time:
 
 # %%
 def check_proposals(draft, ids, ahead):
@@ -389,7 +389,8 @@ right.set_ylim(0);
 
 # %% [markdown]
 # More proposals yield more tokens per call, but less and less, and each has its price. How many are best depends on how much cheaper the
-# draft model is.
+# draft model is. The best of the three is the one that agrees with the model most often; the small baby, with a seventh of the weights, is
+# better than the model itself with 3 bits.
 #
 # ## The same text
 # `Baby.speculate` is the library's version, with a cache for both models. (In a shell: `littlebaby inference GUID --draft GUID`.)
@@ -410,10 +411,10 @@ with backend.blas_threads(1):
 # is not to read them but to call the functions. It pays where a call with several tokens takes little longer than one with a single token:
 # with large models, above all on GPUs.
 #
-# And above temperature 0, where tokens are drawn? Let $p$ be the model's probabilities and $q$ those of the draft model. Its proposal, a
-# token $x$ drawn from $q$, is accepted with the probability $\min(1, p(x) / q(x))$: always if the model thinks it likelier than the draft
-# model does, and less often if the draft model proposes it too often. If it is rejected, another one is drawn in a way that exactly makes
-# up for it (exercise 3). Then every token has the probability $p$, however bad the draft model is (Leviathan et al.
+# And above temperature 0, where tokens are drawn? Let $p$ be the model's probabilities and $q$ those of the draft model. A proposal, that
+# is a token $x$ drawn from $q$, is accepted with the probability $\min(1, p(x) / q(x))$: always if the model thinks it likelier than the
+# draft model does, and less often if the draft model proposes it too often. If it is rejected, another one is drawn in a way that exactly
+# makes up for it (exercise 3). Then every token has the probability $p$, however bad the draft model is (Leviathan et al.
 # [2022](https://arxiv.org/abs/2211.17192)). We draw the character after `Zoe hid a ` many times:
 
 # %%
