@@ -10,6 +10,17 @@ def forward(p, x, ctx):
         do, dwo, _ = back_y(dy)
 """
 
+# (14, 1) and (14, 2): what comes before the mistake
+SCALES = """
+def best_scale(w, bits):
+    n = 2 ** (bits - 1) - 1
+    scales = np.arange(1, 101) / 100 * abs(w).max() / n
+    """
+ATTEND = """
+def attend(x, wq, wk, wv, keys, values):
+    keys, values = np.vstack([keys, x @ wk]), np.vstack([values, x @ wv])
+    """
+
 WRONG = {
     (1, 1): {
         "cost = lambda p: -np.log(p)": "a dry day, three days of ten",
@@ -266,4 +277,27 @@ def without_head(o, wo, j, d):
         "restored = lambda clean, corrupted, patched: patched / clean": "a patch that changes nothing should give 0",
         "restored = lambda clean, corrupted, patched: (patched - corrupted) / clean": "should give 1; yours gives 2.00",
         "restored = lambda clean, corrupted, patched: (patched - corrupted) / 8": "is a quarter; yours is 0.12"},
+    (14, 1): {
+        "best_scale = lambda w, bits: abs(w).max() / (2 ** (bits - 1) - 1)": "a smaller one has a smaller error",
+        SCALES + "return scales[np.argmin([((s * np.round(w / s) - w) ** 2).sum() for s in scales])]": "so clip them",
+        SCALES + "return min(((s * np.clip(np.round(w / s), -n, n) - w) ** 2).sum() for s in scales)": "return the scale that has it",
+        SCALES + "return np.argmin([((s * np.clip(np.round(w / s), -n, n) - w) ** 2).sum() for s in scales]) / 100 + 0.01":
+            "that is the factor i / 100",
+        SCALES + "return scales[np.argmin([abs(s * np.clip(np.round(w / s), -n, n) - w).sum() for s in scales])]": "the best scale is"},
+    (14, 2): {
+        """
+def attend(x, wq, wk, wv, keys, values):
+    a = np.exp(keys @ (x @ wq) / np.sqrt(keys.shape[1]))
+    return a / a.sum() @ values, np.vstack([keys, x @ wk]), np.vstack([values, x @ wv])""": "add its key and value first",
+        ATTEND + "a = np.exp(keys @ (x @ wq)); return a / a.sum() @ values, keys, values": "divide them by the root of d",
+        ATTEND + "a = np.exp(keys @ (x @ wq) / np.sqrt(len(x))); return a / a.sum() @ values, keys, values": "differs from that of",
+        ATTEND + "a = np.exp(keys @ (x @ wq) / 2); return a / a.sum() @ values, keys[:-1], values[:-1]": "your keys have (3, 4)",
+        ATTEND + "a = np.exp(keys @ (x @ wq) / 2); return a / a.sum() @ values, keys[::-1], values[::-1]": "at the end"},
+    (14, 3): {
+        "accept = lambda p, q, token: (p[token], np.maximum(p - q, 0) / np.maximum(p - q, 0).sum())": "compare the two",
+        "accept = lambda p, q, token: (min(1, q[token] / p[token]), np.maximum(p - q, 0) / np.maximum(p - q, 0).sum())": "p / q, not q / p",
+        "accept = lambda p, q, token: (p[token] / q[token], np.maximum(p - q, 0) / np.maximum(p - q, 0).sum())": "accept always",
+        "accept = lambda p, q, token: (min(1, p[token] / q[token]), p)": "draw only from what is missing",
+        "accept = lambda p, q, token: (min(1, p[token] / q[token]), np.maximum(p - q, 0))": "yours sum to 0.40",
+        "accept = lambda p, q, token: (min(1, p[token] / q[token]), abs(p - q) / abs(p - q).sum())": "instead of 0.50, 0.30, 0.20"},
 }

@@ -299,6 +299,4 @@ check(restored)
 # </details>
 
 # %% [markdown]
-# **The end of the tour, and the beginning of yours.** You have counted, differentiated, looked inside, compared, routed, merged, talked and
-# experimented, and every number was one that you could check. There is no line in the library that you cannot read now: open
-# `littlebaby/model/gpt.py`, and see.
+# **Next:** [14 · Bits, cache, speculation](14_bits_cache_speculation.ipynb): how few bits a weight needs, and how generation is made fast.
