@@ -1,7 +1,7 @@
 """Many texts at once: `python benchmarks/streams.py [1 8 64]`, the number of streams.
 
-The model has the shapes of the preset nursery and random weights. Every stream draws 300 tokens at temperature 1 after the same prompt, with
-two worker threads as in `school`; the numbers of streams take turns. The ratio is the tokens per second of so many streams to those of one.
+The model has the shapes of the preset nursery and random weights. Every stream draws 300 tokens at temperature 1 after the same prompt,
+with two worker threads as in `school`; the numbers of streams take turns. The ratio is that of their tokens per second to the first.
 """
 import sys
 from statistics import median
