@@ -11,7 +11,7 @@ from ..runs.aliases import renamed
 from ..runs.settings import Config, keys, module_of
 from ..training import lora
 from ..training.mpi import launched_ranks
-from ..training.rewards import REWARDS, Reward, name_of
+from ..training.rewards import PROMPTS, REWARDS, Reward, name_of
 from .model_io import load, require_same_weights, use_device
 from .process_control import open_workspace
 from .school_data import school_source, with_longest_answer
@@ -47,7 +47,8 @@ def school(guid: str = "last", reward: str | Reward | None = None, prompts: str 
         progress: As in `train`; the events have the reward and other measures in `measures`.
         stop: As in `train`.
         settings: Settings of `Config` that differ from the base's and from the defaults of `school`: adamw with r_learn 5e-4, constant,
-            without weight decay, batch_size 16, n_accumulate 4, n_steps 100. With r_minutes alone the number of steps has no limit.
+            without weight decay, batch_size 16, n_accumulate 4, n_steps 100, and for the reward sums n_per_prompt 8. With r_minutes alone
+            the number of steps has no limit.
 
     Returns:
         The saved run; `report.school` has the samples before and after.
@@ -109,7 +110,9 @@ def school(guid: str = "last", reward: str | Reward | None = None, prompts: str 
 def school_config(cfg: Config, named: dict[str, Any], pairs: bool) -> Config:
     """The Config of a run of `school`: that of the base with DEFAULTS and with the given settings"""
     unlimited = dict(n_steps=ENOUGH) if named.get("r_minutes") and "n_steps" not in named else {}
-    new = cfg.replace(**DEFAULTS | (dict(c_school="dpo", n_accumulate=1) if pairs else {}) | unlimited | named)
+    of_pairs = dict(c_school="dpo", n_accumulate=1) if pairs else {}
+    groups = dict(n_per_prompt=8) if named.get("c_reward") in PROMPTS else {}    # one prompt a step would teach one problem
+    new = cfg.replace(**DEFAULTS | of_pairs | groups | unlimited | named)
     method, N = module_of("c_school", new.c_school), new.batch_size * new.n_accumulate
     if hasattr(method, "rank_loss"):
         new = new.replace(b_scalar_head=True, n_sample=0, n_completion=0)

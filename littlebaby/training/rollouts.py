@@ -118,7 +118,8 @@ class Rollouts:
         mean, std = (judged.rewards[fine].mean(), judged.rewards[fine].std()) if fine.any() else (0.0, 0.0)
         groups = np.where(fine, judged.rewards, mean).reshape(-1, n)
         self.number = number
-        self.measures = dict(reward=float(mean), reward_std=float(std), length=float(np.mean([len(ids) for ids in drawn.ids] - drawn.answer)), ended=float(drawn.ended.mean()),
+        lengths = [len(ids) for ids in drawn.ids] - drawn.answer                 # (N,)
+        self.measures = dict(reward=float(mean), reward_std=float(std), length=float(lengths.mean()), ended=float(drawn.ended.mean()),
                              distinct=len(set(zip(drawn.prompts, drawn.texts))) / N, failed=float(judged.failed))
         ids, targets = rows_of(drawn)
         if hasattr(self.method, "pair_loss"):
