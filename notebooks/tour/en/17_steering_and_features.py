@@ -7,7 +7,7 @@
 # ---
 
 # %% [markdown]
-# # 13 · Steering and features
+# # 17 · Steering and features
 #
 # *Can you change what a model writes without changing its weights?*
 #
@@ -94,7 +94,7 @@ def count(texts):
     about = np.mean([bool(re.search(r"birthday|was \w+ that", text)) for text in texts])
     joined = "".join(text + "\n\n" for text in texts)
     correct = stories.marks(joined).sentences * len(stories.SENTENCE_END.findall(joined))
-    return about, correct / len(texts) - 3
+    return about, max(0, correct / len(texts) - 3)
 
 strengths = (-2, -1, 0, 1, 1.5, 2, 3)
 by_texts = [count(write(strength * direction, prompts)) for strength in strengths]
@@ -119,7 +119,7 @@ for strength in (-2, 0, 1.5, 3):
 
 # %%
 lb.direction(run.guid, "birthday", more=birthday, less=others, layer=layer)
-done = lb.inference(run.guid, baby.decode(prompts[1]), max_tokens=24, seed=1, steer=dict(birthday=1.5), progress=False)
+done = lb.inference(run.guid, baby.decode(prompts[1]), max_tokens=24, seed=1, steer=dict(birthday=1.5))
 print(" ".join(done.text.split()))
 
 # %% [markdown]
@@ -130,12 +130,12 @@ print(" ".join(done.text.split()))
 #
 # A **sparse autoencoder** uses that. It is a second small model, which rebuilds each output $x$ of the block as a sum of few directions out of
 # a long list, and it learns the list. In its middle it has one number $f$ for each direction. Only the $k$ largest of them stay; all others
-# are set to 0, and those that are not 0 are called active. A direction together with its number is called a **feature**.
+# are set to 0, and those that stay are called active. A direction together with its number is called a **feature**.
 #
 # $$u = (x - c)\,W_\text{up} + b, \qquad f = \text{the largest } k \text{ of } u \text{, if above } 0, \qquad y = f\,W_\text{down} + c$$
 #
-# The loss is the squared distance between $x$ and $y$. You know every part from lesson 2. The choice of the largest is like a relu: the
-# gradient passes where the number stays, and is 0 elsewhere.
+# The loss is the squared distance between $x$ and $y$. You know every part from lesson 2. The choice of the largest acts like an
+# activation function: the gradient passes where the number stays, and is 0 elsewhere.
 
 # %%
 def autoencoder(up, b, down, c, x, k):
@@ -247,3 +247,152 @@ for values, name, color in ((by_texts, "direction from texts", TRAIN), (by_featu
     axes.annotate(name, (correct[2], about[2]), (8, 6), textcoords="offset points", color=color)
 for n, (about, correct) in zip(times, by_feature):
     print(f"feature {best} times {n}: {about:4.0%} about a birthday, {correct:.2f} correct sentences per text")
+
+# %% [markdown]
+# The feature costs fewer correct sentences for the same number of birthdays. Look at the tokens where it is active, and at those that it
+# raises: it belongs to the place where the plot is chosen, and says little about all others. The direction from texts also contains the
+# other words of our sentences, such as *seven*, *that* and *Friday*, and raises them everywhere. Added many times over, the feature does damage, too.
+#
+# With one command you get a page of all features of a run: `lb.features(run.guid)`, or in a shell `littlebaby features last`. Then
+# `lb.inference(run.guid, steer={"feature12": 3})` steers with the feature number 12.
+#
+# ## Try it
+# ### 1. A direction of length 1
+# Given the outputs `more` $(N, D)$ and `less` $(M, D)$ for the tokens of two sets of texts, return the direction from the mean of `less` to the
+# mean of `more`, with the length 1, so that the strengths of different directions can be compared.
+
+# %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
+#@title check
+@exercise(lesson=17, number=1)
+def check(unit_direction):
+    more, less = rng.standard_normal((5, 3)) + [4, 0, 0], rng.standard_normal((7, 3)) + [0, 3, 0]
+    d = unit_direction(more, less)
+    assert d is not None, "unit_direction returns None: return the difference of the two means, divided by its length."
+    assert np.shape(d) == (3,), f"a direction has one number for each of the 3 dimensions; yours has the shape {np.shape(d)}: take the mean over the tokens, axis 0."
+    right = more.mean(0) - less.mean(0)
+    assert np.sum(right * d) > 0, "your direction points from more to less: exchange them."
+    size = np.linalg.norm(d)
+    assert abs(size - 1) < 1e-9, f"its length should be 1, and is {size:.2f}: divide by np.linalg.norm of the difference."
+    assert np.allclose(d, right / np.linalg.norm(right)), "its length is 1, but it points elsewhere: subtract the two means first, then divide."
+    cosine = unit_direction(p.down[[best]], np.zeros((1, 64))) @ direction / np.linalg.norm(direction)
+    return f"it points from less to more; the cosine between our direction from texts and feature {best} is {cosine:.2f}."
+
+# %% tags=["exercise"]
+def unit_direction(more, less):
+    """more (N, D), less (M, D) -> (D,)"""
+    return None
+
+check(unit_direction)
+
+# %% [markdown] tags=["solution"]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def unit_direction(more, less):
+#     """more (N, D), less (M, D) -> (D,)"""
+#     d = more.mean(0) - less.mean(0)
+#     return d / np.linalg.norm(d)
+#
+# check(unit_direction)
+# ```
+#
+# </details>
+
+# %% [markdown]
+# ### 2. Without a direction
+# Instead of adding a direction one can take it out. Return the vectors `x` without their part along `d`: what remains is orthogonal to `d`,
+# so its dot product with `d` is 0. The length of `d` can be any.
+
+# %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
+#@title check
+@exercise(lesson=17, number=2)
+def check(without):
+    x, d = rng.standard_normal((5, 3)), np.array([0.0, 2.0, 1.0])
+    kept = x.copy()
+    y = without(x, d)
+    assert y is not None, "without returns None: subtract from each row of x its part along d."
+    assert np.shape(y) == (5, 3), f"the result should have the shape of x, (5, 3); yours has {np.shape(y)}."
+    assert np.array_equal(x, kept), "your function has changed x itself: return a new array."
+    part = (x @ d)[:, None] * d / (d @ d)
+    assert not np.allclose(y, part), "that is the part along d; return what remains of x without it."
+    assert not np.allclose(y, x + part), "that adds the part along d once more: subtract it."
+    assert not np.allclose(y, x - part * (d @ d)), "that is right for a d of length 1 only: divide by d @ d."
+    assert not np.allclose(y, x - part * np.linalg.norm(d)), "d occurs twice, so divide by its length twice, which is d @ d."
+    assert np.allclose(y @ d, 0), f"the dot product of the first row with d should be 0; yours is {y[0] @ d:.2f}."
+    assert np.allclose(y, x - part), "it is orthogonal to d, but something else has changed, too."
+    d = p.down[best]
+    remove = lambda i, name, value: without(value.reshape(-1, 64), d).reshape(value.shape) if (i, name) == (layer, "block") else value
+    new = baby.generate(prompts, 24, seed=3, replace_value=remove)
+    about, _ = count([baby.decode(np.concatenate(each)).strip("\n").split("\n\n")[0] for each in zip(prompts, new)])
+    return f"without feature {best}'s direction {about:.0%} of the texts are about a birthday, instead of {count(write(0 * d, prompts))[0]:.0%}."
+
+# %% tags=["exercise"]
+def without(x, d):
+    """x (N, D), d (D) -> (N, D)"""
+    return None
+
+check(without)
+
+# %% [markdown] tags=["solution"]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def without(x, d):
+#     """x (N, D), d (D) -> (N, D)"""
+#     return x - np.outer(x @ d, d) / (d @ d)
+#
+# check(without)
+# ```
+#
+# </details>
+
+# %% [markdown]
+# ### 3. How much is explained?
+# The lesson says how much of the variance an autoencoder explains. Compute it: 1 minus the sum of the squared errors of `y` $(N, D)$, divided
+# by the sum of the squared errors that one would make with the mean of all rows of `x` $(N, D)$ in place of every row.
+
+# %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
+#@title check
+@exercise(lesson=17, number=3)
+def check(explained):
+    x = rng.standard_normal((50, 3)) * [1, 2, 3] + [5, -5, 0]
+    mean = np.broadcast_to(x.mean(0), x.shape)
+    y = 0.75 * x + 0.25 * mean
+    got = explained(y, x)
+    assert got is not None, "explained returns None: return 1 minus a quotient of two sums of squares."
+    assert np.ndim(got) == 0, f"return one number; your result has the shape {np.shape(got)}: sum over both axes."
+    errors = ((x - y) ** 2).sum()
+    assert not np.isclose(got, 1 / 16), "that is the part that is not explained: subtract it from 1."
+    assert not np.isclose(got, 1 - errors / (x ** 2).sum()), "that compares with zeros in place of the mean of the rows: subtract x.mean(0) from x."
+    assert not np.isclose(got, 1 - errors / ((x - x.mean()) ** 2).sum()), "x.mean() is one number; x.mean(0) is the mean of all rows, with D numbers."
+    assert np.isclose(explained(x, x), 1), f"y = x explains everything, 1; your result is {explained(x, x):.2f}."
+    assert np.isclose(got, 15 / 16), f"for errors that are a quarter as large as those of the mean it should be {15 / 16:.4f}; yours is {got:.4f}."
+    x = outputs(baby, held_out[:, :-1], layer).reshape(-1, 64)
+    got = explained(sparse_autoencoder.forward(p, x, k)[0], x)
+    assert np.isclose(got, measured[k]["explained"], atol=1e-3), f"for our autoencoder it should be {measured[k]['explained']:.3f}; yours is {got:.3f}."
+    return f"our autoencoder with {k} active features explains {got:.1%}, as the library says."
+
+# %% tags=["exercise"]
+def explained(y, x):
+    """y (N, D), x (N, D) -> a number, at most 1"""
+    return None
+
+check(explained)
+
+# %% [markdown] tags=["solution"]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def explained(y, x):
+#     """y (N, D), x (N, D) -> a number, at most 1"""
+#     return 1 - ((x - y) ** 2).sum() / ((x - x.mean(0)) ** 2).sum()
+#
+# check(explained)
+# ```
+#
+# </details>
+
+# %% [markdown]
+# **The end of the tour, and the beginning of yours.** You have counted, differentiated, looked inside, compared, routed, merged, talked,
+# experimented, rounded and steered, and every number was one that you could check. There is no line in the library that you cannot read now: open
+# `littlebaby/model/gpt.py`, and see.
