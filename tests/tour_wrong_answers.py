@@ -300,4 +300,23 @@ def attend(x, wq, wk, wv, keys, values):
         "accept = lambda p, q, token: (min(1, p[token] / q[token]), p)": "draw only from what is missing",
         "accept = lambda p, q, token: (min(1, p[token] / q[token]), np.maximum(p - q, 0))": "yours sum to 0.40",
         "accept = lambda p, q, token: (min(1, p[token] / q[token]), abs(p - q) / abs(p - q).sum())": "instead of 0.50, 0.30, 0.20"},
+    (17, 1): {
+        "unit_direction = lambda more, less: more.mean(0) - less.mean(0)": "its length should be 1, and is",
+        "unit_direction = lambda more, less: (d := less.mean(0) - more.mean(0)) / np.linalg.norm(d)": "points from more to less",
+        "unit_direction = lambda more, less: (d := more.mean() - less.mean()) / abs(d)": "take the mean over the tokens",
+        """
+def unit_direction(more, less):
+    a, b = more.mean(0), less.mean(0)
+    d = a / np.linalg.norm(a) - b / np.linalg.norm(b)
+    return d / np.linalg.norm(d)""": "subtract the two means first"},
+    (17, 2): {
+        "without = lambda x, d: x - np.outer(x @ d, d)": "divide by d @ d",
+        "without = lambda x, d: x - np.outer(x @ d, d) / np.linalg.norm(d)": "divide by its length twice",
+        "without = lambda x, d: np.outer(x @ d, d) / (d @ d)": "return what remains",
+        "without = lambda x, d: x - d": "the dot product of the first row with d should be 0"},
+    (17, 3): {
+        "explained = lambda y, x: ((x - y) ** 2).sum() / ((x - x.mean(0)) ** 2).sum()": "the part that is not explained",
+        "explained = lambda y, x: 1 - ((x - y) ** 2).sum() / (x ** 2).sum()": "zeros in place of the mean",
+        "explained = lambda y, x: 1 - ((x - y) ** 2).sum() / ((x - x.mean()) ** 2).sum()": "x.mean() is one number",
+        "explained = lambda y, x: 1 - ((x - y) ** 2).sum(0) / ((x - x.mean(0)) ** 2).sum(0)": "sum over both axes"},
 }

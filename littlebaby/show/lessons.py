@@ -36,4 +36,6 @@ LESSONS = [
            ("The score of an induction head", "An attention without one of its heads", "How much was restored?")),
     Lesson(14, "14_bits_cache_speculation", "Bits, cache, speculation",
            ("A better scale", "One token with a cache", "Accept or replace")),
+    Lesson(17, "17_steering_and_features", "Steering and features",
+           ("A direction of length 1", "Without a direction", "How much is explained?")),
 ]

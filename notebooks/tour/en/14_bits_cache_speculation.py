@@ -602,6 +602,4 @@ check(accept)
 # </details>
 
 # %% [markdown]
-# **The end of the tour, and the beginning of yours.** You have counted, differentiated, looked inside, compared, routed, merged, talked,
-# experimented and rounded, and every number was one that you could check. There is no line in the library that you cannot read now: open
-# `littlebaby/model/gpt.py`, and see.
+# **Next:** [17 · Steering and features](17_steering_and_features.ipynb): can you change what a model writes without changing its weights?
