@@ -14,7 +14,10 @@ from littlebaby.cli import main
 from littlebaby.runs import disk, store
 from littlebaby.runs.store import Workspace
 from littlebaby.show import tour as tours
+from littlebaby.show.lessons import LESSONS
 from littlebaby.show.tour import exercise
+
+TOTAL = sum(len(lesson.exercises) for lesson in LESSONS)         # exercises of the tour
 
 
 @pytest.fixture
@@ -135,17 +138,17 @@ def test_the_tour_shows_every_lesson_and_the_next_exercise(home, capsys):
     capsys.readouterr()
     assert main(["tour"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[1] == "1 · A model is a guess        2 of 3  ✓ The weather   ✓ Bits   · Never say never"
-    assert lines[2] == "2 · A layer and its backward  0 of 3  · An activation of your own   ✗ Used twice   · The learning rate"
+    assert lines[1] == "1 · A model is a guess         2 of 3  ✓ The weather   ✓ Bits   · Never say never"
+    assert lines[2] == "2 · A layer and its backward   0 of 3  · An activation of your own   ✗ Used twice   · The learning rate"
     notebooks = lb.tour().notebooks
-    assert lines[12:] == [
+    assert lines[1 + len(LESSONS):] == [
         "", "✓ solved   ✗ tried, not solved yet   · not tried", "",
-        "2 of 33 exercises solved; next: 1.3 Never say never, in 01_a_model_is_a_guess.ipynb", f"notebooks: {notebooks}",
+        f"2 of {TOTAL} exercises solved; next: 1.3 Never say never, in 01_a_model_is_a_guess.ipynb", f"notebooks: {notebooks}",
         f'to open:   jupyter lab "{notebooks / "01_a_model_is_a_guess.ipynb"}"', f"progress:  {home / 'outputs/progress.json'}"]
     assert (notebooks / "01_a_model_is_a_guess.ipynb").is_file()
     assert main(["tour", "--json"]) == 0
     data = json.loads(capsys.readouterr().out)
-    assert (data["solved"], data["total"], data["next"]["title"], len(data["lessons"])) == (2, 33, "Never say never", 11)
+    assert (data["solved"], data["total"], data["next"]["title"], len(data["lessons"])) == (2, TOTAL, "Never say never", len(LESSONS))
     assert [(each["solved"], each["attempts"]) for each in data["lessons"][0]["exercises"]] == [(True, 1), (True, 2), (False, 0)]
     ElementTree.fromstring(f"<div>{lb.tour()._repr_html_()}</div>")
 
@@ -155,10 +158,10 @@ def test_the_tour_without_notebooks_and_with_all_exercises_solved(home, monkeypa
     for each in lb.tour().exercises:
         Workspace(home).record_attempt(each.lesson.number, each.number, True)
     assert str(lb.tour()).splitlines()[-3:-1] == [
-        "33 of 33 exercises solved: the tour is complete",
+        f"{TOTAL} of {TOTAL} exercises solved: the tour is complete",
         "notebooks: not part of the installed package; they are in notebooks/tour/en of the repository"]
-    Workspace(home).record_attempt(12, 1, True)                  # of a later version
-    assert lb.tour().solved == 33
+    Workspace(home).record_attempt(LESSONS[-1].number + 1, 1, True)                  # of a later version
+    assert lb.tour().solved == TOTAL
 
 
 # what a teacher sees
@@ -202,16 +205,19 @@ def test_a_class_is_printed_and_written_as_a_page_and_as_csv(school, home, capsy
     out, err = capsys.readouterr()
     lines = out.splitlines()
     assert err == f"reading the progress of every learner in {school}\n"
-    assert lines[2].startswith("ann      2 of 33         5  ") and lines[2].split()[-11:] == ["✓··", *["···"] * 3, "·✓·", *["···"] * 6]
+    assert lines[2].startswith(f"ann      2 of {TOTAL}         5  ")
+    assert lines[2].split()[-len(LESSONS):] == ["✓··", *["···"] * 3, "·✓·", *["···"] * (len(LESSONS) - 5)]
     assert lines[8].split() == ["5.2", "The", "original", "order", "2", "1", "50%", "2.0"]
     page, table = home / "outputs/class_school.html", home / "outputs/class_school.csv"
     assert lines[-2:] == [str(page), str(table)] and "no progress in: dora" in lines
     tree = ElementTree.fromstring(page.read_text("utf-8").removeprefix("<!DOCTYPE html>\n"))
     learners = [["".join(cell.itertext()) for cell in row] for row in list(tree.iter("table"))[1]]
     assert learners[0][3:] == ["5.2", "1.2", "1.1"] and [row[:2] + row[3:] for row in learners[1:]] == [
-        ["=2<b>", "1 of 33", "", "", "✓ 1"], ["ann", "2 of 33", "✓ 3", "", "✓ 2"], ["bob", "2 of 33", "✗ 1", "✓ 2", "✓ 1"]]
+        ["=2<b>", f"1 of {TOTAL}", "", "", "✓ 1"], ["ann", f"2 of {TOTAL}", "✓ 3", "", "✓ 2"],
+        ["bob", f"2 of {TOTAL}", "✗ 1", "✓ 2", "✓ 1"]]
     rows = list(csv.DictReader(table.read_text("utf-8-sig").splitlines()))
-    assert len(rows) == 3 * 33 and [(row["learner"], row["lesson"], row["exercise"], row["solved"], row["attempts"]) for row in rows[:3]] \
+    assert len(rows) == 3 * TOTAL
+    assert [(row["learner"], row["lesson"], row["exercise"], row["solved"], row["attempts"]) for row in rows[:3]] \
         == [("'=2<b>", "5", "2", "0", "0"), ("ann", "5", "2", "1", "3"), ("bob", "5", "2", "0", "1")]
     assert main(["tour", "--class", str(school), "--json"]) == 0
     data = json.loads(capsys.readouterr().out)

@@ -131,7 +131,7 @@ def test_only_words_may_be_translated(there, same):
 def test_every_lesson_of_the_map_is_there_and_leads_to_the_next():
     english = [path for path in LESSONS if path.parent.name == "en"]
     texts = [path.read_text(encoding="utf-8") for path in english]
-    assert [path.name[:2] for path in english] == [f"{n:02}" for n in range(1, 13)]
+    assert [path.name[:2] for path in english] == [f"{known.number:02}" for known in KNOWN]
     assert [(f"# # {known.number} · {known.title}" in text, list(known.exercises)) for known, text in zip(KNOWN, texts)] \
         == [(True, re.findall(r"(?m)^# ### \d\. (.*)$", text)) for text in texts]
     assert [known.notebook for known in KNOWN] == [path.stem for path in english]
@@ -181,10 +181,11 @@ def test_every_term_is_introduced_once_where_the_glossary_says(language):
 
 
 @pytest.mark.parametrize("language", [language for language in NEXT if language != "en"])
-def test_a_translated_glossary_has_every_term_where_the_english_one_has_it(language):
+def test_a_translated_glossary_has_every_term_of_its_lessons_where_the_english_one_has_it(language):
     rows = re.findall(r"(?m)^\| ([^|]+) \| ([^|]+) \| .+ \|$", (TOUR / language / "glossary.md").read_text("utf-8"))
     english = {translated.lower(): term.lower() for translated, term in rows}
-    theirs, mine = glossary(), {english[term]: place for term, place in glossary(language).items()}
+    theirs = {term: place for term, place in glossary().items() if (TOUR / language / place[0].name).exists()}
+    mine = {english[term]: place for term, place in glossary(language).items()}
     assert mine.keys() == theirs.keys()
 
     def order(place):

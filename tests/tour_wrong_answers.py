@@ -266,4 +266,19 @@ def without_head(o, wo, j, d):
         "restored = lambda clean, corrupted, patched: patched / clean": "a patch that changes nothing should give 0",
         "restored = lambda clean, corrupted, patched: (patched - corrupted) / clean": "should give 1; yours gives 2.00",
         "restored = lambda clean, corrupted, patched: (patched - corrupted) / 8": "is a quarter; yours is 0.12"},
+    (15, 1): {
+        "advantages = lambda r: r - r.mean()": "that subtracts the mean of all",
+        "advantages = lambda r: r - (r.sum() - r)": "divide it by their number",
+        "advantages = lambda r: (r.sum() - r) / (len(r) - 1) - r": "the sign is wrong",
+        "advantages = lambda r: (r - r.mean()) / r.std()": "the last advantage is 3 - 1/3 = 2.67; yours is 1.63"},
+    (15, 2): {
+        "policy_gradient = lambda z, i, a: a * (np.eye(len(z))[i] - softmax(z))": "the loss has a minus",
+        "policy_gradient = lambda z, i, a: softmax(z) - np.eye(len(z))[i]": "multiply it by the advantage",
+        "policy_gradient = lambda z, i, a: a * softmax(z)": "the drawn token has a term more",
+        "policy_gradient = lambda z, i, a: a * (softmax(z)[i] - 1)": "one number for each of the 5 logits"},
+    (15, 3): {
+        "divergence = lambda p, q: (q * np.log(q / p)).sum()": "p and q are exchanged",
+        "divergence = lambda p, q: np.log(p / q).mean()": "counts every token equally",
+        "divergence = lambda p, q: (p * np.log(q / p)).sum()": "never negative",
+        "divergence = lambda p, q: (p * np.log2(p / q)).sum()": "it should be"},
 }

@@ -34,4 +34,6 @@ LESSONS = [
            ("The gradient of the adapters", "The size of the adapters", "Only the answer is a target")),
     Lesson(12, "12_cause_and_effect", "Cause and effect",
            ("The score of an induction head", "An attention without one of its heads", "How much was restored?")),
+    Lesson(15, "15_rewards", "Rewards",
+           ("Better than the others", "The gradient at the logits", "How far has it moved?")),
 ]
