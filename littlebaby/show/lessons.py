@@ -36,4 +36,6 @@ LESSONS = [
            ("The score of an induction head", "An attention without one of its heads", "How much was restored?")),
     Lesson(15, "15_rewards", "Rewards",
            ("Better than the others", "The gradient at the logits", "How far has it moved?")),
+    Lesson(16, "16_preferences", "Preferences",
+           ("The margin", "The slope of DPO", "Pairs of a group")),
 ]

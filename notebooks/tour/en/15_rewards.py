@@ -139,8 +139,8 @@ for text in texts[:5]:
 # grammar allows, and half a point for a story that is correct from beginning to end.
 
 # %%
-def school(reward, rate=1e-3, steps=school_steps, **settings):
-    return lb.school(base.guid, reward=reward, n_steps=steps, r_learn=rate, batch_size=16, n_accumulate=2, s_eval=1, n_completion=0,
+def school(reward, **settings):
+    return lb.school(base.guid, reward=reward, n_steps=school_steps, r_learn=1.5e-3, batch_size=16, n_accumulate=2, s_eval=1, n_completion=0,
                      progress=False, **settings)
 
 def curve(run, measure):
@@ -177,7 +177,7 @@ show(first)
 def happiness(prompt, text):
     return text.count("happy") / max(1, len(text.split()))
 
-bad = school(happiness, rate=2e-3)
+bad = school(happiness)
 show(bad)
 print(f"entropy {curve(bad, 'entropy')[0]:.2f} -> {curve(bad, 'entropy')[-1]:.2f} nats a token, KL divergence {curve(bad, 'kl')[-1]:.1f} nats a token")
 
@@ -198,7 +198,7 @@ def right_and_happy(prompt, text):
 leashed = school(happiness, r_kl=0.3)
 show(leashed)
 print()
-mended = school(right_and_happy, rate=1.5e-3)
+mended = school(right_and_happy)
 show(mended)
 
 runs = (("bad reward", bad, VALID), ("with a leash", leashed, GRAY), ("better reward", mended, FLOOR))
