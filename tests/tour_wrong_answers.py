@@ -319,4 +319,34 @@ def unit_direction(more, less):
         "explained = lambda y, x: 1 - ((x - y) ** 2).sum() / (x ** 2).sum()": "zeros in place of the mean",
         "explained = lambda y, x: 1 - ((x - y) ** 2).sum() / ((x - x.mean()) ** 2).sum()": "x.mean() is one number",
         "explained = lambda y, x: 1 - ((x - y) ** 2).sum(0) / ((x - x.mean(0)) ** 2).sum(0)": "sum over both axes"},
+    (15, 1): {
+        "advantages = lambda r: r - r.mean()": "that subtracts the mean of all",
+        "advantages = lambda r: r - (r.sum() - r)": "divide it by their number",
+        "advantages = lambda r: (r.sum() - r) / (len(r) - 1) - r": "the sign is wrong",
+        "advantages = lambda r: (r - r.mean()) / r.std()": "the last advantage is 3 - 1/3 = 2.67; yours is 1.63"},
+    (15, 2): {
+        "policy_gradient = lambda z, i, a: a * (np.eye(len(z))[i] - softmax(z))": "the loss has a minus",
+        "policy_gradient = lambda z, i, a: softmax(z) - np.eye(len(z))[i]": "multiply it by the advantage",
+        "policy_gradient = lambda z, i, a: a * softmax(z)": "the drawn token has a term more",
+        "policy_gradient = lambda z, i, a: a * (softmax(z)[i] - 1)": "one number for each of the 5 logits"},
+    (15, 3): {
+        "divergence = lambda p, q: (q * np.log(q / p)).sum()": "p and q are exchanged",
+        "divergence = lambda p, q: np.log(p / q).mean()": "counts every token equally",
+        "divergence = lambda p, q: (p * np.log(q / p)).sum()": "never negative",
+        "divergence = lambda p, q: (p * np.log2(p / q)).sum()": "it should be"},
+    (16, 1): {
+        "margin = lambda p1, q1, p2, q2: (p1 - q1).mean() - (p2 - q2).mean()": "means over the tokens",
+        "margin = lambda p1, q1, p2, q2: (p2 - q2).sum() - (p1 - q1).sum()": "the sign is wrong",
+        "margin = lambda p1, q1, p2, q2: p1.sum() - p2.sum()": "the reference is missing",
+        "margin = lambda p1, q1, p2, q2: (p1 - q1).sum() + (p2 - q2).sum()": "so the margin is 5; yours is -1.00"},
+    (16, 2): {
+        "slope = lambda m, beta: beta / (1 + np.exp(beta * m))": "the sign is wrong",
+        "slope = lambda m, beta: -1 / (1 + np.exp(beta * m))": "the factor beta",
+        "slope = lambda m, beta: -beta / (1 + np.exp(-beta * m))": "yours grows with the margin",
+        "slope = lambda m, beta: np.logaddexp(0, -beta * m)": "finite differences give -0.250; yours is 0.693"},
+    (16, 3): {
+        "all_pairs = lambda r: {(i, j) for i in range(len(r)) for j in range(len(r)) if r[i] < r[j]}": "the better text comes first",
+        "all_pairs = lambda r: {(i, j) for i in range(len(r)) for j in range(len(r)) if r[i] >= r[j] and i != j}": "equal rewards",
+        "all_pairs = lambda r: {(i, i + 1) for i in range(0, len(r), 2) if r[i] > r[i + 1]}": "you have 0 of them",
+        "all_pairs = lambda r: {(r[i], r[j]) for i in range(len(r)) for j in range(len(r)) if r[i] > r[j]}": "and 3 others"},
 }

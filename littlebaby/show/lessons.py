@@ -36,6 +36,10 @@ LESSONS = [
            ("The score of an induction head", "An attention without one of its heads", "How much was restored?")),
     Lesson(14, "14_bits_cache_speculation", "Bits, cache, speculation",
            ("A better scale", "One token with a cache", "Accept or replace")),
+    Lesson(15, "15_rewards", "Rewards",
+           ("Better than the others", "The gradient at the logits", "How far has it moved?")),
+    Lesson(16, "16_preferences", "Preferences",
+           ("The margin", "The slope of DPO", "Pairs of a group")),
     Lesson(17, "17_steering_and_features", "Steering and features",
            ("A direction of length 1", "Without a direction", "How much is explained?")),
 ]
