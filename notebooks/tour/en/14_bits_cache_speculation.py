@@ -279,7 +279,7 @@ texts = {cached: model.generate(ids[:8], T, temperature=0.8, seed=1, cached=cach
 print(f"\nthe same text: {np.array_equal(texts[True], texts[False])}\n{new_text[:8]}{model.decode(texts[True])}")
 
 # %% [markdown]
-# The cache saves almost all multiplications and does not change a single character. (The first token has no advantage; there is nothing to
+# The cache saves almost all multiplications and does not change a single character. (The first token gains nothing; there is nothing to
 # store yet.) It does not save as much time: with a cache each weight is read for the sake of one multiplication, without one for $t$ of
 # them. A processor is far better at the second. That is no reason to do without a cache, but it is an opportunity, which the third trick
 # takes.
@@ -602,4 +602,4 @@ check(accept)
 # </details>
 
 # %% [markdown]
-# **Next:** [17 · Steering and features](17_steering_and_features.ipynb): can you change what a model writes without changing its weights?
+# **Next:** [15 · Rewards](15_rewards.ipynb): how does a model learn from a judgement, when nobody shows it the right text?

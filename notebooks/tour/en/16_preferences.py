@@ -309,3 +309,5 @@ check(all_pairs)
 # %% [markdown]
 # **The end of this part.** A reward and a preference are both a wish in numbers. The model fulfils what is written there, so measure what you
 # really want with something that is not trained on.
+#
+# **Next:** [17 · Steering and features](17_steering_and_features.ipynb): can you change what a model writes without changing its weights?
