@@ -355,7 +355,7 @@ check(without)
 #@title check
 @exercise(lesson=17, number=3)
 def check(explained):
-    x = rng.standard_normal((50, 3)) * [1, 2, 3] + [5, -5, 0]
+    x = rng.standard_normal((50, 3)) * [1, 2, 3] + [5, 1, 0]
     mean = np.broadcast_to(x.mean(0), x.shape)
     y = 0.75 * x + 0.25 * mean
     got = explained(y, x)
