@@ -249,9 +249,14 @@ for n, (about, correct) in zip(times, by_feature):
     print(f"feature {best} times {n}: {about:4.0%} about a birthday, {correct:.2f} correct sentences per text")
 
 # %% [markdown]
-# The feature costs fewer correct sentences for the same number of birthdays. Look at the tokens where it is active, and at those that it
-# raises: it belongs to the place where the plot is chosen, and says little about all others. The direction from texts also contains the
-# other words of our sentences, such as *seven*, *that* and *Friday*, and raises them everywhere. Added many times over, the feature does damage, too.
+# For the same number of birthdays the feature costs fewer correct sentences. Look at the tokens where it is active, and at those that it
+# raises. When we wrote this lesson, it was active at the end of the third sentence, where the plot is chosen, and raised the word *It*, which
+# begins *It was the birthday of*. The direction from texts also contains the other words of our sentences, such as *seven* and *Friday*, and
+# raises them everywhere. Added many times over, the feature does damage, too.
+#
+# Do not expect too much of eight sentences. In a baby trained with `seed=5` the direction from texts brought no birthdays at all, 14% at
+# strength 2 instead of 16% at 0, while the best feature still brought 39%. Its meaning was less clear, though: it was active at the word
+# *Once*. What a direction does has to be measured in every model anew.
 #
 # With one command you get a page of all features of a run: `lb.features(run.guid)`, or in a shell `littlebaby features last`. Then
 # `lb.inference(run.guid, steer={"feature12": 3})` steers with the feature number 12.
@@ -355,7 +360,7 @@ check(without)
 #@title check
 @exercise(lesson=17, number=3)
 def check(explained):
-    x = rng.standard_normal((50, 3)) * [1, 2, 3] + [5, -5, 0]
+    x = rng.standard_normal((50, 3)) * [1, 2, 3] + [5, 1, 0]
     mean = np.broadcast_to(x.mean(0), x.shape)
     y = 0.75 * x + 0.25 * mean
     got = explained(y, x)
