@@ -182,7 +182,7 @@ show(bad)
 print(f"entropy {curve(bad, 'entropy')[0]:.2f} -> {curve(bad, 'entropy')[-1]:.2f} nats a token, KL divergence {curve(bad, 'kl')[-1]:.1f} nats a token")
 
 # %% [markdown]
-# The same sentence again and again, and the reward is nearly perfect. Whoever looks at the reward alone sees a great success.
+# The same again and again, and the reward is nearly perfect. Whoever looks at the reward alone sees a great success.
 #
 # ## Two remedies
 # The first is a leash: the KL divergence, times a weight, is subtracted from the reward, so that every step away from the base model has to pay. `r_kl`

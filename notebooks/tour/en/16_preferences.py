@@ -142,6 +142,9 @@ for steps, g in zip(pair_steps, moved[1:]):
     print(f"{steps:3} steps: margin of unseen pairs {np.mean(g[:, 0] - g[:, 1]):6.2f}, of which the chosen text gained more {np.mean(g[:, 0] > g[:, 1]):.0%}")
 
 # %% [markdown]
+# In the first epoch, up to step 40, every pair is new. In the second one the margin is suddenly large and most pairs are right, but the pairs that were
+# not trained on hardly move: the model has mostly memorized its few hundred pairs. A margin of the training tells little.
+#
 # ## What happens to both texts
 # The margin is a difference. It also grows when both texts become *less* likely, if the rejected one falls faster. So look at both.
 
@@ -159,7 +162,7 @@ print(f"after {pair_steps[-1]} steps: chosen {last[:, 0].mean():+.1f} nats, reje
       f"the chosen text has become less likely in {np.mean(last[:, 0] < 0):.0%} of the pairs")
 
 # %% [markdown]
-# The chosen texts fall, too! This is a known effect (Razin et al. 2024): both texts come from the same model and have much in common, so what pushes
+# The chosen texts fall, too. This is a known effect (Razin et al. 2024): both texts come from the same model and have much in common, so what pushes
 # one down also pushes the other. The probability that both lose goes to texts that occur in no pair, and about those the loss says nothing.
 #
 # ## Are the stories better?
@@ -184,7 +187,13 @@ print(f"base {scores[0]:.2f}; DPO", ", ".join(f"{each:.2f} after {steps}" for st
 print("\nDPO:   ", write(lb.load(runs[-1].guid), 1, seed=3)[0], "\n\nbestof:", write(lb.load(best.guid), 1, seed=3)[0])
 
 # %% [markdown]
-# WORDS
+# At first DPO makes the stories a little better. Then they become worse, while the margin of the same training still grows: the training has
+# found a way to tell chosen from rejected texts that is not better writing. (A mean of 256 stories is uncertain by about 0.1, so small differences
+# mean nothing.) `bestof` has no margin to overdo: it imitates good texts, and after every step it draws new ones from the better
+# model. DPO has the same old pairs all the time. Its advantage is elsewhere: it needs no judge who is always there. The pairs can come from
+# people, once. In practice one stops early, takes a larger $\beta$, or adds the loss of the chosen text, so that it does not fall.
+#
+# In a shell this is `littlebaby school last --pairs pairs.jsonl`.
 #
 # ## Try it
 # ### 1. The margin
@@ -306,7 +315,4 @@ check(all_pairs)
 # </details>
 
 # %% [markdown]
-# **The end of this part.** A reward and a preference are both a wish in numbers. The model fulfils what is written there, so measure what you
-# really want with something that is not trained on.
-#
 # **Next:** [17 · Steering and features](17_steering_and_features.ipynb): can you change what a model writes without changing its weights?
