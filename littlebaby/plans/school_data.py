@@ -40,6 +40,7 @@ class Schooling(NamedTuple):
     sha256: str
     characters: int
     text: str                        # the training text of the base, "" if it is gone
+    tokens: tuple[int, int]          # its training and validation tokens
     base: Baby
     reward: Reward | None            # None for given pairs
     prompts: list[str]
@@ -55,14 +56,16 @@ def school_source(workspace: Workspace, base: Baby, report: records.Report, cfg:
     text = training_text(workspace, report) or ""
     if origin["pairs"]:
         file = workspace.read_text(origin["pairs"], origin["encoding"])
-        return Schooling(file.name, file.bytes, file.sha256, len(file.text), text, base, None, [], read_pairs(file.name, file.text))
+        return Schooling(file.name, file.bytes, file.sha256, len(file.text), text, (0, 0), base, None, [],
+                         read_pairs(file.name, file.text))
     if origin["reward_model"]:
         name = workspace.resolve(origin["reward_model"], "model")
         reward = RewardModel(name, load(name, workspace.root, reward_model=True))
     if reward is None and cfg.c_reward == "function":
         raise BadInput("c_reward is function, so the run needs its function: lb.school(..., reward=function)")
     about = report.input or records.Input(name="no text", bytes=0, characters=0, sha256="0" * 64)
-    return Schooling(about.name, about.bytes, about.sha256, about.characters, text, base, reward or REWARDS[cfg.c_reward],
+    counts = report.train_tokens, report.valid_tokens
+    return Schooling(about.name, about.bytes, about.sha256, about.characters, text, counts, base, reward or REWARDS[cfg.c_reward],
                      origin["prompts"], [])
 
 
@@ -96,8 +99,8 @@ def school_data(source: Schooling, cfg: Config, tokenizer: Any) -> TrainingData:
     empty = windows(np.zeros(0, np.int32), cfg.n_ctx)
     asked = chosen(np.random.default_rng([cfg.seed, SEED_OF_JUDGED]), JUDGED) if source.reward else []
     judging = (lambda baby: judged(baby, source, cfg, asked)) if source.reward else None
-    return TrainingData(batches, empty, 0, 0, 1.0, None, start=prompt_ids(tokenizer, first), prompt=first, stops=(tokenizer.begin,),
-                        about=in_words(source, cfg), objective=objective_of(method), judged=judging)
+    return TrainingData(batches, empty, *source.tokens, characters_per_token=1.0, nats_floor=None, start=prompt_ids(tokenizer, first),
+                        prompt=first, stops=(tokenizer.begin,), about=in_words(source, cfg), objective=objective_of(method), judged=judging)
 
 
 def in_words(source: Schooling, cfg: Config) -> str:
