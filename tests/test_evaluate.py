@@ -104,7 +104,7 @@ def test_the_context_is_read_once(monkeypatch):
     b, calls = baby(), []
     forward = decoding.gpt.forward
     monkeypatch.setattr(decoding.gpt, "forward", lambda p, ids, ctx: calls.append(ids.shape[1]) or forward(p, ids, ctx))
-    monkeypatch.setattr(decoding, "decoder", lambda p, cfg: None)
+    monkeypatch.setattr(decoding, "on_cpu", lambda: False)       # without the fast decoder
     likelihoods(b, b.encode("abc dab"), [b.encode(answer) for answer in ("abcd", "h", "gf")])
     assert calls == [7, 3, 1]
 
@@ -130,7 +130,7 @@ def by_hand(before, text):
 @pytest.fixture
 def toy(monkeypatch):
     monkeypatch.setattr(decoding.gpt, "forward", lambda p, ids, ctx: (TABLE[ids], None))
-    monkeypatch.setattr(decoding, "decoder", lambda p, cfg: None)
+    monkeypatch.setattr(decoding, "on_cpu", lambda: False)       # without the fast decoder
     return Baby(Config(n_ctx=32, n_emb=4, n_heads=1), tokenizer=char.Char([*SYMBOLS], "\n"))
 
 
