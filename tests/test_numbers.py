@@ -76,6 +76,8 @@ CALLS = {
     "speculate": (lambda home, baby, **it: baby.speculate(baby, np.array([1]), **{"max_tokens": 2, **it}), [*SETTINGS, "ahead"]),
     "heat": (lambda home, baby, temperature: lb.chat("last", path=home).set_temperature(temperature), ["temperature"]),
     "evaluate": (lambda home, baby, **it: lb.evaluate("last", "tale", path=home, progress=False, **it), ["limit", "overlap"]),
+    "features": (lambda home, baby, **it: lb.features("last", path=home, progress=False,
+                                                      **{"n_features": 8, "n_active": 2, "n_steps": 2, **it}), ["n_active", "n_steps"]),
     "nursery": (lambda home, baby, **it: lb.nursery("2kB", path=home, **it), ["seed"]),
     "size": (lambda home, baby, size: lb.nursery(size, path=home), ["size"]),
     "prepare": (lambda home, baby, **it: lb.prepare("tale", path=home, progress=False, **it).unlink(), ["s_vocabulary", "workers"]),

@@ -22,8 +22,9 @@ from littlebaby.training.loop import Step
 def test_every_setting_has_a_control_a_meaning_and_its_range():
     fields = Fields(lambda: None)
     assert list(fields.values) == list(Config.model_fields) and not fields.controls
-    assert sorted(key.name for members in fields.members for key in members) == sorted(Config.model_fields)
-    for key in keys():
+    offered = [key for key in keys() if key.group != "school"]           # the panel has no plan that uses the others
+    assert sorted(key.name for members in fields.members for key in members) == sorted(key.name for key in offered)
+    for key in offered:
         said, control = text(fields.row(key.name).children[2]), fields.control(key.name)
         assert key.meaning in said and f"default {key.default}".lower() in said.lower()
         assert control.value == (str(key.default) if isinstance(control, widgets.Text) else key.default)
