@@ -51,8 +51,9 @@ def state_from_arrays(baby: Baby, arrays: dict, numbers: dict) -> State:
         """A restored value of the state; `like` is the value at the beginning of a run"""
         if isinstance(value, dict) and value.keys() == {"array"} and (like is None or hasattr(like, "shape")):
             return array(value["array"], baby.flat if like is None else like)
-        if isinstance(value, dict) and isinstance(like, dict) and not like and all(isinstance(each, int | float) for each in value.values()):
-            return value                                         # any numbers by name
+        free = isinstance(value, dict) and isinstance(like, dict) and not like   # any numbers by name
+        if free and all(isinstance(each, int | float) for each in value.values()):
+            return value
         if isinstance(value, dict) and isinstance(like, dict):
             if value.keys() != like.keys():
                 raise BadInput(f"the checkpoint does not fit its config: it holds {', '.join(value)}; allowed are {', '.join(like)}")
