@@ -127,8 +127,8 @@ for name, column in (("training", 1), ("validation", 2)):
 #
 # ## Open the embedding
 # Which rule? We did not tell the model that numbers lie on a circle. If it has discovered this, the embedding must show it: on the way from
-# token 0 to token 30 and on to 0 again, its coordinates must go up and down like waves. A wave with the **frequency over tokens** $k$ goes
-# up and down $k$ times on this way. The Fourier transform writes each coordinate as a sum of such waves, $k = 0, \dots, 15$. The square of the
+# token 0 to token 30 and on to 0 again, its coordinates must go up and down like waves. A wave of frequency $k$ goes up and down $k$
+# times on this way. The Fourier transform writes each coordinate as a sum of such waves, $k = 0, \dots, 15$. The square of the
 # size of a wave, summed over all coordinates, is its power, and the powers of all frequencies are the **Fourier spectrum** of the embedding.
 
 # %%
@@ -339,6 +339,4 @@ check(add)
 # </details>
 
 # %% [markdown]
-# **The end of the tour, and the beginning of yours.** You have counted, differentiated, looked inside, compared, routed, merged, talked and
-# experimented, and you have read a rule in weights that nobody wrote. Every number was one that you could check. There is no line in the
-# library that you cannot read now: open `littlebaby/model/gpt.py`, and see.
+# **Next:** [14 · Bits, cache, speculation](14_bits_cache_speculation.ipynb): how few bits a weight needs, and how generation is made fast.
