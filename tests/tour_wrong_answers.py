@@ -285,7 +285,8 @@ def without_head(o, wo, j, d):
     (13, 2): {
         "power = lambda values, k: (values @ np.cos(2 * np.pi * k * np.arange(p) / p)) ** 2": "use the sine as well",
         "power = lambda values, k: abs(np.fft.rfft(values)[k])": "the power is its square",
-        "power = lambda values, k: (abs(np.fft.rfft(values)) ** 2).sum()": "should be 240.25; yours is",
+        "power = lambda values, k: abs(np.fft.rfft(values)[k] / p) ** 2": "should be 240.25; yours is 0.25",
+        "power = lambda values, k: (np.fft.rfft(values)[k].real - np.fft.rfft(values)[k].imag) ** 2": "square each sum, then add",
         "power = lambda values, k: abs(np.fft.rfft(values)[3]) ** 2": "should have no power at frequency 5"},
     (13, 3): {
         "add = lambda cos_a, sin_a, cos_b, sin_b: (cos_a + cos_b, sin_a + sin_b)": "that adds two arrows",
