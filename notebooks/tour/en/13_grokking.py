@@ -11,10 +11,11 @@
 #
 # *Can a model find a rule long after it has memorized its examples?*
 #
-# In lesson 1 overfitting looked final: the training loss falls, the validation loss rises, and one stops. Here we do not stop. On some tasks
-# a model first memorizes all its examples, and much later, when the training loss has long been near 0, the validation loss falls, too: the
-# model has found the rule. This is called **grokking** (Power et al. 2022, [arXiv:2201.02177](https://arxiv.org/abs/2201.02177)). In this
-# lesson you see it happen, find out what drives it, and then open the model and read the rule in its weights.
+# In lesson 1 overfitting looked final: the training loss falls, the validation loss rises, and one stops. Here we do not stop. On some
+# tasks a model first memorizes all its examples, and much later, when the training loss has long been near 0, the validation loss falls,
+# too: the model has found the rule. This is called **grokking** (Power et al. 2022,
+# [arXiv:2201.02177](https://arxiv.org/abs/2201.02177)). In this lesson you see it happen, find out what drives it, and then open the
+# model and read the rule in its weights.
 
 # %%
 try:
@@ -33,8 +34,8 @@ rng = np.random.default_rng(0)
 # %% [markdown]
 # ## Sums on a clock
 # The task is **modular addition**: add two numbers from 0 to $p - 1$, and subtract $p$ if the sum is $p$ or more. A clock does this with
-# $p = 12$: five hours after 9 o'clock it is 2 o'clock. We take $p = 31$. Every number is a token; the model reads $a$ and $b$, and after $b$ it
-# has to predict $(a + b) \bmod p$. There are only $31 \cdot 31 = 961$ pairs. Half of them, chosen at random, are for training.
+# $p = 12$: five hours after 9 o'clock it is 2 o'clock. We take $p = 31$. Every number is a token; the model reads $a$ and $b$, and after
+# $b$ it has to predict $(a + b) \bmod p$. There are only $31 \cdot 31 = 961$ pairs. Half of them, chosen at random, are for training.
 
 # %%
 p = 31
@@ -49,15 +50,15 @@ for i in seen[:3]:
 print(f"{len(seen)} pairs for training, {len(unseen)} for validation; guessing gives {np.log(p):.2f} nats")
 
 # %% [markdown]
-# Nothing in a token says that it is a number: 7 and 8 are two vectors of random numbers, no closer to each other than 7 and 30. A model that
-# only memorizes is helpless on the other half of the pairs.
+# Nothing in a token says that it is a number: 7 and 8 are two vectors of random numbers, no closer to each other than 7 and 30. A model
+# that only memorizes is helpless on the other half of the pairs.
 #
 # ## Wait for it
-# The model has one block with one head. We train it twice with Adam, as in lesson 7, always on all 480 training pairs at once: with strong
-# weight decay, which multiplies every weight by $1 - \text{rate} \cdot \text{decay}$ in each step, and without. The learning rate falls to 0
-# along a straight line. As in lesson 12 the first weights are four times as large as usual. We train the matrices and leave the weights of
-# the norms at 1. In the pictures the axis of the steps is logarithmic: step 100 is in the middle between 10 and 1000. On the right is the
-# root of the sum of the squares of all trained weights, their norm: a measure of how large the weights are.
+# The model has one block with one head. We train it twice with Adam, as in lesson 7, always on all 480 training pairs at once: with
+# strong weight decay, which multiplies every weight by $1 - \text{rate} \cdot \text{decay}$ in each step, and without. The learning rate
+# falls to 0 along a straight line. As in lesson 12 the first weights are four times as large as usual. We train the matrices and leave
+# the weights of the norms at 1. In the pictures the axis of the steps is logarithmic: step 100 is in the middle between 10 and 1000. On
+# the right is the root of the sum of the squares of all trained weights, their norm: a measure of how large the weights are.
 
 # %% tags=["parameters"] small="steps = 60"
 steps = 4000
@@ -115,21 +116,22 @@ for name, column in (("training", 1), ("validation", 2)):
     print(f"with weight decay the loss of the {name} pairs is below 0.5 for the first time at step {low[0]:.0f}" if len(low) else "not yet")
 
 # %% [markdown]
-# After less than a hundred steps the training pairs are memorized. On the validation pairs the model is then *worse* than guessing (the dashed
-# line), and it stays so for several hundred steps. Whoever stops there sees overfitting. Then, within a few hundred steps, the model answers
-# pairs that it has never seen.
+# After less than a hundred steps the training pairs are memorized. On the validation pairs the model is then *worse* than guessing (the
+# dashed line), and it stays so for several hundred steps. Whoever stops there sees overfitting. Then, within a few hundred steps, the
+# model answers pairs that it has never seen.
 #
-# What drives it when the training loss has almost nothing left to give? The gray lines say: weight decay. Without it the weights grow, and
-# nothing else happens. With it, weights that are large and not needed cost something all the time. A list of 480 answers needs large weights;
-# a rule that gives all of them needs smaller ones. So the norm of the weights falls while the rule replaces the list. Weight decay does not
-# know the rule. It only prefers small solutions, and here the rule is the smaller one. (The steps at which the loss jumps up and recovers come
-# from Adam: where gradients are tiny, it divides them by their tiny size.)
+# What drives it, when the training loss is already near 0? The gray lines answer: weight decay. Without it the weights grow, and in these
+# 4000 steps the model does not find the rule. With it the weights shrink all the time, and only what lowers the loss grows again. A list
+# of 480 answers needs large weights; a rule that gives all of them manages with smaller ones. So the norm is lower after the rule has
+# replaced the list than at its highest point. Weight decay does not know the rule. It prefers small weights, and here the rule needs
+# smaller ones. (The jumps of the loss, after which it recovers, are known from Adam with tiny gradients, which it divides by their own
+# size: Thilak et al. 2022, [arXiv:2206.04817](https://arxiv.org/abs/2206.04817).)
 #
 # ## Open the embedding
-# Which rule? We did not tell the model that numbers lie on a circle. If it has discovered this, the embedding must show it: on the way from
-# token 0 to token 30 and on to 0 again, its coordinates must go up and down like waves. A wave of frequency $k$ goes up and down $k$
-# times on this way. The Fourier transform writes each coordinate as a sum of such waves, $k = 0, \dots, 15$. The square of the
-# size of a wave, summed over all coordinates, is its power, and the powers of all frequencies are the **Fourier spectrum** of the embedding.
+# Which rule? We did not tell the model that numbers lie on a circle. If it has discovered this, the embedding must show it: on the way
+# from token 0 to token 30 and on to 0 again, its coordinates must go up and down like waves. A wave of frequency $k$ goes up and down $k$
+# times on this way. The Fourier transform writes each coordinate as a sum of such waves, $k = 0, \dots, 15$. The square of the size of a
+# wave, summed over all coordinates, is its power, and the powers of all frequencies are the **Fourier spectrum** of the embedding.
 
 # %%
 def spectrum(table):
@@ -146,9 +148,10 @@ for axes, (name, table), color in zip(pair, tables.items(), (GRAY, FLOOR)):
     print(f"{name:21} the five strongest of {p // 2} frequencies, {', '.join(map(str, strongest))}, have {spectrum(table)[strongest - 1].sum():.0%} of the power")
 
 # %% [markdown]
-# The model that memorizes uses all frequencies about equally, as a table of random numbers does. The other one has chosen a few, and which
-# ones is chance. For the strongest frequency $k$ we look at the embedding from the two directions in which this wave is found, that of
-# $\cos(2\pi k a / p)$ and that of $\sin(2\pi k a / p)$. The line joins each number $a$ with the one whose wave is one $p$-th of a turn ahead.
+# The model that memorizes uses all frequencies about equally, as a table of random numbers does. The other one has chosen a few, and
+# which ones is chance. For the strongest frequency $k$ we look at the embedding from the two directions in which this wave is found, that
+# of $\cos(2\pi k a / p)$ and that of $\sin(2\pi k a / p)$. The line joins each number $a$ with the one whose wave is one $p$-th of a turn
+# ahead.
 
 # %%
 def directions(table, k):
@@ -166,21 +169,24 @@ for axes, (name, table), color in zip(pair, tables.items(), (GRAY, FLOOR)):
     for a in range(p):
         axes.text(*at[a], a, color=color, ha="center", va="center", fontsize=9)
     axes.set_aspect("equal")
+    axes.set_xticks([], [])
+    axes.set_yticks([], [])
     radius = np.linalg.norm(at, axis=1)
-    print(f"{name:21} frequency {k:2}, distance from the middle {radius.mean():.2f} on average, with a standard deviation of {radius.std() / radius.mean():.0%} of it")
+    print(f"{name:21} frequency {k:2}; the distances of the numbers from the middle differ by {radius.std() / radius.mean():.0%} of their mean")
 
 # %% [markdown]
-# The model has built a clock. Number $a$ is the hand of a clock at the angle $2\pi k a / p$, and adding two numbers is adding their angles:
+# The model has built a clock. Number $a$ is the hand of a clock at the angle $2\pi k a / p$, and adding two numbers is adding their
+# angles:
 #
 # $$\cos(\alpha + \beta) = \cos\alpha \cos\beta - \sin\alpha \sin\beta \qquad \sin(\alpha + \beta) = \sin\alpha \cos\beta + \cos\alpha \sin\beta$$
 #
-# Attention and network compute such products, and the output head compares the angle of the sum with that of every number $c$: its logit is
-# large where $\cos(2\pi k (a + b - c) / p)$ is. Nanda et al. (2023, [arXiv:2301.05217](https://arxiv.org/abs/2301.05217)) found this
-# algorithm in a model of the same kind, by reading its weights.
+# These formulas need only products and sums. The output head can then compare the angle of the sum with that of every number $c$, with a logit
+# that is large where $\cos(2\pi k (a + b - c) / p)$ is large. Nanda et al. (2023, [arXiv:2301.05217](https://arxiv.org/abs/2301.05217))
+# found this algorithm in a model of the same kind. In exercise 3 you write it and compare its logits with those of our model.
 #
 # ## Does it use the clock?
 # A picture is not yet a cause (lesson 12). So we make two experiments with the embedding. In the first we keep only the five strongest
-# frequencies, in the second we remove only these. The experiments for the model without weight decay show how much removing alone does harm.
+# frequencies, in the second we remove only these. The same experiments with the model without weight decay are for comparison.
 
 # %%
 def with_frequencies(model, kept):
@@ -199,12 +205,13 @@ for (name, table), model in zip(tables.items(), (memorizer, baby)):
           f"with the ten others alone {right(with_frequencies(model, others), slice(None)):.0%}")
 
 # %% [markdown]
-# Two thirds of the embedding can go, if it is the right two thirds. Without the five waves nothing is left.
+# Ten of the fifteen waves can go, if they are the right ten: the model hardly misses them. Without the other five it can only guess. A
+# model that has memorized needs all of them.
 #
 # ## Try it
 # ### 1. Shrink the weights
-# Write one step with weight decay: the optimizer has computed `direction`, the weights change by `rate` times the direction, downhill, and
-# apart from that every old weight loses the share `rate * decay` of itself. Return the new weights.
+# Write one step with weight decay: the optimizer has computed `direction`, the weights change by `rate` times the direction, downhill,
+# and apart from that every old weight loses the share `rate * decay` of itself. Return the new weights.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title check
@@ -222,7 +229,7 @@ def check(step):
     assert np.allclose(still, 0.95 * w), f"with a direction of 0 a weight of 1 should become 0.95 here; yours becomes {still[0]:.3f}."
     assert not np.allclose(found, 0.95 * (w - 0.1 * direction)), "that shrinks the step, too: only the old weights lose a share."
     assert np.allclose(found, 0.95 * w - 0.1 * direction), f"here a weight of 1 should become 0.850; yours becomes {found[0]:.3f}."
-    return f"a weight that is not needed halves in {np.log(0.5) / np.log(1 - 0.004 * 1.0):.0f} steps at the highest rate of this lesson."
+    return f"a weight that is not needed halves in {np.log(0.5) / np.log(1 - 0.004):.0f} steps at the highest rate of this lesson."
 
 # %% tags=["exercise"]
 def step(w, direction, rate, decay):
@@ -246,8 +253,9 @@ check(step)
 
 # %% [markdown]
 # ### 2. How strong is a wave?
-# `values` are $p$ numbers, one coordinate of the embedding for each token. Return the power of the frequency `k` in them: the square of the sum
-# of `values` times $\cos(2\pi k a / p)$, plus the square of the sum of `values` times $\sin(2\pi k a / p)$, with $a = 0, \dots, p - 1$.
+# `values` are $p$ numbers, one coordinate of the embedding for each token. Return the power of the frequency `k` in them: the square of
+# the sum of `values` times $\cos(2\pi k a / p)$, plus the square of the sum of `values` times $\sin(2\pi k a / p)$, over all
+# tokens $a$.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title check
@@ -292,8 +300,8 @@ check(power)
 
 # %% [markdown]
 # ### 3. Add on a circle
-# Now write the rule by hand. The function gets the cosine and the sine of two angles, not the angles themselves, and returns the cosine and the
-# sine of their sum. Use only multiplication, addition and subtraction, as a network could.
+# Now write the rule by hand. The function gets the cosine and the sine of two angles, not the angles themselves, and returns the cosine
+# and the sine of their sum. Use only multiplication, addition and subtraction, as a network could.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title check
