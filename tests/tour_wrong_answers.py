@@ -277,6 +277,22 @@ def without_head(o, wo, j, d):
         "restored = lambda clean, corrupted, patched: patched / clean": "a patch that changes nothing should give 0",
         "restored = lambda clean, corrupted, patched: (patched - corrupted) / clean": "should give 1; yours gives 2.00",
         "restored = lambda clean, corrupted, patched: (patched - corrupted) / 8": "is a quarter; yours is 0.12"},
+    (13, 1): {
+        "step = lambda w, direction, rate, decay: (1 - decay) * w - rate * direction": "which here is 5%",
+        "step = lambda w, direction, rate, decay: w - rate * direction": "your weights stay as they are",
+        "step = lambda w, direction, rate, decay: (1 - rate * decay) * (w - rate * direction)": "that shrinks the step, too",
+        "step = lambda w, direction, rate, decay: (1 - rate * decay) * w + rate * direction": "should become 0.850; yours becomes 1.050"},
+    (13, 2): {
+        "power = lambda values, k: (values @ np.cos(2 * np.pi * k * np.arange(p) / p)) ** 2": "use the sine as well",
+        "power = lambda values, k: abs(np.fft.rfft(values)[k])": "the power is its square",
+        "power = lambda values, k: abs(np.fft.rfft(values)[k] / p) ** 2": "should be 240.25; yours is 0.25",
+        "power = lambda values, k: (np.fft.rfft(values)[k].real - np.fft.rfft(values)[k].imag) ** 2": "square each sum, then add",
+        "power = lambda values, k: abs(np.fft.rfft(values)[3]) ** 2": "should have no power at frequency 5"},
+    (13, 3): {
+        "add = lambda cos_a, sin_a, cos_b, sin_b: (cos_a + cos_b, sin_a + sin_b)": "that adds two arrows",
+        "add = lambda cos_a, sin_a, cos_b, sin_b: (cos_a * cos_b + sin_a * sin_b, sin_a * cos_b - cos_a * sin_b)": "cosine of the difference",
+        "add = lambda cos_a, sin_a, cos_b, sin_b: (sin_a * cos_b + cos_a * sin_b, cos_a * cos_b - sin_a * sin_b)": "return the cosine, then the sine",
+        "add = lambda cos_a, sin_a, cos_b, sin_b: (cos_a * cos_b - sin_a * sin_b, sin_a * sin_b)": "the cosine is right"},
     (14, 1): {
         "best_scale = lambda w, bits: abs(w).max() / (2 ** (bits - 1) - 1)": "a smaller one has a smaller error",
         SCALES + "return scales[np.argmin([((s * np.round(w / s) - w) ** 2).sum() for s in scales])]": "so clip them",

@@ -34,6 +34,8 @@ LESSONS = [
            ("The gradient of the adapters", "The size of the adapters", "Only the answer is a target")),
     Lesson(12, "12_cause_and_effect", "Cause and effect",
            ("The score of an induction head", "An attention without one of its heads", "How much was restored?")),
+    Lesson(13, "13_grokking", "Grokking",
+           ("Shrink the weights", "How strong is a wave?", "Add on a circle")),
     Lesson(14, "14_bits_cache_speculation", "Bits, cache, speculation",
            ("A better scale", "One token with a cache", "Accept or replace")),
     Lesson(15, "15_rewards", "Rewards",

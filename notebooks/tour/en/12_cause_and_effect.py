@@ -299,4 +299,4 @@ check(restored)
 # </details>
 
 # %% [markdown]
-# **Next:** [14 · Bits, cache, speculation](14_bits_cache_speculation.ipynb): how few bits a weight needs, and how generation is made fast.
+# **Next:** [13 · Grokking](13_grokking.ipynb): can a model find a rule long after it has memorized its examples?
