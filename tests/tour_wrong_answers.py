@@ -290,8 +290,10 @@ def without_head(o, wo, j, d):
         "power = lambda values, k: abs(np.fft.rfft(values)[3]) ** 2": "should have no power at frequency 5"},
     (13, 3): {
         "add = lambda cos_a, sin_a, cos_b, sin_b: (cos_a + cos_b, sin_a + sin_b)": "that adds two arrows",
-        "add = lambda cos_a, sin_a, cos_b, sin_b: (cos_a * cos_b + sin_a * sin_b, sin_a * cos_b - cos_a * sin_b)": "cosine of the difference",
-        "add = lambda cos_a, sin_a, cos_b, sin_b: (sin_a * cos_b + cos_a * sin_b, cos_a * cos_b - sin_a * sin_b)": "return the cosine, then the sine",
+        "add = lambda cos_a, sin_a, cos_b, sin_b: (cos_a * cos_b + sin_a * sin_b, sin_a * cos_b - cos_a * sin_b)":
+            "cosine of the difference",
+        "add = lambda cos_a, sin_a, cos_b, sin_b: (sin_a * cos_b + cos_a * sin_b, cos_a * cos_b - sin_a * sin_b)":
+            "return the cosine, then the sine",
         "add = lambda cos_a, sin_a, cos_b, sin_b: (cos_a * cos_b - sin_a * sin_b, sin_a * sin_b)": "the cosine is right"},
     (14, 1): {
         "best_scale = lambda w, bits: abs(w).max() / (2 ** (bits - 1) - 1)": "a smaller one has a smaller error",
