@@ -100,9 +100,9 @@ print("gradient of the mean reward: finite differences", np.round(slope, 3), " f
 # removes noise.
 #
 # ## By hand
-# A text is a sequence of draws, so its $\ln p$ is the sum over its tokens, which is minus the loss times their number. That means that we have had
-# the gradient since lesson 2. Here is the whole method. The baby writes the first 16 tokens of stories, and the reward is 1 for a text
-# with a cat.
+# A text is a sequence of draws, so its $\ln p$ is the sum over its tokens, which is minus the loss times their number. That means that we have
+# had the gradient since lesson 2. Here is the whole method. The baby writes the first 16 tokens of stories, and the reward is 1 for a text with
+# a cat.
 
 # %%
 learner, n, length, rate = lb.load(base.guid), 32, 16, 0.02
@@ -162,15 +162,16 @@ for axes, measure in zip(picture("mean reward, by step", "mean length of a story
 show(first)
 
 # %% [markdown]
-# The reward is several times as large. And the stories are hardly stories any more: one or two sentences, then the end. A short text has few places for a
-# mistake, so its share of right sentences is high; for the half point of a whole story the baby was too weak. Right stories, which did
-# occur before, have become rarer. When a model raises its reward in a way that was not meant, this is called **reward hacking**. It is no malice: the
-# gradient follows the shortest way up. A larger baby, which often writes right stories, takes the other way; the reward has not changed.
+# The reward is several times as large. And the stories are hardly stories any more: one or two sentences, then the end. A short text has few
+# places for a mistake, so its share of right sentences is high; for the half point of a whole story the baby was too weak. Right stories, which
+# did occur before, have become rarer. When a model raises its reward in a way that was not meant, this is called **reward hacking**. It is no
+# malice: the gradient follows the shortest way up. A larger baby, which often writes right stories, takes the other way; the reward has not
+# changed.
 #
 # ## A bad reward
-# Now a reward that is really badly written. We would like happier stories, so we count: which share of the words is *happy*? Besides the reward, three
-# measures tell what happens. The entropy of the predictions falls when the model always writes the same. So does the share of distinct
-# texts among 200 samples. And the **KL divergence** says how far the model has moved from the base model: the mean of $\ln (p / q)$
+# Now a reward that is really badly written. We would like happier stories, so we count: which share of the words is *happy*? Besides the
+# reward, three measures tell what happens. The entropy of the predictions falls when the model always writes the same. So does the share of
+# distinct texts among 200 samples. And the **KL divergence** says how far the model has moved from the base model: the mean of $\ln (p / q)$
 # over the tokens that it writes, where $p$ is its own probability and $q$ that of the base model; 0 if both are equal.
 
 # %%
@@ -185,9 +186,9 @@ print(f"entropy {curve(bad, 'entropy')[0]:.2f} -> {curve(bad, 'entropy')[-1]:.2f
 # The same again and again, and the reward is nearly perfect. Whoever looks at the reward alone sees a great success.
 #
 # ## Two remedies
-# The first is a leash: the KL divergence, times a weight, is subtracted from the reward, so that every step away from the base model has to pay. `r_kl`
-# is this weight; 0.02 is the default, and we set it to 0.3. The second is a better reward, which says what we mean: a story that has
-# *happy* in it and is right. It counts the right sentences up to the first mistake, at most five, so a short text gains nothing.
+# The first is a leash: the KL divergence, times a weight, is subtracted from the reward, so that every step away from the base model has to
+# pay. `r_kl` is this weight; 0.02 is the default, and we set it to 0.3. The second is a better reward, which says what we mean: a story that
+# has *happy* in it and is right. It counts the right sentences up to the first mistake, at most five, so a short text gains nothing.
 
 # %%
 def right_and_happy(prompt, text):
@@ -212,8 +213,8 @@ for i, (name, _, color) in enumerate(runs):
 
 # %% [markdown]
 # The leash keeps the baby near its own language, at the price of less reward: it slows the hacking, but it does not know what we meant. The
-# better reward brings happy animals *and* more right sentences than before. Read its samples to the end: after the fifth right sentence nothing is
-# counted any more, and there the text may decay. Every reward has gaps. So look at samples, at a measure that is not rewarded, and at the KL
+# better reward brings happy animals *and* more right sentences than before. Read its samples to the end: after the fifth right sentence nothing
+# is counted any more, and there the text may decay. Every reward has gaps. So look at samples, at a measure that is not rewarded, and at the KL
 # divergence, before you believe a curve.
 #
 # In a shell the same is `littlebaby school last`; [docs/school.md](../../../docs/school.md) has all methods and settings.

@@ -11,9 +11,9 @@
 #
 # *How does a model learn which of two texts is better?*
 #
-# A reward is a number, and good numbers are hard to give: is this story a 6 or a 7? It is easier to compare. People who read two answers and choose
-# one of them produce a **preference**: a pair of texts, of which the first, the chosen one, is better than the second, the rejected one. In this
-# lesson we learn from such pairs directly, without a reward and without new samples, and look closely at what that does to both texts.
+# A reward is a number, and good numbers are hard to give: is this story a 6 or a 7? It is easier to compare. People who read two answers and
+# choose one of them produce a **preference**: a pair of texts, of which the first, the chosen one, is better than the second, the rejected one.
+# In this lesson we learn from such pairs directly, without a reward and without new samples, and look closely at what that does to both texts.
 
 # %%
 try:
@@ -79,14 +79,14 @@ for name, text in zip(("chosen", "rejected"), pairs[0]):
 # $$p(x) = q(x)\, e^{r(x) / \beta} / Z$$
 #
 # where $q$ is the frozen model from which it started, called the **reference model**, and $Z$ the sum that makes them probabilities. Nobody can
-# compute $Z$, a sum over all texts. But solve it for the reward, $r(x) = \beta \ln \frac{p(x)}{q(x)} + \beta \ln Z$, and take the difference of two
-# texts: $Z$ is gone! The difference of the rewards is $\beta$ times the **margin**
+# compute $Z$, a sum over all texts. But solve it for the reward, $r(x) = \beta \ln \frac{p(x)}{q(x)} + \beta \ln Z$, and take the difference of
+# two texts: $Z$ is gone! The difference of the rewards is $\beta$ times the **margin**
 #
 # $$m = \ln \frac{p(x_1)}{q(x_1)} - \ln \frac{p(x_2)}{q(x_2)}$$
 #
-# which says by how much more the chosen text has gained than the rejected one. So the model itself contains a reward, and we can train it with the
-# cross-entropy of the preferences, $-\ln \sigma(\beta m)$. This is **direct preference optimization**, DPO (Rafailov et al. 2023). IPO (Azar et
-# al. 2023) has another loss, $(m - \frac{1}{2 \beta})^2$, in the library with means over the tokens in place of sums.
+# which says by how much more the chosen text has gained than the rejected one. So the model itself contains a reward, and we can train it with
+# the cross-entropy of the preferences, $-\ln \sigma(\beta m)$. This is **direct preference optimization**, DPO (Rafailov et al. 2023). IPO
+# (Azar et al. 2023) has another loss, $(m - \frac{1}{2 \beta})^2$, in the library with means over the tokens in place of sums.
 
 # %%
 m, beta = np.linspace(-40, 60, 200), 0.1
@@ -102,8 +102,8 @@ for axes in (left, right):
     axes.axvline(0.5 / beta, color=GRAY, lw=0.8, ls=":")
 
 # %% [markdown]
-# IPO is divided by 400 here, so that both fit into one picture. DPO pushes the margin up without end, but ever more weakly, and never down. IPO has
-# a goal, the dotted line: beyond it the pair pulls back. This matters when the pairs always agree, because then nothing stops DPO.
+# IPO is divided by 400 here, so that both fit into one picture. DPO pushes the margin up without end, but ever more weakly, and never down. IPO
+# has a goal, the dotted line: beyond it the pair pulls back. This matters when the pairs always agree, because then nothing stops DPO.
 #
 # ## Train
 # `lb.school` reads the pairs from a file. We stop the same training after 5, 10, 20, 40 and 80 steps, to look at it in between.
@@ -142,8 +142,8 @@ for steps, g in zip(pair_steps, moved[1:]):
     print(f"{steps:3} steps: margin of unseen pairs {np.mean(g[:, 0] - g[:, 1]):6.2f}, of which the chosen text gained more {np.mean(g[:, 0] > g[:, 1]):.0%}")
 
 # %% [markdown]
-# In the first epoch, up to step 40, every pair is new. In the second one the margin is suddenly large and most pairs are right, but the pairs that were
-# not trained on hardly move: the model has mostly memorized its few hundred pairs. A margin of the training tells little.
+# In the first epoch, up to step 40, every pair is new. In the second one the margin is suddenly large and most pairs are right, but the pairs
+# that were not trained on hardly move: the model has mostly memorized its few hundred pairs. A margin of the training tells little.
 #
 # ## What happens to both texts
 # The margin is a difference. It also grows when both texts become *less* likely, if the rejected one falls faster. So look at both.
@@ -162,8 +162,9 @@ print(f"after {pair_steps[-1]} steps: chosen {last[:, 0].mean():+.1f} nats, reje
       f"the chosen text has become less likely in {np.mean(last[:, 0] < 0):.0%} of the pairs")
 
 # %% [markdown]
-# The chosen texts fall, too. This is a known effect (Razin et al. 2024): both texts come from the same model and have much in common, so what pushes
-# one down also pushes the other. The probability that both lose goes to texts that occur in no pair, and about those the loss says nothing.
+# The chosen texts fall, too. This is a known effect (Razin et al. 2024): both texts come from the same model and have much in common, so what
+# pushes one down also pushes the other. The probability that both lose goes to texts that occur in no pair, and about those the loss says
+# nothing.
 #
 # ## Are the stories better?
 # The margin is not what we wanted; we wanted better stories. So we let every model write 256 new ones. For comparison there is **rejection
@@ -188,8 +189,8 @@ print("\nDPO:   ", write(lb.load(runs[-1].guid), 1, seed=3)[0], "\n\nbestof:", w
 
 # %% [markdown]
 # At first DPO makes the stories a little better. Then they become worse, while the margin of the same training still grows: the training has
-# found a way to tell chosen from rejected texts that is not better writing. (A mean of 256 stories is uncertain by about 0.1, so small differences
-# mean nothing.) `bestof` has no margin to overdo: it imitates good texts, and after every step it draws new ones from the better
+# found a way to tell chosen from rejected texts that is not better writing. (A mean of 256 stories is uncertain by about 0.1, so small
+# differences mean nothing.) `bestof` has no margin to overdo: it imitates good texts, and after every step it draws new ones from the better
 # model. DPO has the same old pairs all the time. Its advantage is elsewhere: it needs no judge who is always there. The pairs can come from
 # people, once. In practice one stops early, takes a larger $\beta$, or adds the loss of the chosen text, so that it does not fall.
 #
@@ -197,8 +198,8 @@ print("\nDPO:   ", write(lb.load(runs[-1].guid), 1, seed=3)[0], "\n\nbestof:", w
 #
 # ## Try it
 # ### 1. The margin
-# You have the log-probabilities of the tokens of the chosen and the rejected text, from the model and from the reference model: `p1`, `q1` $(t_1)$
-# and `p2`, `q2` $(t_2)$. Return the margin of the pair.
+# You have the log-probabilities of the tokens of the chosen and the rejected text, from the model and from the reference model: `p1`, `q1`
+# $(t_1)$ and `p2`, `q2` $(t_2)$. Return the margin of the pair.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 #@title check
