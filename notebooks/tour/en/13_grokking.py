@@ -172,7 +172,7 @@ for axes, (name, table), color in zip(pair, tables.items(), (GRAY, FLOOR)):
     axes.set_xticks([], [])
     axes.set_yticks([], [])
     radius = np.linalg.norm(at, axis=1)
-    print(f"{name:21} frequency {k:2}; the distances of the numbers from the middle differ by {radius.std() / radius.mean():.0%} of their mean")
+    print(f"{name:21} frequency {k:2}; the distances from the middle have a standard deviation of {radius.std() / radius.mean():.0%} of their mean")
 
 # %% [markdown]
 # The model has built a clock. Number $a$ is the hand of a clock at the angle $2\pi k a / p$, and adding two numbers is adding their
@@ -180,8 +180,8 @@ for axes, (name, table), color in zip(pair, tables.items(), (GRAY, FLOOR)):
 #
 # $$\cos(\alpha + \beta) = \cos\alpha \cos\beta - \sin\alpha \sin\beta \qquad \sin(\alpha + \beta) = \sin\alpha \cos\beta + \cos\alpha \sin\beta$$
 #
-# These formulas need only products and sums. The output head can then compare the angle of the sum with that of every number $c$, with a logit
-# that is large where $\cos(2\pi k (a + b - c) / p)$ is large. Nanda et al. (2023, [arXiv:2301.05217](https://arxiv.org/abs/2301.05217))
+# These formulas need only products and sums. The output head can then compare the angle of the sum with that of every number $c$, with a
+# logit that is large where $\cos(2\pi k (a + b - c) / p)$ is large. Nanda et al. (2023, [arXiv:2301.05217](https://arxiv.org/abs/2301.05217))
 # found this algorithm in a model of the same kind. In exercise 3 you write it and compare its logits with those of our model.
 #
 # ## Does it use the clock?
