@@ -104,7 +104,7 @@ def attribute(baby: Baby, ids: Any, answer: int, wrong: int | None = None) -> At
     if "norm" in p:
         through_norm(p.norm, (cfg.n_layers,))
 
-    columns = p.head.w.T if "w" in p.head else p.token           # (V, D)
+    columns = gpt.unembedding(p).T                               # (V, D)
     direction = columns[answer] if wrong is None else columns[answer] - columns[wrong]
     b, total = p.head.get("b"), logits[0, -1, answer] if wrong is None else logit_difference(logits, answer, wrong)
     bias = 0 if b is None else b[answer] if wrong is None else b[answer] - b[wrong]
@@ -168,7 +168,7 @@ def copying_scores(baby: Baby) -> np.ndarray | None:
     if cfg.c_attention in PRODUCTS or "blocks.0.att.wv" not in named:
         return None
     _, norm, _ = gpt.parts(cfg)
-    unembedding = p.head.w.T if "w" in p.head else p.token       # (V, D)
+    unembedding = gpt.unembedding(p).T                           # (V, D)
     if "norm" in p:
         unembedding = unembedding * p.norm.w
         if cfg.c_norm == "layernorm":
@@ -200,14 +200,15 @@ def find_causes(baby: Baby, name: str, ids: Any, answer: int, wrong: int, corrup
     tokenizer = baby.require_tokenizer()
     words = lambda row: [tokenizer.decode([i]) for i in to_numpy(row)[0]]
 
-    def chances(row: Any) -> tuple[float, float]:
-        p = to_numpy(softmax(run(baby, row)[0][0, -1:])[0])[0]  # (V)
+    def chances(logits: Any) -> tuple[float, float]:
+        p = to_numpy(softmax(logits[0, -1:])[0])[0]              # (V)
         return float(p[answer]), float(p[wrong])
 
-    weights = all_attention_weights(baby, run(baby, ids)[1])
+    logits, values = run(baby, ids)
+    weights = all_attention_weights(baby, values)
     return Causes(
         name, baby.config, words(ids), None if corrupted is None else words(corrupted), tokenizer.decode([answer]),
-        tokenizer.decode([wrong]), chances(ids), None if corrupted is None else chances(corrupted),
+        tokenizer.decode([wrong]), chances(logits), None if corrupted is None else chances(run(baby, corrupted)[0]),
         ablate(baby, ids, ablation, ablation_values(baby, ablation, texts), answer, wrong, steps),
         attribute(baby, ids, answer, wrong),
         None if corrupted is None else patch_everywhere(baby, ids, corrupted, answer, wrong, steps),

@@ -142,7 +142,7 @@ def raised_logits(baby: Baby, directions: np.ndarray, rows: np.ndarray) -> np.nd
     """(n, V): how much each logit rises if directions (n, D) are added to the last layer's output, with the divisor of the last norm frozen
     at its root mean square over rows of ids (m, T)"""
     p, cfg = baby.p, baby.config
-    d, head = directions, to_numpy(p.head.w if "w" in p.head else p.token.T)
+    d, head = directions, to_numpy(gpt.unembedding(p))
     if "norm" in p:
         x = block_outputs(baby, rows, cfg.n_layers - 1)          # (m, T, D)
         if "b" in p.norm:                                        # layernorm, which subtracts the mean of the D numbers

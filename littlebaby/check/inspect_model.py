@@ -134,7 +134,7 @@ def logits_after(baby: Baby, x):
     p = baby.p
     if "norm" in p:
         x, _ = norm.forward(p.norm, x, Context(baby.config))
-    return linear(x, p.head.w if "w" in p.head else p.token.T, p.head.get("b"))[0]
+    return linear(x, gpt.unembedding(p), p.head.get("b"))[0]
 
 
 def root_mean_squares(arrays: dict, layer: int) -> dict[str, float]:

@@ -12,8 +12,7 @@ from ..errors import BadInput
 from ..plans import text_output
 
 WIDE = 26            # columns of names
-SCHOOL = ("school",)                                             # first words of the sections that only `school` has
-TRAINING = ("training", "optimizer", "device", "output")         # of the others that concern `school`
+WITH_SCHOOL = ("training", "optimizer", "device", "output")      # first words of the sections that concern `school`, beside its own
 
 
 class Help:
@@ -49,9 +48,8 @@ class Help:
         """The titles of the sections that concern the command, in their order: the variants that it chooses before all others"""
         chosen = {**self.defaults[0], **self.given}
         titles = text_output.sections({key: value for key, value in chosen.items() if key in text_output.FOLDERS})
-        shown = [title for title in titles if (title.split()[0] in SCHOOL) == (self.command == "school")
-                 or self.command == "school" and title.split()[0] in TRAINING]
-        return sorted(shown, key=lambda title: title.split()[0] not in SCHOOL)
+        own, others = ([title for title in titles if (title.split()[0] == "school") is is_own] for is_own in (True, False))
+        return [*own, *(title for title in others if title.split()[0] in WITH_SCHOOL)] if self.command == "school" else others
 
 
 help_of_command: ContextVar[Help | None] = ContextVar("help_of_command", default=None)

@@ -18,14 +18,14 @@ import numpy as np
 from .. import arrays
 from ..arrays.tree import Lora
 from ..model.context import Context, variant
-from ..model.gpt import network, parts
+from ..model.gpt import network, parts, unembedding
 
 
 def decoder(p: Any, cfg: Any, batch: bool = False) -> Callable[[Any, int, dict], np.ndarray]:
     """The function logits(token, place, cache) -> (V,), with the cache of all earlier tokens, to which it adds this one; with `batch` the
     function for B texts, tokens (B,) -> (B, V)"""
     _, norm, position = parts(cfg)
-    pre, head, bias = cfg.c_sequence == "pre", p.head.w if "w" in p.head else p.token.T, p.head.get("b")
+    pre, head, bias = cfg.c_sequence == "pre", unembedding(p), p.head.get("b")
     norm_of = batch_normalizer if batch else normalizer
     blocks = [[(norm_of(pb.norm1, cfg), part_function(variant("attentions", cfg.c_attention), pb.att, cfg, i, "att")),
                (norm_of(pb.norm2, cfg), part_function(network(cfg, i), pb.net, cfg, i, "net"))] for i, pb in enumerate(p.blocks)]

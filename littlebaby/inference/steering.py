@@ -20,15 +20,9 @@ from .baby import Baby
 
 def block_outputs(baby: Baby, ids: Any, layer: int) -> np.ndarray:
     """The output (B, T, D) of a layer for ids (B, T), with T up to n_ctx"""
-    kept: dict = {}
-
-    def keep(i, name, value):
-        if (i, name) == (layer, "block"):
-            kept["block"] = to_numpy(value).copy()               # a copy, because the next layer adds to the same memory
-        return value
-
-    gpt.forward(baby.p, xp.asarray(ids), Context(baby.config, replace_value=keep))
-    return kept["block"]
+    recorded: dict = {}
+    gpt.forward(baby.p, xp.asarray(ids), Context(baby.config, recorder=recorded))
+    return to_numpy(recorded[layer, "block"])
 
 
 def mean_output(baby: Baby, texts: Iterable[str], layer: int) -> np.ndarray:

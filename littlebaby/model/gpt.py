@@ -99,7 +99,7 @@ def forward(p, ids, ctx):
 
     # logits of the next token                                   (B, T, D) -> (B, T, V)
     x, back_norm = norm.forward(p.norm, x, ctx) if "norm" in p else (x, lambda dx, g: dx)
-    logits, back_head = linear(x, p.head.w if "w" in p.head else p.token.T, p.head.get("b"))
+    logits, back_head = linear(x, unembedding(p), p.head.get("b"))
 
     def backward(dlogits, g):
         dx, dw, db = back_head(dlogits)
@@ -116,6 +116,11 @@ def forward(p, ids, ctx):
         g.token += back_token(dx)
 
     return logits, backward
+
+
+def unembedding(p):
+    """The matrix of the head (D, V); with b_tied it is the token table, transposed"""
+    return p.head.w if "w" in p.head else p.token.T
 
 
 def loss(p, ids, targets, ctx):
@@ -142,4 +147,4 @@ def post_step(p, stats, cfg):
                 module.post_step(part, reported, cfg)
 
 
-__all__ = ["Context", "post_step", "forward", "loss", "loss_and_grad", "params"]
+__all__ = ["Context", "post_step", "forward", "loss", "loss_and_grad", "params", "unembedding"]

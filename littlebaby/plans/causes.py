@@ -21,9 +21,10 @@ from ..show.formatting import unknown_characters
 from ..show.progress import counted
 from ..text import overlap, stories
 from ..training.parallel import generation_threads
-from .inspection import SAMPLE_LENGTH, training_text
+from .inspection import SAMPLE_LENGTH
 from .model_io import load
 from .process_control import open_workspace, print_to_stderr
+from .training_data import training_text
 
 QUESTIONS = 12           # names of heroes among which the clearest question about a nursery is chosen
 ROWS, TAIL = 8, 20_000   # pieces of the training text over which ablated values are averaged, from its last TAIL characters

@@ -9,7 +9,7 @@ from ..model import gpt
 from ..runs.store import resume_hint
 from ..text.overlap import SPAN
 from . import formatting, school
-from .formatting import format_bytes, format_duration, format_number, plural
+from .formatting import format_bytes, format_duration, format_number, percent, plural
 
 SAMPLES = 5          # evaluations that a card shows
 
@@ -97,12 +97,11 @@ def memorized(longest: int, share: float | None) -> str:
 
 def nursery_marks(marks: dict[str, float]) -> tuple[str, str]:
     """(name, value) line: how much of a completion is correct. marks: a records.Marks or records.SumMarks as a dict"""
-    percent = {name: f"{int(100 * value)}%" for name, value in marks.items()}    # rounded down: 100% means all
     if "answers" in marks:
-        return "arithmetic", (f"{percent['answers']} of the answers are right, {percent['steps']} of the steps, "
+        return "arithmetic", (f"{percent(marks['answers'])} of the answers are right, {percent(marks['steps'])} of the steps, "
                               f"{marks['mean_steps']:.1f} steps on average")
-    return "grammar", (f"correct by the grammar: {percent['words']} of words, {percent['sentences']} of sentences, "
-                       f"{percent['stories']} of stories")
+    return "grammar", (f"correct by the grammar: {percent(marks['words'])} of words, {percent(marks['sentences'])} of sentences, "
+                       f"{percent(marks['stories'])} of stories")
 
 
 def expert_shares(load: Sequence[int]) -> str:

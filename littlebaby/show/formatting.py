@@ -30,6 +30,11 @@ def format_duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} hours" if seconds < 172800 else plural(round(seconds / 86400), "day")
 
 
+def percent(share: float) -> str:
+    """A share in percent, rounded down: 100% means all"""
+    return f"{int(100 * share)}%"
+
+
 def plural(number: int, noun: str) -> str:
     """1 layer, 2 layers, 1,000 layers"""
     return f"{number:,} {noun}{'s' * (number != 1)}"

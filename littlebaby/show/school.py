@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from ..runs.records import Report
-from .formatting import align_columns, format_number
+from .formatting import align_columns, format_number, percent
 
 WHAT = dict(reward="reward", accuracy="preferred text gained more", margin="margin", kl="KL", entropy="entropy", length="length",
             ended="ended")
@@ -33,7 +33,6 @@ def facts(report: dict[str, Any]) -> list[tuple[str, str]]:
 
 def judged_rows(judged: Sequence[dict[str, Any]]) -> list[tuple[str, ...]]:
     """(name, value, ...) of judged samples, one value for each of them"""
-    percent = lambda share: f"{int(100 * share)}%"               # rounded down: 100% means all
     mark = lambda name: lambda found: percent(found["marks"][name]) if name in (found["marks"] or {}) else None
     rows = {
         "reward": lambda found: None if found["reward"] is None else f"{found['reward']:.3f}",
