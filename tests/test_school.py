@@ -8,7 +8,7 @@ import pytest
 
 import littlebaby as lb
 from littlebaby.arrays import log_likelihood, tree
-from littlebaby.inference.generate import Reader, generate_texts
+from littlebaby.inference.generate import Reader, generate_each
 from littlebaby.inference.sampling import Sampling
 from littlebaby.model.context import Context, variants
 from littlebaby.runs.settings import allowed, files_of, module_of
@@ -122,10 +122,10 @@ def test_samples_of_a_batch_equal_samples_alone(attention):
     baby, ends = lb.Baby(cfg, seed=3), lambda text: "cd" in text or text.endswith("ee")
     prompts = [np.array(ids) for ids in ([1], [1], [2, 3], [1], [4, 1], [1], [1])]
     rngs = lambda: [np.random.default_rng([5, i]) for i in range(len(prompts))]
-    together = generate_texts(baby.p, baby.config, prompts, 30, Sampling(), rngs(), ends, "abcdefg")
+    together = generate_each(baby.p, baby.config, prompts, 30, Sampling(), rngs(), ends, "abcdefg")
     assert len({len(ids) for ids in together}) > 2
     for prompt, rng, ids in zip(prompts, rngs(), together):
-        alone, = generate_texts(baby.p, baby.config, [prompt], 30, Sampling(), [rng], ends, "abcdefg")
+        alone, = generate_each(baby.p, baby.config, [prompt], 30, Sampling(), [rng], ends, "abcdefg")
         assert alone.tolist() == ids.tolist()
         text = "".join("abcdefg"[i] for i in ids)
         assert len(ids) == 30 or ends(text) and not ends(text[:-1])

@@ -111,35 +111,6 @@ def before_eos(row: Any, eos: Sequence[int]) -> Any:
     return row[:found[0]] if len(found) else row
 
 
-class RowGenerators:
-    """One random generator per row, so that a row draws the same numbers as it would alone"""
-
-    def __init__(self, rngs: Sequence[np.random.Generator]) -> None:
-        self.rngs = rngs
-
-    def random(self, shape: tuple[int, ...]) -> np.ndarray:
-        """Random numbers from 0 to 1 of this shape; its first axis is the rows"""
-        return np.concatenate([rng.random((1, *shape[1:])) for rng in self.rngs])
-
-
-def generate_each(p: Any, cfg: Any, prompts: Sequence[np.ndarray], max_tokens: int, sampling: Sampling,
-                  rngs: Sequence[np.random.Generator]) -> list[np.ndarray]:
-    """The max_tokens ids that follow each prompt (T_i,), with one random generator per prompt: [(max_tokens,), ...]. Each result is that
-    of the prompt alone.
-
-    Prompts of equal length are one batch. Prompts of different lengths are not padded to one batch, because the padding would enter the
-    state of every attention that has no mask.
-    """
-    out: list[Any] = [None] * len(prompts)
-    for length in sorted({len(prompt) for prompt in prompts}):
-        rows = [i for i, prompt in enumerate(prompts) if len(prompt) == length]
-        ids, rng = np.stack([prompts[i] for i in rows]), RowGenerators([rngs[i] for i in rows])
-        columns = list(generate(p, cfg, ids, max_tokens, sampling, rng))
-        for i, row in zip(rows, np.stack(columns, 1) if columns else ids[:, :0]):
-            out[i] = row
-    return out
-
-
 class DrawnNumbers:
     """The random numbers of some rows, drawn in advance: row i has those that its generator would give one after the other"""
 
@@ -153,15 +124,18 @@ class DrawnNumbers:
         return self.numbers[self.rows, self.used - 1].reshape(shape)
 
 
-def generate_texts(p: Any, cfg: Any, prompts: Sequence[np.ndarray], max_tokens: int, sampling: Sampling,
-                   rngs: Sequence[np.random.Generator], ends: Callable[[str], bool], token_texts: Sequence[str]) -> list[np.ndarray]:
-    """What follows each prompt (T_i,), up to its end: [(n_i,), ...] ids, n_i <= max_tokens, whose last token completes the end.
+def generate_each(p: Any, cfg: Any, prompts: Sequence[np.ndarray], max_tokens: int, sampling: Sampling,
+                  rngs: Sequence[np.random.Generator], ends: Callable[[str], bool] = lambda text: False,
+                  token_texts: Sequence[str] | None = None) -> list[np.ndarray]:
+    """The ids that follow each prompt (T_i,), with one random generator per prompt: [(n_i,), ...], n_i <= max_tokens. Each result is that
+    of the prompt alone.
 
-    Prompts of equal length are one batch, from which texts that have ended are taken out. Each result is that of the prompt alone.
+    Prompts of equal length are one batch, from which texts that have ended are taken out. Prompts of different lengths are not padded to
+    one batch, because the padding would enter the state of every attention that has no mask.
 
     Args:
-        ends: Whether a text, of which at least the newest token and ENDING characters are given, has ended.
-        token_texts: The text of every token of the vocabulary.
+        ends: Whether a text, of which at least the newest token and ENDING characters are given, has ended; its last id completes the end.
+        token_texts: The text of every token of the vocabulary, for `ends`; None: every text has max_tokens ids.
     """
     out: list[Any] = [None] * len(prompts)
     for length in sorted({len(prompt) for prompt in prompts}):
@@ -172,6 +146,8 @@ def generate_texts(p: Any, cfg: Any, prompts: Sequence[np.ndarray], max_tokens: 
         for T in range(length, length + max_tokens):
             chosen = draw(probabilities(reader.read(ids[:, :T])[:, 0], ids[:, :T], sampling), numbers)
             ids[:, T] = chosen
+            if token_texts is None:
+                continue
             tails = [tail[-ENDING:] + token_texts[i] for tail, i in zip(tails, chosen.tolist())]
             for row, tail in enumerate(tails):
                 if out[alive[row]] is None and ends(tail):

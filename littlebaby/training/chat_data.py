@@ -86,9 +86,13 @@ class ChatBatches:
 
     def batch(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         """x, y: (B, T) ids and targets, -1 for tokens that are not the assistant's"""
-        B = self.cfg.batch_size
-        epochs, places = np.divmod(np.arange(number * B, (number + 1) * B), len(self.rows))
-        return pad_rows([self.rows[epoch_order(len(self.rows), self.seed, epoch)[place]] for epoch, place in zip(epochs.tolist(), places)])
+        return pad_rows(rows_of_batch(self.rows, number, self.cfg.batch_size, self.seed))
+
+
+def rows_of_batch(rows: Sequence[Any], number: int, B: int, seed: int) -> list:
+    """The B rows of batch `number`. An epoch has every row once, in the order of `epoch_order`; a batch may begin the next one"""
+    epochs, places = np.divmod(np.arange(number * B, (number + 1) * B), len(rows))
+    return [rows[epoch_order(len(rows), seed, epoch)[place]] for epoch, place in zip(epochs.tolist(), places)]
 
 
 @lru_cache(maxsize=2)

@@ -22,11 +22,8 @@ Reward = Callable[[str, str], float]
 
 def nursery(prompt: str, text: str) -> float:
     """Half the share of the sentences that the nursery's grammar allows after the story so far, and half a point for a correct story"""
-    story = prompt + text + stories.END
-    parsed = stories.parse(story)
-    ends = [mark.end() for mark in stories.SENTENCE_END.finditer(story)]
-    right = sum(end <= parsed.end for end in ends) / len(ends) if ends else 0.0
-    return (right + (parsed.ways > 0)) / 2
+    marks = stories.marks(prompt + text + stories.END)
+    return (marks.sentences + marks.stories) / 2 if marks else 0.0
 
 
 def sums(prompt: str, text: str) -> float:

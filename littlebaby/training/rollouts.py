@@ -13,9 +13,9 @@ import numpy as np
 from ..arrays import tree
 from ..arrays.backend import on_cpu
 from ..inference.baby import Baby
-from ..inference.generate import before_eos, generate_texts
+from ..inference.generate import before_eos, generate_each
 from ..inference.sampling import Sampling
-from .chat_data import epoch_order, pad_rows
+from .chat_data import pad_rows, rows_of_batch
 from .loop import State
 from .objectives import log_likelihoods
 from .parallel import Workers, split_rows
@@ -54,7 +54,7 @@ class Sampler:
 
         def share(i: int) -> list[np.ndarray]:
             mine = shares[i] if i < len(shares) else slice(0)
-            return generate_texts(p, self.baby.config, prompts[mine], max_tokens, sampling, rngs[mine], ends, self.token_texts)
+            return generate_each(p, self.baby.config, prompts[mine], max_tokens, sampling, rngs[mine], ends, self.token_texts)
 
         new = [ids for part in self.workers.run(share) for ids in part]
         decode = self.baby.require_tokenizer().decode
@@ -167,9 +167,7 @@ class Pairs:
     def batch(self, number: int) -> tuple:
         """The arrays of batch `number` for the objective `preference`"""
         B = self.cfg.batch_size
-        epochs, places = np.divmod(np.arange(number * B, (number + 1) * B), len(self.pairs))
-        chosen = [self.pairs[epoch_order(len(self.pairs), self.cfg.seed, epoch)[place]] for epoch, place in zip(epochs.tolist(), places)]
-        ids, targets = pad_rows([text for pair in chosen for text in pair])                          # (2 B, T)
+        ids, targets = pad_rows([text for pair in rows_of_batch(self.pairs, number, B, self.cfg.seed) for text in pair])     # (2 B, T)
         T = ids.shape[1]
         ids, targets = ids.reshape(B, 2, T), targets.reshape(B, 2, T)
         if self.reference is None:

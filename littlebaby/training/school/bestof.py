@@ -8,6 +8,8 @@ Dong et al. 2023 (RAFT), arXiv:2304.06767; Touvron et al. 2023 (Llama 2), arXiv:
 """
 import numpy as np
 
+from .reinforce import token_loss
+
 OPTIONS = dict(r_best=(0.25, "bestof: fraction of the samples of a group that the model is trained on.", (0.001, 1)))
 
 
@@ -24,5 +26,4 @@ def weights(counted, cfg):
     return counted / max(counted.sum(), 1)
 
 
-def token_loss(logp, old, reference, advantage, cfg):
-    return -advantage * logp, -advantage, np.zeros(logp.shape, bool)
+__all__ = ["advantages", "token_loss", "weights"]

@@ -8,18 +8,18 @@ dpo pushes the margin up without end, ever more weakly; ipo stops at a fixed mar
 """
 import numpy as np
 
+from . import reward_model
+
 OPTIONS = dict(
     r_dpo=(0.1, "dpo: beta; a smaller value lets the model move farther from the model at the start.", (1e-4, 1000)),
     c_dpo=("dpo", "dpo: the loss of a pair, dpo or ipo.", ("dpo", "ipo")))
 
 
 def pair_loss(logp, reference, lengths, cfg):
-    scale = 1 / np.maximum(lengths, 1) if cfg.c_dpo == "ipo" else np.ones(lengths.shape)
-    moved = (logp - reference) * scale                           # (P, 2)
-    margin = moved[:, 0] - moved[:, 1]                           # (P)
-    if cfg.c_dpo == "ipo":
-        loss, dmargin = (margin - 0.5 / cfg.r_dpo) ** 2, 2 * (margin - 0.5 / cfg.r_dpo)
-    else:
-        loss = np.logaddexp(0, -cfg.r_dpo * margin)              # -log sigmoid
-        dmargin = -cfg.r_dpo * np.exp(-loss - cfg.r_dpo * margin)                # d/dx -log sigmoid(x) = -sigmoid(-x)
-    return loss, dmargin[:, None] * np.array([1, -1]) * scale
+    moved = logp - reference                                     # (P, 2)
+    if cfg.c_dpo == "dpo":                                       # the loss of a reward model whose reward is r_dpo (logp - ref)
+        loss, drewards = reward_model.rank_loss(cfg.r_dpo * moved)
+        return loss, cfg.r_dpo * drewards
+    scale = 1 / np.maximum(lengths, 1)
+    short = (moved * scale) @ np.array([1, -1]) - 0.5 / cfg.r_dpo            # (P, 2) -> (P)
+    return short ** 2, 2 * short[:, None] * np.array([1, -1]) * scale
