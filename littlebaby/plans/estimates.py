@@ -43,7 +43,7 @@ def preflight(input: str | Path | list[str] | None = None, preset: str | None = 
     >>> about.tokens_per_step, about.tokens                      # batch_size * n_ctx, and that of all steps
     (256, 25600)
     """
-    named = make_config(preset, config, settings).n_vocab
+    named = make_config(preset, config, settings, input).n_vocab
     return predict(*config_and_tokens(input, preset, config, path, encoding, settings), probe, named)
 
 
@@ -51,7 +51,7 @@ def config_and_tokens(input: str | Path | list[str] | None = None, preset: str |
                       path: str | Path | None = None, encoding: str = "utf-8", settings: Mapping[str, Any] | tuple = (),
                       progress: bool = True) -> tuple[Config, int]:
     """The Config of a training with the vocabulary size of its text, and the number of tokens of the training split"""
-    cfg = make_config(preset, config, settings)
+    cfg = make_config(preset, config, settings, input)
     source, tokenizer = load_input(open_workspace(path), input or "nursery", cfg, None, encoding, progress)
     use_device(cfg)
     begins = tokenizer.encode(tokenizer.begin)

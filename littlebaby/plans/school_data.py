@@ -1,36 +1,29 @@
 """Preparation of a run of `school`: what its model is judged by, the samples or pairs it learns from, and samples before and after."""
 from collections.abc import Sequence
-from random import Random
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..arrays.backend import blas_threads, on_cpu
+from ..arrays.backend import on_cpu
 from ..errors import BadInput
 from ..inference.baby import Baby
-from ..inference.sampling import Sampling
 from ..runs import records
 from ..runs.settings import Config, module_of
 from ..runs.store import Workspace
 from ..show.formatting import plural
 from ..text import nursery
-from ..text.overlap import copied_share, longest
 from ..text.special_tokens import prompt_ids
 from ..text.tokenizer_helpers import jsonl_rows
 from ..training.data import windows
 from ..training.loop import State
 from ..training.objectives import objective_of
-from ..training.parallel import Workers, worker_count
-from ..training.rewards import PROMPTS, REWARDS, Reward, RewardModel, name_of
-from ..training.rollouts import Pairs, Rollouts, Sampler, judge_samples
+from ..training.parallel import Workers
+from ..training.rewards import REWARDS, Reward, RewardModel, name_of
+from ..training.rollouts import Pairs, Rollouts, judge_samples
+from .judgement import JUDGED, SEED_OF_JUDGED, document_start, draw_prompts, judgement, write_texts
 from .model_io import load
 from .process_control import print_to_stderr
 from .training_data import TrainingData, training_text
-
-JUDGED = 200                # samples that are judged before and after
-TEMPERATURE = 0.8           # of these samples, that of inference
-SHOWN = 3                   # of them are in the report
-SEED_OF_JUDGED = 6          # branch of the seed
 
 
 class Schooling(NamedTuple):
@@ -86,7 +79,7 @@ def read_pairs(name: str, text: str) -> list[tuple[str, str, str]]:
 def school_data(source: Schooling, cfg: Config, tokenizer: Any) -> TrainingData:
     """TrainingData of a Schooling"""
     method = module_of("c_school", cfg.c_school)
-    chosen = lambda rng, n: [document_start(tokenizer, prompt) for prompt in draw_prompts(rng, n, source.prompts, cfg)]
+    chosen = lambda rng, n: [document_start(tokenizer, prompt) for prompt in draw_prompts(rng, n, source.prompts, cfg.c_reward)]
     first = source.prompts[0] if source.prompts else ""
 
     def batches(baby: Baby, state: State) -> Rollouts | Pairs:
@@ -116,13 +109,6 @@ def in_words(source: Schooling, cfg: Config) -> str:
     return f"{what}\n{steps} of {each}{judged}"
 
 
-def document_start(tokenizer: Any, prompt: str) -> np.ndarray:
-    """(t,) ids of a prompt at the beginning of a document"""
-    if tokenizer.special_tokens.prefix or not prompt:
-        return prompt_ids(tokenizer, prompt)
-    return np.asarray(tokenizer.encode(tokenizer.begin + prompt))
-
-
 def pair_row(tokenizer: Any, prompt: str, text: str, n_ctx: int) -> tuple[np.ndarray, np.ndarray]:
     """ids and targets (t,) of a prompt and one text of a pair with its end, cut to n_ctx tokens; the targets of the prompt are -1"""
     start, answer = document_start(tokenizer, prompt), np.asarray(tokenizer.encode(text + tokenizer.begin))
@@ -130,17 +116,9 @@ def pair_row(tokenizer: Any, prompt: str, text: str, n_ctx: int) -> tuple[np.nda
     return ids[:-1], np.where(np.arange(1, len(ids)) < len(start), -1, ids[1:])
 
 
-def draw_prompts(rng: Any, n: int, prompts: Sequence[str], cfg: Config) -> list[str]:
-    """n of the prompts that were given, or else n of those that the reward needs; "" begins a new document"""
-    if prompts:
-        return [prompts[i] for i in rng.choice(len(prompts), n, replace=n > len(prompts))]
-    draw = PROMPTS.get(cfg.c_reward, lambda _: "")
-    return [draw(Random(int(rng.integers(2**63)))) for _ in range(n)]
-
-
 def with_longest_answer(cfg: Config, tokenizer: Any, prompts: Sequence[str]) -> Config:
     """The config with an n_answer that fits into the window together with every prompt"""
-    some = prompts or draw_prompts(np.random.default_rng(0), JUDGED, [], cfg)
+    some = prompts or draw_prompts(np.random.default_rng(0), JUDGED, [], cfg.c_reward)
     room = cfg.n_ctx + 1 - max(len(document_start(tokenizer, prompt)) for prompt in some)
     if room < 1 or cfg.n_answer > room:
         raise BadInput(f"n_answer is {cfg.n_answer}; allowed with the longest prompt and n_ctx, {cfg.n_ctx}, is at most {max(room, 0)}; "
@@ -149,26 +127,9 @@ def with_longest_answer(cfg: Config, tokenizer: Any, prompts: Sequence[str]) -> 
 
 
 def judged(baby: Baby, source: Schooling, cfg: Config, prompts: list[np.ndarray]) -> records.Judgement:
-    """The Judgement of samples of a model, the same random numbers before and after"""
-    workers = Workers(worker_count(cfg) if on_cpu() else 1)
-    try:
-        with blas_threads(1 if workers.n > 1 else None):
-            rngs = [np.random.default_rng([cfg.seed, SEED_OF_JUDGED, i]) for i in range(len(prompts))]
-            drawn = Sampler(baby, workers).draw(baby.p, prompts, cfg.n_answer, Sampling(temperature=TEMPERATURE), rngs)
-    finally:
-        workers.close()
+    """The Judgement of texts of a model, the same random numbers before and after"""
     assert source.reward
-    rewards = judge_samples(source.reward, drawn, cfg.c_unfinished, "skip").rewards
-    fine = rewards[~np.isnan(rewards)]
-    written = [prompt + text for prompt, text in zip(drawn.prompts, drawn.texts)]
-    page = "".join(f"{text}{nursery.END}" for text in written)
+    drawn = write_texts(baby, prompts, cfg.n_answer)
     known = nursery.recognize(source.text[:10_000]) if source.text else None
-    marks = nursery.module_of(known.kind).marks(page) if known else None
-    overlaps = [longest(text, source.text) for text in written] if source.text else []
-    return records.Judgement(
-        samples=len(written), temperature=TEMPERATURE, reward=float(fine.mean()) if len(fine) else None,
-        reward_std=float(fine.std()) if len(fine) else None, ended=float(drawn.ended.mean()),
-        length=float(np.mean([len(ids) for ids in drawn.ids] - drawn.answer)), distinct=len(set(written)) / len(written),
-        longest_overlap=max(map(len, overlaps)) if overlaps else None,
-        copied_share=copied_share(page, source.text) if source.text else None,
-        marks=records.MARKS[known.kind](**marks._asdict()) if known and marks else None, texts=written[:SHOWN])
+    return judgement(drawn, known.kind if known else "", source.text,
+                     judge_samples(source.reward, drawn, cfg.c_unfinished, "skip").rewards)

@@ -49,7 +49,8 @@ def train(input: str | Path | list[str] | None = None, preset: str | None = None
     Args:
         input: Training text: a text or token file, a name in inputs/, a folder, a pattern, or a list of these; each may have a weight,
             as in "a.tok:0.7" [the nursery].
-        preset: Name of a preset; `littlebaby catalog presets` lists them ["nursery", or none if config is given].
+        preset: Name of a preset; `littlebaby catalog presets` lists them [nursery for the nursery, characters for
+            another text; none if config is given].
         config: JSON file of settings, applied over the preset.
         path: Folder of the workspace [LITTLEBABY_HOME, else the nearest from the current folder up].
         resume: GUID of an interrupted run to continue, or "last" for the newest of them. Its batches and dropout masks are the same as
@@ -76,7 +77,7 @@ def train(input: str | Path | list[str] | None = None, preset: str | None = None
         if preset or config or settings:
             raise BadInput("a resumed run keeps its own settings: give --resume without settings, or start a new training")
         return resume_run(workspace, resume, input, progress, stop)
-    cfg = make_config(preset, config, settings)
+    cfg = make_config(preset, config, settings, input)
     if cfg.lora_rank:
         raise BadInput(f"lora_rank is {cfg.lora_rank}; allowed is 0 in train, because adapters are added to a trained model by finetune; "
                        f"did you mean 0?")

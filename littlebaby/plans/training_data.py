@@ -22,13 +22,15 @@ from ..training.objectives import Objective, next_token
 SAMPLE_TOKENS = 2**20  # tokens of the validation split from which its characters per token are estimated
 
 
-def make_config(preset: str | None = None, config: str | Path | None = None, settings: Mapping[str, Any] | tuple = ()) -> Config:
-    """A Config: settings override the JSON file `config`, which overrides the preset. Without preset and config the preset is "nursery".
+def make_config(preset: str | None = None, config: str | Path | None = None, settings: Mapping[str, Any] | tuple = (),
+                input: Any = None) -> Config:
+    """A Config: settings override the JSON file `config`, which overrides the preset. Without preset and config the preset is the default
+    one for the input.
 
     Raises:
         BadInput: There is no such preset, the file does not hold a JSON object, or a setting is not allowed.
     """
-    chosen = presets.preset(preset or "nursery") if preset or not config else {}
+    chosen = presets.preset(preset or presets.default_preset(input)) if preset or not config else {}
     if config:
         data = disk.read_json(Path(config))
         if not isinstance(data, dict):

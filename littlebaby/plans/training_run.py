@@ -1,7 +1,7 @@
 """A training with all files of its run: the loop, checkpoints, the report, and what is written at the end."""
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import isfinite, log
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,6 @@ from ..runs.store import Workspace, resume_hint
 from ..show import charts
 from ..show.formatting import plural
 from ..show.progress import Began, Watcher
-from ..text import nursery
 from ..text.overlap import copied_share, longest
 from ..training import lora
 from ..training.checkpoint import state_to_arrays
@@ -30,6 +29,7 @@ from ..training.loop import train as events
 from ..training.mpi import Ranks, launched_ranks
 from ..training.parallel import threads
 from .generation import generate_completion
+from .judgement import FEWER, JUDGED, judgement, marks, nursery_texts
 from .model_io import save_weights
 from .process_control import (
     Task,
@@ -117,6 +117,9 @@ def run_training(workspace: Workspace, lock: AbstractContextManager[str], baby: 
             if data.judged and not state.step:
                 report = with_judgement(report, "before", data.judged(baby))
             for event in events(baby, state, batches, data.valid, stopped, data.start[None], ranks, data.objective):
+                if isinstance(event, Evaluation) and data.nursery and cfg.n_sample:
+                    found = marks(nursery_texts(baby, data.nursery, FEWER), data.nursery)
+                    event = replace(event, marks=found.model_dump() if found else None)
                 watch(event)
                 if isinstance(event, Step):
                     steps.append((event.step, event.loss, event.rate, event.norm))
@@ -169,9 +172,11 @@ def finish(workspace: Workspace, name: str, baby: Baby, state: State, report: re
         workspace.save_completion(name, completion, final=True)
     if data.judged and reason in records.COMPLETE:
         report = with_judgement(report, "after", data.judged(kept))
-    marks = nursery.module_of(data.nursery).marks(completion.text) if completion and data.nursery else None
+    if data.nursery and completion:
+        texts = nursery_texts(kept, data.nursery, JUDGED)
+        report = report.model_copy(update=dict(judged=judgement(texts, data.nursery, source.text)))
     report = report.model_copy(update=dict(
-        marks=marks and records.MARKS[data.nursery](**marks._asdict()), ended=records.now(), environment=environment(cfg),
+        ended=records.now(), environment=environment(cfg),
         stop_reason=reason, best_step=state.best_step,
         best_valid_loss=state.best_loss if isfinite(state.best_loss) else None,
         figures=final_figures(baby, state, report, completion, source)))

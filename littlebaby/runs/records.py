@@ -113,6 +113,27 @@ class Measures(BaseModel):
     accuracy: Number = note(None, "Pairs: fraction in which it has grown more.")
 
 
+class Marks(BaseModel):
+    """How much of some generated texts follows the grammar of the nursery's stories"""
+    model_config = STRICT
+    words: Share = note(..., "Fraction of the words that are in the nursery's vocabulary.")
+    sentences: Share = note(..., "Fraction of the sentences that are possible at their place in the story.")
+    stories: Share = note(..., "Fraction of the stories that are correct from beginning to end.")
+    mistakes: dict[str, Count] = note({}, "Number of stories whose first mistake is a wrong name or animal (who), a wrong toy or food "
+                                          "(what), a wrong colour (color), or something else (other).", "stories")
+
+
+class SumMarks(BaseModel):
+    """How much of some generated texts is correct arithmetic, for the nursery's sums"""
+    model_config = STRICT
+    answers: Share = note(..., "Fraction of the problems whose final answer is right.")
+    steps: Share = note(..., "Fraction of the steps that follow from the expression before them.")
+    mean_steps: float = note(..., "Mean number of steps of a problem.", "steps")
+
+
+MARKS: dict[str, type[Marks | SumMarks]] = dict(stories=Marks, sums=SumMarks)    # by kind of nursery
+
+
 class Evaluation(BaseModel):
     """The state of a training at one evaluation"""
     model_config = STRICT
@@ -132,6 +153,7 @@ class Evaluation(BaseModel):
     seconds: Number = note(None, "Time spent in steps so far.", "s")
     best: bool = note(False, "Whether no earlier row had a lower validation loss.")
     sample: str = note("", "Text that the model generated at this step.")
+    marks: Marks | SumMarks | None = note(None, "How much of 64 texts is correct, if the input is from the nursery.")
     measures: Measures | None = note(None, "Learning from rewards and preferences: the means since the last row.")
 
 
@@ -175,25 +197,6 @@ class Figures(BaseModel):
     copied_share: Number = note(None, "Share of the completion's characters in passages of 50 or more that occur in the input.")
     overlap_share: Number = note(None, "Only in reports of version 0.1: the share of the completion's substrings of 50 characters that "
                                        "occur in the input.")
-
-
-class Marks(BaseModel):
-    """How much of the completion follows the grammar of the nursery's stories"""
-    model_config = STRICT
-    words: Share = note(..., "Fraction of its words that are in the nursery's vocabulary.")
-    sentences: Share = note(..., "Fraction of its sentences that are possible at their place in the story.")
-    stories: Share = note(..., "Fraction of its stories that are correct from beginning to end.")
-
-
-class SumMarks(BaseModel):
-    """How much of the completion is correct arithmetic, for the nursery's sums"""
-    model_config = STRICT
-    answers: Share = note(..., "Fraction of its problems whose final answer is right.")
-    steps: Share = note(..., "Fraction of its steps that follow from the expression before them.")
-    mean_steps: float = note(..., "Mean number of steps of a problem.", "steps")
-
-
-MARKS: dict[str, type[Marks | SumMarks]] = dict(stories=Marks, sums=SumMarks)    # by kind of nursery
 
 
 class Judgement(BaseModel):
@@ -242,7 +245,8 @@ class Report(BaseModel):
     best_valid_loss: Number = note(None, "Their validation loss.", "nats")
     stop_reason: str = note("", "finished, early stop, time limit, interrupted, not finite, worker lost, failed, or imported.")
     nursery_floor: Number = note(None, "Entropy of the input where it is known: no model can have a lower loss.", "nats per token")
-    marks: Marks | SumMarks | None = note(None, "How much of the completion is correct, if the input is from the nursery.")
+    judged: Judgement | None = note(None, "Texts of the model, judged, if the input is from the nursery.")
+    marks: Marks | SumMarks | None = note(None, "Only in reports of version 0.1: how much of the completion is correct.")
     school: School | None = note(None, "Learning from rewards and preferences: method, reward, samples before and after.")
     environment: Environment | None = note(None, "Device, versions and memory.")
     figures: Figures | None = note(None, "The final figures.")

@@ -84,7 +84,11 @@ def results(report: dict[str, Any], figures: dict[str, Any]) -> list[tuple[str, 
                   ("device", f"{environment['device']}, {plural(environment['threads'], 'worker thread')}")]
     if figures["longest_overlap"] is not None:
         lines.append(("memorized", memorized(figures["longest_overlap"], figures["copied_share"])))
-    if marks := report["marks"]:
+    if (judged := report["judged"]) and judged["marks"]:
+        name, value = nursery_marks(judged["marks"])
+        lines.append((name, f"of {judged['samples']} texts at temperature {judged['temperature']:g}, {percent(judged['distinct'])} of them "
+                            f"distinct: {value}"))
+    elif marks := report["marks"]:
         lines.append(nursery_marks(marks))
     return lines
 
@@ -95,13 +99,20 @@ def memorized(longest: int, share: float | None) -> str:
     return f"longest passage copied from the training text: {plural(longest, 'character')}{longer}"
 
 
-def nursery_marks(marks: dict[str, float]) -> tuple[str, str]:
-    """(name, value) line: how much of a completion is correct. marks: a records.Marks or records.SumMarks as a dict"""
+def nursery_marks(marks: dict[str, Any]) -> tuple[str, str]:
+    """(name, value) line: how much of generated texts is correct. marks: a records.Marks or records.SumMarks as a dict"""
     if "answers" in marks:
         return "arithmetic", (f"{percent(marks['answers'])} of the answers are right, {percent(marks['steps'])} of the steps, "
                               f"{marks['mean_steps']:.1f} steps on average")
     return "grammar", (f"correct by the grammar: {percent(marks['words'])} of words, {percent(marks['sentences'])} of sentences, "
-                       f"{percent(marks['stories'])} of stories")
+                       f"{percent(marks['stories'])} of stories" + first_mistakes(marks.get("mistakes") or {}))
+
+
+def first_mistakes(mistakes: dict[str, int]) -> str:
+    """In how many stories the first mistake is of each kind, the most frequent kind first; "" where there is none"""
+    what = dict(who="wrong name or animal", what="wrong toy or food", color="wrong colour", other="other")
+    found = [f"{what[kind]} {n}" for kind, n in sorted(mistakes.items(), key=lambda each: -each[1]) if n]
+    return f"; first mistakes of the others: {', '.join(found)}" if found else ""
 
 
 def expert_shares(load: Sequence[int]) -> str:
@@ -119,8 +130,11 @@ def loss_history(rows: Sequence[dict[str, Any]]) -> str:
         return formatting.align_columns([("step", "reward", "KL", "entropy", "sample"), *(
             (f"{row['step']:,}", *(number(row["measures"][name]) for name in ("reward", "kl", "entropy")),
              " ".join(row["sample"].split())[:80]) for row in shown if row["measures"])])
-    return formatting.align_columns([("step", "train loss", "valid loss", "sample"), *(
-        (f"{row['step']:,}", number(row["train_loss"]), number(row["valid_loss"]), " ".join(row["sample"].split())[:80]) for row in shown)])
+    mark = next((name for name in ("stories", "answers") if name in (rows[-1].get("marks") or {})), "")
+    correct = lambda row: (percent(row["marks"][mark]) if row["marks"] else "-",) if mark else ()
+    return formatting.align_columns([("step", "train loss", "valid loss", *(mark and [f"correct {mark}"]), "sample"), *(
+        (f"{row['step']:,}", number(row["train_loss"]), number(row["valid_loss"]), *correct(row), " ".join(row["sample"].split())[:80])
+        for row in shown)])
 
 
 def parameters(run: Any) -> str:

@@ -32,9 +32,11 @@ def draw(report: Report, steps: Sequence[tuple] = ()) -> Any:
     """The chart as a matplotlib Figure; arguments as for `chart`"""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8, 6.4), facecolor="white", layout="constrained")
-    losses, rates, norms = figure.subplots(3, 1, sharex=True, height_ratios=(4, 1, 1))
     rows = report.evaluations
+    marked = [row for row in rows if row.marks]
+    figure = Figure(figsize=(8, 7.9 if marked else 6.4), facecolor="white", layout="constrained")
+    heights = (4, 1.5, 1, 1) if marked else (4, 1, 1)
+    losses, *right, rates, norms = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
     column = lambda name: np.array([np.nan if (value := getattr(row, name)) is None else value for row in rows], float)
     tokens, valid = column("tokens"), column("valid_loss")
     each = np.array(list(steps) or np.zeros((0, 2)), float)      # (steps, 2 or 4)
@@ -60,6 +62,8 @@ def draw(report: Report, steps: Sequence[tuple] = ()) -> Any:
                         textcoords="offset points", color=FLOOR)
     scale(losses, np.concatenate([train, valid, each[:, 1], [floor or np.nan]]))
 
+    for axes in right:
+        draw_marks(axes, marked)
     for axes, key, index in ((rates, "rate", 2), (norms, "norm", 3)):
         axes.plot(*((at, each[:, index]) if each.shape[1] > 2 and len(rows) else (tokens, column(key))), ".-" if len(rows) == 1 else "-",
                   color=INK, lw=1.2)
@@ -73,6 +77,16 @@ def draw(report: Report, steps: Sequence[tuple] = ()) -> Any:
     figure.supxlabel(WHY_BELOW.replace("; ", ";\n", 1), x=0.01, ha="left", fontsize=8, color=GRAY)
     figure.suptitle(title(report), x=0.01, ha="left", fontsize=11, color=INK)
     return figure
+
+
+def draw_marks(axes: Any, rows: Sequence[Any]) -> None:
+    """The shares of correct texts over the training tokens; rows: the evaluations that have them"""
+    names = dict(stories=INK, sentences=GRAY) if hasattr(rows[0].marks, "stories") else dict(answers=INK, steps=GRAY)
+    for name, color in names.items():
+        axes.plot([row.tokens for row in rows], [100 * getattr(row.marks, name) for row in rows], ".-", color=color, lw=1.4)
+    axes.set_ylim(0, 103)
+    whole, parts = names
+    plainly(axes, f"correct {whole} (dark) and {parts} (gray), percent")
 
 
 def plainly(axes: Any, heading: str) -> None:

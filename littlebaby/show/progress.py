@@ -8,6 +8,7 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from ..training.loop import Done, Evaluation, Step
+from .formatting import percent
 from .school import measures_line
 
 
@@ -107,4 +108,10 @@ def line(event: Evaluation, floor: float | None) -> str:
     if event.measures:
         return measures_line(event.step, event.measures)
     above = f"   {event.valid_loss / floor:.2f} times the lowest possible loss" if floor and event.valid_loss is not None else ""
-    return f"step {event.step:>6,}   train loss {event.train_loss:.3f}{valid}{above}"
+    correct = "   " + marks_in_words(event.marks) if event.marks else ""
+    return f"step {event.step:>6,}   train loss {event.train_loss:.3f}{valid}{above}{correct}"
+
+
+def marks_in_words(marks: dict[str, Any]) -> str:
+    """The share of correct texts, in two words"""
+    return f"{percent(marks['stories'])} of stories correct" if "stories" in marks else f"{percent(marks['answers'])} of answers right"

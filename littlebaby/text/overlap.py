@@ -1,25 +1,61 @@
 """Memorization: how much of a generated text occurs verbatim in the training text."""
 from typing import NamedTuple
 
-SPAN = 50          # characters: phrases of this length hardly repeat by accident
+import numpy as np
+
+SPAN = 50                        # characters: phrases of this length hardly repeat by accident
+CHUNK = 2**22                    # characters of the training text whose fingerprints are computed at a time
+BASE = 0x5DEECE66D1F3A4B7        # of the fingerprints, odd
 
 
 def longest(generated: str, source: str) -> str:
-    """The longest substring of `generated` that occurs in `source`; "" where they have no character in common"""
-    start = length = 0
-    for i in range(len(generated)):
-        while i + length < len(generated) and generated[i:i + length + 1] in source:
-            start, length = i, length + 1
+    """The longest substring of `generated` that occurs in `source`; "" where they have no character in common
+
+    Its length is found by bisection: where a passage of n characters occurs, its first n - 1 occur, too.
+    """
+    start, length, beyond = 0, 0, len(generated) + 1             # a passage of `length` occurs, none of `beyond`
+    while beyond - length > 1:
+        middle = min((length + beyond) // 2, 2 * length + SPAN)
+        found = np.flatnonzero(occurring(generated, source, middle))
+        if len(found):
+            start, length = int(found[0]), middle
+        else:
+            beyond = middle
     return generated[start:start + length]
 
 
 def copied(generated: str, source: str, span: int = SPAN) -> list[bool]:
     """Which characters of `generated` lie in a passage of `span` characters or more that occurs in `source`"""
-    marks = [False] * len(generated)
-    for i in range(len(generated) - span + 1):
-        if generated[i:i + span] in source:
-            marks[i:i + span] = [True] * span
-    return marks
+    begins = np.concatenate([occurring(generated, source, span), np.zeros(min(span - 1, len(generated)), bool)])
+    before = np.concatenate([np.zeros(span, int), np.cumsum(begins)])            # number of such passages that begin before each place
+    return (before[span:] > before[:-span]).tolist()
+
+
+def occurring(generated: str, source: str, n: int) -> np.ndarray:
+    """(len(generated) - n + 1,): which of the passages of n characters of `generated` occur in `source`. They are compared by their
+    fingerprints, of which two different passages have the same one with a probability of about 1 in 10^19"""
+    wanted, at = np.unique(fingerprints(generated, n), return_inverse=True)
+    found = np.zeros(len(wanted), bool)
+    for first in range(0, len(source) - n + 1 if len(wanted) else 0, CHUNK):
+        prints = fingerprints(source[first:first + CHUNK + n - 1], n)
+        place = np.minimum(np.searchsorted(wanted, prints), len(wanted) - 1)
+        found[place[wanted[place] == prints]] = True
+    return found[at]
+
+
+def fingerprints(text: str, n: int) -> np.ndarray:
+    """(len(text) - n + 1,) uint64: sum_j c_{i+j} b^j mod 2^64 of the passages of n characters at i, c the scrambled characters
+
+    Karp and Rabin 1987, Efficient randomized pattern-matching algorithms
+    """
+    codes = np.frombuffer(text.encode("utf-32-le"), np.uint32).astype(np.uint64)
+    codes = (codes + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+    codes ^= codes >> np.uint64(29)
+    powers = lambda base: np.concatenate([np.ones(1, np.uint64), np.cumprod(np.full(len(codes), base, np.uint64))])
+    sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(codes * powers(BASE)[:-1])])
+    if len(codes) < n:
+        return sums[:0]
+    return (sums[n:] - sums[:-n]) * powers(pow(BASE, -1, 2**64))[:len(codes) - n + 1]
 
 
 def copied_share(generated: str, source: str, span: int = SPAN) -> float | None:

@@ -294,6 +294,7 @@ class Parsed(NamedTuple):
     ways: int         # the number of derivations: 1, or 0 where the text is no document of this kind
     nats: float       # −ln(its probability); infinite where it is none
     end: int          # where the document ends, or the position of the first character that no document could have there
+    expected: tuple[tuple[int, str], ...] = ()    # where it is none: (position, text) of what could have been there instead
 
 
 def parse(text: str, start: int = 0) -> Parsed:
@@ -325,13 +326,41 @@ def parse(text: str, start: int = 0) -> Parsed:
             found.append((nats, at))
     if found:
         return Parsed(len(found), *found[0])
-    return Parsed(0, inf, max(at + len(commonprefix((piece, text[at:at + len(piece)]))) for at, piece in refused))
+    reached = [at + len(commonprefix((piece, text[at:at + len(piece)]))) for at, piece in refused]
+    return Parsed(0, inf, max(reached), tuple(each for each, end in zip(refused, reached) if end == max(reached)))
+
+
+# kinds of mistakes: in place of a word that the story so far determines there is another word of the same lists
+MISTAKES = dict(who=("name", "animal"), what=("toy", "food"), color=("color",), other=())
+
+
+def mistake(text: str, parsed: Parsed) -> str:
+    """The kind of the first mistake of a story, a key of MISTAKES; parsed: the result of `parse`, without a derivation
+
+    >>> story = "Ada the elk lived near a red oak. Ben"
+    >>> mistake(story, parse(story))
+    'who'
+    """
+    for at, piece in parsed.expected:
+        written, right = word_at(text, at), word_at(piece, 0)
+        for kind, lists in MISTAKES.items():
+            words = {word for name in lists for word in grammar()[1][name][0]}
+            if written in words and right in words:
+                return kind
+    return "other"
+
+
+def word_at(text: str, at: int) -> str:
+    """The word at this position, without an article"""
+    found = re.compile(r"(?:(?:an?|some) )?([A-Za-z]+)", re.IGNORECASE).match(text, at)
+    return found[1] if found else ""
 
 
 class Marks(NamedTuple):
     words: float      # share of the words that are in the vocabulary of the nursery
     sentences: float  # share of the sentences that the grammar allows after the story so far
     stories: float    # share of the stories that are correct from beginning to end
+    mistakes: dict[str, int]    # {kind: number of stories whose first mistake is of this kind}; see MISTAKES
 
 
 def marks(text: str) -> Marks | None:
@@ -339,14 +368,16 @@ def marks(text: str) -> Marks | None:
 
     A story is correct up to where it differs from every story that the nursery could generate, so a wrong name of a role is a mistake.
     """
-    complete = [story + END for story in text.split(END)[:-1] if story.strip()]
+    complete = [story.strip("\n") + END for story in text.split(END)[:-1] if story.strip()]
     parsed = [parse(story) for story in complete]
     sentence_ends = [[mark.end() for mark in SENTENCE_END.finditer(story)] for story in complete]
     known = [word in known_words() for story in complete for word in words_of(story)]
     correct = [end <= story.end for story, ends in zip(parsed, sentence_ends) for end in ends]
     if not known or not correct:
         return None
-    return Marks(sum(known) / len(known), sum(correct) / len(correct), sum(story.ways for story in parsed) / len(complete))
+    first = [mistake(story, each) for story, each in zip(complete, parsed) if not each.ways]
+    return Marks(sum(known) / len(known), sum(correct) / len(correct), sum(story.ways for story in parsed) / len(complete),
+                 {kind: first.count(kind) for kind in MISTAKES})
 
 
 def words_of(text: str) -> list[str]:

@@ -1,7 +1,7 @@
 """word: frequent words are tokens; all other words are encoded character by character.
 
-A text is split into words (each with the space before it), numbers, and single characters for everything else. The most frequent words
-and numbers become tokens, and so does every single character: a word that is not a token is encoded by its characters. So nothing is
+A text is split into words (each with the space before it), numbers, empty lines, and single characters for everything else. The most
+frequent of these become tokens, and so does every single character: a word that is not a token is encoded by its characters. So nothing is
 lost, spaces and new lines included, and no token for unknown words is needed.
 """
 from collections import Counter
@@ -17,8 +17,9 @@ from littlebaby.errors import BadInput
 from littlebaby.text.special_tokens import SpecialTokens, special_record, with_special_tokens
 from littlebaby.text.tokenizer_helpers import begin_of, checked_ids, checked_rule, checked_text, field, replace_unknown, replacements, texts
 
-# a word keeps the apostrophes inside it; what is neither a word nor a number is split into single characters
-PIECES = regex.compile(r" ?[\p{L}\p{M}]+(?:['’][\p{L}\p{M}]+)*| ?\p{N}+|.", regex.DOTALL)
+# a word keeps the apostrophes inside it; an empty line is one token, since it separates documents, and a model that has seen only the
+# second of two new lines could not know whether the next document has begun; everything else is split into single characters
+PIECES = regex.compile(r" ?[\p{L}\p{M}]+(?:['’][\p{L}\p{M}]+)*| ?\p{N}+|\n\n|.", regex.DOTALL)
 
 # the characters that can continue a piece; every other character begins one
 INSIDE = regex.compile(r"[\p{L}\p{M}\p{N}'’]")
@@ -82,7 +83,7 @@ class Word:
 
         False where `right` can continue a piece, or is unknown, since its replacement could.
         """
-        return right in self.known and not INSIDE.match(right)
+        return right in self.known and not INSIDE.match(right) and not left == right == "\n"
 
     def decode(self, ids: ArrayLike) -> str:
         """ids (n,) -> text. BadInput for an id outside the vocabulary."""

@@ -95,6 +95,7 @@ class Evaluation:
     best: bool                    # whether this is the lowest validation loss so far
     sample: str                   # generated text
     measures: dict[str, float] = field(default_factory=dict)     # as in Step, the means since the last evaluation
+    marks: dict[str, Any] | None = None    # how much of some generated texts is correct, where the caller can judge them
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,12 @@ def presets() -> dict[str, str]:
     return {path.stem: json.loads(path.read_text("utf-8"))["about"] for path in sorted(HERE.glob("*.json"))}
 
 
+def default_preset(input: Any = None) -> str:
+    """The name of the preset of a training for which none is given. input: as in `train`; None for the nursery"""
+    given = input if isinstance(input, list | tuple) else [input or "nursery"]
+    return "nursery" if {str(each) for each in given} <= {"nursery", "nursery.txt"} else "characters"
+
+
 def preset(name: str) -> dict[str, Any]:
     """The settings of a preset, those that differ from the defaults: `Config(**preset("gpt2"))`. Raises BadInput for an unknown name"""
     if name not in (known := presets()):
