@@ -34,17 +34,19 @@ def progress(report):
 def nursery(chosen, *what):
     """The default run of every seed; `what` else to learn, and with which preset"""
     yield ("seed | parameters | steps | s in steps | s in all | validation loss | floor | ratio | known words | right sentences | "
-           "right stories | longest overlap, characters | cores used by others")
+           "right stories | first mistakes: who, what, color, other | distinct | longest overlap, characters | cores used by others")
     for seed in chosen.seeds:
         report, seconds, load = trained(chosen, *what, seed=seed)
-        marks = [f"{share:.1%}" for _, share in report.marks] if report.marks else ["no story ended"] * 3
+        judged, marks = report.judged, report.judged.marks
+        cells = [f"{marks.words:.1%}", f"{marks.sentences:.1%}", f"**{marks.stories:.1%}**", ", ".join(map(str, marks.mistakes.values())),
+                 f"{judged.distinct:.0%}", f"{judged.longest_overlap}"]
         loss, floor = report.best_valid_loss, report.nursery_floor
         yield (f"{seed} | {progress(report)} | {seconds:.0f} | {loss:.4f} | {floor:.4f} | **{loss / floor:.3f}** | "
-               f"{' | '.join(marks)} | {report.figures.longest_overlap} | {load}")
+               f"{' | '.join(cells)} | {load}")
 
 
 def grown(chosen):
-    """The nursery's bigger sibling on ten times its text"""
+    """The preset nursery-grown on three times the text"""
     text = Path("inputs/nursery_3MB_1.txt")
     yield from nursery(chosen, text if text.exists() else lb.nursery("3MB", seed=1), "nursery-grown")
 
@@ -86,7 +88,7 @@ def sophocles(chosen):
     yield ("tokenizer | tokens | tokens to learn from | parameters | steps | s in steps | validation loss | bits per character | "
            "at step | bits after the last step | cores used by others")
     for settings in (dict(c_tokenizer="char"), dict(c_tokenizer="bpe", s_vocabulary=1024)):
-        report, _, load = trained(chosen, chosen.data / "sophocles.txt", "nursery", n_steps=500, s_eval=50, **settings)
+        report, _, load = trained(chosen, chosen.data / "sophocles.txt", "characters", n_steps=500, s_eval=50, **settings)
         yield (f"{report.tokenizer} | {report.vocabulary:,} | {report.train_tokens:,} | {progress(report)} | "
                f"{report.figures.valid_loss:.3f} | **{report.figures.bits_per_character:.3f}** | {report.best_step:,} | "
                f"{report.evaluations[-1].bits_per_character:.3f} | {load}")

@@ -1,5 +1,6 @@
 """Interventions and attributions obey their laws, for every attention and every network."""
 from collections import Counter
+from random import Random
 
 import numpy as np
 import pytest
@@ -295,3 +296,15 @@ def test_passages_are_all_maximal_ones(seed):
     spans = [(i, j) for i in range(30) for j in range(i + 3, 31) if text[i:j] in source]
     maximal = {(i, j) for i, j in spans if not any((a <= i and j <= b) and (a, b) != (i, j) for a, b in spans)}
     assert {(each.start, each.start + len(each.text)) for each in overlap.passages(text, source, 99, 3)} == maximal
+
+
+def test_the_longest_copy_is_that_of_a_plain_search(monkeypatch):
+    rng = Random(1)
+    for _ in range(300):
+        letters = "abé😀"[:rng.randint(1, 4)]
+        text, source = ("".join(rng.choices(letters, k=rng.randint(0, most))) for most in (60, 200))
+        monkeypatch.setattr(overlap, "CHUNK", rng.choice([7, 50, 1000]))
+        found = [text[i:j] for i in range(len(text)) for j in range(i + 1, len(text) + 1) if text[i:j] in source]
+        assert overlap.longest(text, source) == max(found, key=len, default="")
+        inside = [any(text[i:i + 3] in source and len(text[i:i + 3]) == 3 for i in range(max(0, at - 2), at + 1)) for at in range(len(text))]
+        assert overlap.copied(text, source, 3) == inside

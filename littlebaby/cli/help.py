@@ -33,7 +33,8 @@ class Help:
         if command == "walk":
             return {}, "A setting that is not given has a value small enough to read."
         file = given.get("config", "")
-        name = given.get("preset", "" if file else "nursery")
+        text = given.get("input") or [word for word in self.words[1:2] if not word.startswith("-")]
+        name = given.get("preset", "" if file else text_output.default_preset(text))
         try:
             chosen = text_output.make_config(name or None, file or None).model_dump(exclude_unset=True)
         except BadInput:                                         # the command itself refuses it

@@ -17,8 +17,8 @@ def train(input: list[str] | None = None, *, preset: str | None = None, config: 
     Args:
         input: The training text: a text or token file, a name in inputs/, a folder, or a pattern such as a*.txt; several are
             separated by commas and may have weights, a.tok:0.7,b.tok:0.3 [nursery].
-        preset: A named set of settings; `littlebaby catalog presets` lists them [nursery].
-        config: A JSON file of settings. With it, the preset nursery is not used; with --preset, its settings override the preset's.
+        preset: A named set of settings; `littlebaby catalog presets` lists them [nursery; characters for another text].
+        config: A JSON file of settings. With it, no preset is used; with --preset, its settings override the preset's.
         resume: Resume an interrupted run: its GUID, or last for the newest interrupted run.
         encoding: Encoding of the text.
         quiet: No progress bar and no samples during training.

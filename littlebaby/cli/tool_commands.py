@@ -79,8 +79,8 @@ def preflight(input: list[str] | None = None, *, preset: str | None = None, conf
 
     Args:
         input: The training text, as for train [nursery].
-        preset: A named set of settings; `littlebaby catalog presets` lists them [nursery].
-        config: A JSON file of settings. With it, the preset nursery is not used; with --preset, its settings override the preset's.
+        preset: A named set of settings; `littlebaby catalog presets` lists them [nursery; characters for another text].
+        config: A JSON file of settings. With it, no preset is used; with --preset, its settings override the preset's.
         encoding: Encoding of the text.
         quick: Do not run trial steps; there is then no estimate of the time.
     """

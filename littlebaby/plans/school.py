@@ -109,7 +109,7 @@ def school(guid: str = "last", reward: str | Reward | None = None, prompts: str 
 
 def school_config(cfg: Config, named: dict[str, Any], pairs: bool) -> Config:
     """The Config of a run of `school`: that of the base with DEFAULTS and with the given settings"""
-    unlimited = dict(n_steps=ENOUGH) if named.get("r_minutes") and "n_steps" not in named else {}
+    unlimited = dict(n_steps=ENOUGH, s_eval=20) if named.get("r_minutes") and "n_steps" not in named else {}
     of_pairs = dict(c_school="dpo", n_accumulate=1) if pairs else {}
     groups = dict(n_per_prompt=8) if named.get("c_reward") in PROMPTS else {}    # one prompt a step would teach one problem
     new = cfg.replace(**DEFAULTS | of_pairs | groups | unlimited | named)

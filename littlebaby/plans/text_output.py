@@ -5,7 +5,7 @@ from typing import Any
 from ..errors import BadInput, nearest
 from ..runs import disk
 from ..runs.aliases import ALIASES
-from ..runs.presets import preset, presets
+from ..runs.presets import default_preset, preset, presets
 from ..runs.records import VERSION
 from ..runs.settings import FOLDERS, Config, allowed, prefixes_in_words, sections
 from ..show import card as cards
@@ -20,8 +20,8 @@ from .training_data import make_config
 
 __all__ = ["ALIASES", "Config", "FOLDERS", "VERSION", "align_columns", "allowed", "align_pairs", "bench_table", "card", "catalog_tables",
            "chat_note",
-           "check_every_variant", "format_bytes", "make_config", "plural", "prefixes_in_words", "preflight_table", "preset", "presets",
-           "renew_tables", "run_list", "school_defaults", "sections", "setting_value", "unknown_characters"]
+           "check_every_variant", "default_preset", "format_bytes", "make_config", "plural", "prefixes_in_words", "preflight_table",
+           "preset", "presets", "renew_tables", "run_list", "school_defaults", "sections", "setting_value", "unknown_characters"]
 
 
 def card(guid: str = "last", path: str | Path | None = None) -> str:

@@ -108,7 +108,8 @@ def run_training(workspace: Workspace, lock: AbstractContextManager[str], baby: 
             workspace.save_tokenizer(name, tokenizer.to_json())
         workspace.save_report(name, report)
         watch = progress if callable(progress) else Watcher() if progress else lambda event: None
-        watch(Began(name, state.step, state.total, data.nats_floor, start_message(name, baby, report, state, data, ranks)))
+        watch(Began(name, state.step, state.total, data.nats_floor, start_message(name, baby, report, state, data, ranks),
+                    cfg.r_minutes))
         rows, steps, reason = list(report.evaluations), list(steps), ""
         hint = lambda: "" if saved is None else f"; {resume_hint(name, workspace.root, saved)}"
         if ranks.n > 1:

@@ -16,7 +16,7 @@ import ipywidgets as widgets
 from IPython.display import display
 
 from ..errors import BadInput
-from ..runs.presets import preset, presets
+from ..runs.presets import DEFAULTS, default_preset, preset, presets
 from ..runs.store import Workspace
 from . import panel_html
 from .formatting import plural
@@ -69,8 +69,6 @@ class Panel:
     def _ipython_display_(self):
         display(self.view)
 
-    # the widgets
-
     def make_choices(self, root):
         box = lambda kind, name, **more: kind(description=name, style=dict(description_width="82px"),
                                               layout=widgets.Layout(width="360px", max_width="100%"), **more)
@@ -88,8 +86,8 @@ class Panel:
         self.with_finetunes = widgets.Checkbox(value=False, description="also its finetunes", indent=False)
         for name in ("folder", "plan", "guid", "preset", "input"):
             getattr(self, name).add_class(f"lb-{name}")
-        for widget, act in ((self.folder, self.choose_folder), (self.guid, self.choose_run), (self.preset, self.choose_preset),
-                            (self.upload, self.upload_file)):
+        for widget, act in ((self.folder, self.choose_folder), (self.guid, self.choose_run), (self.preset, self.changed),
+                            (self.input, self.choose_text), (self.upload, self.upload_file)):
             widget.observe(lambda _, act=act: act(), "value")
         self.plan.observe(lambda change: self.choose_plan(change.old), "value")
         generation = self.generation
@@ -112,13 +110,13 @@ class Panel:
 
     def arrange(self):
         """The layout; `parts`: {plan: the widgets shown for it}, without the widgets that are always shown"""
-        column = lambda *inside, **layout: widgets.VBox(inside, layout=widgets.Layout(**layout))
-        row = lambda *inside, **layout: widgets.HBox(inside, layout=widgets.Layout(**layout))
+        column = lambda *inside, **layout: widgets.VBox(inside, layout=layout)
+        row = lambda *inside, **layout: widgets.HBox(inside, layout=layout)
         self.all_settings = widgets.Accordion([self.fields.view], selected_index=None)
         self.all_settings.set_title(0, "all settings, with meaning and range")
-        label = widgets.Layout(width="86px", flex="0 0 auto")
         self.help = Help(ABOUT_INPUTS | {name: setting_help(self.fields.keys[name]) for name in MAIN}, 4)
-        named = {name: row(widgets.HTML(self.help.label(name), layout=label), self.fields.control(name)) for name in MAIN}
+        label = lambda name: widgets.HTML(self.help.label(name), layout=dict(width="86px", flex="0 0 auto"))
+        named = {name: row(label(name), self.fields.control(name)) for name in MAIN}
         for name, each in named.items():
             self.help.follow(name, each, self.fields.control(name))
         self.help.follow("preset", self.preset)
@@ -129,9 +127,9 @@ class Panel:
         main = column(*named.values(), self.help.view)
         choices = column(self.preset, self.preset_meaning, self.input, self.upload, main, width="370px", max_width="100%")
         training = [choices, cost, self.all_settings]
-        self.parts = dict(train=[self.preset, self.preset_meaning, *training], finetune=training,
-                          inference=[self.generation.view, self.microscope, self.why], info=[self.diary, self.zip],
-                          delete=[self.with_finetunes])
+        inference = [self.generation.view, self.microscope, self.why]
+        self.parts = dict(train=[self.preset, self.preset_meaning, *training], finetune=training, inference=inference,
+                          info=[self.diary, self.zip], delete=[self.with_finetunes])
         chosen = row(choices, cost, self.generation.view, flex_flow="row wrap", align_items="flex-start", grid_gap="14px", margin="6px 0")
         self.reason = widgets.HTML()
         self.reason.add_class("lb-reason")
@@ -200,9 +198,10 @@ class Panel:
         else:
             self.follow_choice()
 
-    def choose_preset(self):
-        self.forget_error()
-        self.fill()
+    def choose_text(self):
+        """Choose the default preset of the text, unless another preset is chosen"""
+        if self.plan.value == "train" and self.preset.value in DEFAULTS:
+            self.preset.value = default_preset(self.input.value.strip())
 
     def fill(self):
         """Fill in the settings of the preset, or those that a finetune derives from its base, with the changes that the user has made"""
@@ -223,7 +222,7 @@ class Panel:
 
     def changed(self):
         self.forget_error()
-        self.follow_choice()
+        self.fill()
 
     def follow_choice(self):
         """Show what the choice means: the cost, what the variants do, whether the prompt fits"""

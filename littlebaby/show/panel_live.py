@@ -55,6 +55,7 @@ class Live:
 
     def begin(self, event, now):
         self.history, self.total = panel_html.LossHistory(event.floor, self.rows(event.guid)), event.total
+        self.minutes = event.minutes
         self.step = self.first = event.step
         self.began = self.last_shown = self.drawn = now
         self.bar.value, self.bar.max = event.step, max(event.total, 1)
@@ -77,6 +78,7 @@ class Live:
     def show_status(self, event, now):
         self.last_shown, self.bar.value = now, event.step
         left = (now - self.began) / (event.step - self.first) * (self.total - event.step)
+        left = min(left, 60 * self.minutes - (now - self.began)) if self.minutes else left
         self.say(f"step {event.step:,} of {self.total:,} · loss {self.history.mean or event.loss:.3f} · "
                  f"{event.tokens_per_second:,.0f} tokens/s · {format_duration(left)} left")
 

@@ -20,6 +20,7 @@ class Began:
     total: int                    # steps of the whole run
     floor: float | None           # the lowest possible loss in nats per token, where it is known
     message: str                  # the lines that are printed before the first step
+    minutes: float = 0.0          # of steps, after which the run ends earlier; 0: no limit
 
 
 class Watcher:
@@ -35,7 +36,8 @@ class Watcher:
         if isinstance(event, Began):
             self.floor = event.floor
             print(event.message, file=self.out)
-            self.bar = tqdm(total=event.total, initial=event.step, unit="step", file=self.out, dynamic_ncols=True, mininterval=0.5)
+            total = None if event.minutes else event.total
+            self.bar = tqdm(total=total, initial=event.step, unit="step", file=self.out, dynamic_ncols=True, mininterval=0.5)
         else:
             with self.ignoring_closed_output():
                 self.show(event)

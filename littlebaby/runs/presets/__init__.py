@@ -6,6 +6,7 @@ from typing import Any
 from ...errors import BadInput, nearest
 
 HERE = Path(__file__).parent
+DEFAULTS = "nursery", "characters"      # the presets that are used where none is given: for the nursery, and for another text
 
 
 def presets() -> dict[str, str]:
@@ -16,7 +17,8 @@ def presets() -> dict[str, str]:
 def default_preset(input: Any = None) -> str:
     """The name of the preset of a training for which none is given. input: as in `train`; None for the nursery"""
     given = input if isinstance(input, list | tuple) else [input or "nursery"]
-    return "nursery" if {str(each) for each in given} <= {"nursery", "nursery.txt"} else "characters"
+    nursery, own = DEFAULTS
+    return nursery if {str(each) for each in given} <= {"nursery", "nursery.txt"} else own
 
 
 def preset(name: str) -> dict[str, Any]:

@@ -44,8 +44,8 @@ threadpool_limits(1);                   # ένα τόσο μικρό μοντέ�
 steps = 400
 
 # %%
-run = lb.train("nursery", progress=False, n_ctx=128, n_emb=64, n_heads=4, n_layers=2, batch_size=8, n_steps=steps, s_eval=steps, n_sample=0,
-               n_completion=0)
+run = lb.train("nursery", "characters", progress=False, n_ctx=128, n_emb=64, n_heads=4, n_layers=2, batch_size=8, n_steps=steps,
+               s_eval=steps, n_sample=0, n_completion=0)
 baby = lb.load(run.guid)
 print(f"απώλεια επικύρωσης {run.report.best_valid_loss:.3f}, perplexity {np.exp(run.report.best_valid_loss):.2f}")
 

@@ -180,10 +180,10 @@ settings = dict(n_ctx=256, n_emb=96, n_heads=6, n_steps=300, s_eval=50, n_comple
 # %%
 from littlebaby.show.estimate_tables import preflight_table
 
-print(preflight_table(lb.preflight("nursery", **settings)))
+print(preflight_table(lb.preflight("nursery", "characters", **settings)))
 
 # %%
-run = lb.train("nursery", progress=False, **settings)
+run = lb.train("nursery", "characters", progress=False, **settings)
 
 # %% [markdown]
 # (Με `progress=True`, που είναι το προκαθορισμένο, μια μπάρα δείχνει την απώλεια όσο διαρκεί η εκπαίδευση. Εδώ κοιτάζουμε τα αποτελέσματα
@@ -222,8 +222,8 @@ print("Zoe hid a" + lb.inference(run.guid, prompt="Zoe hid a", max_tokens=250, t
 
 # %% [markdown]
 # Ο καλύτερος πίνακας του πρώτου μαθήματος έφτασε σε απώλεια 0.49 με συμφραζόμενα επτά χαρακτήρων· με περισσότερα γινόταν χειρότερος. Αυτό
-# το μωρό έχει συμφραζόμενα 256 χαρακτήρων, και η απώλειά του είναι μικρότερη. Η εκπαίδευση ήταν και σύντομη: η προκαθορισμένη,
-# `lb.train("nursery")`, χρησιμοποιεί σχεδόν πέντε φορές τόσους χαρακτήρες.
+# το μωρό έχει συμφραζόμενα 256 χαρακτήρων, και η απώλειά του είναι μικρότερη. Η εκπαίδευση ήταν και σύντομη: το preset `characters`
+# χωρίς αυτές τις ρυθμίσεις χρησιμοποιεί σχεδόν πέντε φορές τόσους χαρακτήρες.
 #
 # ## Δείτε μέσα
 # Στο τέταρτο μάθημα διαλέξατε τα βάρη προσοχής μιας κεφαλής με το χέρι. Τι βάρη προσοχής έχει μάθει αυτό το μωρό; Το microscope, το

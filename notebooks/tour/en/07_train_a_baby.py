@@ -169,10 +169,10 @@ settings = dict(n_ctx=256, n_emb=96, n_heads=6, n_steps=300, s_eval=50, n_comple
 # %%
 from littlebaby.show.estimate_tables import preflight_table
 
-print(preflight_table(lb.preflight("nursery", **settings)))
+print(preflight_table(lb.preflight("nursery", "characters", **settings)))
 
 # %%
-run = lb.train("nursery", progress=False, **settings)
+run = lb.train("nursery", "characters", progress=False, **settings)
 
 # %% [markdown]
 # (With `progress=True`, the default, a bar shows the loss during training. Here we look at the results afterwards.)
@@ -209,8 +209,8 @@ print("Zoe hid a" + lb.inference(run.guid, prompt="Zoe hid a", max_tokens=250, t
 
 # %% [markdown]
 # The best table of lesson 1 reached a loss of 0.49 with a context of seven characters; a longer context made it worse. This baby has a
-# context of 256 characters, and its loss is lower. The training was short, too: the default training, `lb.train("nursery")`, uses almost
-# five times as many characters.
+# context of 256 characters, and its loss is lower. The training was short, too: the preset `characters` without these settings uses
+# almost five times as many characters.
 #
 # ## Look inside
 # In lesson 4 you chose the attention weights of a head by hand. What attention weights has this baby learned? The microscope shows what

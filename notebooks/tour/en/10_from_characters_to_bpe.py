@@ -126,8 +126,8 @@ from math import log
 
 results = {}
 for kind in ("char", "bpe"):
-    run = lb.train("nursery", progress=False, c_tokenizer=kind, s_vocabulary=600, n_completion=200, n_sample=0, s_eval=settings["n_steps"],
-                   r_eval_overlap=0.0, **settings)
+    run = lb.train("nursery", "characters", progress=False, c_tokenizer=kind, s_vocabulary=600, n_completion=200, n_sample=0,
+                   s_eval=settings["n_steps"], r_eval_overlap=0.0, **settings)
     report = run.report
     results[kind] = report.best_valid_loss, report.figures.bits_per_character
     print(f"{kind:5} vocabulary {report.vocabulary:3}   loss {report.best_valid_loss:.3f} nats per token   "

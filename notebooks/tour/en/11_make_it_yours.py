@@ -47,7 +47,8 @@ base_steps, text_steps, chat_steps = 400, 80, 200       # of the first training,
 
 # %%
 quiet = dict(progress=False, n_sample=0, s_eval=10_000)
-base = lb.train("nursery", n_ctx=128, n_emb=64, n_heads=4, n_layers=2, batch_size=8, r_eval_overlap=0.0, n_steps=base_steps, n_completion=120, **quiet)
+base = lb.train("nursery", "characters", n_ctx=128, n_emb=64, n_heads=4, n_layers=2, batch_size=8, r_eval_overlap=0.0, n_steps=base_steps,
+                n_completion=120, **quiet)
 print(" ".join(base.completion.text.split()))
 
 # %% [markdown]

@@ -48,8 +48,8 @@ steps, small_steps, samples = 1000, 600, 1000       # of the training, of that o
 # %%
 settings = dict(n_ctx=128, batch_size=8, r_eval_overlap=0.0, s_eval=10_000, n_sample=0, progress=False)
 with backend.blas_threads(1):                       # such small matrices are multiplied fastest by a single thread
-    run = lb.train("nursery", n_emb=64, n_heads=4, n_layers=2, n_steps=steps, **settings)
-    small_run = lb.train("nursery", n_emb=32, n_heads=2, n_layers=1, n_steps=small_steps, **settings)
+    run = lb.train("nursery", "characters", n_emb=64, n_heads=4, n_layers=2, n_steps=steps, **settings)
+    small_run = lb.train("nursery", "characters", n_emb=32, n_heads=2, n_layers=1, n_steps=small_steps, **settings)
 model, small = lb.load(run.guid), lb.load(small_run.guid)
 
 new_text = nursery.corpus(6_000, seed=7)[0]

@@ -45,8 +45,8 @@ rng = np.random.default_rng(0)
 base_steps, n_texts, pair_steps, best_steps = 1000, 1024, (5, 10, 20, 40, 80), 16
 
 # %%
-base = lb.train("nursery", c_tokenizer="bpe", s_vocabulary=512, n_ctx=128, n_emb=64, n_heads=4, n_layers=2, batch_size=8, r_learn=0.006,
-                n_steps=base_steps, s_eval=10_000, n_sample=0, n_completion=0, progress=False)
+base = lb.train("nursery", "characters", c_tokenizer="bpe", s_vocabulary=512, n_ctx=128, n_emb=64, n_heads=4, n_layers=2, batch_size=8,
+                r_learn=0.006, n_steps=base_steps, s_eval=10_000, n_sample=0, n_completion=0, progress=False)
 baby = lb.load(base.guid)
 start = baby.encode(baby.tokenizer.begin)                        # a blank line, which separates the stories
 

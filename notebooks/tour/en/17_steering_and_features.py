@@ -50,8 +50,8 @@ base_steps, fit_steps = 600, 600        # steps of the two trainings
 most_windows, searched = 250, 256       # windows of text for the second training, features that we try
 
 # %%
-run = lb.train("nursery", c_tokenizer="bpe", s_vocabulary=600, n_ctx=96, n_emb=64, n_heads=4, n_layers=2, batch_size=16, r_learn=0.01,
-               r_eval_overlap=0.0, n_steps=base_steps, n_completion=60, progress=False, n_sample=0, s_eval=10_000)
+run = lb.train("nursery", "characters", c_tokenizer="bpe", s_vocabulary=600, n_ctx=96, n_emb=64, n_heads=4, n_layers=2, batch_size=16,
+               r_learn=0.01, r_eval_overlap=0.0, n_steps=base_steps, n_completion=60, progress=False, n_sample=0, s_eval=10_000)
 baby = lb.load(run.guid)
 print(" ".join(run.completion.text.split()))
 
