@@ -114,9 +114,10 @@ def test_what_a_story_said_must_stay_so():
 def test_marks_of_a_baby():
     right, wrong = HATTED, HATTED.replace("slept", "zlept")
     none = dict(who=0, what=0, color=0, other=0)
-    assert stories.marks(right) == stories.marks("\n" + right) == (1, 1, 1, none)
-    words, sentences, whole, mistakes = stories.marks("\n\n" + right + wrong + "Once there was a sh")
-    assert mistakes == none | dict(other=1)
+    different = len(set(stories.words_of(right)))
+    assert stories.marks(right) == stories.marks("\n" + right) == (1, 1, 1, none, different, 9)
+    words, sentences, whole, mistakes, vocabulary, before_mistake = stories.marks("\n\n" + right + wrong + "Once there was a sh")
+    assert (mistakes, vocabulary, before_mistake) == (none | dict(other=1), different, 17 / 2)
     count = len(stories.words_of(right))
     assert (words, whole) == ((2 * count - 1) / (2 * count), 1 / 2)
     assert sentences == 17 / 18

@@ -3,7 +3,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ..errors import BadInput
 from ..runs import store
+from ..runs.shipped import alias
 from .process_control import open_workspace
 
 
@@ -37,7 +39,7 @@ def info(guid: str = "last", path: str | Path | None = None) -> dict[str, Any]:
 
 
 def runs(path: str | Path | None = None) -> list[store.Run]:
-    """All runs of a workspace; `lb.list` is this function.
+    """All runs of a workspace but the trained babies that come with littlebaby; `lb.list` is this function.
 
     Args:
         path: Folder of the workspace [LITTLEBABY_HOME, else the nearest from the current folder up].
@@ -66,7 +68,7 @@ def delete(guid: str, path: str | Path | None = None, finetuned: bool = False, y
         Paths of the deleted files; [] if the answer was no.
 
     Raises:
-        BadInput: There is no such run, or a process is using it.
+        BadInput: There is no such run, a process is using it, or it comes with littlebaby and yes is False.
 
     >>> len(lb.delete("last", yes=True)) > 3
     True
@@ -75,6 +77,9 @@ def delete(guid: str, path: str | Path | None = None, finetuned: bool = False, y
     """
     workspace = open_workspace(path)
     name = workspace.resolve(guid)
+    if alias(name) and not yes:
+        raise BadInput(f"{alias(name)} comes with littlebaby; allowed with `littlebaby delete {alias(name)} --yes`, which deletes its "
+                       f"files in {workspace.root}")
     workspace.require_unused(workspace.family(name, finetuned))
     files = workspace.files_to_delete(name, finetuned)
     listing = "\n".join(f"  {file.path}  {file.bytes:,} bytes" for file in files)

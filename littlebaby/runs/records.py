@@ -121,6 +121,8 @@ class Marks(BaseModel):
     stories: Share = note(..., "Fraction of the stories that are correct from beginning to end.")
     mistakes: dict[str, Count] = note({}, "Number of stories whose first mistake is a wrong name or animal (who), a wrong toy or food "
                                           "(what), a wrong colour (color), or something else (other).", "stories")
+    vocabulary: Count = note(0, "Number of different words of the nursery that occur in them.", "words")
+    before_mistake: float = note(0.0, "Mean number of correct sentences of a story.", "sentences")
 
 
 class SumMarks(BaseModel):

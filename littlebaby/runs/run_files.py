@@ -85,6 +85,18 @@ def holds_runs(folder: Path) -> bool:
     return False
 
 
+def files_of_runs(root: Path) -> dict[str, list[Path]]:
+    """{run: the paths of all its files and folders} of a workspace"""
+    found: dict[str, list[Path]] = {}
+    for folder in FOLDERS:
+        with disk.explain_os_errors("read", root / folder):
+            paths = sorted((root / folder).iterdir()) if (root / folder).is_dir() else []
+        for path in paths:
+            if match := OF_A_RUN.fullmatch(path.name):
+                found.setdefault(match[1].replace("_fineuned", "_finetuned"), []).append(path)
+    return found
+
+
 def unused_path(path: Path, time: datetime) -> Path:
     """`path` with a time in its name, and a number if a file of that name exists; the caller holds the lock against other writers"""
     stem = f"{path.stem}_{time:%Y%m%d%H%M%S}"

@@ -25,7 +25,7 @@ import numpy as np
 from pydantic import BaseModel
 
 from ..errors import BadInput, nearest, quoted
-from . import disk, encodings, tokens, weights
+from . import disk, encodings, shipped, tokens, weights
 from .records import (
     COMPLETE,
     DERIVED,
@@ -46,13 +46,13 @@ from .records import (
 )
 from .run_files import (
     FOLDERS,
-    OF_A_RUN,
     OLD_SPELLINGS,
     PLACES,
     File,
     brief,
     checkpoints,
     enclosing_workspace,
+    files_of_runs,
     inside,
     sized,
     stat_of,
@@ -215,26 +215,32 @@ class Workspace:
         return set(self.scan())
 
     def resolve(self, word: str, needs: str = "") -> str:
-        """The name of a run from its whole name, a unique prefix of 4 or more characters, or `last`
+        """The name of a run from its whole name, a unique prefix of 4 or more characters, `last`, or the alias of one that comes with
+        littlebaby, such as `24-months`
 
         needs: "model" or "tokenizer", a file that the run must have; `last` then means the newest run that has it
         BadInput: no run or several runs have such a name, or the run lacks the file.
         """
+        known = {name for name in shipped.SHIPPED.values() if shipped.home(name)}
         word = str(word)
+        if shipped.SHIPPED.get(word.lower()) in known:
+            return self.require(needs, shipped.SHIPPED[word.lower()]) if needs else shipped.SHIPPED[word.lower()]
         if word == "last":
             runs = self.list()
             if not runs:
-                raise BadInput(f"there is no run in {self.root} yet; `littlebaby train` makes one")
+                babies = f", and {', '.join(shipped.SHIPPED)} come with littlebaby" if known else ""
+                raise BadInput(f"there is no run in {self.root} yet; `littlebaby train` makes one{babies}")
             able = [run for run in runs if not needs or self.existing(needs, run.name).exists()]
             return able[-1].name if able else self.require(needs, runs[-1].name)
         if re.search(r"[/\\\0]|\.\.", word):
             raise BadInput(f"{quoted(word)} contains a path; a GUID is a name such as {uuid4()}")
         prefix, _, suffix = word.lower().partition("_")
         if not re.fullmatch(f"{NAME}|[0-9a-f-]{{1,35}}{DERIVED}", word.lower()):
-            raise BadInput(f"{quoted(word)} is not a GUID; allowed are a uuid, the first 4 or more of its characters, or last")
+            raise BadInput(f"{quoted(word)} is not a GUID; allowed are a uuid, the first 4 or more of its characters, last"
+                           + (f", {', '.join(shipped.SHIPPED)}" if known else ""))
         if len(prefix) < 4:
             raise BadInput(f"{quoted(word)} is too short: give 4 or more characters of the GUID")
-        names = sorted(self.names())
+        names = sorted(self.names() | known)
         found = [name for name in names if name.startswith(prefix) and name[37:] == suffix]
         if not found and not suffix and len(prefix) < 36:        # the base of these finetunes was deleted
             found = [name for name in names if name.startswith(prefix)]
@@ -272,35 +278,37 @@ class Workspace:
         return self.root / PLACES[kind].format(name)
 
     def existing(self, kind: str, name: str) -> Path:
-        """The path of a file of a run; if only a file with an old spelling of its name exists, the path of that one"""
+        """The path of a file of a run; if only a file with an old spelling of its name exists, or one that comes with littlebaby, the path
+        of that one"""
         right = self.path(kind, name)
         spellings = [right.name]
         for good, bad in OLD_SPELLINGS:
             spellings += [spelling.replace(good, bad) for spelling in spellings]
-        return next((p for s in spellings if (p := right.with_name(s)).exists()), right)
+        found = next((p for s in spellings if (p := right.with_name(s)).exists()), right)
+        home = None if found.exists() else shipped.home(name)
+        return home / PLACES[kind].format(name) if home and (home / PLACES[kind].format(name)).exists() else found
 
     def scan(self) -> dict[str, Paths]:
-        """{run: the paths of all its files and folders}"""
-        found: dict[str, Paths] = {}
-        for folder in FOLDERS:
-            with disk.explain_os_errors("read", self.root / folder):
-                paths = sorted((self.root / folder).iterdir()) if (self.root / folder).is_dir() else []
-            for path in paths:
-                if match := OF_A_RUN.fullmatch(path.name):
-                    found.setdefault(match[1].replace("_fineuned", "_finetuned"), []).append(path)
-        return found
+        """{run: the paths of all its files and folders in this workspace}"""
+        return files_of_runs(self.root)
 
     def files(self, name: str) -> Files:
-        """All files and folders of this run, with their sizes"""
-        return [sized(path) for path in self.scan().get(name, [])]
+        """All files and folders of this run, with their sizes; of one that comes with littlebaby also those outside the workspace"""
+        own, home = self.scan().get(name, []), shipped.home(name)
+        return [sized(path) for path in dict.fromkeys([*own, *(shipped.shipped_files(home)[name] if home else [])])]
 
     def list(self) -> Runs:
-        """All runs, the oldest first; a run with a damaged file is listed too"""
-        return sorted((self.run(name, paths) for name, paths in self.scan().items()), key=lambda run: (run.time, run.name))
+        """All runs but those that come with littlebaby, the oldest first; a run with a damaged file is listed too"""
+        own = {name: paths for name, paths in self.scan().items() if not shipped.alias(name)}
+        return sorted((self.run(name, paths) for name, paths in own.items()), key=lambda run: (run.time, run.name))
+
+    def babies(self) -> Runs:
+        """The runs that come with littlebaby, the youngest baby first"""
+        return [self.run(name) for name in shipped.SHIPPED.values() if shipped.home(name)]
 
     def run(self, name: str, paths: Paths | None = None) -> Run:
         """The summary of one run. paths: those of its files; None: they are searched for"""
-        paths, damaged = paths or self.scan()[name], Names()
+        paths, damaged = paths or [file.path for file in self.files(name)], Names()
 
         def attempt(load):
             try:
@@ -318,8 +326,8 @@ class Workspace:
                    step_of(saved[-1]) if saved else None, in_use, self.existing("model", name).exists())
 
     def files_to_delete(self, name: str, finetuned: bool = False) -> Files:
-        """The files that `delete` would remove"""
-        return [file for each in self.family(name, finetuned) for file in self.files(each)]
+        """The files that `delete` would remove, all of them in this workspace"""
+        return [file for each in self.family(name, finetuned) for file in self.files(each) if file.path.is_relative_to(self.root)]
 
     def delete(self, name: str, finetuned: bool = False) -> Files:
         """Delete all files of a run, and of its finetunes if `finetuned`; returns them. InUse where another process uses one of the runs"""
@@ -365,7 +373,8 @@ class Workspace:
 
     def has_tokenizer(self, name: str) -> bool:
         """Whether a run has a tokenizer; False for a model that was imported without one"""
-        return self.existing("tokenizer", name).exists() or self.path("report", name).exists() and self.load_report(name).tokenizer != ""
+        has_report = self.existing("report", name).exists()
+        return self.existing("tokenizer", name).exists() or has_report and self.load_report(name).tokenizer != ""
 
     def load_tokenizer(self, name: str) -> Any:
         """The record for `text.from_json`; that of a foreign file is returned unchanged"""
@@ -506,7 +515,7 @@ class Workspace:
             for place, _ in self.files(name):
                 for file in sorted(place.rglob("*")) if place.is_dir() else [place]:
                     if file.is_file() and file not in (path, temporary) and not file.name.startswith("."):
-                        archive.write(file, file.relative_to(self.root))
+                        archive.write(file, f"{place.parent.name}/{file.relative_to(place.parent)}")
         return path
 
     def write(self, kind: str, name: str, record: BaseModel, first: Iterable[str] = ()) -> None:

@@ -361,6 +361,8 @@ class Marks(NamedTuple):
     sentences: float  # share of the sentences that the grammar allows after the story so far
     stories: float    # share of the stories that are correct from beginning to end
     mistakes: dict[str, int]    # {kind: number of stories whose first mistake is of this kind}; see MISTAKES
+    vocabulary: int   # number of different words of the nursery in the text
+    before_mistake: float    # mean number of correct sentences of a story
 
 
 def marks(text: str) -> Marks | None:
@@ -371,13 +373,14 @@ def marks(text: str) -> Marks | None:
     complete = [story.strip("\n") + END for story in text.split(END)[:-1] if story.strip()]
     parsed = [parse(story) for story in complete]
     sentence_ends = [[mark.end() for mark in SENTENCE_END.finditer(story)] for story in complete]
-    known = [word in known_words() for story in complete for word in words_of(story)]
+    words = [word for story in complete for word in words_of(story)]
+    known = [word for word in words if word in known_words()]
     correct = [end <= story.end for story, ends in zip(parsed, sentence_ends) for end in ends]
-    if not known or not correct:
+    if not words or not correct:
         return None
     first = [mistake(story, each) for story, each in zip(complete, parsed) if not each.ways]
-    return Marks(sum(known) / len(known), sum(correct) / len(correct), sum(story.ways for story in parsed) / len(complete),
-                 {kind: first.count(kind) for kind in MISTAKES})
+    return Marks(len(known) / len(words), sum(correct) / len(correct), sum(story.ways for story in parsed) / len(complete),
+                 {kind: first.count(kind) for kind in MISTAKES}, len(set(known)), sum(correct) / len(complete))
 
 
 def words_of(text: str) -> list[str]:
