@@ -60,14 +60,14 @@ def ship(age: int, run: lb.Run) -> None:
         view[...] = half[weight]                                 # judged is what is shipped
     scores = score_text(baby, nursery.corpus(NEW, NEW_SEED)[0])
     judged = judgement(nursery_texts(baby, "stories", JUDGED), "stories", Workspace(run.root).read_text(run.report.input.name).text)
-    figures = run.report.figures.model_copy(update=dict(bits_per_character=scores.bits_per_character, valid_loss=scores.nats / scores.tokens))
+    held_out = dict(bits_per_character=scores.bits_per_character, valid_loss=scores.nats / scores.tokens)
     home.save_config(name, Config(**{**run.config.model_dump(exclude_unset=True), "c_snapshot": "safetensors"}))
     home.save_tokenizer(name, baby.tokenizer.to_json())
     manifest = Workspace(run.root).load_model(run.guid)[1]
     kinds = {weight: tensor.kind for weight, tensor in manifest.tensors.items()}
     home.save_model(name, half, kinds, {weight: True for weight in kinds}, "safetensors")
     home.save_completion(name, run.completion.model_copy(update=dict(guid=name)), final=True)
-    report = run.report.model_copy(update=dict(guid=name, base="", judged=judged, figures=figures))
+    report = run.report.model_copy(update=dict(guid=name, base="", judged=judged, figures=run.report.figures.model_copy(update=held_out)))
     home.save_report(name, report)
     shutil.copy(run.chart(), home.path("chart", name))
     print(f"{age} months: {scores.bits_per_character:.3f} bits per character, {scores.nats / scores.tokens / log(2):.3f} bits per token, "

@@ -21,6 +21,7 @@ from .inference.baby import Baby
 from .plans import (
     Export,
     Run,
+    babies,
     bench,
     cause,
     chat,
@@ -53,6 +54,7 @@ from .plans import runs as list  # noqa: A004
 from .runs.records import VERSION as __version__
 from .runs.settings import Config
 
-__all__ = ["Baby", "BadInput", "Config", "Export", "Run", "RunFailed", "__version__", "bench", "cause", "chat", "check", "class_progress",
-           "delete", "diary", "direction", "evaluate", "export", "features", "fetch", "finetune", "import_", "inference", "info", "list",
-           "load", "microscope", "nursery", "pack", "panel", "preflight", "prepare", "school", "tour", "train", "walk"]
+__all__ = ["Baby", "BadInput", "Config", "Export", "Run", "RunFailed", "__version__", "babies", "bench", "cause", "chat", "check",
+           "class_progress", "delete", "diary", "direction", "evaluate", "export", "features", "fetch", "finetune", "import_",
+           "inference", "info", "list", "load", "microscope", "nursery", "pack", "panel", "preflight", "prepare", "school", "tour",
+           "train", "walk"]

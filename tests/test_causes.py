@@ -306,5 +306,5 @@ def test_the_longest_copy_is_that_of_a_plain_search(monkeypatch):
         monkeypatch.setattr(overlap, "CHUNK", rng.choice([7, 50, 1000]))
         found = [text[i:j] for i in range(len(text)) for j in range(i + 1, len(text) + 1) if text[i:j] in source]
         assert overlap.longest(text, source) == max(found, key=len, default="")
-        inside = [any(text[i:i + 3] in source and len(text[i:i + 3]) == 3 for i in range(max(0, at - 2), at + 1)) for at in range(len(text))]
-        assert overlap.copied(text, source, 3) == inside
+        begins = {i for i in range(len(text) - 2) if text[i:i + 3] in source}
+        assert overlap.copied(text, source, 3) == [not begins.isdisjoint(range(at - 2, at + 1)) for at in range(len(text))]

@@ -25,8 +25,9 @@ MODULES = dict(
     evaluation=["text_scores", "tasks", "lm_eval", "finetune_change"],
     check=["laws", "mistakes", "trace", "variant_measures", "inspect_model", "interventions", "causes", "features", "preflight",
            "bench"],
-    plans=["model_io", "training_data", "process_control", "steering", "school_data", "generation", "training_run", "training", "school",
-           "manage", "interchange", "inspection", "causes", "prepare_text", "estimates", "documents", "lessons", "text_output"],
+    plans=["model_io", "training_data", "process_control", "judgement", "steering", "school_data", "generation", "training_run",
+           "training", "school", "manage", "interchange", "inspection", "causes", "prepare_text", "estimates", "documents", "lessons",
+           "text_output"],
     cli=["answers", "help", "options", "run_commands", "steering_commands", "tool_commands", "main"],
 )
 

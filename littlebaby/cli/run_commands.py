@@ -269,9 +269,10 @@ def info(guid: str = "last", *, common: Everywhere = Common()):
 
 @app.command(name="list")
 def list_(*, common: Everywhere = Common()):
-    """List the runs of the workspace, the oldest first."""
-    runs = plans.runs(common.path)
-    rows = [dict(guid=run.name, time=run.time.isoformat(), bytes=run.bytes, config=run.config and plain(run.config),
-                 stop_reason=run.report and run.report.stop_reason, best_valid_loss=run.report and run.report.best_valid_loss,
-                 resumable=run.resumable, in_use=run.in_use, damaged=run.damaged) for run in runs]
-    return Answer(dict(runs=rows), text_output.run_list(runs))
+    """List the runs of the workspace, the oldest first, and the trained babies that come with littlebaby."""
+    runs, babies = plans.runs(common.path), plans.babies(common.path)
+    row = lambda run: dict(guid=run.name, time=run.time.isoformat(), bytes=run.bytes, config=run.config and plain(run.config),
+                           stop_reason=run.report and run.report.stop_reason, best_valid_loss=run.report and run.report.best_valid_loss,
+                           resumable=run.resumable, in_use=run.in_use, damaged=run.damaged)
+    return Answer(dict(runs=[row(run) for run in runs], babies=[row(run) for run in babies]),
+                  text_output.run_list(runs) + text_output.baby_list(babies))

@@ -10,7 +10,7 @@ from .generation import chat, inference
 from .inspection import diary, evaluate, features, microscope, save_page, walk
 from .interchange import Export, export, import_
 from .lessons import class_progress, save_class, tour
-from .manage import delete, info, pack, runs
+from .manage import babies, delete, info, pack, runs
 from .model_io import grow_vocabulary, load, use_device
 from .prepare_text import fetch, nursery, parse_size, prepare
 from .school import school
@@ -19,7 +19,7 @@ from .training import finetune, train
 from .training_data import finetune_config, make_config
 from .training_run import Run
 
-__all__ = ["Export", "Run", "bench", "brief", "cause", "chat", "check", "class_progress", "config_and_tokens", "delete", "diary",
+__all__ = ["Export", "Run", "babies", "bench", "brief", "cause", "chat", "check", "class_progress", "config_and_tokens", "delete", "diary",
            "direction", "evaluate", "export", "features", "fetch", "finetune", "finetune_config", "grow_vocabulary", "import_", "inference",
            "info", "launched_ranks", "load", "make_config", "microscope", "nursery", "pack", "panel", "parse_size", "preflight", "prepare",
            "renew_generated", "resume_hint", "runs", "save_class", "save_page", "school", "tour", "train", "use_device", "walk"]

@@ -53,6 +53,23 @@ def runs(path: str | Path | None = None) -> list[store.Run]:
     return open_workspace(path).list()
 
 
+def babies(path: str | Path | None = None) -> list[store.Run]:
+    """The trained babies that come with littlebaby, the youngest first: 3-months, 6-months, 12-months, 24-months, 48-months.
+
+    Every function and command takes these names in place of a GUID, in every workspace; what they generate is saved in the workspace.
+
+    Args:
+        path: Folder of the workspace [LITTLEBABY_HOME, else the nearest from the current folder up].
+
+    Returns:
+        The runs, each with name, time, bytes, config and report.
+
+    >>> [run.report.figures.parameters.total for run in lb.babies()][0] < 100_000
+    True
+    """
+    return open_workspace(path).babies()
+
+
 def delete(guid: str, path: str | Path | None = None, finetuned: bool = False, yes: bool = False,
            ask: Callable[[str], str] = input) -> list[str]:
     """Delete all files of a run, after asking. Exported files and all other runs are kept.

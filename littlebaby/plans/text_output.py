@@ -9,7 +9,7 @@ from ..runs.presets import default_preset, preset, presets
 from ..runs.records import VERSION
 from ..runs.settings import FOLDERS, Config, allowed, prefixes_in_words, sections
 from ..show import card as cards
-from ..show.card import run_list
+from ..show.card import baby_list, run_list
 from ..show.estimate_tables import bench_table, preflight_table
 from ..show.formatting import align_columns, align_pairs, format_bytes, plural, setting_value, unknown_characters
 from .estimates import check
@@ -18,10 +18,10 @@ from .process_control import open_workspace
 from .school import defaults as school_defaults
 from .training_data import make_config
 
-__all__ = ["ALIASES", "Config", "FOLDERS", "VERSION", "align_columns", "allowed", "align_pairs", "bench_table", "card", "catalog_tables",
-           "chat_note",
-           "check_every_variant", "default_preset", "format_bytes", "make_config", "plural", "prefixes_in_words", "preflight_table",
-           "preset", "presets", "renew_tables", "run_list", "school_defaults", "sections", "setting_value", "unknown_characters"]
+__all__ = ["ALIASES", "Config", "FOLDERS", "VERSION", "align_columns", "align_pairs", "allowed", "baby_list", "bench_table", "card",
+           "catalog_tables", "chat_note", "check_every_variant", "default_preset", "format_bytes", "make_config", "plural",
+           "prefixes_in_words", "preflight_table", "preset", "presets", "renew_tables", "run_list", "school_defaults", "sections",
+           "setting_value", "unknown_characters"]
 
 
 def card(guid: str = "last", path: str | Path | None = None) -> str:

@@ -240,8 +240,8 @@ class Workspace:
                            + (f", {', '.join(shipped.SHIPPED)}" if known else ""))
         if len(prefix) < 4:
             raise BadInput(f"{quoted(word)} is too short: give 4 or more characters of the GUID")
-        names = sorted(self.names() | known)
-        found = [name for name in names if name.startswith(prefix) and name[37:] == suffix]
+        names = sorted(self.names())
+        found = [name for name in sorted({*names, *known}) if name.startswith(prefix) and name[37:] == suffix]
         if not found and not suffix and len(prefix) < 36:        # the base of these finetunes was deleted
             found = [name for name in names if name.startswith(prefix)]
         if len(found) > 1:

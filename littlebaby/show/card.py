@@ -6,6 +6,7 @@ from typing import Any
 from ..arrays.tree import size
 from ..check.preflight import GOOD_RATIO
 from ..model import gpt
+from ..runs.shipped import alias
 from ..runs.store import resume_hint
 from ..text.overlap import SPAN
 from . import formatting, school
@@ -144,6 +145,13 @@ def parameters(run: Any) -> str:
     if run.config and run.report and run.report.vocabulary:
         return format_number(size(gpt.params(run.config.replace(n_vocab=run.report.vocabulary))))
     return "-"
+
+
+def baby_list(babies: Sequence[Any]) -> str:
+    """The babies that come with littlebaby, one line each after an empty line and a heading; "" if there are none"""
+    rows = [(alias(baby.name), f"{parameters(baby)} parameters", f"{percent(baby.report.judged.marks.stories)} of stories correct")
+            for baby in babies]
+    return "\n\nbabies that come with littlebaby:\n" + formatting.align_columns(rows) if rows else ""
 
 
 def run_list(runs: Sequence[Any]) -> str:

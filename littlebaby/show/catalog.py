@@ -16,9 +16,12 @@ from ..errors import BadInput, nearest
 from ..model import gpt
 from ..model.context import variant
 from ..runs.presets import preset, presets
-from ..runs.settings import Config, allowed, module_of, prefixes_in_words, sections
+from ..runs.settings import HERE, Config, allowed, module_of, prefixes_in_words, sections
+from ..runs.shipped import alias
+from ..runs.store import Workspace
+from ..text.stories import SENTENCE_END
 from ..training.schedules import multiplier
-from .formatting import format_number, setting_value
+from .formatting import format_number, percent, setting_value
 
 MARK = re.compile(r"(<!-- catalog: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 CITED = re.compile(r"((?:Kimi )?[A-Z][\w'-]+(?: et al\.| & [A-Z][\w'-]+)? (?:19|20)\d\d)(?: \([^)]*\))?(?:,? arXiv[: ](\d{4}\.\d{4,5}))?")
@@ -29,6 +32,8 @@ ATTENTIONS = (f"{LAYER}, H head_size, h n_heads, d H / h, n n_kv_heads, K s_kern
               f"r mla_rope, n mla_nope and v mla_v.")
 NETWORKS = f"{LAYER}, F the hidden width, G n_groups_ggl, r network_rank, E n_experts, k n_active."
 NOTES = dict(attentions=ATTENTIONS, networks=NETWORKS, 
+             babies="Bits per character of 60,000 characters of new stories; the others of 200 texts at temperature 0.8. "
+                    "`python benchmarks/ages.py` trains the babies.",
              presets="Parameters with a vocabulary of 256 tokens, unless the preset sets n_vocab.",
              schedules="Learning rate as a fraction of r_learn in a run of 1,000 steps, 20 of them warm-up.")
 
@@ -44,6 +49,7 @@ def catalog():
     return folders | dict(
         optimizers=[optimizer(name) for name in allowed("c_optimizer")], schedules=[schedule(name) for name in shapes()],
         tokenizers=[tokenizer(kind) for kind in sorted(text.KINDS)], presets=[preset_row(name) for name in presets()],
+        **(dict(babies=[baby_row(baby) for baby in babies]) if (babies := Workspace(HERE).babies()) else {}),
         config=[setting(key, title) for title, members in sections().items() for key in members])
 
 
@@ -118,6 +124,16 @@ def preset_row(name):
     """The row of a preset, with its parameters for its own n_vocab, else for that of STANDARD"""
     cfg = Config(**{**STANDARD, **preset(name)})
     return {"name": f"`{name}`", "what it is": presets()[name], "parameters": format_number(tree.size(gpt.params(cfg)))}
+
+
+def baby_row(run):
+    """The row of a baby that comes with littlebaby"""
+    report, marks = run.report, run.report.judged.marks
+    first = SENTENCE_END.split(report.judged.texts[0].strip())[0]
+    return {"baby": f"`{alias(run.name)}`", "parameters": format_number(report.figures.parameters.total),
+            "bits per character": f"{report.figures.bits_per_character:.3f}", "words it uses": str(marks.vocabulary),
+            "correct sentences": percent(marks.sentences), "correct stories": percent(marks.stories),
+            "sentences before a mistake": f"{marks.before_mistake:.1f}", "its first words": f"{first[:60]} ..."}
 
 
 def setting(key, title):

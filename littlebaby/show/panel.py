@@ -172,7 +172,8 @@ class Panel:
         """List the runs of the folder, the newest first; for train only those that can be resumed"""
         with self.outcome.errors_as_messages():
             plan = self.plan.value
-            self.runs = {run.name: run for run in reversed(self.workspace.list()) if plan != "train" or run.resumable}
+            runs = [*(self.workspace.babies() if plan not in ("train", "delete") else []), *self.workspace.list()]
+            self.runs = {run.name: run for run in reversed(runs) if plan != "train" or run.resumable}
             chosen, options = select or self.guid.value, [(run_label(run), name) for name, run in self.runs.items()]
             able = [name for name, run in self.runs.items() if run.has_model or plan not in WITH_MODEL] or [*self.runs, ""]
             self.guid.layout.display = "none" if plan == "train" and not options else None

@@ -6,6 +6,7 @@ from time import sleep
 from typing import Any
 
 from ..errors import BadInput
+from ..runs.shipped import alias
 from ..runs.store import Workspace
 from .card import state
 
@@ -31,7 +32,7 @@ def why_not(plan: str, run: Any) -> str:
 def run_label(run: Any) -> str:
     """A run in one line, for the picker"""
     cfg, report = run.config, run.report
-    words = [run.name[:8] + run.name[36:], f"{cfg.c_attention} + {cfg.c_network}" if cfg else "damaged"]
+    words = [alias(run.name) or run.name[:8] + run.name[36:], f"{cfg.c_attention} + {cfg.c_network}" if cfg else "damaged"]
     if report:
         words += [report.input.name if report.input else "", f"{report.best_valid_loss:.3f}" if report.best_valid_loss else "",
                   state(vars(report), run.in_use, run.resumable)]
