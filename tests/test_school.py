@@ -12,9 +12,9 @@ from littlebaby.inference.generate import Reader, generate_each
 from littlebaby.inference.sampling import Sampling
 from littlebaby.model.context import Context, variants
 from littlebaby.runs.settings import allowed, files_of, module_of
-from littlebaby.text import stories
+from littlebaby.text import nursery, stories
 from littlebaby.training.objectives import log_likelihoods, objective_of
-from littlebaby.training.rewards import PROMPTS, REWARDS, RewardModel, judge
+from littlebaby.training.rewards import PROMPTS, REWARDS, SHORTEST, RewardModel, judge
 
 METHODS = files_of("c_school")
 OF_TEXTS = [name for name in METHODS if not hasattr(module_of("c_school", name), "rank_loss")]       # without the reward model
@@ -147,9 +147,11 @@ def test_the_reward_of_the_nursery():
     reward = REWARDS["nursery"]
     assert reward("", text.strip()) == 1.0
     first = text.split(". ")[0] + "."
-    assert reward("", first) == 0.5                              # every sentence is right, but the story has no end
+    assert reward("", first) == 1 / 12                           # every sentence is right, but the story has no end
     assert reward("", "A stone sang.") == 0.0
     assert reward(first, text.strip()[len(first):]) == 1.0
+    lengths = [len(stories.SENTENCE_END.findall(story)) for story, _ in nursery.pieces(100_000, 1)]
+    assert min(lengths) == SHORTEST and reward("", text.replace(". ", "! ", 1).strip()) == 0.0
 
 
 def test_the_reward_of_sums_and_its_prompts():

@@ -18,12 +18,14 @@ from ..text.sums import document
 from ..text.sums import judge as judge_sum
 
 Reward = Callable[[str, str], float]
+SHORTEST = 6        # sentences of the shortest story of the nursery
 
 
 def nursery(prompt: str, text: str) -> float:
-    """Half the share of the sentences that the nursery's grammar allows after the story so far, and half a point for a correct story"""
+    """Half the share of the sentences that the nursery's grammar allows after the story so far, out of at least SHORTEST, and half a point
+    for a correct story; without this minimum a single correct sentence would be worth half a point"""
     marks = stories.marks(prompt + text + stories.END)
-    return (marks.sentences + marks.stories) / 2 if marks else 0.0
+    return (min(marks.sentences, marks.before_mistake / SHORTEST) + marks.stories) / 2 if marks else 0.0
 
 
 def sums(prompt: str, text: str) -> float:

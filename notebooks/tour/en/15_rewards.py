@@ -135,7 +135,7 @@ for text in texts[:5]:
 #
 # ## With the library
 # `lb.school` does the same with whole stories and with what you know from lesson 7: Adam, clipping, all cores. Its default method is `grpo`, which
-# also divides the advantages by their standard deviation. The reward `nursery` sounds reasonable: half the share of sentences that the
+# also divides the advantages by their standard deviation. A first reward that sounds reasonable: half the share of sentences that the
 # grammar allows, and half a point for a story that is correct from beginning to end.
 
 # %%
@@ -155,7 +155,11 @@ def show(run):
     for text in run.report.school.after.texts[:2]:
         print("-", " ".join(text.split())[:300])
 
-first = school("nursery")
+def mostly_right(prompt, text):
+    marks = stories.marks(prompt + text + stories.END)
+    return (marks.sentences + marks.stories) / 2 if marks else 0.0
+
+first = school(mostly_right)
 for axes, measure in zip(picture("mean reward, by step", "mean length of a story, tokens", height=2.6), ("reward", "length")):
     axes.plot(curve(first, measure), color=TRAIN)
     axes.set_ylim(0)
@@ -165,8 +169,8 @@ show(first)
 # The reward is several times as large. And the stories are hardly stories any more: one or two sentences, then the end. A short text has few
 # places for a mistake, so its share of right sentences is high; for the half point of a whole story the baby was too weak. Right stories, which
 # did occur before, have become rarer. When a model raises its reward in a way that was not meant, this is called **reward hacking**. It is no
-# malice: the gradient follows the shortest way up. A larger baby, which often writes right stories, takes the other way; the reward has not
-# changed.
+# malice: the gradient follows the shortest way up. So the library's own reward for this, `nursery`, counts the right sentences out of at
+# least six, the length of the shortest story: one right sentence alone is worth a twelfth of a point.
 #
 # ## A bad reward
 # Now a reward that is really badly written. We would like happier stories, so we count: which share of the words is *happy*? Besides the
