@@ -259,7 +259,8 @@ def test_a_real_shell(tmp_path):
     """Its own process: exit code, a clean stdout, and a reader that goes away early is no failure"""
     call = lambda *words: subprocess.run([sys.executable, "-m", "littlebaby", *words], capture_output=True, text=True)
     done = call("list", "--json", "--path", str(tmp_path))
-    assert (done.returncode, json.loads(done.stdout), done.stderr) == (0, dict(runs=[]), "")
+    listed = json.loads(done.stdout)
+    assert (done.returncode, listed["runs"], [each["stop_reason"] for each in listed["babies"]], done.stderr) == (0, [], ["finished"] * 5, "")
     done = call("train", "--input", "none", "--path", str(tmp_path))
     assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1
     if os.name == "posix":

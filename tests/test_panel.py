@@ -182,7 +182,7 @@ def test_mistakes_are_sentences(panel, home, monkeypatch):
     panel.run.click()
     wait(panel)
     assert "n_heads is 2; allowed are divisors of head_size, 33" in text(panel.outcome.message)
-    panel.plan.value = "inference"
+    panel.plan.value = "delete"
     panel.run.click()
     assert "there is no run in this folder yet" in text(panel.outcome.message)
     monkeypatch.setattr(plans, "train", lambda *_, **__: 1 / 0)
@@ -269,9 +269,9 @@ def test_each_plan_keeps_its_choices(panel, home):
         panel.plan.value = plan
     panel.guid.value = second.guid
     panel.plan.value = "train"
-    assert panel.input.value == "tale" and panel.preset.value == "nursery"
+    assert panel.input.value == "tale" and panel.preset.value == "characters"
     assert {name: panel.fields.values[name] for name in TINY} == TINY
-    assert panel.fields.changes().items() == TINY.items() - preset("nursery").items()
+    assert panel.fields.changes().items() == TINY.items() - preset("characters").items()
     assert {name: panel.fields.control(name).value for name in TINY} == TINY
     panel.plan.value = "finetune"
     assert (panel.guid.value, panel.input.value) == (first.guid, "other.txt")

@@ -294,7 +294,7 @@ def test_adapters_learn_from_rewards_too(home):
     (dict(n_emb=8), "n_emb is 8; allowed in finetune is 16, as in the base, whose weights depend on it; did you mean 16?"),
     (dict(n_per_prompt=3, batch_size=8, n_accumulate=1),
      "n_per_prompt is 3; allowed are divisors of batch_size * n_accumulate, 8; did you mean 2?"),
-    (dict(n_answer=99), "n_answer is 99; allowed with the longest prompt and n_ctx, 32, is at most 31; did you mean 31?"),
+    (dict(n_answer=99), "n_answer is 99; allowed with the longest prompt and n_ctx, 32, is at most 32; did you mean 32?"),
     (dict(c_school="grp"), "c_school is 'grp'; allowed are bestof, dpo, grpo, reinforce, reward_model; did you mean grpo?"),
 ])
 def test_wrong_input_gets_one_sentence(home, call, sentence):

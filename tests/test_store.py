@@ -123,7 +123,8 @@ def test_a_run_that_is_none_is_told(home):
     home.save_config(B, Config())
     assert sentence(home.resolve, "../" + A).startswith(f"'../{A}' contains a path; a GUID is a name such as ")
     assert sentence(home.resolve, "..").startswith("'..' contains a path")
-    assert sentence(home.resolve, "hamlet") == "'hamlet' is not a GUID; allowed are a uuid, the first 4 or more of its characters, or last"
+    assert sentence(home.resolve, "hamlet") == "'hamlet' is not a GUID; allowed are a uuid, the first 4 or more of its " \
+        "characters, last, 3-months, 6-months, 12-months, 24-months, 48-months"
     assert sentence(home.resolve, "0b2") == "'0b2' is too short: give 4 or more characters of the GUID"
     assert sentence(home.resolve, "0b2f") == f"2 runs begin with 0b2f: {A}, {B}; give more characters"
     assert sentence(home.resolve, "ffff8a52") == f"there is no run ffff8a52 in {home.root}; the nearest are {A}, {B}"

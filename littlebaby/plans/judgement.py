@@ -41,7 +41,7 @@ def draw_prompts(rng: np.random.Generator, n: int, prompts: Sequence[str], about
     return [draw(Random(int(rng.integers(2**63)))) for _ in range(n)]
 
 
-def write_texts(baby: Baby, prompts: Sequence[np.ndarray], max_tokens: int) -> Samples:
+def generate_texts(baby: Baby, prompts: Sequence[np.ndarray], max_tokens: int) -> Samples:
     """A text after each of the prompts (t_i,); a run always uses the same random numbers, so that its models can be compared"""
     workers, seed = Workers(worker_count(baby.config) if on_cpu() else 1), baby.config.seed
     try:
@@ -56,7 +56,7 @@ def nursery_texts(baby: Baby, kind: str, n: int) -> Samples:
     """n documents of this kind of nursery as the model writes them, each at most as long as its window permits"""
     tokenizer = baby.require_tokenizer()
     prompts = [document_start(tokenizer, prompt) for prompt in draw_prompts(np.random.default_rng(baby.config.seed), n, [], kind)]
-    return write_texts(baby, prompts, max(1, baby.config.n_ctx + 1 - max(map(len, prompts))))
+    return generate_texts(baby, prompts, max(1, baby.config.n_ctx + 1 - max(map(len, prompts))))
 
 
 def marks(drawn: Samples, kind: str) -> records.Marks | records.SumMarks | None:

@@ -20,7 +20,7 @@ from ..training.objectives import objective_of
 from ..training.parallel import Workers
 from ..training.rewards import REWARDS, Reward, RewardModel, name_of
 from ..training.rollouts import Pairs, Rollouts, judge_samples
-from .judgement import JUDGED, SEED_OF_JUDGED, document_start, draw_prompts, judgement, write_texts
+from .judgement import JUDGED, SEED_OF_JUDGED, document_start, draw_prompts, judgement, generate_texts
 from .model_io import load
 from .process_control import print_to_stderr
 from .training_data import TrainingData, training_text
@@ -129,7 +129,7 @@ def with_longest_answer(cfg: Config, tokenizer: Any, prompts: Sequence[str]) -> 
 def judged(baby: Baby, source: Schooling, cfg: Config, prompts: list[np.ndarray]) -> records.Judgement:
     """The Judgement of texts of a model, the same random numbers before and after"""
     assert source.reward
-    drawn = write_texts(baby, prompts, cfg.n_answer)
+    drawn = generate_texts(baby, prompts, cfg.n_answer)
     known = nursery.recognize(source.text[:10_000]) if source.text else None
     return judgement(drawn, known.kind if known else "", source.text,
                      judge_samples(source.reward, drawn, cfg.c_unfinished, "skip").rewards)

@@ -81,9 +81,10 @@ class Word:
     def can_split(self, left: str, right: str) -> bool:
         """Whether every text can be split between these two neighbouring characters without a change of its ids
 
-        False where `right` can continue a piece, or is unknown, since its replacement could.
+        False where `right` can continue a piece, or is unknown, since its replacement could; and between two new lines, also if an
+        unknown character between them could be dropped.
         """
-        return right in self.known and not INSIDE.match(right) and not left == right == "\n"
+        return right in self.known and not INSIDE.match(right) and (right != "\n" or left in self.known and left != "\n")
 
     def decode(self, ids: ArrayLike) -> str:
         """ids (n,) -> text. BadInput for an id outside the vocabulary."""
