@@ -260,7 +260,8 @@ def test_a_real_shell(tmp_path):
     call = lambda *words: subprocess.run([sys.executable, "-m", "littlebaby", *words], capture_output=True, text=True)
     done = call("list", "--json", "--path", str(tmp_path))
     listed = json.loads(done.stdout)
-    assert (done.returncode, listed["runs"], [each["stop_reason"] for each in listed["babies"]], done.stderr) == (0, [], ["finished"] * 5, "")
+    assert [each["stop_reason"] for each in listed["babies"]] == ["finished"] * 5
+    assert (done.returncode, listed["runs"], done.stderr) == (0, [], "")
     done = call("train", "--input", "none", "--path", str(tmp_path))
     assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1
     if os.name == "posix":

@@ -301,3 +301,16 @@ def test_a_form_that_is_not_opened_sends_few_messages(home):
     panel.fields.groups.selected_index = 0
     widgets.Widget.on_widget_constructed(None)
     assert set(panel.fields.rows) == {key.name for key in panel.fields.members[0]} and len(made) < 250 + 6 * len(panel.fields.rows)
+
+
+def test_the_preset_follows_the_text_until_another_one_is_chosen(panel):
+    panel.input.value = "nursery"
+    choose(panel, n_layers=5)
+    assert panel.preset.value == "nursery" and panel.fields.values["c_tokenizer"] == "word"
+    panel.input.value = "tale"
+    assert panel.preset.value == "characters"
+    values = panel.fields.values
+    assert (values["c_tokenizer"], values["s_eval"], values["n_layers"]) == ("char", TINY["s_eval"], 5)
+    panel.preset.value = "gpt2"
+    panel.input.value = "nursery"
+    assert panel.preset.value == "gpt2"

@@ -20,7 +20,7 @@ from ..training.objectives import objective_of
 from ..training.parallel import Workers
 from ..training.rewards import REWARDS, Reward, RewardModel, name_of
 from ..training.rollouts import Pairs, Rollouts, judge_samples
-from .judgement import JUDGED, SEED_OF_JUDGED, document_start, draw_prompts, judgement, generate_texts
+from .judgement import JUDGED, SEED_OF_JUDGED, document_start, draw_prompts, generate_texts, judgement
 from .model_io import load
 from .process_control import print_to_stderr
 from .training_data import TrainingData, training_text

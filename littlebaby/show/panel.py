@@ -160,8 +160,7 @@ class Panel:
         self.guid.description = "resume" if plan == "train" else "run"
         if not JOBS.running:
             self.clear()
-        kept = self.kept.get(plan)
-        if kept:
+        if kept := self.kept.get(plan):
             self.input.value = kept.input
         self.refresh(kept.run if kept else "" if left == "train" else None)
         self.fill()
@@ -200,9 +199,10 @@ class Panel:
             self.follow_choice()
 
     def choose_text(self):
-        """Choose the default preset of the text, unless another preset is chosen"""
+        """Choose the default preset of the text, unless another preset is chosen; changed settings stay changed"""
         if self.plan.value == "train" and self.preset.value in DEFAULTS:
-            self.preset.value = default_preset(self.input.value.strip())
+            changes, self.preset.value = self.fields.changes(), default_preset(self.input.value.strip())
+            self.fields.fill(preset(self.preset.value), changes)
 
     def fill(self):
         """Fill in the settings of the preset, or those that a finetune derives from its base, with the changes that the user has made"""
