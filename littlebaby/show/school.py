@@ -54,6 +54,8 @@ def draw(report: Report) -> Any:
     from .charts import GRAY, INK, PALE, TRAIN, plainly, title
 
     rows = [row for row in report.evaluations if row.measures]
+    if len(rows) > 2 and 2 * (rows[-1].step - rows[-2].step) < rows[1].step - rows[0].step:      # the mean of few steps, where time ran out
+        rows.pop()
     step = np.array([row.step for row in rows])
     column = lambda name: np.array([np.nan if (value := getattr(row.measures, name)) is None else value for row in rows], float)
     shown = [("reward", "mean reward of the samples, and its standard deviation"), ("accuracy", "pairs whose preferred text gained more"),
@@ -72,7 +74,8 @@ def draw(report: Report) -> Any:
                 for moment, judged in (("before", report.school.before), ("after", report.school.after)):
                     if judged.reward is not None:
                         axes.axhline(judged.reward, color=PALE if moment == "before" else GRAY, lw=1, ls=(0, (6, 3)))
-                        axes.annotate(f"{moment}, {judged.samples} samples: {judged.reward:.3f}", (0.01, judged.reward),
+                        x, side = (0.99, "right") if moment == "before" else (0.01, "left")      # where the curve is not
+                        axes.annotate(f"{moment}, {judged.samples} samples: {judged.reward:.3f}", (x, judged.reward), ha=side,
                                       xycoords=("axes fraction", "data"), xytext=(0, 3), textcoords="offset points", color=GRAY, fontsize=8)
         plainly(axes, heading)
     panels[-1, 0].set_xlabel("step", color=GRAY, fontsize=9)
