@@ -1,7 +1,7 @@
 """The pictures of docs/pictures.md, made anew: python docs/pictures.py WORKSPACE
 
-Trains a baby on the nursery in WORKSPACE if there is no run yet, sends it to school for five minutes, finetunes it, makes each page with littlebaby's own functions and
-photographs it with a Chromium without a window.
+Trains a baby on the nursery in WORKSPACE if there is no run yet, sends it to school for five minutes, finetunes it, makes each page with
+littlebaby's own functions and photographs it with a Chromium without a window.
 """
 import shutil
 import subprocess
