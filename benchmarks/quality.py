@@ -1,4 +1,4 @@
-"""How well babies learn, and how fast tokenizers are: `python benchmarks/quality.py [nursery grown shakespeare tokenizers sophocles]`.
+"""How well babies learn, and how fast tokenizers are: `python benchmarks/quality.py [nursery school grown shakespeare ...]`.
 
 Trainings are the product's own, `littlebaby.train`, and stay in the workspace as any run does: `littlebaby info last` shows it.
 """
@@ -11,8 +11,10 @@ import turns
 
 import littlebaby as lb
 from littlebaby import text as texts
+from littlebaby.plans import make_config
 
 REPEATS = 5          # of each tokenizer
+MINUTES = 5          # of school
 
 
 def trained(chosen, input=None, preset=None, **settings):
@@ -49,6 +51,25 @@ def grown(chosen):
     """The preset nursery-grown on three times the text"""
     text = Path("inputs/nursery_3MB_1.txt")
     yield from nursery(chosen, text if text.exists() else lb.nursery("3MB", seed=1), "nursery-grown")
+
+
+def school(chosen):
+    """The default run of every seed, which may exist already, then five minutes of school"""
+    yield ("seed | steps of school | right sentences before | after | right stories before | after | KL | entropy | distinct | "
+           "longest overlap before, characters | after | cores used by others")
+    for seed in chosen.seeds:
+        cfg = make_config(settings=dict(seed=seed))
+        trained = [run.name for run in lb.list() if run.has_model and run.config == cfg and run.report.input.name == "nursery.txt"]
+        base = trained[-1] if trained else lb.train(seed=seed).guid
+        turns.wait(chosen.wait)
+        before, own = turns.moment(), turns.spent()
+        report = lb.school(base, r_minutes=MINUTES).report
+        load = turns.load(turns.others([(before, turns.moment(), turns.spent() - own)]))
+        was, now, rows = report.school.before, report.school.after, report.evaluations
+        last = rows[max(len(rows) - 2, 0)].measures              # the last row is the mean of few steps
+        yield (f"{seed} | {rows[-1].step:,} | {was.marks.sentences:.1%} | **{now.marks.sentences:.1%}** | {was.marks.stories:.1%} | "
+               f"**{now.marks.stories:.1%}** | {last.kl:.3f} | {last.entropy:.3f} | {now.distinct:.0%} | {was.longest_overlap} | "
+               f"{now.longest_overlap} | {load}")
 
 
 def shakespeare(chosen):
@@ -94,7 +115,7 @@ def sophocles(chosen):
                f"{report.evaluations[-1].bits_per_character:.3f} | {load}")
 
 
-BENCHMARKS = dict(nursery=nursery, grown=grown, shakespeare=shakespeare, tokenizers=tokenizers, sophocles=sophocles)
+BENCHMARKS = dict(nursery=nursery, school=school, grown=grown, shakespeare=shakespeare, tokenizers=tokenizers, sophocles=sophocles)
 
 
 def main():

@@ -1,6 +1,6 @@
 """Many texts at once: `python benchmarks/streams.py [1 8 64]`, the number of streams.
 
-The model has the shapes of the preset nursery and random weights. Every stream draws 300 tokens at temperature 1 after the same prompt,
+The model has the shapes of the preset nursery and random weights. Every stream draws 100 tokens at temperature 1 after the same prompt,
 with two worker threads as in `school`; the numbers of streams take turns. The ratio is that of their tokens per second to the first.
 """
 import sys
@@ -16,11 +16,11 @@ from littlebaby.inference.baby import Baby
 from littlebaby.inference.sampling import Sampling
 from littlebaby.plans.training_data import make_config
 from littlebaby.text import nursery
-from littlebaby.text.char import Char
+from littlebaby.text.word import Word
 from littlebaby.training.parallel import Workers
 from littlebaby.training.rollouts import Sampler
 
-TURNS, TOKENS = 5, 300
+TURNS, TOKENS = 5, 100
 
 
 def speed(sampler, streams):
@@ -37,7 +37,7 @@ def main():
     turns.wait(chosen.wait)
     cfg = make_config("nursery", settings=dict(c_device="cpu", c_device_cpu_cores=turns.THREADS))
     plans.use_device(cfg)
-    sampler = Sampler(Baby(cfg, tokenizer=Char.train(nursery.corpus(20_000, 0)[0])), Workers(turns.THREADS))
+    sampler = Sampler(Baby(cfg, tokenizer=Word.train(nursery.corpus(20_000, 0)[0])), Workers(turns.THREADS))
     sampler.end = "never"                                        # random texts end early
     own, before = turns.spent(), turns.moment()
     with blas_threads(1):
