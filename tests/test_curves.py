@@ -47,7 +47,7 @@ def test_nothing_is_said_where_nothing_is_remarkable():
 def test_a_text_learned_by_heart():
     valid = np.where(STEPS <= 400, STEEP, STEEP[399] * (1 + 0.2 * (STEPS - 400) / 600))
     only(curve(STEEP, valid), "Since step 400", "by heart", f"rose from {valid[399]:.2f} to {valid[-1]:.2f}", "r_dropout 0.1", "n_patience 3")
-    only(curve(STEEP, valid, settings=dict(n_patience=9, r_dropout=0.2)), "or r_dropout 0.3, or fewer steps, would help")
+    only(curve(STEEP, valid, settings=dict(n_patience=9, r_dropout=0.2)), "more text, r_dropout 0.3 or fewer steps would help")
     both_rise = curve(np.where(STEPS <= 400, POWER, POWER[399] * (1 + 0.03 * (STEPS - 400) / 600)))
     assert curves.learned_by_heart(both_rise) == "" and curves.learned_by_heart(curve(STEEP)) == ""
     assert curves.learned_by_heart(curve(STEEP, np.where(STEPS <= 400, STEEP, STEEP[399] * 1.01))) == ""
@@ -74,10 +74,10 @@ def test_doubling_the_steps_of_a_power_law():
 
 def test_a_loss_that_rises_and_comes_back_or_does_not():
     spike = POWER + 0.8 * ((STEPS > 600) & (STEPS <= 610))
-    only(curve(spike), "unstable", "to 2.88 at step 60", "came back by step 6", "a lower r_learn, 0.001", "s_warmup")
+    only(curve(spike), "unstable", "to 2.89 at step 609", "came back by step 614", "a lower r_learn, 0.001", "s_warmup")
     assert "came back" not in remarks(curve(POWER + 0.8 * (STEPS > 600)))[0]
     assert curves.unstable(curve(POWER + 0.8 * (STEPS == 600))) == ""          # one batch of another kind of text
-    assert curves.unstable(curve(POWER + 0.08 * np.sin(STEPS / 9))) == ""
+    assert curves.unstable(curve(POWER + 0.04 * np.sin(STEPS / 9))) == ""
     from_the_start = curve(np.minimum(4 + STEPS, 40) / (1 + STEPS / 100))
     assert "unstable: its loss rose from 4" in remarks(from_the_start)[0]
 
@@ -107,9 +107,9 @@ def test_clipped_steps_matter_where_they_are_too_large():
 
 def test_skipped_steps():
     norm = np.where(STEPS % 100 == 0, np.nan, 0.5)
-    only(curve(POWER, norm=norm), "10 of 1,000 steps were skipped", "s_warmup")
+    only(curve(POWER, norm=norm), "not finite, 10 of 1,000", "s_warmup")
     assert remarks(curve(POWER, norm=norm, settings=dict(d_type="fp16"))) == []
-    only(curve(POWER, norm=np.where(STEPS % 10 == 0, np.nan, 0.5), settings=dict(d_type="fp16")), "100 of 1,000 steps were skipped")
+    only(curve(POWER, norm=np.where(STEPS % 10 == 0, np.nan, 0.5), settings=dict(d_type="fp16")), "not finite, 100 of 1,000")
 
 
 def test_the_best_step_was_long_ago():
@@ -135,7 +135,7 @@ def test_without_validation_text_the_training_loss_is_judged():
 
 def test_trouble_comes_first_and_says_nothing_about_the_length():
     broken = curve(STEEP + 0.8 * ((STEPS > 600) & (STEPS <= 620)), rate=1e-3, norm=np.where(STEPS == 5, np.nan, 0.5))
-    assert [sentence.split()[0] for sentence in remarks(broken)] == ["1", "The"] and "unstable" in remarks(broken)[1]
+    assert [sentence.split()[0] for sentence in remarks(broken)] == ["Steps", "The"] and "unstable" in remarks(broken)[1]
 
 
 @pytest.mark.parametrize("n", [0, 1, 5, 19])
@@ -161,7 +161,7 @@ def home(tmp_path_factory):
     (path / "inputs").mkdir()
     text = nursery.corpus(200_000, 1)[0]
     (path / "inputs" / "long.txt").write_text(text)
-    (path / "inputs" / "short.txt").write_text(text[:3000])
+    (path / "inputs" / "short.txt").write_text(text[:1500])
     return path
 
 
@@ -170,7 +170,7 @@ SMALL = dict(preset="little-baby", n_layers=1, n_emb=48, n_heads=2, n_ctx=32, ba
 
 
 @pytest.mark.parametrize("input, settings, words", [
-    ("short", dict(n_steps=400, r_learn=1e-2), ["by heart", "validation loss rose"]),
+    ("short", dict(n_steps=300, r_learn=1e-2, n_emb=64, c_position="rope"), ["by heart", "validation loss rose"]),
     ("long", dict(n_steps=120, r_learn=1.0), ["unstable", "lower r_learn, 0.3"]),
     ("long", dict(n_steps=80, r_learn=1e-9), ["learned nothing", "raise r_learn, to 0.001"]),
     ("long", dict(n_steps=150, c_schedule="constant"), ["still falling", "n_steps 300"]),

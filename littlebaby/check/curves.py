@@ -124,7 +124,7 @@ def skipped(curve: Curve) -> str:
     n, total = int(curve.skipped.sum()), len(curve.steps)
     if not n or curve.cfg.d_type == "fp16" and n <= max(FP16_SEARCH, 0.01 * total):
         return ""
-    return f"{n:,} of {total:,} steps were skipped because their loss or gradient was not finite: use {gentler(curve.cfg)}"
+    return f"steps were skipped because their loss or gradient was not finite, {n:,} of {total:,}: use {gentler(curve.cfg)}"
 
 
 def unstable(curve: Curve) -> str:
@@ -207,7 +207,7 @@ def learned_by_heart(curve: Curve) -> str:
         return ""
     return (f"since step {curve.at[best]:,.0f} the model learns its text by heart: the validation loss rose from {judged[best]:.2f} to "
             f"{judged[-1]:.2f} while the training loss fell to {trained:.2f}; the weights of step {curve.at[best]:,.0f} were kept; "
-            f"{more_text(curve.cfg)}, or fewer steps{'' if curve.cfg.n_patience else ' (n_patience 3)'}, would help")
+            f"more text, {more_dropout(curve.cfg)} or fewer steps{'' if curve.cfg.n_patience else ' (n_patience 3)'} would help")
 
 
 def gap_widens(curve: Curve) -> str:
@@ -217,12 +217,12 @@ def gap_widens(curve: Curve) -> str:
     if judged is train or train[-1] > GAP * judged[-1] or train[half] - train[-1] < 2 * (judged[half] - judged[-1]):
         return ""
     return (f"the model begins to learn its text by heart: the training loss fell to {train[-1]:.2f}, the validation loss only to "
-            f"{judged[-1]:.2f}; {more_text(curve.cfg)}, would help more than further steps")
+            f"{judged[-1]:.2f}; more text or {more_dropout(curve.cfg)} would help more than further steps")
 
 
-def more_text(cfg: Config) -> str:
-    """The advice for a model that learns its text by heart"""
-    return f"more text, or r_dropout {min(0.5, cfg.r_dropout + 0.1):g}"
+def more_dropout(cfg: Config) -> str:
+    """The next larger r_dropout"""
+    return f"r_dropout {min(0.5, cfg.r_dropout + 0.1):g}"
 
 
 def close_to_floor(curve: Curve) -> str:
