@@ -46,7 +46,8 @@ def test_nothing_is_said_where_nothing_is_remarkable():
 
 def test_a_text_learned_by_heart():
     valid = np.where(STEPS <= 400, STEEP, STEEP[399] * (1 + 0.2 * (STEPS - 400) / 600))
-    only(curve(STEEP, valid), "Since step 400", "by heart", f"rose from {valid[399]:.2f} to {valid[-1]:.2f}", "r_dropout 0.1", "n_patience 3")
+    only(curve(STEEP, valid), "Since step 400", "by heart", "r_dropout 0.1", "n_patience 3",
+         f"rose from {valid[399]:.2f} to {valid[-1]:.2f}")
     only(curve(STEEP, valid, settings=dict(n_patience=9, r_dropout=0.2)), "more text, r_dropout 0.3 or fewer steps would help")
     both_rise = curve(np.where(STEPS <= 400, POWER, POWER[399] * (1 + 0.03 * (STEPS - 400) / 600)))
     assert curves.learned_by_heart(both_rise) == "" and curves.learned_by_heart(curve(STEEP)) == ""
@@ -59,7 +60,8 @@ def test_the_gap_to_the_training_loss():
 
 
 def test_a_loss_that_still_falls_is_read_by_its_schedule():
-    only(curve(STEEP, rate=1e-3), f"fell from {STEEP[499]:.2f} at step 500 to {STEEP[-1]:.2f} at step 1,000", "still falling", "n_steps 2000")
+    only(curve(STEEP, rate=1e-3), "still falling", "n_steps 2000",
+         f"fell from {STEEP[499]:.2f} at step 500 to {STEEP[-1]:.2f} at step 1,000")
     eased = np.where(STEPS <= 900, STEEP, STEEP[899] * (1 - 1e-3 * (STEPS - 900) / 100))
     only(curve(eased), "flat there because the learning rate has decayed", "does not mean that it has converged", "n_steps 2000")
     assert "still falling" not in remarks(curve(eased))[0]
