@@ -53,8 +53,16 @@ def nearest(what: str, value: object, allowed: Iterable[object]) -> str:
     """
     words = [str(word) for word in allowed]
     close = get_close_matches(str(value), words, 9, 0.5)
-    close.sort(key=lambda word: sorted(word) != sorted(str(value)))              # a word of the same letters comes first
+    # a word of the same letters comes first, then one that differs only in its number, by so little: fp16 for fp8
+    close.sort(key=lambda word: (sorted(word) != sorted(str(value)), difference(word, str(value))))
     return f"{what} is {value!r}; allowed are {', '.join(words)}" + (f"; did you mean {close[0]}?" if close else "")
+
+
+def difference(word: str, other: str) -> float:
+    """The difference of the numbers in two words that are equal otherwise, infinite where they are not"""
+    if re.sub(r"\d+", "#", word) != re.sub(r"\d+", "#", other):
+        return float("inf")
+    return sum(abs(int(a) - int(b)) for a, b in zip(re.findall(r"\d+", word), re.findall(r"\d+", other)))
 
 
 def not_a_divisor(name: str, value: int, whole_name: str, whole: int) -> str:

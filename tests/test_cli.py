@@ -277,6 +277,11 @@ def test_prepare_and_a_mixture(shell, home):
         assert code == 0 and path == home / "inputs" / f"part{seed}.tok" and path.stat().st_size == json.loads(out)["bytes"] > 8000
     code, out, err = shell("prepare", "part1", "--path", str(home))
     assert code == 2 and out == "" and "part1.tok exists already" in err
+    for word, near in (("abc", ""), ("bpee", "; did you mean bpe?")):
+        assert shell("prepare", "part1", "--tokenizer", word, "--path", str(home)) == (2, "", (
+            f"tokenizer is '{word}'; allowed are char, word, bpe{near}; the path of a tokenizer.json, and a run's GUID, 4 or more "
+            f"characters of it or last, are allowed too\n"))
+    assert "there is no run 0abc in" in shell("prepare", "part1", "--tokenizer", "0abc", "--path", str(home))[2]
     quick = ["--path", str(home), "--json", "--quiet", "--n_steps", "2", "--n_ctx", "32", "--n_layers", "1", "--n_completion", "0"]
     for words in (["--input", "part1.txt", "--input", "part2.txt"], ["part1.txt", "part2.txt"], ["--input", "part1.txt,part2.txt"]):
         code, out, err = shell("train", *words, *quick)

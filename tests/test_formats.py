@@ -154,6 +154,10 @@ def test_what_does_not_fit_is_said(tmp_path):
     for to, d_type, said in (("gpt", "fp32", "allowed are"), ("gguf", "bf16", "allowed are fp32, fp16, q8_0"), ("npz", "bf16", "allowed")):
         with pytest.raises(BadInput, match=said):
             formats.checked_type(to, d_type)
+    for near, *wrong in (("fp16", "fp8", "fp4"), ("fp32", "fp31", "float32")):
+        for word in wrong:
+            with pytest.raises(BadInput, match=f"did you mean {near}"):
+                formats.checked_type("safetensors", word)
 
 
 def test_what_does_not_fit_llama_cpp_is_said():

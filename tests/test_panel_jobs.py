@@ -105,6 +105,17 @@ def test_after_a_training_the_story_comes_first_and_the_paths_are_folded_away(pa
     assert str(home) not in before and "validation loss" in before and "report_" in folded and "</details>" in folded
 
 
+def test_what_the_curve_means_stands_under_it(panel, home):
+    choose(panel, r_learn=1e-9)
+    panel.run.click()
+    wait(panel)
+    outcome, (remark,) = panel.outcome, Workspace(home).load_report(lb.list(home)[0].name).remarks
+    assert text(outcome.remarks).strip() == remark and "learned nothing" in remark
+    assert outcome.live.view.children[-1] is outcome.remarks and remark not in text(outcome.card)
+    panel.plan.value = "info"
+    assert outcome.remarks.value == ""
+
+
 def test_info_shows_the_same(panel, home):
     run = lb.train("tale", path=home, progress=False, **TINY)
     panel.plan.value = "info"

@@ -131,7 +131,11 @@ def live(steps, rows):
 FEW, MANY = [row(s) for s in (1, 10, 20, 40)], [row(s) for s in range(1, 51)]
 
 
-@pytest.mark.parametrize("draw", [lambda: charts.draw(report(MANY, nursery_floor=0.07), [(s, 4 / s) for s in range(1, 51)]),
+REMARKS = ["The validation loss rose from 2.06 at step 150 to 2.41 and so on, in so many words that the line must be broken. " * 2] * 3
+
+
+@pytest.mark.parametrize("draw", [lambda: charts.draw(report(MANY, remarks=REMARKS)),
+                                  lambda: charts.draw(report(MANY, nursery_floor=0.07), [(s, 4 / s) for s in range(1, 51)]),
                                   lambda: charts.draw(report(FEW, nursery_floor=0.07)), lambda: charts.draw(report(FEW[:1])),
                                   lambda: live(20, []),
                                   lambda: live(300, [row(100, valid_loss=2.0)]),
@@ -237,6 +241,16 @@ def test_a_card_judges_what_a_baby_writes():
     assert nursery_marks(marks)[1].endswith("0% of stories; first mistakes of the others: wrong colour 12, wrong name or animal 3, other 1")
     marks = dict(answers=0.929, steps=0.9799, mean_steps=2.06)
     assert nursery_marks(marks) == ("arithmetic", "92% of the answers are right, 97% of the steps, 2.1 steps on average")
+
+
+def test_the_remarks_are_in_card_and_chart(tmp_path):
+    run = plans.train("nursery", n_layers=1, n_emb=16, n_heads=1, n_ctx=16, batch_size=2, n_steps=30, r_learn=1e-9, n_completion=0,
+                      n_sample=0, n_eval_windows=10, progress=False, path=tmp_path)
+    remark, = run.report.remarks
+    assert remark.startswith("The model has learned nothing: its loss stayed at")
+    assert re.search(rf"\ncurve +{re.escape(remark)}\n", card(plans.info(run.guid, tmp_path)))
+    caption = charts.draw(run.report)._supxlabel.get_text()
+    assert caption.replace("\n", " ").startswith(f"{remark} training: a running mean") and max(map(len, caption.splitlines())) <= 125
 
 
 def test_a_card_says_how_much_was_copied():

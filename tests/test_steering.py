@@ -174,5 +174,17 @@ def test_a_run_without_directions_says_how_to_make_one(home, tmp_path):
     for file in (tmp_path / "outputs").glob("direction_*"):
         file.unlink()
     guid = lb.list(tmp_path)[-1].name
-    with pytest.raises(BadInput, match=f"^{guid} has no direction 'red'; `littlebaby direction {guid[:8]} NAME` makes one$"):
+    with pytest.raises(BadInput) as error:
         lb.inference("last", path=tmp_path, steer=dict(red=1))
+    assert str(error.value) == f"{guid} has no direction 'red'; `littlebaby direction {guid[:8]} NAME --path {tmp_path}` makes one"
+    with pytest.raises(BadInput, match=f"`littlebaby features {guid[:8]} --path {tmp_path}` finds them$"):
+        lb.inference("last", path=tmp_path, steer=dict(feature1=1))
+
+
+def test_the_command_that_steers_names_the_workspace_unless_it_is_the_current_one(home, capsys, monkeypatch):
+    words, guid = ["direction", "last", "red", "--more", "gold", "--less", "mole", "--path", str(home)], lb.list(home)[-1].name
+    assert cli.main(words) == 0
+    assert capsys.readouterr().out.splitlines()[1] == f"`littlebaby inference {guid[:8]} --steer red:1 --path {home}` steers with it"
+    monkeypatch.setenv("LITTLEBABY_HOME", str(home))
+    assert cli.main(words) == 0
+    assert capsys.readouterr().out.splitlines()[1] == f"`littlebaby inference {guid[:8]} --steer red:1` steers with it"

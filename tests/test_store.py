@@ -116,7 +116,7 @@ def test_last_skips_runs_that_lack_the_needed_file(home):
 
 
 def test_a_run_that_is_none_is_told(home):
-    assert sentence(home.resolve, "last") == f"there is no run in {home.root} yet; `littlebaby train` makes one, and " \
+    assert sentence(home.resolve, "last") == f"there is no run in {home.root} yet; `littlebaby train --path {home.root}` makes one, and " \
         "3-months, 6-months, 12-months, 24-months, 48-months come with littlebaby"
     assert sentence(home.resolve, A) == f"there is no run {A} in {home.root}; there is none at all yet"
     home.save_config(A, Config())

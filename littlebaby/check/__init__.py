@@ -8,6 +8,7 @@ inspect_model     what happens inside a model on one text: attention, prediction
 interventions     ablation and patching: a model runs while values inside it are replaced
 causes            why one next token has a higher logit than another: contributions, head scores, effects of all parts
 features          the features of a layer: how well they rebuild its outputs, the texts and tokens of each
+curves            what the curves of a training mean, in sentences
 preflight         estimates for a training: parameters, FLOPs, memory, time
 bench             the training speed of models of four sizes on this machine
 """

@@ -1,5 +1,6 @@
 """The commands that find directions in the outputs of layers: direction, features."""
 from .. import plans
+from ..plans import text_output
 from .answers import Answer, plain, with_path
 from .options import Common, Everywhere, Text, Whole, app
 
@@ -16,8 +17,7 @@ def direction(guid: str, name: str, *, more: list[Text], less: list[Text], layer
         layer: The layer, from 0 to n_layers - 1 [the middle one].
     """
     found = plans.direction(guid, name, more, less, layer, common.path)
-    return Answer(plain(found), f"{name}: layer {found.layer}, length {found.norm:.3g}\n`littlebaby inference {plans.brief(found.guid)} "
-                                f"--steer {name}:1` steers with it")
+    return Answer(plain(found), text_output.direction(found, common.path))
 
 
 @app.command

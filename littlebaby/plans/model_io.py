@@ -12,7 +12,7 @@ from ..model import gpt
 from ..runs import formats
 from ..runs.run_files import brief
 from ..runs.settings import Config, keys
-from ..runs.store import Workspace
+from ..runs.store import Workspace, command
 from ..training import lora
 
 UNSEEN = 15.0      # nats: new tokens together get at most exp(-15) of the probability; a few hundred training steps raise it
@@ -44,9 +44,10 @@ def load(guid: str | Path = "last", path: str | Path | None = None, d_type: str 
     cfg = workspace.load_config(name)
     cfg = cfg.replace(d_type=d_type) if d_type else cfg
     if cfg.b_scalar_head != reward_model:
-        raise BadInput(f"{name} is no reward model; `littlebaby school {brief(name)} --pairs FILE --c_school reward_model` makes one of it"
-                       if reward_model else f"{name} is a reward model: it gives a text a number and generates none; "
-                                            f"`littlebaby school GUID --reward {brief(name)}` learns from it")
+        words = f"{brief(name)} --pairs FILE --c_school reward_model" if reward_model else f"GUID --reward {brief(name)}"
+        school = f"`{command(f'school {words}', workspace.root)}`"
+        raise BadInput(f"{name} is no reward model; {school} makes one of it" if reward_model else
+                       f"{name} is a reward model: it gives a text a number and generates none; {school} learns from it")
     tokenizer = texts.from_json(workspace.load_tokenizer(name)) if workspace.has_tokenizer(name) else None
     arrays, _ = workspace.load_model(name)
     check_size(cfg, sum(a.size for a in arrays.values()), f"the model of {name}", tokenizer)

@@ -1,4 +1,5 @@
 """Training texts: downloaded, generated, and tokenized into files."""
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -103,10 +104,11 @@ def prepare(input: str | Path | Sequence[str], output: str | Path | None = None,
         kind = tokenizer
     elif str(tokenizer).endswith(".json"):
         kind = corpus.tokenizer_from_file(tokenizer)
-    elif str(tokenizer) == "last" or set(str(tokenizer).lower()[:8]) <= set("0123456789abcdef-"):
+    elif re.fullmatch(r"last|[0-9a-f-]{4,}(_\w+)?", str(tokenizer).lower()):
         kind = texts.from_json(workspace.load_tokenizer(workspace.resolve(tokenizer, "tokenizer")))
     else:
-        raise BadInput(nearest("tokenizer", tokenizer, texts.KINDS) + "; or a tokenizer.json, or a run's GUID")
+        raise BadInput(nearest("tokenizer", tokenizer, texts.KINDS) + "; the path of a tokenizer.json, and a run's GUID, 4 or more "
+                                                                   "characters of it or last, are allowed too")
     most = parse_size(size) if size else None
     if file.exists():
         raise BadInput(f"{file} exists already; choose another name or delete it first")

@@ -16,7 +16,7 @@ from ..arrays import backend
 from ..errors import BadInput, RunFailed
 from ..runs import disk, records
 from ..runs.settings import Config
-from ..runs.store import Workspace, resume_hint
+from ..runs.store import Workspace, command, resume_hint
 from ..training.checkpoint import state_from_arrays
 from ..training.loop import train as events
 from ..training.mpi import Ranks, launched_ranks
@@ -144,7 +144,7 @@ def newest_interrupted(workspace: Workspace) -> str:
     """Name of the newest run that can be resumed"""
     found = [run.name for run in workspace.list() if run.resumable]
     if not found:
-        raise BadInput(f"there is no interrupted run in {workspace.root} to resume; `littlebaby list` shows all runs")
+        raise BadInput(f"there is no interrupted run in {workspace.root} to resume; `{command('list', workspace.root)}` shows all runs")
     return found[-1]
 
 

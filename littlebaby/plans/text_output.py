@@ -6,8 +6,9 @@ from ..errors import BadInput, nearest
 from ..runs import disk
 from ..runs.aliases import ALIASES
 from ..runs.presets import default_preset, preset, presets
-from ..runs.records import VERSION
+from ..runs.records import VERSION, Direction
 from ..runs.settings import FOLDERS, Config, allowed, prefixes_in_words, sections
+from ..runs.store import brief, command
 from ..show import card as cards
 from ..show.card import baby_list, run_list
 from ..show.estimate_tables import bench_table, preflight_table
@@ -19,7 +20,7 @@ from .school import defaults as school_defaults
 from .training_data import make_config
 
 __all__ = ["ALIASES", "Config", "FOLDERS", "VERSION", "align_columns", "align_pairs", "allowed", "baby_list", "bench_table", "card",
-           "catalog_tables", "chat_note", "check_every_variant", "default_preset", "format_bytes", "make_config", "plural",
+           "catalog_tables", "chat_note", "check_every_variant", "default_preset", "direction", "format_bytes", "make_config", "plural",
            "prefixes_in_words", "preflight_table", "preset", "presets", "renew_tables", "run_list", "school_defaults", "sections",
            "setting_value", "unknown_characters"]
 
@@ -27,6 +28,12 @@ __all__ = ["ALIASES", "Config", "FOLDERS", "VERSION", "align_columns", "align_pa
 def card(guid: str = "last", path: str | Path | None = None) -> str:
     """The card of a run as text; see `plans.info`"""
     return cards.card(info(guid, path), open_workspace(path).root)
+
+
+def direction(found: Direction, path: str | Path | None = None) -> str:
+    """A direction in one line, and the command that steers with it"""
+    steer = command(f"inference {brief(found.guid)} --steer {found.name}:1", open_workspace(path).root)
+    return f"{found.name}: layer {found.layer}, length {found.norm:.3g}\n`{steer}` steers with it"
 
 
 def chat_note(guid: str, path: str | Path | None = None) -> str:

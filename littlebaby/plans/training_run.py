@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import backend, tree
+from ..check import curves
 from ..check.preflight import preflight as predict
 from ..check.preflight import warnings
 from ..errors import BadInput, RunFailed
@@ -178,13 +179,21 @@ def finish(workspace: Workspace, name: str, baby: Baby, state: State, report: re
         report = report.model_copy(update=dict(judged=judgement(texts, data.nursery, source.text)))
     report = report.model_copy(update=dict(
         ended=records.now(), environment=environment(cfg),
-        stop_reason=reason, best_step=state.best_step,
+        stop_reason=reason, best_step=state.best_step, remarks=curve_remarks(report, steps, cfg, reason, data),
         best_valid_loss=state.best_loss if isfinite(state.best_loss) else None,
         figures=final_figures(baby, state, report, completion, source)))
     workspace.save_chart(name, charts.chart(report, steps))
     workspace.save_report(name, report)                          # last: a report with a stop_reason means that all other files are complete
     baby.flat[...] = last
     return Run(name, cfg, report, completion, workspace.root)
+
+
+def curve_remarks(report: records.Report, steps: list[tuple], cfg: Config, reason: str, data: TrainingData) -> list[str]:
+    """What the curves of a training mean; [] for school, whose loss is no cross-entropy"""
+    if report.school:
+        return []
+    return curves.remarks(curves.Curve(report.evaluations, np.array(steps, float).reshape(-1, 4), cfg, reason, report.vocabulary,
+                                       data.nats_floor, curves.loss_by_frequency(data.valid)))
 
 
 def with_judgement(report: records.Report, moment: str, judgement: records.Judgement) -> records.Report:

@@ -251,6 +251,8 @@ class Report(BaseModel):
     marks: Marks | SumMarks | None = note(None, "Only in reports of version 0.1: how much of the completion is correct.")
     school: School | None = note(None, "Learning from rewards and preferences: method, reward, samples before and after.")
     environment: Environment | None = note(None, "Device, versions and memory.")
+    remarks: list[str] = note([], "What the curves of the training mean and what to change next time, at most three sentences, the most "
+                                  "important first.")
     figures: Figures | None = note(None, "The final figures.")
 
 

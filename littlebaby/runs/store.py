@@ -61,7 +61,7 @@ from .run_files import (
 )
 from .settings import HERE, Config
 
-__all__ = ["PLACES", "Run", "Text", "Workspace", "brief", "checkpoints", "lasting_workspace", "resume_command", "resume_hint",
+__all__ = ["PLACES", "Run", "Text", "Workspace", "brief", "checkpoints", "command", "lasting_workspace", "resume_command", "resume_hint",
            "temporary_workspace"]
 
 SAFETENSORS_FROM = 8_000_000            # parameters; smaller models are saved as JSON
@@ -131,13 +131,17 @@ def lasting_workspace() -> "Workspace":
     return Workspace(*LASTING)
 
 
-def resume_command(name: str, root: Path | None) -> str:
-    """The command that resumes a run of the workspace `root` from the current folder; None: the workspace is not known"""
-    command = f"littlebaby train --resume {brief(name)}"
+def command(words: str, root: Path | None) -> str:
+    """`littlebaby WORDS`, with --path if the workspace `root` is not that of the current folder; None: the workspace is not known"""
     with suppress(BadInput):                                     # no current folder, or an unusable LITTLEBABY_HOME
         if root is None or Workspace().root == root:
-            return command
-    return f"{command} --path {shlex.quote(str(root))}"
+            return f"littlebaby {words}"
+    return f"littlebaby {words} --path {shlex.quote(str(root))}"
+
+
+def resume_command(name: str, root: Path | None) -> str:
+    """The command that resumes a run of the workspace `root`; None: as in `command`"""
+    return command(f"train --resume {brief(name)}", root)
 
 
 def resume_hint(name: str, root: Path | None, step: int | None = None) -> str:
@@ -229,7 +233,7 @@ class Workspace:
             runs = self.list()
             if not runs:
                 babies = f", and {', '.join(shipped.SHIPPED)} come with littlebaby" if known else ""
-                raise BadInput(f"there is no run in {self.root} yet; `littlebaby train` makes one{babies}")
+                raise BadInput(f"there is no run in {self.root} yet; `{command('train', self.root)}` makes one{babies}")
             able = [run for run in runs if not needs or self.existing(needs, run.name).exists()]
             return able[-1].name if able else self.require(needs, runs[-1].name)
         if re.search(r"[/\\\0]|\.\.", word):
@@ -481,7 +485,7 @@ class Workspace:
         found = self.directions(run)
         if name not in found:
             raise BadInput(nearest("the direction", name, found) if found else
-                           f"{run} has no direction {quoted(name)}; `littlebaby direction {brief(run)} NAME` makes one")
+                           f"{run} has no direction {quoted(name)}; `{command(f'direction {brief(run)} NAME', self.root)}` makes one")
         return self.load("direction", f"{name}_{run}")
 
     def directions(self, run: str) -> Names:
@@ -500,7 +504,7 @@ class Workspace:
         """({name: array} of the autoencoder of a run, its layer). BadInput: there is none"""
         path = self.path("autoencoder", run)
         if not path.exists():
-            raise BadInput(f"{run} has no features yet; `littlebaby features {brief(run)}` finds them")
+            raise BadInput(f"{run} has no features yet; `{command(f'features {brief(run)}', self.root)}` finds them")
         with disk.explain_os_errors("read", path):
             return weights.load_safetensors(path)
 

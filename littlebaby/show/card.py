@@ -13,6 +13,7 @@ from . import formatting, school
 from .formatting import format_bytes, format_duration, format_number, percent, plural
 
 SAMPLES = 5          # evaluations that a card shows
+CURVE = "curve"      # name of the line on what the curves mean
 
 
 def card(info: dict[str, Any], root: Path | None = None) -> str:
@@ -70,6 +71,8 @@ def results(report: dict[str, Any], figures: dict[str, Any]) -> list[tuple[str, 
         above = f"; {loss / floor:.2f} times the lowest possible loss, {floor:.4f}" if floor else ""
         lines.append(("validation loss", f"{loss:.4f} nats per token at the best step, {report['best_step']:,}; "
                                          f"{figures['bits_per_character']:.3f} bits per character{above}"))
+    if report["remarks"]:
+        lines.append((CURVE, "\n".join(report["remarks"])))
     if report["evaluations"][-1:] and (load := report["evaluations"][-1]["load"]):
         lines.append(("experts", "share of the latest tokens that each expert received, by layer: "
                       + "; ".join(expert_shares(layer) for layer in load)))

@@ -1,6 +1,7 @@
 """The chart of a run: loss, learning rate and gradient norm over the training tokens, as the bytes of a PNG."""
 from collections.abc import Sequence
 from io import BytesIO
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ INK, GRAY, PALE = "#1b2a3a", "#66727f", "#c9d1d9"
 TRAIN, VALID, FLOOR = "#3f7fb5", "#c8442b", "#2f7a3d"
 WHY_BELOW = ("training: a running mean over past steps, with dropout if it is on; validation: the weights of that moment, without dropout, "
              "so it can be lower")
+CAPTION, LINE = 125, 0.13     # of the caption: characters of a line, and its height in inches
 TICKS = [d * 10.0 ** e for e in range(-4, 3) for d in (1, 1.5, 2, 3, 4, 6, 8)]
 
 
@@ -34,7 +36,9 @@ def draw(report: Report, steps: Sequence[tuple] = ()) -> Any:
 
     rows = report.evaluations
     marked = [row for row in rows if row.marks]
-    figure = Figure(figsize=(8, 7.9 if marked else 6.4), facecolor="white", layout="constrained")
+    caption = [line for remark in report.remarks for line in wrap(remark, CAPTION)]
+    height = (7.9 if marked else 6.4) + LINE * len(caption)
+    figure = Figure(figsize=(8, height), facecolor="white", layout="constrained")
     heights = (4, 1.5, 1, 1) if marked else (4, 1, 1)
     losses, *right, rates, norms = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
     column = lambda name: np.array([np.nan if (value := getattr(row, name)) is None else value for row in rows], float)
@@ -74,7 +78,7 @@ def draw(report: Report, steps: Sequence[tuple] = ()) -> Any:
     norms.set_xlim(0, max([*tokens, 1]))
     for axes, heading in ((losses, "loss (nats per token)"), (rates, "learning rate"), (norms, "gradient norm before clipping")):
         plainly(axes, heading)
-    figure.supxlabel(WHY_BELOW.replace("; ", ";\n", 1), x=0.01, ha="left", fontsize=8, color=GRAY)
+    figure.supxlabel("\n".join([*caption, *WHY_BELOW.replace("; ", ";\n", 1).splitlines()]), x=0.01, ha="left", fontsize=8, color=GRAY)
     figure.suptitle(title(report), x=0.01, ha="left", fontsize=11, color=INK)
     return figure
 

@@ -11,7 +11,7 @@ from ..check.preflight import GOOD_RATIO, Preflight, parameters_by_part
 from ..model import gpt
 from ..runs.settings import Config
 from ..training.loop import Step
-from .card import facts, shape, state
+from .card import CURVE, facts, shape, state
 from .charts import FLOOR, GRAY, INK, PALE, TRAIN, VALID, line_name, plainly, png, scale
 from .formatting import format_bytes, format_duration, format_number, plural
 
@@ -229,11 +229,18 @@ def completion(prompt: str, text: str) -> str:
     return f'{legend}<div class="lb-printed" style="{READ};max-height:600px;overflow:auto">{shaded}{escape(text)}</div>'
 
 
+def remarks(report: dict[str, Any] | None) -> str:
+    """What the curves of a run mean, a line for each sentence"""
+    lines = "".join(f"<div>{escape(remark)}</div>" for remark in (report or {}).get("remarks", []))
+    return f'<div class="lb-remarks" style="font-size:13px;line-height:1.45;max-width:76ch">{lines}</div>' if lines else ""
+
+
 def card(info: dict[str, Any]) -> str:
     """The card of a run, its files folded away. info: from plans.info"""
     report = info["report"] or {}
     pairs = facts(report, report["figures"]) if report else []
-    rows = "".join(f'<div style="{QUIET}">{escape(name)}</div><div style="min-width:0">{escape(value)}</div>' for name, value in pairs)
+    rows = "".join(f'<div style="{QUIET}">{escape(name)}</div><div style="min-width:0">{escape(value)}</div>' for name, value in pairs
+                   if name != CURVE)                             # the remarks stand under the picture
     next_step = f"Resume continues from step {info['checkpoint']:,}. " if info["resumable"] else ""
     size = format_bytes(sum(file["bytes"] for file in info["files"]))
     return (f'<div class="lb-card" style="font-size:12px;line-height:1.45;overflow-wrap:break-word;max-width:860px">'
