@@ -52,6 +52,11 @@ def test_a_baby_is_not_deleted_by_mistake(tmp_path):
     assert files() == before and home(YOUNG) == CLONE
 
 
+def test_the_nearest_name_is_proposed(tmp_path):
+    with pytest.raises(lb.BadInput, match="'24-month' is not a GUID; .* did you mean 24-months?"):
+        lb.info("24-month", path=tmp_path)
+
+
 def test_a_packed_baby_is_a_run_elsewhere(tmp_path, monkeypatch):
     packed = lb.pack("3-months", path=tmp_path / "one")
     shutil.unpack_archive(packed, tmp_path / "two")

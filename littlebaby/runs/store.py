@@ -240,8 +240,9 @@ class Workspace:
             raise BadInput(f"{quoted(word)} contains a path; a GUID is a name such as {uuid4()}")
         prefix, _, suffix = word.lower().partition("_")
         if not re.fullmatch(f"{NAME}|[0-9a-f-]{{1,35}}{DERIVED}", word.lower()):
+            near = get_close_matches(word.lower(), shipped.SHIPPED if known else [], 1, 0.5)
             raise BadInput(f"{quoted(word)} is not a GUID; allowed are a uuid, the first 4 or more of its characters, last"
-                           + (f", {', '.join(shipped.SHIPPED)}" if known else ""))
+                           + (f", {', '.join(shipped.SHIPPED)}" if known else "") + (f"; did you mean {near[0]}?" if near else ""))
         if len(prefix) < 4:
             raise BadInput(f"{quoted(word)} is too short: give 4 or more characters of the GUID")
         names = sorted(self.names())
