@@ -22,7 +22,7 @@ from littlebaby.training.loop import Step
 def test_every_setting_has_a_control_a_meaning_and_its_range():
     fields = Fields(lambda: None)
     assert list(fields.values) == list(Config.model_fields) and not fields.controls
-    offered = [key for key in keys() if key.group != "school"]           # the panel has no plan that uses the others
+    offered = [key for key in keys() if key.group != "school"]           # these are not settings of train and finetune
     assert sorted(key.name for members in fields.members for key in members) == sorted(key.name for key in offered)
     for key in offered:
         said, control = text(fields.row(key.name).children[2]), fields.control(key.name)
@@ -297,7 +297,7 @@ def test_a_form_that_is_not_opened_sends_few_messages(home):
     made = []
     widgets.Widget.on_widget_constructed(made.append)
     panel = lb.panel(home)
-    assert len(panel.fields.controls) == len(panels.MAIN) and 50 < len(made) < 250
+    assert len(panel.fields.controls) == len(panels.MAIN) and 50 < len(made) < 270
     panel.fields.groups.selected_index = 0
     widgets.Widget.on_widget_constructed(None)
     assert set(panel.fields.rows) == {key.name for key in panel.fields.members[0]} and len(made) < 250 + 6 * len(panel.fields.rows)
@@ -314,3 +314,18 @@ def test_the_preset_follows_the_text_until_another_one_is_chosen(panel):
     panel.preset.value = "gpt2"
     panel.input.value = "nursery"
     assert panel.preset.value == "gpt2"
+
+
+def test_school_learns_from_a_reward(panel, home):
+    base = lb.train("tale", path=home, progress=False, **TINY)
+    panel.plan.value = "school"
+    assert shown(panel.school.view) and panel.guid.value == base.guid and not shown(panel.generation.view)
+    assert panel.school.settings() == dict(reward="nursery", c_school="grpo", r_minutes=5.0)
+    panel.school.controls["c_reward"].value, panel.school.controls["r_minutes"].value = "length", 0.01
+    panel.run.click()
+    wait(panel)
+    run = lb.list(home)[-1]
+    assert run.name == f"{base.guid}_school" and run.report.school.reward == "length" and run.report.stop_reason == "time limit"
+    assert panel.guid.value == run.name and "reward length" in text(panel.outcome.card)
+    assert panel.outcome.live.history.what == "reward" and panel.outcome.live.bar.max == 0.6
+    assert panel.outcome.live.history.points[0][1] == panel.outcome.live.history.rows[0].measures["reward"]

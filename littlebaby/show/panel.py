@@ -8,7 +8,6 @@ every panel shows it and can stop it. Every error is shown as one sentence.
 """
 from base64 import b64encode
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,30 +21,20 @@ from . import panel_html
 from .formatting import plural
 from .panel_estimate import Estimate
 from .panel_fields import Fields
-from .panel_help import About, Help, setting_help
+from .panel_help import ABOUT_INPUTS, About, Help, setting_help
 from .panel_inference import Generation
 from .panel_job import JOBS
 from .panel_outcome import Outcome
-from .panel_runs import NONE, WITH_MODEL, Elsewhere, is_conversations, run_label, uploaded_file, why_not
+from .panel_runs import NONE, WITH_MODEL, Choices, Elsewhere, is_conversations, run_label, uploaded_file, why_not
+from .panel_school import School
 from .progress import Began
 
-PLANS = ("train", "finetune", "inference", "info", "delete")
+PLANS = ("train", "finetune", "school", "inference", "info", "delete")
 TRAINING = ("train", "finetune")
 MAIN = ("c_attention", "c_network", "n_layers", "n_emb", "n_heads", "n_ctx", "n_steps")      # settings that are shown beside the preset
 FOLDERS = dict(attentions="c_attention", networks="c_network")
-RUN_BUTTON = dict(train=("Run", "play", "success"), finetune=("Run", "play", "success"), inference=("Run", "play", "success"),
-                  info=("Show", "eye", "success"), delete=("Delete …", "trash", ""))
-ABOUT_INPUTS = dict(preset="A named set of settings; choosing one fills in all fields.",
-                    text="The training text: a file, or a name in inputs/; for a finetune also conversations, a .jsonl file.")
-
-
-@dataclass
-class Choices:
-    """What was chosen for a plan. source: the preset or the base run whose settings were changed"""
-    run: str
-    input: str
-    source: str
-    changes: dict[str, Any]
+RUN = ("Run", "play", "success")
+RUN_BUTTON = dict(train=RUN, finetune=RUN, school=RUN, inference=RUN, info=("Show", "eye", "success"), delete=("Delete …", "trash", ""))
 
 
 class Panel:
@@ -57,6 +46,7 @@ class Panel:
         self.source, self.listing = "", False                    # what the fields were filled from; whether `refresh` changes the picker
         self.estimate = Estimate(self.chosen_training, self.choice_key, lambda: self.plan.value in TRAINING)
         self.fields, self.generation, self.elsewhere = Fields(self.changed), Generation(), Elsewhere()
+        self.school = School(self.fields.keys)
         self.own = self.outcome = Outcome(lambda guid: self.workspace.load_report(guid).evaluations)
         self.make_choices(str(Workspace(path).root))
         self.make_buttons()
@@ -115,8 +105,8 @@ class Panel:
         self.all_settings = widgets.Accordion([self.fields.view], selected_index=None)
         self.all_settings.set_title(0, "all settings, with meaning and range")
         self.help = Help(ABOUT_INPUTS | {name: setting_help(self.fields.keys[name]) for name in MAIN}, 4)
-        label = lambda name: widgets.HTML(self.help.label(name), layout=dict(width="86px", flex="0 0 auto"))
-        named = {name: row(label(name), self.fields.control(name)) for name in MAIN}
+        label = widgets.Layout(width="86px", flex="0 0 auto")
+        named = {name: row(widgets.HTML(self.help.label(name), layout=label), self.fields.control(name)) for name in MAIN}
         for name, each in named.items():
             self.help.follow(name, each, self.fields.control(name))
         self.help.follow("preset", self.preset)
@@ -128,9 +118,10 @@ class Panel:
         choices = column(self.preset, self.preset_meaning, self.input, self.upload, main, width="370px", max_width="100%")
         training = [choices, cost, self.all_settings]
         inference = [self.generation.view, self.microscope, self.why]
-        self.parts = dict(train=[self.preset, self.preset_meaning, *training], finetune=training, inference=inference,
-                          info=[self.diary, self.zip], delete=[self.with_finetunes])
-        chosen = row(choices, cost, self.generation.view, flex_flow="row wrap", align_items="flex-start", grid_gap="14px", margin="6px 0")
+        self.parts = dict(train=[self.preset, self.preset_meaning, *training], finetune=training, school=[self.school.view],
+                          inference=inference, info=[self.diary, self.zip], delete=[self.with_finetunes])
+        chosen = row(choices, cost, self.school.view, self.generation.view, flex_flow="row wrap", align_items="flex-start", grid_gap="14px",
+                     margin="6px 0")
         self.reason = widgets.HTML()
         self.reason.add_class("lb-reason")
         buttons = row(self.run, self.microscope, self.why, self.stop, self.resume, self.diary, self.zip, self.with_finetunes,
@@ -274,6 +265,9 @@ class Panel:
         elif plan == "finetune":
             source = dict(chat=text) if is_conversations(text) else dict(input=text)
             self.begin("the finetune", lambda: self.after_training(self.plans.finetune(guid, **source, **more), plan))
+        elif plan == "school":
+            more = dict(path=path, progress=self.watch, stop=JOBS.stopping.is_set, **self.school.settings())
+            self.begin("school", lambda: self.after_training(self.plans.school(guid, **more), plan))
         elif plan == "inference":
             self.begin("the generation", lambda: self.generation.run(self.plans, guid, self.workspace, self.own))
         elif plan == "info":
@@ -365,7 +359,7 @@ class Panel:
         self.microscope.disabled = self.why.disabled = busy or not (run and run.has_model)
         self.elsewhere.wait(self.workspace, run, self.refresh)
         self.stop.disabled = not busy
-        self.stop.layout.display = None if busy or plan in (*TRAINING, "inference") else "none"
+        self.stop.layout.display = None if busy or plan in (*TRAINING, "school", "inference") else "none"
         self.resume.disabled = busy or not (run and run.resumable)
         self.resume.layout.display = None if plan == "train" or run and run.resumable and plan != "delete" else "none"
 

@@ -22,6 +22,8 @@ from .panel_job import start_thread
 from .variant_pictures import LINES, squares
 
 TOKENS = 24             # in the picture of an attention
+ABOUT_INPUTS = dict(preset="A named set of settings; choosing one fills in all fields.",
+                    text="The training text: a file, or a name in inputs/; for a finetune also conversations, a .jsonl file.")
 CAPTIONS = dict(attentions="measured: a row is a token, a column a token before it; darker: it has more influence",
                 networks=f"measured: {LINES} outputs for one token scaled from -4 to 4")
 

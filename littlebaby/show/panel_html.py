@@ -13,7 +13,7 @@ from ..runs.settings import Config
 from ..training.loop import Step
 from .card import CURVE, facts, shape, state
 from .charts import FLOOR, GRAY, INK, PALE, TRAIN, VALID, line_name, plainly, png, scale
-from .formatting import format_bytes, format_duration, format_number, plural
+from .formatting import format_bytes, format_duration, format_number, percent, plural
 
 PARTS = dict(embedding="#7a9e9f", attention="#3f7fb5", network="#e0a458", norms="#b8b8b8", head="#8e6c8a")
 QUIET = "color:var(--jp-ui-font-color2,#66727f)"
@@ -137,7 +137,7 @@ def architecture(cfg: Config) -> bytes:
 # the losses
 
 class LossHistory:
-    """The losses of a run so far, and their picture; of a long run every n-th step is kept, at most MOST points.
+    """The losses of a run so far, of `school` its rewards, and their picture; of a long run every n-th step is kept, at most MOST points.
 
     floor: the lowest possible loss, where it is known      rows: evaluations that the report of a resumed run already has
     """
@@ -147,13 +147,16 @@ class LossHistory:
         self.floor, self.rows, self.every = floor, list(rows), 1
         self.points = list[tuple[int, float, float]]()           # (step, loss, running mean)
         self.mean: float | None = None
+        self.what = "loss"
 
     def step(self, event: Step) -> None:
         if event.skipped:
             return
-        self.mean = event.loss if self.mean is None else 0.95 * self.mean + 0.05 * event.loss
+        self.what = "reward" if "reward" in event.measures else "loss"
+        value = event.measures.get("reward", event.loss)
+        self.mean = value if self.mean is None else 0.95 * self.mean + 0.05 * value
         if event.step % self.every == 0:
-            self.points.append((event.step, event.loss, self.mean))
+            self.points.append((event.step, value, self.mean))
         if len(self.points) > self.MOST:
             self.every *= 2
             self.points = [point for point in self.points if point[0] % self.every == 0]
@@ -174,29 +177,38 @@ class LossHistory:
         axes.plot(step, loss, color=TRAIN, lw=0.6, alpha=0.35)
         axes.plot(step, mean, color=TRAIN, lw=1.6)
         axes.plot(at, valid, "o-", color=VALID, lw=1.6, ms=3.5)
-        line_name(axes, "training", TRAIN, "center")
+        line_name(axes, "training" if self.what == "loss" else "mean over steps", TRAIN, "center")
         if len(valid) and np.isfinite(valid[-1]):
             line_name(axes, f"validation, now {valid[-1]:.3f}", VALID, "right")
         if self.floor:
             axes.axhline(self.floor, color=FLOOR, lw=1.2, ls=(0, (6, 3)))
             axes.annotate(f"lowest possible loss, {self.floor:.3f}", (0.01, self.floor), xycoords=("axes fraction", "data"),
                           xytext=(0, 4), textcoords="offset points", color=FLOOR, fontsize=9)
-        scale(axes, np.concatenate([mean, valid, loss, [self.floor or np.nan]]))
+        if self.what == "loss":
+            scale(axes, np.concatenate([mean, valid, loss, [self.floor or np.nan]]))
         axes.set_xlim(0, max(total, 1))
         axes.xaxis.set_major_formatter(lambda value, _: format_number(value) if value else "0")
         axes.set_xlabel("step", color=GRAY, fontsize=9)
-        plainly(axes, "loss (nats per token)")
+        plainly(axes, "loss (nats per token)" if self.what == "loss" else "reward")
         return figure
 
 
 def samples_so_far(rows: Sequence) -> str:
     """The sample of each evaluation, the newest first"""
-    number = lambda value: "" if value is None else f"{value:.3f}"
-    samples = "".join(f'<div style="margin-bottom:7px"><span style="font-size:11px;{QUIET}">step {row.step:,} · loss '
-                      f'{number(row.train_loss if row.valid_loss is None else row.valid_loss)}{" ★" if row.best else ""}</span>'
+    samples = "".join(f'<div style="margin-bottom:7px"><span style="font-size:11px;{QUIET}">step {row.step:,} · {judged(row)}</span>'
                       f'<div style="font-family:monospace;font-size:12px;line-height:1.4;overflow-wrap:break-word">'
                       f'{escape(" ".join(row.sample.split()))}</div></div>' for row in reversed(rows))
     return f'<div class="lb-growing" style="max-height:340px;overflow-y:auto">{samples or hint("samples will appear here")}</div>'
+
+
+def judged(row: Any) -> str:
+    """An evaluation in a few words: its loss, with a star if it is the best, and the share of correct stories; of school the reward"""
+    measures = dict(row.measures or {})                          # of an event or of a record
+    if measures.get("reward") is not None:
+        return f"reward {measures['reward']:.3f}" + (f" · KL {measures['kl']:.3f}" if measures.get("kl") is not None else "")
+    loss, marks = row.train_loss if row.valid_loss is None else row.valid_loss, dict(row.marks or {})
+    correct = f" · {percent(marks['stories'])} of stories correct" if "stories" in marks else ""
+    return ("" if loss is None else f"loss {loss:.3f}") + " ★" * row.best + correct
 
 
 def run_summary(run: Any) -> str:

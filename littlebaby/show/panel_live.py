@@ -49,7 +49,7 @@ class Live:
             self.history.rows.append(event)
             self.samples.value = panel_html.samples_so_far(self.history.rows)
         if (self.history.points or self.history.rows) and (not isinstance(event, Step) or now - self.drawn > self.pause):
-            show(self.curve, self.history.picture(self.total))
+            show(self.curve, self.history.picture(self.step if self.minutes else self.total))
             self.drawn = perf_counter()
             self.pause = min(max(1.0, (self.drawn - now) / DRAWING), LONGEST_PAUSE)
 
@@ -58,7 +58,8 @@ class Live:
         self.minutes = event.minutes
         self.step = self.first = event.step
         self.began = self.last_shown = self.drawn = now
-        self.bar.value, self.bar.max = event.step, max(event.total, 1)
+        self.length = 60 * event.minutes or max(event.total, 1)  # in seconds or in steps
+        self.bar.value, self.bar.max = 0 if event.minutes else event.step, self.length
         self.bar.layout.display = self.view.layout.display = self.why.layout.display = None
         self.samples.value = panel_html.samples_so_far(self.history.rows)
 
@@ -76,10 +77,11 @@ class Live:
         self.bar.layout.display = self.view.layout.display = "none"
 
     def show_status(self, event, now):
-        self.last_shown, self.bar.value = now, event.step
+        self.last_shown, self.bar.value = now, now - self.began if self.minutes else event.step
         left = (now - self.began) / (event.step - self.first) * (self.total - event.step)
-        left = min(left, 60 * self.minutes - (now - self.began)) if self.minutes else left
-        self.say(f"step {event.step:,} of {self.total:,} · loss {self.history.mean or event.loss:.3f} · "
+        left = max(0, min(left, 60 * self.minutes - (now - self.began))) if self.minutes else left
+        total = "" if self.minutes else f" of {self.total:,}"
+        self.say(f"step {event.step:,}{total} · {self.history.what} {self.history.mean or event.loss:.3f} · "
                  f"{event.tokens_per_second:,.0f} tokens/s · {format_duration(left)} left")
 
     def say(self, text: str) -> None:

@@ -2,6 +2,7 @@
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from time import sleep
 from typing import Any
 
@@ -10,9 +11,18 @@ from ..runs.shipped import alias
 from ..runs.store import Workspace
 from .card import state
 
-WITH_MODEL = ("finetune", "inference")           # plans that need a trained model
+WITH_MODEL = ("finetune", "school", "inference")           # plans that need a trained model
 INTERVAL = 2.0          # seconds between two looks at a run of another process
 NONE = "there is no run in this folder yet; train makes one"
+
+
+@dataclass
+class Choices:
+    """What was chosen for a plan. source: the preset or the base run whose settings were changed"""
+    run: str
+    input: str
+    source: str
+    changes: dict[str, Any]
 
 
 def why_not(plan: str, run: Any) -> str:
