@@ -110,10 +110,8 @@ def test_what_the_curve_means_stands_under_it(panel, home):
     panel.run.click()
     wait(panel)
     outcome, (remark,) = panel.outcome, Workspace(home).load_report(lb.list(home)[0].name).remarks
-    assert text(outcome.remarks).strip() == remark and "learned nothing" in remark
-    assert outcome.live.view.children[-1] is outcome.remarks and remark not in text(outcome.card)
-    panel.plan.value = "info"
-    assert outcome.remarks.value == ""
+    assert text(outcome.live.caption).strip() == remark and "learned nothing" in remark and remark not in text(outcome.card)
+    assert outcome.live.view.children[-1] is outcome.live.caption and shown(outcome.live.view)
 
 
 def test_info_shows_the_same(panel, home):

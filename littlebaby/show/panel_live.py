@@ -31,8 +31,8 @@ class Live:
         self.curve = widgets.Image(format="png", layout=widgets.Layout(width="540px", max_width="100%", display="none"))
         self.curve.add_class("lb-curve")
         self.samples = widgets.HTML(layout=widgets.Layout(flex="1 1 300px", min_width="0"))
-        self.why = widgets.HTML(panel_html.hint(WHY_BELOW), layout=widgets.Layout(width="100%"))
-        self.view = widgets.HBox([self.curve, self.samples, self.why],
+        self.caption = widgets.HTML(layout=widgets.Layout(width="100%"))
+        self.view = widgets.HBox([self.curve, self.samples, self.caption],
                                  layout=widgets.Layout(flex_flow="row wrap", grid_gap="14px", margin="6px 0"))
         self.hide()
 
@@ -59,16 +59,18 @@ class Live:
         self.step = self.first = event.step
         self.began = self.last_shown = self.drawn = now
         self.bar.value, self.bar.max = event.step, max(event.total, 1)
-        self.bar.layout.display = self.view.layout.display = self.why.layout.display = None
+        self.bar.layout.display = self.view.layout.display = None
+        self.caption.value = panel_html.hint(WHY_BELOW)
         self.samples.value = panel_html.samples_so_far(self.history.rows)
 
-    def show_history(self, guid: str, drawn: bool) -> None:
-        """The samples of a run that ended; drawn: whether its final picture takes the place of the curve"""
+    def show_history(self, guid: str, drawn: bool, remarks: str) -> None:
+        """The samples of a run that ended; drawn: whether its final picture takes the place of the curve; remarks: what it means, HTML"""
         rows = self.rows(guid)
         self.view.layout.display = None if rows or drawn else "none"
         self.samples.value = panel_html.samples_so_far(rows) if rows else ""
+        self.caption.value = remarks
         if drawn:
-            self.curve.layout.display = self.why.layout.display = "none"      # the picture says the same
+            self.curve.layout.display = "none"
 
     def hide(self):
         self.say("")

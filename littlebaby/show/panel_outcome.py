@@ -17,13 +17,12 @@ class Outcome:
         self.live, self.wrong = Live(rows), False
         self.message, self.text, self.card, self.page = (widgets.HTML() for _ in range(4))
         self.chart = widgets.Image(format="png", layout=widgets.Layout(width="540px", max_width="100%", display="none"))
-        self.remarks = widgets.HTML(layout=widgets.Layout(width="100%"))
-        self.live.view.children = [self.chart, *self.live.view.children, self.remarks]
+        self.live.view.children = [self.chart, *self.live.view.children]
         self.view = widgets.VBox([self.live.progress, self.message, self.text, self.live.view, self.card, self.page])
 
     def clear(self) -> None:
         self.wrong = False
-        for each in (self.message, self.text, self.remarks, self.card, self.page):
+        for each in (self.message, self.text, self.card, self.page):
             each.value = ""
         self.live.hide()
         show(self.chart, b"")
@@ -41,9 +40,8 @@ class Outcome:
         """The story of a run, its picture, what its curves mean, and its card. info: from plans.info"""
         self.say("")
         self.text.value = panel_html.story(info["completion"])
-        self.live.show_history(info["guid"], bool(chart))
+        self.live.show_history(info["guid"], bool(chart), panel_html.remarks(info["report"]))
         show(self.chart, chart)
-        self.remarks.value = panel_html.remarks(info["report"])
         self.card.value = panel_html.card(info)
 
     @contextmanager
