@@ -159,7 +159,8 @@ class Panel:
         self.run.description, self.run.icon, self.run.button_style = RUN_BUTTON[plan]
         self.guid.description = "resume" if plan == "train" else "run"
         if not JOBS.running:
-            self.clear()
+            self.show(self.own)
+            self.own.change_plan(plan if left else "")
         kept = self.kept.get(plan)
         if kept:
             self.input.value = kept.input
@@ -383,7 +384,7 @@ class Panel:
         self.refresh(run.guid if self.plan.value in (plan, "inference", "info") else None)
         self.own.live.say(run.report.stop_reason)
         if run.report.stop_reason == "interrupted":
-            self.own.say(f"{run.guid} is saved at step {self.own.live.step:,}; Resume continues as if it had not stopped")
+            self.own.say_stopped(plan, f"{run.guid} is saved at step {self.own.live.step:,}; Resume continues as if it had not stopped")
         else:
             self.show_result(run.guid)
 

@@ -72,6 +72,11 @@ class Live:
         if drawn:
             self.curve.layout.display = "none"
 
+    def show_again(self) -> None:
+        """The curve and the samples of the last training, after `hide`"""
+        self.bar.layout.display = self.view.layout.display = None
+        show(self.curve, self.history.picture(self.total) if self.history.points or self.history.rows else b"")
+
     def hide(self):
         self.say("")
         show(self.curve, b"")
