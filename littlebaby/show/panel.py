@@ -84,7 +84,7 @@ class Panel:
         self.upload = widgets.FileUpload(accept=".txt,.jsonl", multiple=False, description="upload a file",
                                          layout=widgets.Layout(width="140px", margin="2px 2px 6px 92px"))
         self.with_finetunes = widgets.Checkbox(value=False, description="also its finetunes", indent=False)
-        for name in ("folder", "plan", "guid", "preset", "input"):
+        for name in ("folder", "plan", "guid", "preset", "input", "upload"):
             getattr(self, name).add_class(f"lb-{name}")
         for widget, act in ((self.folder, self.choose_folder), (self.guid, self.choose_run), (self.preset, self.changed),
                             (self.input, self.choose_text), (self.upload, self.upload_file)):
