@@ -35,7 +35,7 @@ BABIES = {
     6: Age("100kB", dict(preset="characters", n_layers=2, n_emb=96, n_heads=6, n_steps=500, s_eval=50, r_dropout=0.1), {}),
     12: Age("300kB", dict(preset="nursery", n_layers=2, n_emb=96, n_heads=6, n_steps=700, s_eval=70), {}),
     24: Age("1MB", dict(preset="nursery"), dict(n_steps=40, r_kl=0.1)),
-    48: Age("3MB", dict(preset="nursery-grown"), dict(n_steps=80, r_kl=0.1)),
+    48: Age("3MB", dict(preset="nursery-grown"), dict(n_steps=300, r_kl=0.1)),
 }
 
 

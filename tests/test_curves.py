@@ -66,6 +66,7 @@ def test_a_loss_that_still_falls_is_read_by_its_schedule():
     only(curve(eased), "flat there because the learning rate has decayed", "does not mean that it has converged", "n_steps 2000")
     assert "still falling" not in remarks(curve(eased))[0]
     only(curve(STEEP, rate=1e-3, reason="time limit", settings=dict(r_minutes=2.5)), "r_minutes 5")
+    only(curve(STEEP, rate=1e-3, floor=1.0), "(the lowest possible loss is 1.00) and is still falling")
     assert remarks(curve(STEEP, rate=1e-3, reason="interrupted")) == []
     assert curves.still_falling(curve(POWER, rate=1e-3)) == ""
 

@@ -49,6 +49,23 @@ def test_a_new_panel_shows_and_stops_the_job_that_runs(panel, home):
         assert not text(each.reason).strip()
 
 
+def test_the_curve_of_a_stopped_training_is_there_when_its_plan_is_chosen_again(panel, home):
+    begin_a_long_training(panel)
+    stop(panel)
+    live, said = panel.outcome.live, text(panel.outcome.message)
+    curve = live.curve.value
+    panel.plan.value = "info"
+    assert not shown(live.view) and not shown(live.bar) and not live.curve.value and not text(panel.outcome.message)
+    panel.plan.value = "train"
+    assert shown(live.view) and shown(live.bar) and live.curve.value[:4] == curve[:4] == b"\x89PNG" and len(live.curve.value) > 5000
+    assert "Resume continues" in said == text(panel.outcome.message)
+    panel.folder.value = str(home / "elsewhere")
+    assert not shown(live.view) and not live.curve.value
+    panel.plan.value = "info"
+    panel.plan.value = "train"
+    assert not shown(live.view)
+
+
 def test_a_job_of_a_new_panel_is_shown_in_the_older_ones(panel, home):
     new = lb.panel(home)
     begin_a_long_training(new)
@@ -110,10 +127,8 @@ def test_what_the_curve_means_stands_under_it(panel, home):
     panel.run.click()
     wait(panel)
     outcome, (remark,) = panel.outcome, Workspace(home).load_report(lb.list(home)[0].name).remarks
-    assert text(outcome.remarks).strip() == remark and "learned nothing" in remark
-    assert outcome.live.view.children[-1] is outcome.remarks and remark not in text(outcome.card)
-    panel.plan.value = "info"
-    assert outcome.remarks.value == ""
+    assert text(outcome.live.caption).strip() == remark and "learned nothing" in remark and remark not in text(outcome.card)
+    assert outcome.live.view.children[-1] is outcome.live.caption and shown(outcome.live.view)
 
 
 def test_info_shows_the_same(panel, home):

@@ -105,6 +105,26 @@ def test_slow_kernels_are_told(monkeypatch):
     assert line.startswith("d_type fp16 is made for a GPU") and "fp32" in line
 
 
+def test_a_step_that_is_too_large_or_too_slow_is_told(monkeypatch):
+    monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
+    warned = lambda **settings: preflight.warnings(Config(n_vocab=60, c_device_cpu_cores=1, **settings))
+    monkeypatch.setattr(preflight.backend, "total_memory", lambda: 8 * 10**9)
+    assert warned() == []
+    large, slow = warned(n_ctx=100_000)
+    cfg = Config(n_vocab=60, c_device_cpu_cores=1, n_ctx=100_000)
+    needed = sum(preflight.bytes_of(cfg, gpt.params(cfg)).values())
+    assert large.startswith(f"a step needs about {needed / 1e9:.3g} GB of memory, and this machine has 8 GB: lower n_ctx") and needed > 8e9
+    # 6 FLOPs for each of about 0.8 M weights, and 12 L H T / 2, for each of 800,000 tokens, at 4e10 FLOPs per second
+    hours = 8e5 * (6 * 0.81e6 + 12 * 4 * 128 * 5e4) / 4e10 / 3600
+    assert slow.startswith(f"a single step takes about {hours:.0f} hours") and "lower n_ctx, now 100,000, or batch_size" in slow
+    monkeypatch.setattr(preflight.backend, "total_memory", lambda: None)
+    assert warned(n_ctx=100_000) == [slow] and preflight.preflight(cfg, 10**6, probe=False).warnings == [slow]
+
+
+def test_the_memory_of_this_machine_is_known():
+    assert (preflight.backend.peak_memory() or 0) < (preflight.backend.total_memory() or 10**18)
+
+
 # charts
 
 def test_the_picture_shows_the_numbers():

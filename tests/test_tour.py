@@ -13,6 +13,9 @@ from tour_wrong_answers import WRONG
 from littlebaby.runs.store import Workspace
 from littlebaby.show.generated import marked_for_nbgrader
 from littlebaby.show.lessons import LESSONS as KNOWN
+from littlebaby.show.progress import Began
+from littlebaby.show.tour import TrainingBar
+from littlebaby.training.loop import Done, Step
 
 jupytext = pytest.importorskip("jupytext", reason="jupytext is not installed: pip install -e '.[test]'")
 nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed: pip install -e '.[test]'")
@@ -108,6 +111,21 @@ def test_it_runs_and_every_check_helps_with_wrong_answers_and_accepts_the_soluti
         == [(lesson, number + 1, len(WRONG[lesson, number + 1]) + 1, True) for number in range(len(done))]
     trains = [line for cell in code for line in printed(cell).splitlines() if line.startswith("workspace: ")]
     assert bool(trains) == ("lb.train(" in source.read_text(encoding="utf-8")) and str(in_clone) not in "".join(trains)
+
+
+def test_the_bar_of_a_training_leaves_the_same_line_every_time(tmp_path, capsys):
+    """In a notebook; elsewhere it shows nothing"""
+    lines = ["import littlebaby as lb", "from littlebaby.show.tour import TrainingBar", "bar = TrainingBar()",
+             "lb.train('nursery', path='.', n_layers=1, n_emb=16, n_heads=1, n_ctx=16, batch_size=2, n_steps=20, n_sample=0,"
+             " n_completion=0, n_eval_windows=2, progress=bar)",
+             "lb.finetune('last', 'nursery', path='.', n_steps=3, progress=bar);"]
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("\n".join(lines))])
+    nbclient.NotebookClient(book, timeout=300, resources=dict(metadata=dict(path=str(tmp_path)))).execute()
+    assert [out.get("data") for out in book.cells[0].outputs] == [{"text/plain": f"{'█' * 20} {n} / {n}"} for n in (20, 3)]
+    bar = TrainingBar()
+    for event in (Began("", 5, 20, None, ""), Step(6, 1.0, 0.1, 1.0, False, 10.0), Done("finished", 6)):
+        bar(event)
+    assert bar.line(5, 20) == {"text/plain": f"{'█' * 5}{'░' * 15} 5 / 20"} and capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize("source", [path for path in LESSONS if path.parent.name != "en"], ids=lesson_name)

@@ -3,7 +3,8 @@ import ctypes
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from threading import Lock
 from types import ModuleType
 from typing import Any
@@ -157,6 +158,19 @@ def peak_memory() -> int | None:
     except ImportError:
         return None
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def total_memory() -> int | None:
+    """Memory of the GPU, or on a CPU of the machine or of the container that this process runs in, in bytes; None if it is unknown"""
+    if not on_cpu():
+        return int(use.module.cuda.runtime.memGetInfo()[1])
+    found = []
+    with suppress(AttributeError, ValueError, OSError):
+        found.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    for limit in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        with suppress(ValueError, OSError):                      # a container without a limit says "max"
+            found.append(int(Path(limit).read_text()))
+    return min(found, default=None)
 
 
 def describe() -> str:

@@ -242,8 +242,9 @@ def still_falling(curve: Curve) -> str:
     if gain < NOTABLE * curve.judged[-1]:
         return ""
     half, end = int(np.argmax(curve.at >= curve.at[-1] / 2)), len(curve.at) - 1
+    floor = f" (the lowest possible loss is {curve.floor:.2f})" if curve.floor else ""
     fall = (f"the {curve.judged_name} fell from {curve.judged[half]:.2f} at step {curve.at[half]:,.0f} to {curve.judged[end]:.2f} at step "
-            f"{curve.at[end]:,.0f}")
+            f"{curve.at[end]:,.0f}{floor}")
     if curve.last_rate < SETTLED and curve.judged[end - 1] - curve.judged[end] < LEVEL * curve.judged[end]:
         return (f"{fall} and is flat there because the learning rate has decayed, which does not mean that it has converged; a longer "
                 f"training, {longer(curve)}, shows whether it goes lower")

@@ -33,13 +33,15 @@ from ..model.context import Context, variant
 from ..runs.settings import module_of
 from ..training.data import Batches
 from ..training.loop import Step, begin, train
-from ..training.parallel import worker_count
+from ..training.parallel import threads, worker_count
 
 GOOD_RATIO = 20             # tokens per parameter
 PROBE_SECONDS = 2.0
 PROBE_FLOPS = 7e10          # a step with more FLOPs is not measured itself; a smaller config is
 MIN_MEASUREMENTS = 3        # least number of measurements of a median
 LOOK_BACK = 512             # number of tokens from which the growth of an attention's cache is determined
+SLOW_STEP = 120.0           # seconds
+CORE_SPEED, GPU_SPEED = 4e10, 1e13      # FLOPs per second of a processor core and of a GPU in training, roughly
 PRODUCTS = ("matrix", "head", "router", "lora")      # kinds of leaves that are multiplied with activations
 
 
@@ -98,7 +100,7 @@ def preflight(cfg: Any, n_tokens: int, probe: bool = True, published_vocabulary:
     published = tree.size(gpt.params(cfg.replace(n_vocab=published_vocabulary))) if published_vocabulary else 0
     return Preflight(parameters_by_part(spec), trainable, frozen, forward, both, both * tokens, memory, sum(memory.values()), steps,
                      per_step, tokens,
-                     n_tokens, tokens / max(trainable, 1), speed, seconds, backend.describe(), warnings(cfg),
+                     n_tokens, tokens / max(trainable, 1), speed, seconds, backend.describe(), warnings(cfg, spec),
                      cfg.n_vocab, published_vocabulary, published)
 
 
@@ -250,12 +252,33 @@ def step_flops(cfg: Any) -> float:
 
 # warnings
 
-def warnings(cfg: Any) -> list[str]:
-    """Sentences about settings that make this machine slower than necessary"""
-    found = []
+def warnings(cfg: Any, spec: Any = None) -> list[str]:
+    """Sentences about settings that make this machine slower than necessary, or that it is too small or too slow for. cfg: with n_vocab;
+    spec: of the model with its adapters [that of the config]"""
+    spec = spec or gpt.params(cfg)
+    found = [*too_large(cfg, spec), *too_slow(cfg, spec)]
     if cfg.d_type == "fp16" and backend.on_cpu():
         found.append("d_type fp16 is made for a GPU: this processor multiplies in half precision a hundred times slower than in fp32")
     if kind := os.environ.get("OPENBLAS_CORETYPE"):
         found.append(f"OPENBLAS_CORETYPE={kind} is set: NumPy uses the matrix kernels of that processor, often half as fast as those of "
                      f"this one; `unset OPENBLAS_CORETYPE` and start again")
     return found
+
+
+def too_large(cfg: Any, spec: Any) -> Iterator[str]:
+    """Yield a sentence if a step needs more memory than there is"""
+    needed, there = sum(bytes_of(cfg, spec).values()), backend.total_memory()
+    if there and needed > there:
+        where = "this machine" if backend.on_cpu() else "the GPU"
+        yield (f"a step needs about {needed / 1e9:,.3g} GB of memory, and {where} has {there / 1e9:,.3g} GB: lower n_ctx, batch_size, "
+               f"n_emb or n_layers")
+
+
+def too_slow(cfg: Any, spec: Any) -> Iterator[str]:
+    """Yield a sentence if a step takes long; the speed is that of an ordinary machine, because measuring it takes such a step"""
+    speed = CORE_SPEED * threads(cfg) if backend.on_cpu() else GPU_SPEED
+    seconds = flops(cfg, spec)[1] * cfg.batch_size * cfg.n_ctx * cfg.n_accumulate / speed
+    if seconds > SLOW_STEP:
+        long = f"{seconds / 60:,.0f} minutes" if seconds < 5400 else f"{seconds / 3600:,.0f} hours"
+        more = ", batch_size or n_accumulate" if cfg.n_accumulate > 1 else ", or batch_size"
+        yield f"a single step takes about {long} on this device, and Stop or Ctrl-C waits for its end: lower n_ctx, now {cfg.n_ctx:,}{more}"

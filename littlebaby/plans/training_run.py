@@ -238,7 +238,7 @@ def start_message(name: str, baby: Baby, report: records.Report, state: State, d
             + (f"\n{ranks.n} ranks train together, with {plural(threads(cfg), 'thread')} in the first; if one of them dies, "
                f"{resume_hint(name, None)}" if ranks.n > 1 else "")
             + (f"\nthe lowest possible loss on this text is {report.nursery_floor:.4f} nats per token" if report.nursery_floor else "")
-            + "".join(f"\n{line}" for line in warnings(cfg))
+            + "".join(f"\n{line}" for line in warnings(cfg, baby.spec))
             + (f"\nan evaluation computes {len(data.valid):,} windows, more than 4 times as many as the training between two evaluations; "
                f"n_eval_windows 200 reduces that to 200"
                if len(data.valid) > 4 * (cfg.s_eval or max(1, state.total // 20)) * cfg.batch_size * cfg.n_accumulate else ""))

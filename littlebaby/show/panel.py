@@ -74,7 +74,7 @@ class Panel:
         self.upload = widgets.FileUpload(accept=".txt,.jsonl", multiple=False, description="upload a file",
                                          layout=widgets.Layout(width="140px", margin="2px 2px 6px 92px"))
         self.with_finetunes = widgets.Checkbox(value=False, description="also its finetunes", indent=False)
-        for name in ("folder", "plan", "guid", "preset", "input"):
+        for name in ("folder", "plan", "guid", "preset", "input", "upload"):
             getattr(self, name).add_class(f"lb-{name}")
         for widget, act in ((self.folder, self.choose_folder), (self.guid, self.choose_run), (self.preset, self.changed),
                             (self.input, self.choose_text), (self.upload, self.upload_file)):
@@ -150,7 +150,8 @@ class Panel:
         self.run.description, self.run.icon, self.run.button_style = RUN_BUTTON[plan]
         self.guid.description = "resume" if plan == "train" else "run"
         if not JOBS.running:
-            self.clear()
+            self.show(self.own)
+            self.own.change_plan(plan if left else "")
         if kept := self.kept.get(plan):
             self.input.value = kept.input
         self.refresh(kept.run if kept else "" if left == "train" else None)
@@ -378,7 +379,7 @@ class Panel:
         self.refresh(run.guid if self.plan.value in (plan, "inference", "info") else None)
         self.own.live.say(run.report.stop_reason)
         if run.report.stop_reason == "interrupted":
-            self.own.say(f"{run.guid} is saved at step {self.own.live.step:,}; Resume continues as if it had not stopped")
+            self.own.say_stopped(plan, f"{run.guid} is saved at step {self.own.live.step:,}; Resume continues as if it had not stopped")
         else:
             self.show_result(run.guid)
 

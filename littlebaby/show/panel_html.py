@@ -20,7 +20,11 @@ QUIET = "color:var(--jp-ui-font-color2,#66727f)"
 ROUND = "round,pad=0,rounding_size=0.2"
 WRONG = "color:#c8442b"
 # a widget of ipywidgets is as wide as the longest line that it can have, unless it is told that it may be narrower
-STYLE = "<style>.lb-panel .widget-html,.lb-panel .widget-html-content{min-width:0;max-width:100%}</style>"
+STYLE = ("<style>.lb-panel .widget-html,.lb-panel .widget-html-content{min-width:0;max-width:100%}"
+         # ipywidgets writes the number of files behind the words on a button of FileUpload: "upload a file (0)"; the empty text after the
+         # slash keeps the words from being read aloud twice
+         ".lb-upload{font-size:0 !important}.lb-upload i{font-size:var(--jp-widgets-font-size)}"
+         ".lb-upload::after{content:'upload a file';content:'upload a file'/'';font-size:var(--jp-widgets-font-size)}</style>")
 SHADED = "background:rgba(63,127,181,0.22);border-radius:3px;padding:1px 2px"
 READ = ("font-family:var(--jp-content-font-family,system-ui,sans-serif);font-size:14px;line-height:1.55;white-space:pre-wrap;"
         "overflow-wrap:break-word;max-width:76ch;margin:4px 0 10px")

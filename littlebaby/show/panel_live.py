@@ -31,8 +31,8 @@ class Live:
         self.curve = widgets.Image(format="png", layout=widgets.Layout(width="540px", max_width="100%", display="none"))
         self.curve.add_class("lb-curve")
         self.samples = widgets.HTML(layout=widgets.Layout(flex="1 1 300px", min_width="0"))
-        self.why = widgets.HTML(panel_html.hint(WHY_BELOW), layout=widgets.Layout(width="100%"))
-        self.view = widgets.HBox([self.curve, self.samples, self.why],
+        self.caption = widgets.HTML(layout=widgets.Layout(width="100%"))
+        self.view = widgets.HBox([self.curve, self.samples, self.caption],
                                  layout=widgets.Layout(flex_flow="row wrap", grid_gap="14px", margin="6px 0"))
         self.hide()
 
@@ -47,6 +47,7 @@ class Live:
                 self.show_status(event, now)
         elif isinstance(event, Evaluation):
             self.history.rows.append(event)
+            self.caption.value = "" if event.valid_loss is None else panel_html.hint(WHY_BELOW)
             self.samples.value = panel_html.samples_so_far(self.history.rows)
         if (self.history.points or self.history.rows) and (not isinstance(event, Step) or now - self.drawn > self.pause):
             show(self.curve, self.history.picture(self.step if self.minutes else self.total))
@@ -60,16 +61,23 @@ class Live:
         self.began = self.last_shown = self.drawn = now
         self.length = 60 * event.minutes or max(event.total, 1)  # in seconds or in steps
         self.bar.value, self.bar.max = 0 if event.minutes else event.step, self.length
-        self.bar.layout.display = self.view.layout.display = self.why.layout.display = None
+        self.bar.layout.display = self.view.layout.display = None
+        self.caption.value = ""
         self.samples.value = panel_html.samples_so_far(self.history.rows)
 
-    def show_history(self, guid: str, drawn: bool) -> None:
-        """The samples of a run that ended; drawn: whether its final picture takes the place of the curve"""
+    def show_history(self, guid: str, drawn: bool, remarks: str) -> None:
+        """The samples of a run that ended; drawn: whether its final picture takes the place of the curve; remarks: what it means, HTML"""
         rows = self.rows(guid)
         self.view.layout.display = None if rows or drawn else "none"
         self.samples.value = panel_html.samples_so_far(rows) if rows else ""
+        self.caption.value = remarks
         if drawn:
-            self.curve.layout.display = self.why.layout.display = "none"      # the picture says the same
+            self.curve.layout.display = "none"
+
+    def show_again(self) -> None:
+        """The curve and the samples of the last training, after `hide`"""
+        self.bar.layout.display = self.view.layout.display = None
+        show(self.curve, self.history.picture(self.total) if self.history.points or self.history.rows else b"")
 
     def hide(self):
         self.say("")

@@ -15,15 +15,15 @@ class Outcome:
 
     def __init__(self, rows: Callable[[str], list]) -> None:
         self.live, self.wrong = Live(rows), False
+        self.stopped: tuple[str, str] | None = None      # the plan whose training was stopped, and what was said then
         self.message, self.text, self.card, self.page = (widgets.HTML() for _ in range(4))
         self.chart = widgets.Image(format="png", layout=widgets.Layout(width="540px", max_width="100%", display="none"))
-        self.remarks = widgets.HTML(layout=widgets.Layout(width="100%"))
-        self.live.view.children = [self.chart, *self.live.view.children, self.remarks]
+        self.live.view.children = [self.chart, *self.live.view.children]
         self.view = widgets.VBox([self.live.progress, self.message, self.text, self.live.view, self.card, self.page])
 
     def clear(self) -> None:
-        self.wrong = False
-        for each in (self.message, self.text, self.remarks, self.card, self.page):
+        self.wrong, self.stopped = False, None
+        for each in (self.message, self.text, self.card, self.page):
             each.value = ""
         self.live.hide()
         show(self.chart, b"")
@@ -31,6 +31,20 @@ class Outcome:
     def say(self, text: str, wrong: bool = False) -> None:
         self.wrong = wrong
         self.message.value = panel_html.message_html(text, wrong)
+
+    def say_stopped(self, plan: str, text: str) -> None:
+        """Tell the end of a training of `plan` that was stopped; its curve stays"""
+        self.stopped = plan, text
+        self.say(text)
+
+    def change_plan(self, plan: str) -> None:
+        """Clear everything, but show the curve of the training that was stopped in this plan. plan: "" where the folder has changed"""
+        stopped = self.stopped if plan else None
+        self.clear()
+        self.stopped = stopped
+        if stopped and stopped[0] == plan:
+            self.say(stopped[1])
+            self.live.show_again()
 
     def forget_error(self) -> None:
         """Remove an error, because its cause may have been mended"""
@@ -41,9 +55,8 @@ class Outcome:
         """The story of a run, its picture, what its curves mean, and its card. info: from plans.info"""
         self.say("")
         self.text.value = panel_html.story(info["completion"])
-        self.live.show_history(info["guid"], bool(chart))
+        self.live.show_history(info["guid"], bool(chart), panel_html.remarks(info["report"]))
         show(self.chart, chart)
-        self.remarks.value = panel_html.remarks(info["report"])
         self.card.value = panel_html.card(info)
 
     @contextmanager

@@ -1,12 +1,18 @@
-"""What the lessons in notebooks/tour share: pictures in one style, and exercises whose check prints one sentence."""
+"""What the lessons in notebooks/tour share: pictures in one style, the progress of a training, and exercises whose check prints one
+sentence."""
 from collections.abc import Callable, Sequence
 from functools import wraps
+from time import perf_counter
 from typing import Any
 
 import numpy as np
 
 from ..runs.store import lasting_workspace
+from ..training.loop import Done, Step
 from .charts import PALE, TRAIN, plainly
+from .progress import Began
+
+BAR_LENGTH, BAR_INTERVAL = 20, 0.3       # characters; seconds between two updates
 
 
 def picture(*headings: str, widths: Sequence[float] | None = None, height: float = 3.2) -> Any:
@@ -32,6 +38,37 @@ def probability_bars(axes: Any, tokens: Sequence[str], p: np.ndarray, kept: np.n
     axes.set_xticks(range(len(first)), visible([tokens[i] for i in first]))
     axes.set_axisbelow(True)
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+
+
+class TrainingBar:
+    """For `progress` of a training in a notebook: one line that counts the steps. Of a training that has ended the same line remains every
+    time, so the outputs of a notebook stay comparable; outside of notebooks nothing is shown"""
+
+    def __init__(self) -> None:
+        self.handle: Any = None          # of the line on the page, from Began on
+        self.total, self.shown = 1, 0.0
+
+    def __call__(self, event: Any) -> None:
+        if isinstance(event, Began):
+            self.total, self.handle, self.shown = event.total, notebook_line(self.line(event.step, event.total)), perf_counter()
+        elif self.handle and (isinstance(event, Done) or isinstance(event, Step) and perf_counter() - self.shown > BAR_INTERVAL):
+            self.handle.update(self.line(event.step, self.total), raw=True)
+            self.shown = perf_counter()
+
+    @staticmethod
+    def line(step: int, total: int) -> dict[str, str]:
+        """The line as IPython displays it"""
+        full = BAR_LENGTH * step // total
+        return {"text/plain": f"{'█' * full}{'░' * (BAR_LENGTH - full)} {step:,} / {total:,}"}
+
+
+def notebook_line(content: dict[str, str]) -> Any:
+    """Display a line in a notebook -> the handle that replaces it; None outside of notebooks"""
+    from IPython import get_ipython
+    from IPython.display import display
+
+    shell = get_ipython()
+    return display(content, raw=True, display_id=True) if shell and hasattr(shell, "kernel") else None
 
 
 def exercise(lesson: int, number: int) -> Callable[[Callable[..., str]], Callable[..., None]]:

@@ -71,6 +71,8 @@ def choose_run(looked, words):
 def test_the_choices_of_a_training(looked):
     looked.wait_for_function("/estimated time\\s+\\d+/.test(document.body.innerText)")
     looked.panel.locator(".lb-n_emb input").first.focus()
+    upload = "e => [getComputedStyle(e).fontSize, getComputedStyle(e, '::after').content.split('/')[0].trim(), e.offsetWidth > 80]"
+    assert looked.panel.locator(".lb-upload").evaluate(upload) == ["0px", '"upload a file"', True]      # the words, and no number
     readable(looked, "train")
     button(looked, "finetune").click()
     readable(looked, "finetune")
@@ -88,6 +90,8 @@ def test_all_settings(looked):
 def test_errors_and_a_training_with_its_card(looked):
     fill(looked, input="tail", n_layers=1, n_emb=32, n_heads=2, n_ctx=64, n_steps=40)
     looked.panel.locator(".lb-n_emb input").first.focus()
+    upload = "e => [getComputedStyle(e).fontSize, getComputedStyle(e, '::after').content.split('/')[0].trim(), e.offsetWidth > 80]"
+    assert looked.panel.locator(".lb-upload").evaluate(upload) == ["0px", '"upload a file"', True]      # the words, and no number
     button(looked, "Run").click()
     looked.wait_for_selector(".lb-message:has-text('there is no file')")
     readable(looked, "error")

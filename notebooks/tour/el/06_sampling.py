@@ -28,7 +28,7 @@ from threadpoolctl import threadpool_limits
 from littlebaby import arrays
 from littlebaby.show.charts import FLOOR, GRAY, INK, TRAIN, VALID
 from littlebaby.runs.store import temporary_workspace
-from littlebaby.show.tour import exercise, picture, probability_bars
+from littlebaby.show.tour import TrainingBar, exercise, picture, probability_bars
 from littlebaby.text import stories
 
 workspace = temporary_workspace()       # εδώ μένει το run αυτού του μαθήματος ώσπου να κλείσει ο kernel
@@ -44,7 +44,7 @@ threadpool_limits(1);                   # ένα τόσο μικρό μοντέ�
 steps = 400
 
 # %%
-run = lb.train("nursery", "characters", progress=False, n_ctx=128, n_emb=64, n_heads=4, n_layers=2, batch_size=8, n_steps=steps,
+run = lb.train("nursery", "characters", progress=TrainingBar(), n_ctx=128, n_emb=64, n_heads=4, n_layers=2, batch_size=8, n_steps=steps,
                s_eval=steps, n_sample=0, n_completion=0)
 baby = lb.load(run.guid)
 print(f"απώλεια επικύρωσης {run.report.best_valid_loss:.3f}, perplexity {np.exp(run.report.best_valid_loss):.2f}")

@@ -28,7 +28,7 @@ from threadpoolctl import threadpool_limits
 from littlebaby import text as texts
 from littlebaby.show.charts import FLOOR, GRAY, INK, TRAIN, VALID, running
 from littlebaby.runs.store import temporary_workspace
-from littlebaby.show.tour import exercise, picture, visible
+from littlebaby.show.tour import TrainingBar, exercise, picture, visible
 from littlebaby.text import nursery
 
 workspace = temporary_workspace()       # εδώ μένουν τα runs αυτού του μαθήματος ώσπου να κλείσει ο kernel
@@ -183,11 +183,11 @@ from littlebaby.show.estimate_tables import preflight_table
 print(preflight_table(lb.preflight("nursery", "characters", **settings)))
 
 # %%
-run = lb.train("nursery", "characters", progress=False, **settings)
+run = lb.train("nursery", "characters", progress=TrainingBar(), **settings)
 
 # %% [markdown]
-# (Με `progress=True`, που είναι το προκαθορισμένο, μια μπάρα δείχνει την απώλεια όσο διαρκεί η εκπαίδευση. Εδώ κοιτάζουμε τα αποτελέσματα
-# μετά.)
+# (Η γραμμή μετρά τα βήματα. Με `progress=True`, που είναι το προκαθορισμένο, μια μπάρα δείχνει και την απώλεια όσο διαρκεί η εκπαίδευση·
+# εδώ κοιτάζουμε τα αποτελέσματα μετά.)
 #
 # Σε κάθε αξιολόγηση ένα run κρατά την απώλεια επικύρωσης και ένα δείγμα από το κείμενο που παράγει:
 
@@ -244,8 +244,8 @@ labels = visible(inside.tokens)
 pair = picture(*(f"μπλοκ {block}, κεφαλή {head}: {distance[block, head]:.1f} χαρακτήρες πίσω" for block, head in (near, far)), height=4.2)
 for axes, (block, head) in zip(pair, (near, far)):
     squares(axes, inside.attention[block - 1][head - 1], axes.get_title(loc="left"))
-    axes.set_xticks(range(len(labels)), labels, fontsize=6)
-    axes.set_yticks(range(len(labels)), labels, fontsize=6)
+    axes.set_xticks(range(len(labels)), labels, fontsize=8, family="monospace")
+    axes.set_yticks(range(len(labels)), labels, fontsize=8, family="monospace")
 print("μέση απόσταση των κεφαλών κάθε μπλοκ:")
 for block, heads in inside.attention.items():
     print(f"    μπλοκ {block + 1}  ", "  ".join(f"{n:.1f}" for n in sorted(mean_distances(heads))))

@@ -29,7 +29,7 @@ import numpy as np
 from littlebaby import text as texts
 from littlebaby.show.charts import FLOOR, GRAY, INK, TRAIN, VALID, running
 from littlebaby.runs.store import temporary_workspace
-from littlebaby.show.tour import exercise, picture
+from littlebaby.show.tour import TrainingBar, exercise, picture
 from littlebaby.text import bpe, nursery
 
 workspace = temporary_workspace()       # εδώ μένουν τα runs αυτού του μαθήματος ώσπου να κλείσει ο kernel
@@ -128,7 +128,7 @@ from math import log
 
 results = {}
 for kind in ("char", "bpe"):
-    run = lb.train("nursery", "characters", progress=False, c_tokenizer=kind, s_vocabulary=600, n_completion=200, n_sample=0,
+    run = lb.train("nursery", "characters", progress=TrainingBar(), c_tokenizer=kind, s_vocabulary=600, n_completion=200, n_sample=0,
                    s_eval=settings["n_steps"], r_eval_overlap=0.0, **settings)
     report = run.report
     results[kind] = report.best_valid_loss, report.figures.bits_per_character

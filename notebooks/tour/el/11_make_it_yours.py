@@ -31,7 +31,7 @@ from littlebaby.show.charts import FLOOR, GRAY, INK, TRAIN, VALID
 from littlebaby.check.laws import differences
 from littlebaby.show.variant_pictures import squares
 from littlebaby.runs.store import temporary_workspace
-from littlebaby.show.tour import exercise, picture
+from littlebaby.show.tour import TrainingBar, exercise, picture
 from littlebaby.text import chat, nursery
 
 rng = np.random.default_rng(0)
@@ -47,7 +47,7 @@ print("workspace:", workspace)
 base_steps, text_steps, chat_steps = 400, 80, 200       # της πρώτης εκπαίδευσης, της μικρορύθμισης με κείμενο, με συνομιλίες
 
 # %%
-quiet = dict(progress=False, n_sample=0, s_eval=10_000)
+quiet = dict(progress=TrainingBar(), n_sample=0, s_eval=10_000)
 base = lb.train("nursery", "characters", n_ctx=128, n_emb=64, n_heads=4, n_layers=2, batch_size=8, r_eval_overlap=0.0, n_steps=base_steps,
                 n_completion=120, **quiet)
 print(" ".join(base.completion.text.split()))

@@ -27,7 +27,7 @@ from threadpoolctl import threadpool_limits
 from littlebaby import text as texts
 from littlebaby.show.charts import FLOOR, GRAY, INK, TRAIN, VALID, running
 from littlebaby.runs.store import temporary_workspace
-from littlebaby.show.tour import exercise, picture, visible
+from littlebaby.show.tour import TrainingBar, exercise, picture, visible
 from littlebaby.text import nursery
 
 workspace = temporary_workspace()       # this lesson's runs lie here until the kernel ends
@@ -172,10 +172,11 @@ from littlebaby.show.estimate_tables import preflight_table
 print(preflight_table(lb.preflight("nursery", "characters", **settings)))
 
 # %%
-run = lb.train("nursery", "characters", progress=False, **settings)
+run = lb.train("nursery", "characters", progress=TrainingBar(), **settings)
 
 # %% [markdown]
-# (With `progress=True`, the default, a bar shows the loss during training. Here we look at the results afterwards.)
+# (The line counts the steps. With `progress=True`, the default, a bar shows the loss during training, too; here we look at the results
+# afterwards.)
 #
 # At every evaluation a run keeps the validation loss and a sample of generated text:
 
@@ -230,8 +231,8 @@ labels = visible(inside.tokens)
 pair = picture(*(f"block {block}, head {head}: {distance[block, head]:.1f} characters back" for block, head in (near, far)), height=4.2)
 for axes, (block, head) in zip(pair, (near, far)):
     squares(axes, inside.attention[block - 1][head - 1], axes.get_title(loc="left"))
-    axes.set_xticks(range(len(labels)), labels, fontsize=6)
-    axes.set_yticks(range(len(labels)), labels, fontsize=6)
+    axes.set_xticks(range(len(labels)), labels, fontsize=8, family="monospace")
+    axes.set_yticks(range(len(labels)), labels, fontsize=8, family="monospace")
 print("mean distance of the heads of each block:")
 for block, heads in inside.attention.items():
     print(f"    block {block + 1}  ", "  ".join(f"{n:.1f}" for n in sorted(mean_distances(heads))))
