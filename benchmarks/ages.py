@@ -34,8 +34,8 @@ BABIES = {
     3: Age("30kB", dict(preset="characters", n_layers=1, n_emb=64, n_heads=4, n_ctx=256, n_steps=150, s_eval=15), {}),
     6: Age("100kB", dict(preset="characters", n_layers=2, n_emb=96, n_heads=6, n_steps=500, s_eval=50, r_dropout=0.1), {}),
     12: Age("300kB", dict(preset="nursery", n_layers=2, n_emb=96, n_heads=6, n_steps=700, s_eval=70), {}),
-    24: Age("1MB", dict(preset="nursery"), dict(n_steps=40, r_kl=0.1)),
-    48: Age("3MB", dict(preset="nursery-grown"), dict(n_steps=300, r_kl=0.1)),
+    24: Age("1MB", dict(preset="nursery", n_steps=900, s_eval=90), dict(n_steps=40, r_kl=0.1)),
+    48: Age("3MB", dict(preset="nursery-grown"), dict(n_steps=400)),
 }
 
 
