@@ -212,7 +212,7 @@ def test_wrong_numbers_are_told(home, capsys, more, sentence):
 def test_what_is_missing_is_told(home, tmp_path):
     shutil.copytree(home, tmp_path, dirs_exist_ok=True)
     guid = lb.list(tmp_path)[-1].name
-    with pytest.raises(lb.BadInput, match=f"^{guid} has no features yet; `littlebaby features {guid[:8]}` finds them$"):
+    with pytest.raises(lb.BadInput, match=f"^{guid} has no features yet; `littlebaby features {guid[:8]} --path {tmp_path}` finds them$"):
         lb.inference("last", path=tmp_path, steer=dict(feature3=1))
     (tmp_path / "inputs/nursery_10kB_0.txt").unlink()
     with pytest.raises(lb.BadInput, match=f"^the training text of {guid} does not exist any more, or is no text file; give a text with "):

@@ -261,6 +261,8 @@ def test_a_packed_run_is_there_where_it_is_unpacked(panel, home, tmp_path_factor
 def test_each_plan_keeps_its_choices(panel, home):
     first, second = (lb.train("tale", path=home, progress=False, **TINY | dict(n_steps=n)) for n in (4, 6))
     (home / "inputs" / "other.txt").write_text("one two three " * 200)
+    panel.preset.value = "nursery"                               # not the one that a text of one's own gets
+    choose(panel, **TINY)
     panel.plan.value = "finetune"
     assert panel.guid.value == second.guid and panel.fields.values["n_steps"] == 3
     panel.guid.value, panel.input.value = first.guid, "other.txt"

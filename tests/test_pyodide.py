@@ -45,7 +45,7 @@ TAB = """
 
     import littlebaby as lb
     run = lb.train(path={home!r}, progress=False, **{tiny})
-    assert len(lb.inference(run.guid, "The bear", path={home!r}, max_tokens=5).text) == 5
+    assert lb.inference(run.guid, "The bear", path={home!r}, max_tokens=5).tokens == 5
     assert "Under the microscope" in lb.microscope(run.guid, "The bear", {home!r})._repr_html_()
     tuned = lb.finetune(run.guid, "nursery", path={home!r}, progress=False, n_steps=2)
     assert lb.delete(tuned.guid, {home!r}, yes=True)

@@ -274,7 +274,7 @@ def test_a_reward_model_learns_to_judge_and_another_baby_learns_from_it(home):
     with pytest.raises(lb.BadInput) as error:
         lb.inference(judge_run.guid, path=home)
     assert str(error.value) == (f"{judge_run.guid} is a reward model: it gives a text a number and generates none; `littlebaby school GUID "
-                                f"--reward {judge_run.guid[:8]}{judge_run.guid[36:]}` learns from it")
+                                f"--reward {judge_run.guid[:8]}{judge_run.guid[36:]} --path {home}` learns from it")
     with pytest.raises(lb.BadInput, match="is no reward model; `littlebaby school"):
         lb.school(base, reward=base, path=home, progress=False)
     run = lb.school(base, reward=judge_run.guid, path=home, c_unfinished="judge", **SMALL | dict(n_steps=15, batch_size=16, n_answer=12))

@@ -43,7 +43,7 @@ class Panel:
     def __init__(self, plans: Any, path: str | Path | None = None) -> None:
         self.plans, self.runs = plans, dict[str, Any]()
         self.kept = dict[str, Choices]()                         # of each plan that was left
-        self.source, self.listing = "", False                    # what the fields were filled from; whether `refresh` changes the picker
+        self.source, self.listing = "", False                    # what the fields were filled from; whether the panel changes a choice
         self.estimate = Estimate(self.chosen_training, self.choice_key, lambda: self.plan.value in TRAINING)
         self.fields, self.generation, self.elsewhere = Fields(self.changed), Generation(), Elsewhere()
         self.school = School(self.fields.keys)
@@ -153,7 +153,7 @@ class Panel:
             self.show(self.own)
             self.own.change_plan(plan if left else "")
         if kept := self.kept.get(plan):
-            self.input.value = kept.input
+            self.listing, self.input.value, self.listing = True, kept.input, False      # from left to right
         self.refresh(kept.run if kept else "" if left == "train" else None)
         self.fill()
         for part in (part for parts in self.parts.values() for part in parts):     # last: what is displayed is filled in
@@ -192,7 +192,7 @@ class Panel:
 
     def choose_text(self):
         """Choose the default preset of the text, unless another preset is chosen; changed settings stay changed"""
-        if self.plan.value == "train" and self.preset.value in DEFAULTS:
+        if self.plan.value == "train" and self.preset.value in DEFAULTS and not self.listing:
             changes, self.preset.value = self.fields.changes(), default_preset(self.input.value.strip())
             self.fields.fill(preset(self.preset.value), changes)
 
