@@ -271,9 +271,9 @@ def test_each_plan_keeps_its_choices(panel, home):
         panel.plan.value = plan
     panel.guid.value = second.guid
     panel.plan.value = "train"
-    assert panel.input.value == "tale" and panel.preset.value == "characters"
+    assert panel.input.value == "tale" and panel.preset.value == "nursery"
     assert {name: panel.fields.values[name] for name in TINY} == TINY
-    assert panel.fields.changes().items() == TINY.items() - preset("characters").items()
+    assert panel.fields.changes().items() == TINY.items() - preset("nursery").items()
     assert {name: panel.fields.control(name).value for name in TINY} == TINY
     panel.plan.value = "finetune"
     assert (panel.guid.value, panel.input.value) == (first.guid, "other.txt")
