@@ -4,7 +4,6 @@ Each is an ordinary run: the commands are printed. Its files get the name of the
 figures of its report, the loss and the bits per character, are those of new stories, which are the same for all five.
 """
 import argparse
-import shutil
 import tempfile
 from math import log
 from pathlib import Path
@@ -18,6 +17,7 @@ from littlebaby.plans.judgement import JUDGED, judgement, nursery_texts
 from littlebaby.runs.settings import Config
 from littlebaby.runs.shipped import SHIPPED
 from littlebaby.runs.store import Workspace
+from littlebaby.show import charts
 from littlebaby.text import nursery
 
 CLONE = Path(__file__).parents[1]
@@ -34,8 +34,8 @@ BABIES = {
     3: Age("30kB", dict(preset="characters", n_layers=1, n_emb=64, n_heads=4, n_ctx=256, n_steps=150, s_eval=15), {}),
     6: Age("100kB", dict(preset="characters", n_layers=2, n_emb=96, n_heads=6, n_steps=500, s_eval=50, r_dropout=0.1), {}),
     12: Age("300kB", dict(preset="nursery", n_layers=2, n_emb=96, n_heads=6, n_steps=700, s_eval=70), {}),
-    24: Age("1MB", dict(preset="nursery", n_steps=900, s_eval=90), dict(n_steps=40, r_kl=0.1)),
-    48: Age("3MB", dict(preset="nursery-grown"), dict(n_steps=400)),
+    24: Age("1MB", dict(preset="nursery"), {}),
+    48: Age("3MB", dict(preset="nursery-grown"), dict(n_steps=150)),
 }
 
 
@@ -67,9 +67,13 @@ def ship(age: int, run: lb.Run) -> None:
     kinds = {weight: tensor.kind for weight, tensor in manifest.tensors.items()}
     home.save_model(name, half, kinds, {weight: True for weight in kinds}, "safetensors")
     home.save_completion(name, run.completion.model_copy(update=dict(guid=name)), final=True)
+    if run.report.base:                                          # of the training and the school together
+        first = Workspace(run.root).load_report(run.report.base).figures
+        held_out |= {each: getattr(first, each) + getattr(run.report.figures, each) for each in ("tokens", "flops", "seconds")}
+        held_out["tokens_per_parameter"] = held_out["tokens"] / run.report.figures.parameters.trainable
     report = run.report.model_copy(update=dict(guid=name, base="", judged=judged, figures=run.report.figures.model_copy(update=held_out)))
     home.save_report(name, report)
-    shutil.copy(run.chart(), home.path("chart", name))
+    home.save_chart(name, charts.chart(report))
     print(f"{age} months: {scores.bits_per_character:.3f} bits per character, {scores.nats / scores.tokens / log(2):.3f} bits per token, "
           f"{judged.marks}", flush=True)
 

@@ -1,6 +1,6 @@
 """The pictures of docs/pictures.md, made anew: python docs/pictures.py WORKSPACE
 
-Trains a baby on the nursery in WORKSPACE if there is no run yet, sends it to school for five minutes, finetunes it, makes each page with
+Trains a baby on the nursery in WORKSPACE if there is no run yet, sends it to school, finetunes it, makes each page with
 littlebaby's own functions and photographs it with a Chromium without a window.
 """
 import shutil
@@ -38,7 +38,7 @@ def main(workspace):
     runs = lb.list(workspace)
     first = next((run.name for run in runs if "_" not in run.name), None) or lb.train(path=workspace).guid
     taught = next((run.name for run in runs if run.name.startswith(f"{first}_school")), None)
-    taught = taught or lb.school(first, path=workspace, r_minutes=5).guid
+    taught = taught or lb.school(first, path=workspace, n_steps=150).guid
     for run, name in ((first, "first-run"), (taught, "school")):
         shutil.copy(Path(workspace) / "outputs" / f"chart_{run}.png", HERE / f"{name}.png")
     photograph(lb.microscope(first, SENTENCE, workspace), "microscope")

@@ -115,9 +115,9 @@ def test_marks_of_a_baby():
     right, wrong = HATTED, HATTED.replace("slept", "zlept")
     none = dict(who=0, what=0, color=0, other=0)
     different = len(set(stories.words_of(right)))
-    assert stories.marks(right) == stories.marks("\n" + right) == (1, 1, 1, none, different, 9)
-    words, sentences, whole, mistakes, vocabulary, before_mistake = stories.marks("\n\n" + right + wrong + "Once there was a sh")
-    assert (mistakes, vocabulary, before_mistake) == (none | dict(other=1), different, 17 / 2)
+    assert stories.marks(right) == stories.marks("\n" + right) == (1, 1, 1, none, different, 9, dict(lost=1, lunch=0, race=0, party=0))
+    words, sentences, whole, *more = stories.marks("\n\n" + right + wrong + "Once there was a sh")
+    assert more == [none | dict(other=1), different, 17 / 2, dict(lost=2, lunch=0, race=0, party=0)]
     count = len(stories.words_of(right))
     assert (words, whole) == ((2 * count - 1) / (2 * count), 1 / 2)
     assert sentences == 17 / 18
@@ -140,6 +140,12 @@ def test_the_first_mistake_has_a_kind(right, wrong, kind):
     told = story.replace(right, wrong)
     assert stories.mistake(told, stories.parse(told)) == kind
     assert stories.marks(story + told).mistakes[kind] == 1
+
+
+def test_every_story_has_one_plot_and_all_are_equally_frequent(told):
+    found = [[plot for plot, pattern in stories.PLOTS.items() if pattern.search(story)] for story, _ in told]
+    assert all(len(plots) == 1 for plots in found)
+    assert all(150 < n < 250 for n in Counter(plots[0] for plots in found).values())
 
 
 def test_words_are_closed_and_few(text):

@@ -144,7 +144,7 @@ def live(steps, rows):
     """The picture of the panel after so many steps of 8,000"""
     course = LossHistory(0.07, rows)
     for s in range(1, steps + 1):
-        course.step(SimpleNamespace(step=s, loss=4 / s ** 0.3, skipped=False))
+        course.step(SimpleNamespace(step=s, loss=4 / s ** 0.3, skipped=False, measures={}))
     return course.draw(8000)
 
 

@@ -21,6 +21,9 @@ from .training_run import Run, run_training
 # of a run of school, where nothing else is given; all other settings are those of the base
 DEFAULTS = dict(c_optimizer="adamw", r_learn=5e-4, r_weight_decay=0.0, c_schedule="constant", s_warmup="none", r_clip=1.0, r_dropout=0.0,
                 batch_size=16, n_accumulate=4, n_steps=100, s_eval=5, s_checkpoint=0, lora_rank=0, lora_alpha=0.0, r_minutes=0.0)
+# of grpo: many samples, a leash, and advantages that are not divided by a small standard deviation where most samples are right; with less
+# of a leash the baby soon tells only the plot in which it makes the fewest mistakes
+OF_GRPO = dict(r_learn=1e-3, r_kl=0.1, b_group_std=False, batch_size=32)
 ENOUGH = 100_000      # steps of a run that r_minutes ends
 
 
@@ -112,7 +115,8 @@ def school_config(cfg: Config, named: dict[str, Any], pairs: bool) -> Config:
     unlimited = dict(n_steps=ENOUGH, s_eval=20) if named.get("r_minutes") and "n_steps" not in named else {}
     of_pairs = dict(c_school="dpo", n_accumulate=1) if pairs else {}
     groups = dict(n_per_prompt=8) if named.get("c_reward") in PROMPTS else {}    # one prompt a step would teach one problem
-    new = cfg.replace(**DEFAULTS | of_pairs | groups | unlimited | named)
+    method = named.get("c_school", of_pairs.get("c_school", "grpo"))
+    new = cfg.replace(**DEFAULTS | dict(c_school=method) | (OF_GRPO if method == "grpo" else {}) | of_pairs | groups | unlimited | named)
     method, N = module_of("c_school", new.c_school), new.batch_size * new.n_accumulate
     if hasattr(method, "rank_loss"):
         new = new.replace(b_scalar_head=True, n_sample=0, n_completion=0)
@@ -127,7 +131,7 @@ def school_config(cfg: Config, named: dict[str, Any], pairs: bool) -> Config:
 
 def defaults() -> dict[str, Any]:
     """{setting: value} of a run of `school` for which nothing is given, for the help; all other settings are those of the base"""
-    return {key.name: key.default for key in keys() if key.group == "school"} | DEFAULTS
+    return {key.name: key.default for key in keys() if key.group == "school"} | DEFAULTS | OF_GRPO
 
 
 def read_prompts(workspace: Any, prompts: str | Path | Sequence[str], encoding: str) -> list[str]:

@@ -123,6 +123,7 @@ class Marks(BaseModel):
                                           "(what), a wrong colour (color), or something else (other).", "stories")
     vocabulary: Count = note(0, "Number of different words of the nursery that occur in them.", "words")
     before_mistake: float = note(0.0, "Mean number of correct sentences of a story.", "sentences")
+    plots: dict[str, Count] = note({}, "Number of stories of each plot; in the nursery all four are equally frequent.", "stories")
 
 
 class SumMarks(BaseModel):

@@ -232,7 +232,7 @@ class Workspace:
         if word == "last":
             runs = self.list()
             if not runs:
-                babies = f", and {', '.join(shipped.SHIPPED)} come with littlebaby" if known else ""
+                babies = f", and {', '.join(map(shipped.alias, sorted(known)))} come with littlebaby" if known else ""
                 raise BadInput(f"there is no run in {self.root} yet; `{command('train', self.root)}` makes one{babies}")
             able = [run for run in runs if not needs or self.existing(needs, run.name).exists()]
             return able[-1].name if able else self.require(needs, runs[-1].name)
@@ -240,9 +240,9 @@ class Workspace:
             raise BadInput(f"{quoted(word)} contains a path; a GUID is a name such as {uuid4()}")
         prefix, _, suffix = word.lower().partition("_")
         if not re.fullmatch(f"{NAME}|[0-9a-f-]{{1,35}}{DERIVED}", word.lower()):
-            near = get_close_matches(word.lower(), shipped.SHIPPED if known else [], 1, 0.5)
-            raise BadInput(f"{quoted(word)} is not a GUID; allowed are a uuid, the first 4 or more of its characters, last"
-                           + (f", {', '.join(shipped.SHIPPED)}" if known else "") + (f"; did you mean {near[0]}?" if near else ""))
+            words = ["a uuid", "the first 4 or more of its characters", "last", *map(shipped.alias, sorted(known))]
+            near = get_close_matches(word.lower(), words[3:], 1, 0.5)
+            raise BadInput(f"{quoted(word)} is not a GUID; allowed are {', '.join(words)}" + (f"; did you mean {near[0]}?" if near else ""))
         if len(prefix) < 4:
             raise BadInput(f"{quoted(word)} is too short: give 4 or more characters of the GUID")
         names = sorted(self.names())

@@ -161,13 +161,13 @@ def run_list(runs: Sequence[Any]) -> str:
     """All runs, one line each. runs: from Workspace.list"""
     if not runs:
         return "no runs yet; `littlebaby train` trains one"
-    rows = [("name", "started", "model", "text", "parameters", "valid loss", "state", "files")]
+    rows = [("name", "started", "model", "text", "parameters", "valid loss", "bits per character", "state", "files")]
     for run in runs:
         cfg, report = run.config, run.report
-        loss = report and report.best_valid_loss
+        loss, bits = report and report.best_valid_loss, report and report.figures and report.figures.bits_per_character
         rows.append((run.name, f"{run.time.astimezone():%Y-%m-%d %H:%M}", f"{cfg.c_attention} + {cfg.c_network}" if cfg else "?",
                      report.input.name if report and report.input else "", parameters(run),
-                     "-" if loss is None else f"{loss:.3f}",
+                     "-" if loss is None else f"{loss:.3f}", "-" if bits is None else f"{bits:.3f}",
                      "damaged" if run.damaged else state(vars(report) if report else {}, run.in_use, run.resumable),
                      format_bytes(run.bytes)))
     return "\n".join([formatting.align_columns(rows), *(line for run in runs for line in run.damaged)])

@@ -44,7 +44,8 @@ def run_label(run: Any) -> str:
     cfg, report = run.config, run.report
     words = [alias(run.name) or run.name[:8] + run.name[36:], f"{cfg.c_attention} + {cfg.c_network}" if cfg else "damaged"]
     if report:
-        words += [report.input.name if report.input else "", f"{report.best_valid_loss:.3f}" if report.best_valid_loss else "",
+        bits = report.figures and report.figures.bits_per_character
+        words += [report.input.name if report.input else "", f"{bits:.3f} bits per character" if bits else "",
                   state(vars(report), run.in_use, run.resumable)]
     return " · ".join(filter(None, words))
 

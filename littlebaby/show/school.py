@@ -39,12 +39,20 @@ def judged_rows(judged: Sequence[dict[str, Any]]) -> list[tuple[str, ...]]:
         "correct sentences": mark("sentences"), "correct stories": mark("stories"),
         "right answers": mark("answers"), "right steps": mark("steps"),
         "mean number of steps": lambda found: f"{found['marks']['mean_steps']:.2f}" if "mean_steps" in (found["marks"] or {}) else None,
+        "most frequent plot": lambda found: most_frequent_plot(found["marks"]),
         "distinct": lambda found: percent(found["distinct"]), "ended": lambda found: percent(found["ended"]),
         "mean length in tokens": lambda found: f"{found['length']:.0f}",
         "longest passage copied": lambda found: None if found["longest_overlap"] is None else f"{found['longest_overlap']} characters",
         "copied share": lambda found: None if found["copied_share"] is None else f"{found['copied_share']:.0%}",
     }
     return [(name, *map(str, values)) for name, row in rows.items() if None not in (values := [row(found) for found in judged])]
+
+
+def most_frequent_plot(marks: dict[str, Any] | None) -> str | None:
+    """The most frequent of the four plots of the nursery's stories and its share; None for other texts. A quarter is the nursery's own"""
+    plots = (marks or {}).get("plots") or {}
+    name = max(plots, key=lambda plot: plots[plot], default="")
+    return f"{name} {percent(plots[name] / max(sum(plots.values()), 1))}" if name else None
 
 
 def draw(report: Report) -> Any:
@@ -58,7 +66,7 @@ def draw(report: Report) -> Any:
         rows.pop()
     step = np.array([row.step for row in rows])
     column = lambda name: np.array([np.nan if (value := getattr(row.measures, name)) is None else value for row in rows], float)
-    shown = [("reward", "mean reward of the samples, and its standard deviation"), ("accuracy", "pairs whose preferred text gained more"),
+    shown = [("reward", "mean reward of the samples at temperature 1, and its standard deviation"), ("accuracy", "pairs whose preferred text gained more"),
              ("margin", "margin (nats)"), ("kl", "KL divergence from the start (nats per token)"), ("entropy", "entropy (nats per token)"),
              ("length", "mean length (tokens)"), ("clipped", "share of tokens whose gain was clipped")]
     shown = [(name, heading) for name, heading in shown if np.isfinite(column(name)).any() and (name != "clipped" or column(name).any())]
@@ -75,7 +83,7 @@ def draw(report: Report) -> Any:
                     if judged.reward is not None:
                         axes.axhline(judged.reward, color=PALE if moment == "before" else GRAY, lw=1, ls=(0, (6, 3)))
                         x, side = (0.99, "right") if moment == "before" else (0.01, "left")      # where the curve is not
-                        axes.annotate(f"{moment}, {judged.samples} samples: {judged.reward:.3f}", (x, judged.reward), ha=side,
+                        axes.annotate(f"{moment}, {judged.samples} samples at temperature {judged.temperature:g}: {judged.reward:.3f}", (x, judged.reward), ha=side,
                                       xycoords=("axes fraction", "data"), xytext=(0, 3), textcoords="offset points", color=GRAY, fontsize=8)
         plainly(axes, heading)
     panels[-1, 0].set_xlabel("step", color=GRAY, fontsize=9)

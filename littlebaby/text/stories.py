@@ -229,6 +229,16 @@ def mistake(text: str, parsed: Parsed) -> str:
     return "other"
 
 
+# what the text of each of the four plots contains, and of no other one
+PLOTS = dict(lost=re.compile("but the wind took|Where is my"), lunch=re.compile("took my lunch|was hungry"),
+             race=re.compile("race to the"), party=re.compile(r"It was the birthday|\w+ was \w+ that \w+\."))
+
+
+def plot_of(story: str) -> str:
+    """The plot of a story, a key of PLOTS; "none" without one"""
+    return next((plot for plot, pattern in PLOTS.items() if pattern.search(story)), "none")
+
+
 def word_at(text: str, at: int) -> str:
     """The word at this position, without an article"""
     found = re.compile(r"(?:(?:an?|some) )?([A-Za-z]+)", re.IGNORECASE).match(text, at)
@@ -242,6 +252,7 @@ class Marks(NamedTuple):
     mistakes: dict[str, int]    # {kind: number of stories whose first mistake is of this kind}; see MISTAKES
     vocabulary: int   # number of different words of the nursery in the text
     before_mistake: float    # mean number of correct sentences of a story
+    plots: dict[str, int]    # {plot: number of stories that have it}; see PLOTS; the nursery has a quarter each
 
 
 def marks(text: str) -> Marks | None:
@@ -259,7 +270,8 @@ def marks(text: str) -> Marks | None:
         return None
     first = [mistake(story, each) for story, each in zip(complete, parsed) if not each.ways]
     return Marks(len(known) / len(words), sum(correct) / len(correct), sum(story.ways for story in parsed) / len(complete),
-                 {kind: first.count(kind) for kind in MISTAKES}, len(set(known)), sum(correct) / len(complete))
+                 {kind: first.count(kind) for kind in MISTAKES}, len(set(known)), sum(correct) / len(complete),
+                 {plot: sum(plot_of(story) == plot for story in complete) for plot in PLOTS})
 
 
 def words_of(text: str) -> list[str]:
