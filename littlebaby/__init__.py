@@ -26,6 +26,7 @@ from .plans import (
     chat,
     check,
     class_progress,
+    compare,
     delete,
     diary,
     direction,
@@ -45,6 +46,7 @@ from .plans import (
     preflight,
     prepare,
     school,
+    sweep,
     tour,
     train,
     walk,
@@ -54,5 +56,6 @@ from .runs.records import VERSION as __version__
 from .runs.settings import Config
 
 __all__ = ["Baby", "BadInput", "Config", "Export", "Run", "RunFailed", "__version__", "bench", "cause", "chat", "check", "class_progress",
-           "delete", "diary", "direction", "evaluate", "export", "features", "fetch", "finetune", "import_", "inference", "info", "list",
-           "load", "microscope", "nursery", "pack", "panel", "preflight", "prepare", "school", "tour", "train", "walk"]
+           "compare", "delete", "diary", "direction", "evaluate", "export", "features", "fetch", "finetune", "import_", "inference",
+           "info", "list", "load", "microscope", "nursery", "pack", "panel", "preflight", "prepare", "school", "sweep", "tour", "train",
+           "walk"]
