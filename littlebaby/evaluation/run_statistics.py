@@ -54,7 +54,7 @@ class Importance(NamedTuple):
     """How much of the variance of the loss the choice of one setting explains"""
     setting: str
     share: float                  # variance of the group means / variance of all runs
-    chance: float                 # the share that is expected of a setting without any effect
+    chance: float                 # the share that is expected if the values of the setting were dealt out to the cells at random
     means: dict[str, float]       # {value or range of values: mean loss of its runs}
 
 
@@ -82,12 +82,13 @@ def importance(cells: Sequence[Cell], measure: str = "valid_loss") -> list[Impor
     losses = np.array([loss for _, loss in runs])
     if len(runs) < 3 or not losses.var():
         return []
+    n, between_cells = sum(bool(cell.values(measure)) for cell in cells), 1 - (share_of_seeds(cells, measure) or 0.0)
     found = []
     for name in dict.fromkeys(name for settings, _ in runs for name in settings):
         labels = grouped([settings.get(name) for settings, _ in runs])
         groups = {label: losses[[each == label for each in labels]] for label in dict.fromkeys(labels)}
         if len(groups) > 1:
-            share, chance = explained(list(groups.values())), (len(groups) - 1) / (len(runs) - 1)
+            share, chance = explained(list(groups.values())), between_cells * (len(groups) - 1) / max(n - 1, 1)
             found.append(Importance(name, share, chance, {label: float(group.mean()) for label, group in groups.items()}))
     return sorted(found, key=lambda each: -each.share)
 

@@ -46,7 +46,7 @@ def is_range(values: Sequence[Any]) -> bool:
 
 def without_repetitions(choices: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The choices in their order, each only once"""
-    return [each for i, each in enumerate(choices) if each not in choices[:i]]
+    return list({repr(sorted(each.items())): each for each in reversed(choices)}.values())[::-1]
 
 
 def survivors(losses: Sequence[float | None], keep: float) -> list[int]:

@@ -104,8 +104,8 @@ def new_record(workspace: Workspace, plan: Plan) -> SweepFile:
     shown = [{name: choice.get(name, getattr(valid, name)) if isinstance(found, str) else getattr(found, name) for name in names}
              for choice, found in zip(choices, configs)]
     errors = {i: found for i, found in enumerate(configs) if isinstance(found, str)}
-    cells = [new_cell(workspace, settings, plan.seeds, 1, errors.get(i, "")) for i, settings in enumerate(shown)
-             if settings not in shown[:i]]
+    first = {repr(settings): i for i, settings in reversed([*enumerate(shown)])}         # aliases and rounding may make choices equal
+    cells = [new_cell(workspace, shown[i], plan.seeds, 1, errors.get(i, "")) for i in sorted(first.values())]
     return SweepFile(guid=workspace.new(), plan=plain(plan.given), config=plan.settings, origin=origin, cells=cells)
 
 

@@ -1,5 +1,6 @@
 """The plan of a sweep: read from a file or from arguments, checked, and expanded to its cells."""
 from collections.abc import Mapping, Sequence
+from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,7 +36,7 @@ class Plan(NamedTuple):
 
 
 def read_plan(file: str | Path) -> dict[str, Any]:
-    """The contents of a plan file, JSON or YAML. BadInput: it is damaged, it does not hold an object, or it is YAML and pyyaml is missing"""
+    """The contents of a plan file, JSON or YAML. BadInput: it is damaged or holds no object, or it is YAML and pyyaml is missing"""
     path = Path(file).expanduser()
     data = disk.read_bytes(path)
     if len(data) > MOST_BYTES:
@@ -77,9 +78,7 @@ def checked_plan(given: Mapping[str, Any]) -> Plan:
             raise BadInput('seed stands among the searched settings; allowed is only the key seeds of the plan, such as "seeds": 3')
         if halving and {"n_steps", "n_epochs"} & set(choice):
             raise BadInput("n_steps and n_epochs stand among the searched settings; in a successive halving the key halving gives n_steps")
-    n = len(choices) * len(seeds)
-    if not choices or n > MOST_RUNS:
-        raise BadInput(f"the plan has {n:,} runs; allowed are 1 to {MOST_RUNS:,}")
+    require_few(len(choices) * len(seeds))
     return Plan(dict(given), given.get("input"), settings, choices, seeds, halving)
 
 
@@ -118,7 +117,9 @@ def expanded(given: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The choices of grid, list and random, one after the other; a single empty one where there is none of them"""
     choices: list[dict[str, Any]] = []
     if given.get("grid"):
-        choices += search.grid(values_of(given["grid"], "grid"))
+        values = values_of(given["grid"], "grid")
+        require_few(prod(map(len, values.values())))
+        choices += search.grid(values)
     listed = given.get("list", [])
     if not isinstance(listed, list | tuple):
         raise BadInput(f"list is {quoted(listed)}; allowed in a plan is a list of settings, such as [{{\"r_learn\": 0.01}}]")
@@ -129,6 +130,12 @@ def expanded(given: Mapping[str, Any]) -> list[dict[str, Any]]:
         rng = np.random.default_rng(seeded(about.pop("seed", 0)))
         choices += search.random_choices(values_of(about, "random"), n, rng)
     return choices or [{}]
+
+
+def require_few(runs: int) -> None:
+    """BadInput where a plan has more than MOST_RUNS runs"""
+    if runs > MOST_RUNS:
+        raise BadInput(f"the plan has {runs:,} runs; allowed are 1 to {MOST_RUNS:,}")
 
 
 def values_of(settings: Mapping[str, Any], where: str) -> dict[str, list[Any]]:

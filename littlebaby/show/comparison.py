@@ -145,8 +145,8 @@ def importance_lines(found: Comparison) -> list[str]:
 def importance_sentence(each: Importance) -> str:
     """The importance of a setting and the mean loss of each of its values"""
     means = ", ".join(f"{loss:.4f} with {value}" for value, loss in sorted(each.means.items(), key=lambda item: item[1]))
-    return (f"the choice of {each.setting} explains {each.share:.0%} of the variance of the validation loss (a setting without effect: "
-            f"about {each.chance:.0%}); mean loss {means}")
+    return (f"the choice of {each.setting} explains {each.share:.0%} of the variance of the validation loss (by chance about "
+            f"{each.chance:.0%}); mean loss {means}")
 
 
 def seeds_sentence(found: Comparison) -> list[str]:
@@ -204,15 +204,15 @@ def settings_section(found: Comparison) -> str:
     known = found.importance()
     if not known:
         return ""
-    table = [["setting", "explains", "", "without effect", "mean loss by value"]]
+    table = [["setting", "explains", "", "by chance", "mean loss by value"]]
     for each in known:
         means = ", ".join(f"{value}: {loss:.4f}" for value, loss in sorted(each.means.items(), key=lambda item: item[1]))
         table.append([f"<code>{escape(each.setting)}</code>", f"{each.share:.0%}", html.bar(each.share), f"{each.chance:.0%}",
                       escape(means)])
     about = ("The share of the variance of the validation loss that the choice of one setting explains: all runs are grouped by its value, "
              "and the variance of the groups' means is divided by that of all runs. At 100% this setting alone decides the loss, at 0% its "
-             "choice changes nothing on average. A setting without effect reaches the share in the fourth column by chance. Many values of "
-             "a number are put into three groups of equal size.")
+             "choice changes nothing on average. By chance: the share on average if the values had been dealt out to the cells at random; a "
+             "share below it says nothing. Many values of a number are put into three groups of equal size.")
     seeds = "".join(f"<p>{escape(line[0].upper() + line[1:])}.</p>" for line in seeds_sentence(found))
     return html.section("What the settings change", about, html.html_table(table, long=(4,)), seeds)
 
