@@ -34,6 +34,7 @@ from .plans import (
     export,
     features,
     fetch,
+    find_rate,
     finetune,
     import_,
     inference,
@@ -56,6 +57,6 @@ from .runs.records import VERSION as __version__
 from .runs.settings import Config
 
 __all__ = ["Baby", "BadInput", "Config", "Export", "Run", "RunFailed", "__version__", "bench", "cause", "chat", "check", "class_progress",
-           "compare", "delete", "diary", "direction", "evaluate", "export", "features", "fetch", "finetune", "import_", "inference",
-           "info", "list", "load", "microscope", "nursery", "pack", "panel", "preflight", "prepare", "school", "sweep", "tour", "train",
-           "walk"]
+           "compare", "delete", "diary", "direction", "evaluate", "export", "features", "fetch", "find_rate", "finetune", "import_",
+           "inference", "info", "list", "load", "microscope", "nursery", "pack", "panel", "preflight", "prepare", "school", "sweep",
+           "tour", "train", "walk"]

@@ -15,7 +15,7 @@ import pytest
 import littlebaby as lb
 from littlebaby import cli
 from littlebaby.errors import BadInput
-from littlebaby.evaluation import run_statistics, search
+from littlebaby.evaluation import learning_rates, run_statistics, search
 from littlebaby.evaluation.run_statistics import Cell, MeasuredRun
 from littlebaby.plans import sweep_runs
 from littlebaby.plans.sweep_plan import checked_plan, read_plan
@@ -424,3 +424,38 @@ def test_the_commands(home, capsys):
     assert not list(home.glob(f"outputs/compare_{guids[0]}*"))
     assert cli.main(["sweep", "--path", str(home)]) == 2 and "sweep needs a plan" in capsys.readouterr().err
     assert cli.main(["sweep", str(home / "no.json")]) == 2
+
+
+# the search for a learning rate
+
+def test_rates_grow_by_one_factor_and_the_suggestion_is_a_third_of_the_best():
+    rates = [learning_rates.growing_rate(step, 101, 1e-4, 1.0) for step in range(1, 102)]
+    assert rates[0] == 1e-4 and rates[-1] == pytest.approx(1.0)
+    assert np.diff(np.log(rates)) == pytest.approx(np.full(100, np.log(1e4) / 100))
+    losses = [3 - 0.02 * i if i < 60 else 2 + 0.2 * (i - 60) for i in range(101)]
+    means = learning_rates.running_mean(losses)
+    weights = 0.9 ** np.arange(70, -1, -1)
+    assert means[70] == pytest.approx((weights * losses[:71]).sum() / weights.sum())
+    found = learning_rates.suggestion(rates, losses)
+    assert found.rate == pytest.approx(rates[int(means.argmin())] / 3, rel=0.02) and "rises again" in found.reason
+    assert "a higher one may be better" in learning_rates.suggestion(rates[:50], losses[:50]).reason
+    assert not learning_rates.has_diverged(losses[:60]) and learning_rates.has_diverged(losses) and learning_rates.has_diverged([1.0, np.nan])
+
+
+def test_find_rate_trains_with_growing_rates_and_ends_where_it_diverges(home):
+    small = {name: value for name, value in TINY.items() if name not in ("n_steps", "s_eval")}
+    found = lb.find_rate("tale", path=home, n_steps=60, least=1e-3, most=100, c_optimizer="sgd", r_clip=0, progress=False, **small)
+    assert len(found.rates) < 60 and learning_rates.has_diverged(found.losses) and not learning_rates.has_diverged(found.losses[:-1])
+    assert found.rates == pytest.approx([1e-3 * 1e5 ** (i / 59) for i in range(len(found.rates))])
+    assert f"{found.rate:g}" in found.reason and not lb.list(home)
+    xml.fromstring(found.save(home / "outputs/find.html").read_text())
+    with pytest.raises(BadInput, match="most is 0.001; allowed is a rate above least, 0.01"):
+        lb.find_rate("tale", path=home, least=0.01, most=0.001)
+
+
+def test_the_command_find_rate(home, capsys):
+    words = [word for name, value in TINY.items() if name != "s_eval" for word in (f"--{name}", str(value))]
+    words[words.index("--n_steps") + 1] = "25"
+    assert cli.main(["find_rate", "tale", *words, "--path", str(home), "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert len(answer["rates"]) == 25 and answer["path"].endswith("find_rate_tale.txt.html")

@@ -22,11 +22,11 @@ MODULES = dict(
     inference=["decoder", "sampling", "generate", "speculative", "baby", "steering", "chat"],
     training=["flat", "optimizers", "school", "schedules", "clip", "data", "chat_data", "mpi", "objectives", "parallel", "evaluate",
               "lora", "loop", "checkpoint", "rewards", "rollouts", "sparse_autoencoder"],
-    evaluation=["text_scores", "tasks", "lm_eval", "finetune_change", "search", "run_statistics"],
+    evaluation=["text_scores", "tasks", "lm_eval", "finetune_change", "search", "run_statistics", "learning_rates"],
     check=["laws", "mistakes", "trace", "variant_measures", "inspect_model", "interventions", "causes", "features", "preflight",
            "bench"],
     plans=["model_io", "training_data", "process_control", "steering", "school_data", "generation", "training_run", "training", "school",
-           "manage", "comparison", "sweep_plan", "sweep_runs", "sweep", "interchange", "inspection",
+           "manage", "comparison", "sweep_plan", "sweep_runs", "sweep", "rate_search", "interchange", "inspection",
            "causes", "prepare_text", "estimates", "documents", "lessons", "text_output"],
     cli=["answers", "help", "options", "run_commands", "steering_commands", "sweep_commands", "tool_commands", "main"],
 )

@@ -1,8 +1,8 @@
-"""The commands that train or compare many runs: sweep, compare."""
+"""The commands that try settings or compare runs: sweep, compare, find_rate."""
 from .. import plans
 from ..errors import BadInput
-from .answers import Answer, print_line
-from .options import Common, Everywhere, Whole, app
+from .answers import Answer, print_line, with_path
+from .options import Chosen, Common, Everywhere, Others, Real, Settings, Whole, app, given_settings
 
 
 @app.command
@@ -33,3 +33,24 @@ def compare(*guids: str, common: Everywhere = Common()):
     found = plans.compare(*guids, path=common.path)
     files = [str(file) for file in plans.save_comparison(found, "compare", common.path)]
     return Answer(found.data() | dict(files=files), "\n".join([str(found), "", *files]).rstrip())
+
+
+@app.command(name="find_rate")
+def find_rate(input: list[str] | None = None, *, preset: str | None = None, config: str | None = None, encoding: str = "utf-8",
+              least: Real = 1e-4, most: Real = 1.0, quiet: bool = False, settings: Chosen = Settings(), common: Everywhere = Common(),
+              **others: Others):
+    """Suggest a learning rate by one short training in which it grows. Writes a page to outputs/. Takes the settings of train.
+
+    Args:
+        input: The training text, as for train [nursery].
+        preset: A named set of settings; `littlebaby catalog presets` lists them [nursery; characters for another text].
+        config: A JSON file of settings. With it, no preset is used; with --preset, its settings override the preset's.
+        encoding: Encoding of the text.
+        least: Learning rate of the first step.
+        most: Learning rate of the last step; --n_steps gives their number [150].
+        quiet: No progress bar.
+    """
+    given = given_settings(settings, others)
+    found = plans.find_rate(input, preset, config, common.path, encoding, given.pop("n_steps", 150), least, most, not quiet, **given)
+    path = plans.save_page(found, "find_rate", found.name.replace(" ", "_"), common.path)
+    return Answer(found.data() | dict(path=path and str(path)), with_path(found, path))

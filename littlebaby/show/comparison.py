@@ -211,8 +211,8 @@ def settings_section(found: Comparison) -> str:
                       escape(means)])
     about = ("The share of the variance of the validation loss that the choice of one setting explains: all runs are grouped by its value, "
              "and the variance of the groups' means is divided by that of all runs. At 100% this setting alone decides the loss, at 0% its "
-             "choice changes nothing on average. By chance: the mean share if the values had been dealt out to the cells at random; a share "
-             "below it says nothing. Many values of a number are put into three groups of equal size.")
+             "choice changes nothing on average. By chance: the mean share if the values had been dealt out to the cells at random; less "
+             "says nothing. Many values of a number are put into three groups of equal size.")
     seeds = "".join(f"<p>{escape(line[0].upper() + line[1:])}.</p>" for line in seeds_sentence(found))
     return html.section("What the settings change", about, html.html_table(table, long=(4,)), seeds)
 
