@@ -439,7 +439,8 @@ def test_rates_grow_by_one_factor_and_the_suggestion_is_a_third_of_the_best():
     found = learning_rates.suggestion(rates, losses)
     assert found.rate == pytest.approx(rates[int(means.argmin())] / 3, rel=0.02) and "rises again" in found.reason
     assert "a higher one may be better" in learning_rates.suggestion(rates[:50], losses[:50]).reason
-    assert not learning_rates.has_diverged(losses[:60]) and learning_rates.has_diverged(losses) and learning_rates.has_diverged([1.0, np.nan])
+    assert not learning_rates.has_diverged(losses[:60])
+    assert learning_rates.has_diverged(losses) and learning_rates.has_diverged([1.0, np.nan])
 
 
 def test_find_rate_trains_with_growing_rates_and_ends_where_it_diverges(home):
@@ -458,4 +459,4 @@ def test_the_command_find_rate(home, capsys):
     words[words.index("--n_steps") + 1] = "25"
     assert cli.main(["find_rate", "tale", *words, "--path", str(home), "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
-    assert len(answer["rates"]) == 25 and answer["path"].endswith("find_rate_tale.txt.html")
+    assert len(answer["rates"]) == 25 and answer["path"].endswith("find_rate_tale.html")

@@ -52,5 +52,5 @@ def find_rate(input: list[str] | None = None, *, preset: str | None = None, conf
     """
     given = given_settings(settings, others)
     found = plans.find_rate(input, preset, config, common.path, encoding, given.pop("n_steps", 150), least, most, not quiet, **given)
-    path = plans.save_page(found, "find_rate", found.name.replace(" ", "_"), common.path)
+    path = plans.save_page(found, "find_rate", found.name.removesuffix(".txt").replace(" ", "_"), common.path)
     return Answer(found.data() | dict(path=path and str(path)), with_path(found, path))

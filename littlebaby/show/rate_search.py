@@ -53,9 +53,10 @@ class RateSearch:
 
 def body(found: RateSearch) -> str:
     """The page's HTML"""
+    about = ("The rate grows by the same factor in every step of one short training. Thin: the loss of each batch; thick: its running "
+             "mean; dashed: the suggested rate.")
     return html.head(f"A learning rate for {found.name}", found.reason) + html.section(
-        "Loss against learning rate", "The rate grows by the same factor in every step of one short training. Thin: the loss of each batch; "
-        "thick: its running mean; dashed: the suggested rate.", html.picture(draw(found), found.reason))
+        "Loss against learning rate", about, html.picture(draw(found), found.reason))
 
 
 def draw(found: RateSearch) -> Any:
