@@ -128,7 +128,7 @@ def plain(value: Any) -> Any:
     """A value of a plan as JSON holds it"""
     if isinstance(value, Mapping):
         return {str(key): plain(each) for key, each in value.items()}
-    if isinstance(value, (tuple, set, frozenset)) or type(value) is type([]):
+    if isinstance(value, list | tuple | range):
         return [plain(each) for each in value]
     return value.item() if hasattr(value, "item") else value if isinstance(value, int | float | str) or value is None else str(value)
 
