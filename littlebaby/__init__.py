@@ -27,6 +27,7 @@ from .plans import (
     chat,
     check,
     class_progress,
+    compare,
     delete,
     diary,
     direction,
@@ -34,6 +35,7 @@ from .plans import (
     export,
     features,
     fetch,
+    find_rate,
     finetune,
     import_,
     inference,
@@ -46,6 +48,7 @@ from .plans import (
     preflight,
     prepare,
     school,
+    sweep,
     tour,
     train,
     walk,
@@ -55,6 +58,6 @@ from .runs.records import VERSION as __version__
 from .runs.settings import Config
 
 __all__ = ["Baby", "BadInput", "Config", "Export", "Run", "RunFailed", "__version__", "babies", "bench", "cause", "chat", "check",
-           "class_progress", "delete", "diary", "direction", "evaluate", "export", "features", "fetch", "finetune", "import_",
-           "inference", "info", "list", "load", "microscope", "nursery", "pack", "panel", "preflight", "prepare", "school", "tour",
-           "train", "walk"]
+           "class_progress", "compare", "delete", "diary", "direction", "evaluate", "export", "features", "fetch", "find_rate",
+           "finetune", "import_", "inference", "info", "list", "load", "microscope", "nursery", "pack", "panel", "preflight", "prepare",
+           "school", "sweep", "tour", "train", "walk"]

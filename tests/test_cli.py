@@ -19,7 +19,8 @@ from littlebaby.show import laws_report
 from littlebaby.text import nursery
 
 TINY = "--n_layers 1 --n_emb 16 --n_heads 2 --n_ctx 16 --batch_size 2 --n_completion 20 --n_sample 0".split()
-COMMANDS = "train finetune school inference chat evaluate delete info list fetch nursery preflight prepare check catalog".split()
+COMMANDS = ("train finetune school inference chat evaluate delete info list fetch nursery preflight prepare check catalog sweep compare "
+            "find_rate").split()
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ help            the help: settings by section, with the values that the command 
 options         the options: every setting, and those of all commands
 run_commands    train, finetune, inference, chat, evaluate, delete, info, list
 steering_commands   direction, features
+sweep_commands  sweep, compare, find_rate
 tool_commands   fetch, nursery, pack, prepare, preflight, bench, import, export, check, microscope, cause, walk, diary, tour, catalog
 main            runs a command line, returns the exit code; the errors for unknown commands and options
 """

@@ -15,7 +15,7 @@ from cyclopts.exceptions import (
 )
 
 from ..errors import BadInput, RunFailed, nearest, quoted
-from . import run_commands, steering_commands, tool_commands  # noqa: F401  # importing them adds their commands to `app`
+from . import run_commands, steering_commands, sweep_commands, tool_commands  # noqa: F401  # importing them adds their commands to `app`
 from .answers import Answer, is_first_process, print_error
 from .help import Help, help_of_command
 from .options import WELCOME, app

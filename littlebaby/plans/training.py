@@ -12,6 +12,7 @@ from ..errors import BadInput
 from ..inference.baby import Baby
 from ..runs import records
 from ..runs.aliases import renamed
+from ..runs.settings import Config
 from ..runs.store import Workspace
 from ..training import lora
 from ..training.checkpoint import state_from_arrays
@@ -82,14 +83,7 @@ def train(input: str | Path | list[str] | None = None, preset: str | None = None
         raise BadInput(f"lora_rank is {cfg.lora_rank}; allowed is 0 in train, because adapters are added to a trained model by finetune; "
                        f"did you mean 0?")
     workspace.require_writable()
-    source, tokenizer = load_input(workspace, input or "nursery", cfg, None, encoding, progress)
-    cfg = cfg.replace(c_tokenizer=tokenizer.kind) if cfg.c_tokenizer in texts.KINDS else cfg
-    use_device(cfg)
-    baby = Baby(cfg, seed=cfg.seed, tokenizer=tokenizer)
-    name = workspace.new()
-    origin = remember_input(workspace, input or "nursery", encoding)
-    report = records.Report(guid=name, tokenizer=tokenizer.kind, vocabulary=tokenizer.size, input=input_record(source, origin))
-    return run_training(workspace, workspace.lock(name), baby, source, report, origin, progress, stop)
+    return train_as(workspace, workspace.new(), cfg, input or "nursery", encoding, progress, stop)
 
 
 @on_all_ranks
@@ -163,6 +157,18 @@ def finetune(guid: str, input: str | Path | list[str] | None = None, path: str |
     report = records.Report(guid=base, base=base, tokenizer=tokenizer.kind, vocabulary=tokenizer.size, input=input_record(source, origin),
                             base_evaluations=before.evaluations)
     return run_training(workspace, workspace.locked_derived(base, "finetuned"), baby, source, report, origin, progress, stop)
+
+
+def train_as(workspace: Workspace, name: str, cfg: Config, input: Any, encoding: str = "utf-8",
+             progress: bool | Callable[[Any], object] = True, stop: Callable[[], bool] | None = None) -> Run:
+    """Train a new run of this name; the other arguments are those of `train`"""
+    source, tokenizer = load_input(workspace, input, cfg, None, encoding, progress)
+    cfg = cfg.replace(c_tokenizer=tokenizer.kind) if cfg.c_tokenizer in texts.KINDS else cfg
+    use_device(cfg)
+    baby = Baby(cfg, seed=cfg.seed, tokenizer=tokenizer)
+    origin = remember_input(workspace, input, encoding)
+    report = records.Report(guid=name, tokenizer=tokenizer.kind, vocabulary=tokenizer.size, input=input_record(source, origin))
+    return run_training(workspace, workspace.lock(name), baby, source, report, origin, progress, stop)
 
 
 def resume_run(workspace: Workspace, guid: str, input: str | Path | list[str] | None, progress: bool | Callable[[Any], object],

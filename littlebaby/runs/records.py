@@ -344,8 +344,37 @@ class ProgressFile(BaseModel):
     exercises: list[ExerciseProgress] = note(..., "The exercises, by lesson and number.")
 
 
+class SweepRun(BaseModel):
+    model_config = STRICT
+    guid: Name = note(..., "The run.")
+    seed: Count = note(..., "Its seed.")
+    error: str = note("", "Why it failed; empty for a run that is finished, or has still to be trained.")
+
+
+class SweepCell(BaseModel):
+    """A choice of settings"""
+    model_config = STRICT
+    settings: dict[str, Any] = note(..., "The settings in which it differs from `config`.")
+    round: int = Field(1, ge=1, description="Successive halving: the round, from 1.")
+    runs: list[SweepRun] = note(..., "Its runs, one for every seed.")
+
+
+class SweepFile(BaseModel):
+    """outputs/sweep_GUID.json: the runs of a sweep, written before the first of them begins and after each of them"""
+    model_config = STRICT
+    version: str = note(VERSION, "Version of littlebaby that wrote the file.")
+    guid: Name = note(..., "Name of the sweep.")
+    time: AwareDatetime = Field(default_factory=now, description="Start of the sweep.")
+    plan: dict[str, Any] = note(..., "The plan, as given.")
+    config: dict[str, Any] = note(..., "The settings that all runs share.")
+    origin: dict[str, Any] = note(..., "The training text: path, size and sha256 of each file, and its encoding.")
+    cells: list[SweepCell] = note(..., "The cells, in the order of their numbers.")
+    finished: bool = note(False, "Whether all runs have ended.")
+    table: list[dict[str, Any]] = note([], "The results so far: for every cell the mean and the standard deviation over its seeds.")
+
+
 FILES = dict(config=ConfigFile, tokenizer=TokenizerFile, model=ModelFile, report=Report, completion=Completion, chat=Chat,
-             direction=Direction, progress=ProgressFile)
+             direction=Direction, progress=ProgressFile, sweep=SweepFile)
 
 
 def schemas():

@@ -12,6 +12,9 @@
     outputs/cause_GUID.html
     outputs/direction_NAME_GUID.json         a direction with which inference steers
     outputs/features_GUID.json (.html)       the features of a layer, and models/features_GUID.safetensors, the autoencoder that has them
+    outputs/compare_GUID.html (.csv)         several runs in one table, the first of them GUID
+    outputs/sweep_GUID.json (.csv, .html)    the runs of a sweep and its results; GUID is the sweep's own name
+    outputs/find_rate_NAME.html              a search for a learning rate on the text NAME, of no run
     outputs/archive_GUID.zip                 all of these in one file, to copy to another machine
     outputs/progress.json                    the exercises of the tour that were tried in this workspace
     outputs/class_FOLDER.html (.csv)         the progress of all learners whose workspaces are in a folder
@@ -38,15 +41,17 @@ PLACES = dict(
     progress="outputs/progress.json", progress_lock="outputs/.lock_progress", learners="outputs/class_{}.html",
     learners_csv="outputs/class_{}.csv",
     direction="outputs/direction_{}.json", features="outputs/features_{}.html", features_data="outputs/features_{}.json",
-    autoencoder="models/features_{}.safetensors")
+    autoencoder="models/features_{}.safetensors", compare="outputs/compare_{}.html", compare_csv="outputs/compare_{}.csv",
+    sweep="outputs/sweep_{}.json", sweep_page="outputs/sweep_{}.html", sweep_csv="outputs/sweep_{}.csv",
+    sweep_lock="outputs/.lock_sweep_{}", find_rate="outputs/find_rate_{}.html")
 FOLDERS = sorted({place.split("/")[0] for place in PLACES.values()} - {"exports"})     # an export does not belong to its run any more
 
 # a file of a run, complete or left half-written, under its right name or an old spelling
 OF_A_RUN = re.compile(
-    r"\.?(?:config|tokenizer|model|adapters|checkpoint|report|completion|complation|chart|chat|archive|microscope|cause|diary|"
+    r"\.?(?:config|tokenizer|model|adapters|checkpoint|report|completion|complation|chart|chat|archive|microscope|cause|diary|compare|"
     rf"features|direction_{DIRECTION})"
     rf"_({NAME.replace('tuned', 't?uned')})"
-    rf"(?:_\d{{14}}(?:_\d+)?)?(?:\.jsonl?|\.safetensors|\.png|\.zip|\.html)?(?:\.[0-9a-f]{{8}}\{disk.TEMPORARY})?")
+    rf"(?:_\d{{14}}(?:_\d+)?)?(?:\.jsonl?|\.safetensors|\.png|\.zip|\.html|\.csv)?(?:\.[0-9a-f]{{8}}\{disk.TEMPORARY})?")
 OLD_SPELLINGS = [("completion_", "complation_"), ("_finetuned", "_fineuned")]
 
 

@@ -40,6 +40,7 @@ from .records import (
     ModelFile,
     ProgressFile,
     Report,
+    SweepFile,
     TokenizerFile,
     now,
     parse_record,
@@ -508,6 +509,27 @@ class Workspace:
             raise BadInput(f"{run} has no features yet; `{command(f'features {brief(run)}', self.root)}` finds them")
         with disk.explain_os_errors("read", path):
             return weights.load_safetensors(path)
+
+    def save_sweep(self, sweep: SweepFile) -> None:
+        self.write("sweep", sweep.guid, sweep)
+
+    def load_sweep(self, word: str) -> SweepFile:
+        """A sweep by its name, the first 4 or more characters of it, or `last`, the newest. BadInput: there is none, or several"""
+        paths = sorted(self.root.glob(PLACES["sweep"].format("*")), key=lambda path: path.stat().st_mtime)
+        names = [path.stem.removeprefix("sweep_") for path in paths]
+        if not names:
+            raise BadInput(f"there is no sweep in {self.root} yet; `littlebaby sweep PLAN` makes one")
+        found = names[-1:] if word == "last" else [name for name in names if name.startswith(word.lower())]
+        if len(found) > 1:
+            raise BadInput(f"{len(found)} sweeps begin with {word}: {', '.join(sorted(found)[:5])}; give more characters")
+        if not found or len(word) < 4:
+            raise BadInput(nearest("the sweep", word, [*names, "last"]))
+        return self.load("sweep", found[0])
+
+    def lock_sweep(self, name: str) -> AbstractContextManager[None]:
+        """Lock a sweep against other processes. InUse where another process has it"""
+        return disk.locked(self.path("sweep_lock", name),
+                           f"another process is working on the sweep {brief(name)}; wait for its end or stop it")
 
     def save_chart(self, name: str, png: bytes) -> None:
         """Save the picture of the losses. png: its bytes"""

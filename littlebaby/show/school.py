@@ -66,7 +66,8 @@ def draw(report: Report) -> Any:
         rows.pop()
     step = np.array([row.step for row in rows])
     column = lambda name: np.array([np.nan if (value := getattr(row.measures, name)) is None else value for row in rows], float)
-    shown = [("reward", "mean reward of the samples at temperature 1, and its standard deviation"), ("accuracy", "pairs whose preferred text gained more"),
+    shown = [("reward", "mean reward of the samples, drawn at temperature 1, and its spread"),
+             ("accuracy", "pairs whose preferred text gained more"),
              ("margin", "margin (nats)"), ("kl", "KL divergence from the start (nats per token)"), ("entropy", "entropy (nats per token)"),
              ("length", "mean length (tokens)"), ("clipped", "share of tokens whose gain was clipped")]
     shown = [(name, heading) for name, heading in shown if np.isfinite(column(name)).any() and (name != "clipped" or column(name).any())]
@@ -83,8 +84,9 @@ def draw(report: Report) -> Any:
                     if judged.reward is not None:
                         axes.axhline(judged.reward, color=PALE if moment == "before" else GRAY, lw=1, ls=(0, (6, 3)))
                         x, side = (0.99, "right") if moment == "before" else (0.01, "left")      # where the curve is not
-                        axes.annotate(f"{moment}, {judged.samples} samples at temperature {judged.temperature:g}: {judged.reward:.3f}", (x, judged.reward), ha=side,
-                                      xycoords=("axes fraction", "data"), xytext=(0, 3), textcoords="offset points", color=GRAY, fontsize=8)
+                        label = f"{moment}, {judged.samples} samples at temperature {judged.temperature:g}: {judged.reward:.3f}"
+                        axes.annotate(label, (x, judged.reward), ha=side, xycoords=("axes fraction", "data"), xytext=(0, 3),
+                                      textcoords="offset points", color=GRAY, fontsize=8)
         plainly(axes, heading)
     panels[-1, 0].set_xlabel("step", color=GRAY, fontsize=9)
     panels[-1, 0].xaxis.set_major_formatter(lambda value, _: format_number(value) if value else "0")

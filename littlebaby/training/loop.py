@@ -119,7 +119,8 @@ def begin(baby: Baby, total: int) -> State:
 
 
 def train(baby: Baby, state: State, batches: Any, valid: Any, stop: Callable[[], bool] = lambda: False, begins_with: Any = None,
-          ranks: Ranks = SINGLE_PROCESS, objective: Objective = next_token) -> Iterator[Step | Evaluation | Checkpoint | Done]:
+          ranks: Ranks = SINGLE_PROCESS, objective: Objective = next_token,
+          schedule: Callable[[int, int, Any], float] = multiplier) -> Iterator[Step | Evaluation | Checkpoint | Done]:
     """Train a baby in place from `state` on; yields Step, Evaluation and Checkpoint events, and one Done at the end.
 
     Args:
@@ -131,6 +132,7 @@ def train(baby: Baby, state: State, batches: Any, valid: Any, stop: Callable[[],
         begins_with: Prompt (1, T) of the sample at every evaluation; None for no samples.
         ranks: MPI processes that train together; the other arguments are equal on all of them.
         objective: What a step minimizes.
+        schedule: Function of step, number of steps and settings: the factor of r_learn.
 
     Raises:
         NotFinite: MOST_SKIPPED steps in a row had no finite loss or gradient.
@@ -157,7 +159,7 @@ def train(baby: Baby, state: State, batches: Any, valid: Any, stop: Callable[[],
         loss, stats = gradient(workers, grads, shard, drawn, (cfg.seed, state.step), state.scale)
         norm, coefficient = clip(grads[0], cfg.r_clip)
         state.step += 1
-        rate = cfg.r_learn * multiplier(state.step, state.total, cfg)
+        rate = cfg.r_learn * schedule(state.step, state.total, cfg)
         fine = all(ranks.allgather(isfinite(loss) and isfinite(norm)))
         if fine:
             try:
