@@ -286,3 +286,12 @@ def test_ctrl_c_finishes_the_step_and_saves(home, number):
     assert child.returncode == 130 and lb.info(name, home)["report"]["stop_reason"] == "interrupted"
     assert lb.inference(name, path=home, max_tokens=5, seed=0).tokens == 5
     lb.delete(name, path=home, yes=True)
+
+
+@pytest.mark.parametrize("steps, told", [(800, True), (400, False)])
+def test_many_passes_over_a_text_are_told(steps, told, tmp_path, capsys):
+    (tmp_path / "tale.txt").write_text("A small text that is learned by heart. " * 60)
+    tiny = dict(n_layers=1, n_emb=16, n_heads=2, n_ctx=16, batch_size=4, s_eval=10**6, n_sample=0, n_completion=0)
+    lb.train(tmp_path / "tale.txt", path=tmp_path, n_steps=steps, stop=lambda: True, **tiny)
+    said = capsys.readouterr().err                               # 2,106 training tokens, 64 of them a step
+    assert ("the training makes 24 passes over the text, which will be learned by heart: --n_steps 329 or a longer text" in said) is told

@@ -67,7 +67,7 @@ def trained(run, common):
     if run.report.stop_reason == "interrupted":
         print_line(f"interrupted and saved; {plans.resume_hint(run.guid, run.root)}")
         return Answer(data, "", 130)
-    return Answer(data, "" if common.json else text_output.card(run.guid, run.root))
+    return Answer(data, "" if common.json else f"{text_output.card(run.guid, run.root)}\n\n{text_output.next_steps(run.guid, run.root)}")
 
 
 @app.command

@@ -96,7 +96,7 @@ def delete(guid: str, path: str | Path | None = None, finetuned: bool = False, y
     name = workspace.resolve(guid)
     if alias(name) and not yes:
         raise BadInput(f"{alias(name)} comes with littlebaby; allowed with `littlebaby delete {alias(name)} --yes`, which deletes its "
-                       f"files in {workspace.root}")
+                       f"files in {workspace.root}; in a clone, `git checkout .` brings those of the baby back")
     workspace.require_unused(workspace.family(name, finetuned))
     files = workspace.files_to_delete(name, finetuned)
     listing = "\n".join(f"  {file.path}  {file.bytes:,} bytes" for file in files)

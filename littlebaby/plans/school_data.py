@@ -104,7 +104,7 @@ def in_words(source: Schooling, cfg: Config) -> str:
     else:
         assert source.reward
         what, each = f"reward {name_of(source.reward)}, method {cfg.c_school}", f"{plural(N, 'sample')} of at most {cfg.n_answer} tokens"
-    steps = f"{cfg.r_minutes:g} minutes of steps" if cfg.r_minutes else plural(cfg.n_steps, "step")
+    steps = f"{cfg.r_minutes:g} minute{'s' * (cfg.r_minutes != 1)} of steps" if cfg.r_minutes else plural(cfg.n_steps, "step")
     judged = f"\n{JUDGED} samples are judged first, and again at the end" if source.reward else ""
     return f"{what}\n{steps} of {each}{judged}"
 

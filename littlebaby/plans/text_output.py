@@ -20,14 +20,21 @@ from .school import defaults as school_defaults
 from .training_data import make_config
 
 __all__ = ["ALIASES", "Config", "FOLDERS", "VERSION", "align_columns", "align_pairs", "allowed", "baby_list", "bench_table", "card",
-           "catalog_tables", "chat_note", "check_every_variant", "default_preset", "direction", "format_bytes", "make_config", "plural",
-           "prefixes_in_words", "preflight_table", "preset", "presets", "renew_tables", "run_list", "school_defaults", "sections",
-           "setting_value", "unknown_characters"]
+           "catalog_tables", "chat_note", "check_every_variant", "default_preset", "direction", "format_bytes", "make_config",
+           "next_steps", "plural", "prefixes_in_words", "preflight_table", "preset", "presets", "renew_tables", "run_list",
+           "school_defaults", "sections", "setting_value", "unknown_characters"]
 
 
 def card(guid: str = "last", path: str | Path | None = None) -> str:
     """The card of a run as text; see `plans.info`"""
     return cards.card(info(guid, path), open_workspace(path).root)
+
+
+def next_steps(name: str, path: str | Path | None = None) -> str:
+    """What can be done with a trained run, and where its picture is"""
+    workspace = open_workspace(path)
+    commands = [f"`{command(f'{word} {brief(name)}', workspace.root)}`" for word in ("inference", "microscope")]
+    return f"{commands[0]} generates more, {commands[1]} shows how; the picture of the training is {workspace.path('chart', name)}"
 
 
 def direction(found: Direction, path: str | Path | None = None) -> str:

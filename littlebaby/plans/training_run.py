@@ -47,6 +47,8 @@ from .training_data import (
     text_data,
 )
 
+MOST_PASSES = 20         # over the training text, without a warning
+
 
 @dataclass(frozen=True)
 class Run:
@@ -238,10 +240,20 @@ def start_message(name: str, baby: Baby, report: records.Report, state: State, d
             + (f"\n{ranks.n} ranks train together, with {plural(threads(cfg), 'thread')} in the first; if one of them dies, "
                f"{resume_hint(name, None)}" if ranks.n > 1 else "")
             + (f"\nthe lowest possible loss on this text is {report.nursery_floor:.4f} nats per token" if report.nursery_floor else "")
-            + "".join(f"\n{line}" for line in warnings(cfg, baby.spec))
+            + "".join(f"\n{line}" for line in [*warnings(cfg, baby.spec), *many_passes(cfg, report, state)])
             + (f"\nan evaluation computes {len(data.valid):,} windows, more than 4 times as many as the training between two evaluations; "
                f"n_eval_windows 200 reduces that to 200"
                if len(data.valid) > 4 * (cfg.s_eval or max(1, state.total // 20)) * cfg.batch_size * cfg.n_accumulate else ""))
+
+
+def many_passes(cfg: Config, report: records.Report, state: State) -> list[str]:
+    """A warning before a training that sees a text so often that it will be learned by heart; none for the nursery, whose baby is judged"""
+    per_pass = max(report.train_tokens / (cfg.batch_size * cfg.n_ctx * cfg.n_accumulate), 1)
+    passes = state.total / per_pass
+    if report.school or report.nursery_floor or not report.train_tokens or passes < MOST_PASSES:
+        return []
+    return [f"the training makes {passes:,.0f} passes over the text, which will be learned by heart: --n_steps "
+            f"{max(1, round(MOST_PASSES / 2 * per_pass)):,} or a longer text avoids that"]
 
 
 def text_in_words(cfg: Config, report: records.Report, state: State) -> str:

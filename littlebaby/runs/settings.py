@@ -119,7 +119,8 @@ class Common(BaseModel):
     lora_alpha: float = training(0.0, "LoRA: adapters are scaled by lora_alpha / lora_rank; 0 means twice lora_rank.", 0, 10**6)
     lora_targets: str = training("*.att.*", "LoRA: the matrices that get adapters: names or wildcards, separated by commas or spaces.")
     r_minutes: float = training(0.0, "Training ends after so many minutes of steps, if n_steps or n_epochs have not ended it before; 0 "
-                                     "turns this off. The learning-rate schedule does not know of it.", 0, 10**6, "minutes")
+                                     "turns this off. The learning-rate schedule does not know of it. On a command line --minutes is the "
+                                     "same.", 0, 10**6, "minutes")
     seed: int = training(0, "Random seed: the same seed gives the same run.", 0, SEEDS)
 
     # school: learning from rewards and preferences

@@ -129,7 +129,7 @@ def preset_row(name):
 def baby_row(run):
     """The row of a baby that comes with littlebaby"""
     report, marks = run.report, run.report.judged.marks
-    first = SENTENCE_END.split(report.judged.texts[0].strip())[0]
+    first = SENTENCE_END.split(next((text for text in report.judged.texts if text.strip()), ""))[0].strip()
     return {"baby": f"`{alias(run.name)}`", "parameters": format_number(report.figures.parameters.total),
             "bits per character": f"{report.figures.bits_per_character:.3f}", "words it uses": str(marks.vocabulary),
             "correct sentences": percent(marks.sentences), "correct stories": percent(marks.stories),

@@ -20,7 +20,7 @@ LOOKS, COPIES = 0.3, 0.9 # from these scores on a head is said to attend to the 
 CARRIES = 0.2            # from this fraction on a part is said to restore the logit difference
 COLUMNS = ("Loss: the change of the loss of the text, in nats per token.",
            "Adds directly: the part's term in the logit difference, which is a sum.",
-           "Restores: the fraction of the logit difference that returns if the part's output is put into the corrupted text.")
+           "Restores (last column): the fraction of the logit difference that returns if the part's output is put into the corrupted text.")
 ABLATED = dict(zero="zeros", mean="its mean", resample="its output in another text")
 
 
@@ -146,7 +146,8 @@ def summary(c: Causes) -> str:
         lines.append(f"corrupted  {''.join(visible(token) for token in c.corrupted)}")
     rows = [("without", "difference", "loss", "adds directly", "what is known about it"), *(
         (part.name, f"{part.difference:+.2f}", f"{part.loss:+.3f}", f"{part.direct:+.2f}", part.remark) for part in strongest_parts(c))]
-    lines += ["", question(c), "", "The strongest causes", "", align_columns(rows), "", f"Difference: {about_ablation(c)}", *COLUMNS]
+    lines += ["", question(c), "", "The strongest causes", "", align_columns(rows), "", f"Difference: {about_ablation(c)}",
+              *columns_in_words(c)]
     if c.patching is not None:
         lines += ["", where_it_is(c)]
     if c.passages:
@@ -188,8 +189,13 @@ def strongest_section(c: Causes) -> str:
     rows += [[part.name, f"{part.difference:+.2f}", f"{part.loss:+.3f}", f"{part.direct:+.2f}", escape(part.remark)]
              for part in strongest_parts(c)]
     return section("The strongest causes", f"Difference: {about_ablation(c)} If it is negative, the model prefers {visible(c.answer)} less "
-                   f"without the part. {' '.join(COLUMNS)}",
+                   f"without the part. {' '.join(columns_in_words(c))}",
                    html_table(rows, long=(4,)))
+
+
+def columns_in_words(c: Causes) -> tuple[str, ...]:
+    """What the columns of the table of the strongest causes mean; only with a corrupted text is anything restored"""
+    return COLUMNS if c.patching is not None else COLUMNS[:2]
 
 
 def ablation_section(c: Causes) -> str:
