@@ -189,13 +189,13 @@ f = np.stack([sparse_autoencoder.forward(p, each, k)[1] for each in x])         
 assert np.allclose(autoencoder(p.up, p.b, p.down, p.shift, x[0], k)[1], f[0], atol=1e-4)     # το f της βιβλιοθήκης είναι το δικό μας
 
 axes = picture("απώλεια του μοντέλου με εξόδους που ξαναφτιάχτηκαν, nats ανά token", height=2.6)
-names = ["μέσος όρος", *(f"{k} ενεργά" for k in measured), "δικές του έξοδοι"]
+names = ["μέσος όρος", *(f"ενεργά: {k}" for k in measured), "δικές του έξοδοι"]
 losses = [measured[8]["mean_loss"], *(each["rebuilt_loss"] for each in measured.values()), measured[8]["loss"]]
 axes.bar(names, losses, color=[GRAY, TRAIN, TRAIN, TRAIN, FLOOR], width=0.6)
 for i, loss in enumerate(losses):
     axes.annotate(f"{loss:.2f}", (i, loss), (0, 3), textcoords="offset points", ha="center")
 axes.margins(y=0.15)
-print({f"{k} ενεργά": f"εξηγείται το {each['explained']:.0%} της διασποράς" for k, each in measured.items()})
+print({f"ενεργά: {k}": f"εξηγείται το {each['explained']:.0%} της διασποράς" for k, each in measured.items()})
 
 # %% [markdown]
 # Οκτώ αριθμοί από τους 256 αντικαθιστούν τους 64 αριθμούς της εξόδου, και το μοντέλο σχεδόν δεν το καταλαβαίνει.
@@ -267,7 +267,7 @@ for n, (about, correct) in zip(times, by_feature):
 # καθαρό: ήταν ενεργό στη λέξη *Once*. Τι κάνει μια κατεύθυνση πρέπει να μετριέται από την αρχή σε κάθε μοντέλο.
 #
 # Με μία εντολή παίρνετε μια σελίδα με όλα τα χαρακτηριστικά ενός run: `lb.features(run.guid)`, ή σε ένα κέλυφος `littlebaby features last`.
-# Ύστερα η `lb.inference(run.guid, steer={"feature12": 3})` καθοδηγεί με το χαρακτηριστικό αριθμός 12.
+# Ύστερα η `lb.inference(run.guid, steer={"feature12": 3})` καθοδηγεί με το χαρακτηριστικό που έχει αριθμό 12.
 #
 # ## Δοκιμάστε
 # ### 1. Μια κατεύθυνση με μήκος 1
