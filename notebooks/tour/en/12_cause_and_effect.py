@@ -121,8 +121,9 @@ for name, x in zip(names, changes):
     print(f"without {name:16} {x:+6.1f}")
 
 # %% [markdown]
-# In each block one head matters most: the one that grew in the picture above. Without either of them the model hardly prefers the right
-# letter any more. A part whose bar is short may still have looked at interesting places; the prediction just does not depend on it.
+# The heads that matter are those that grew in the picture above. Where a single head of a block does the job, the model hardly prefers the
+# right letter any more without it; where both heads do it, they share the work, and each has a shorter bar. A part with a short bar may
+# still have looked at interesting places; the prediction just does not depend on it alone.
 #
 # ## Put a value back
 # Ablation says which part matters, not what it carries. For that we need a second text, here called the corrupted one, which differs in one
@@ -154,16 +155,16 @@ for i, t in zip(*np.where(patched.positions["block"] > 0.1)):
 
 # %%
 terms = attribute(baby, clean, answer, wrong)
-parts = dict(embedding=terms.embedding, **{f"block {i + 1}, head {j + 1}": terms.heads[i, j] for i in range(2) for j in range(2)},
-             **{f"block {i + 1}, network": terms.networks[i] for i in range(2)},
-             others=terms.attention_biases.sum() + terms.norm_offsets.sum() + terms.head_bias)
+parts = {"embedding": terms.embedding, **{f"block {i + 1}, head {j + 1}": terms.heads[i, j] for i in range(2) for j in range(2)},
+         **{f"block {i + 1}, network": terms.networks[i] for i in range(2)},
+         "biases": terms.attention_biases.sum() + terms.norm_offsets.sum() + terms.head_bias}
 for name, x in parts.items():
     print(f"{name:17} {x:+6.2f}")
 print(f"{'sum':17} {sum(parts.values()):+6.2f}, the logit difference is {terms.total:+.2f}")
 
 # %% [markdown]
-# The previous-token head adds next to nothing itself, though without it the prediction fails: its work is used by the head of block 2. A sum shows
-# the last step of a computation, an experiment shows all of them. With one command you get all of this for a model of your own:
+# A previous-token head adds next to nothing itself, though the prediction needs it: its work is used by the induction head of block 2. A
+# sum shows the last step of a computation, an experiment shows all of them. With one command you get all of this for a model of your own:
 # `lb.cause(guid, text, corrupted)`, or in a shell `littlebaby cause last`.
 #
 # ## Try it

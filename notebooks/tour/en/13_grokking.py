@@ -124,8 +124,9 @@ for name, column in (("training", 1), ("validation", 2)):
 # 4000 steps the model does not find the rule. With it the weights shrink all the time, and only what lowers the loss grows again. A list
 # of 480 answers needs large weights; a rule that gives all of them manages with smaller ones. So the norm is lower after the rule has
 # replaced the list than at its highest point. Weight decay does not know the rule. It prefers small weights, and here the rule needs
-# smaller ones. (The jumps of the loss, after which it recovers, are known from Adam with tiny gradients, which it divides by their own
-# size: Thilak et al. 2022, [arXiv:2206.04817](https://arxiv.org/abs/2206.04817).)
+# smaller ones. (The jumps of the loss, after which it recovers, occur late in trainings with Adam, which divides even tiny gradients by
+# their own size. Thilak et al. (2022, [arXiv:2206.04817](https://arxiv.org/abs/2206.04817)) call them *slingshots*. In their trainings
+# grokking occurs even without weight decay, and then almost always when such a jump begins.)
 #
 # ## Open the embedding
 # Which rule? We did not tell the model that numbers lie on a circle. If it has discovered this, the embedding must show it: on the way

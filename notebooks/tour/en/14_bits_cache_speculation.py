@@ -57,7 +57,7 @@ ids, floor = model.encode(new_text), nursery.floor(new_text)
 windows = np.stack([ids[i:i + 129] for i in range(0, len(ids) - 129, 128)])
 x, y = windows[:, :-1], windows[:, 1:]
 
-for name, baby in dict(model=model, small=small).items():
+for name, baby in {"model": model, "small": small}.items():
     print(f"{name:8} {baby.flat.size:7,} weights, loss on new stories {baby.loss(x, y):.3f} nats per character")
 print(f"entropy                    {floor:27.3f}")
 

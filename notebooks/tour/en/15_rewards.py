@@ -148,8 +148,7 @@ def curve(run, measure):
 
 def show(run):
     """The samples before and after in numbers, and two of them"""
-    for moment in ("before", "after"):
-        judged = getattr(run.report.school, moment)
+    for moment, judged in (("before", run.report.school.before), ("after", run.report.school.after)):
         right = f"right sentences {judged.marks.sentences:4.0%}, right stories {judged.marks.stories:3.0%}" if judged.marks else ""
         print(f"{moment:6} reward {judged.reward:.2f}, {right}, length {judged.length:3.0f}, distinct {judged.distinct:.0%}")
     for text in run.report.school.after.texts[:2]:

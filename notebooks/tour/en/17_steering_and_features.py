@@ -254,7 +254,7 @@ for n, (about, correct) in zip(times, by_feature):
 # begins *It was the birthday of*. The direction from texts also contains the other words of our sentences, such as *seven* and *Friday*, and
 # raises them everywhere. Added many times over, the feature does damage, too.
 #
-# Do not expect too much of eight sentences. In a baby trained with `seed=5` the direction from texts brought no birthdays at all, 14% at
+# Do not expect too much of eight sentences. In a baby trained with `seed=5` the direction from texts brought no more birthdays, 14% at
 # strength 2 instead of 16% at 0, while the best feature still brought 39%. Its meaning was less clear, though: it was active at the word
 # *Once*. What a direction does has to be measured in every model anew.
 #
