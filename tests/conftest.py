@@ -42,6 +42,9 @@ def copied_clone(root):
     for name in ("pyproject.toml", ".gitignore", "inputs/nursery.txt"):
         (root / name).parent.mkdir(exist_ok=True)
         shutil.copy2(project / name, root / name)
+    for path in (path for folder in ("configs", "tokenizers", "models", "outputs") for path in (project / folder).glob("*babe00*")):
+        (root / path.parent.name).mkdir(exist_ok=True)
+        shutil.copy2(path, root / path.parent.name)
     if shutil.which("git"):
         git(root, "init", "-q")
         git(root, "add", "-A")

