@@ -225,7 +225,7 @@ for k in (0, 1, 3, 8):
 @exercise(lesson=1, number=1)
 def check(cost):
     value = cost(0.9)
-    assert value is not None, "cost returns None: return 0.7 times the surprise on a rainy day plus 0.3 times the surprise on a dry day."
+    assert value is not None, "cost returns None: return the mean surprise, in which rain counts as often as it comes, and a dry day, too."
     assert value > 0, "a surprise is not negative: it is *minus* the logarithm of the probability."
     assert abs(cost(0.5) - np.log(2)) < 1e-10, f"with p = 0.5 the surprise is ln 2 = 0.693 every day; your function gives {cost(0.5):.3f}."
     assert abs(value + 0.7 * np.log(0.9) + 0.3 * np.log(0.1)) < 1e-10, "with p = 0.9 a dry day, three days of ten, should cost -ln 0.1."
