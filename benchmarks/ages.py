@@ -33,8 +33,9 @@ class Age(NamedTuple):
 BABIES = {
     3: Age("30kB", dict(preset="characters", n_layers=1, n_emb=64, n_heads=4, n_ctx=256, n_steps=150, s_eval=15), {}),
     6: Age("100kB", dict(preset="characters", n_layers=2, n_emb=96, n_heads=6, n_steps=500, s_eval=50, r_dropout=0.1), {}),
-    12: Age("300kB", dict(preset="nursery", n_layers=2, n_emb=96, n_heads=6, n_steps=700, s_eval=70), {}),
-    24: Age("1MB", dict(preset="nursery"), {}),
+    # rope_base as in the preset nursery at the time of their training
+    12: Age("300kB", dict(preset="nursery", rope_base=10_000, n_layers=2, n_emb=96, n_heads=6, n_steps=700, s_eval=70), {}),
+    24: Age("1MB", dict(preset="nursery", rope_base=10_000), {}),
     48: Age("3MB", dict(preset="nursery-grown"), dict(n_steps=150)),
 }
 
