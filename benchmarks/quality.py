@@ -55,8 +55,8 @@ def grown(chosen):
 
 def school(chosen):
     """The default run of every seed, which may exist already, then five minutes of school"""
-    yield ("seed | steps of school | right sentences before | after | right stories before | after | KL | entropy | distinct | "
-           "longest overlap before, characters | after | cores used by others")
+    yield ("seed | steps of school | right sentences before | after | right stories before | after | most frequent plot before | after | "
+           "KL | entropy | distinct | longest overlap before, characters | after | cores used by others")
     for seed in chosen.seeds:
         default = make_config(settings=dict(seed=seed)).model_dump()
         done = [run.name for run in lb.list() if run.has_model and run.config.model_dump() | dict(n_vocab=0) == default]
@@ -67,8 +67,9 @@ def school(chosen):
         load = turns.load(turns.others([(before, turns.moment(), turns.spent() - own)]))
         was, now, rows = report.school.before, report.school.after, report.evaluations
         last = rows[max(len(rows) - 2, 0)].measures              # the last row is the mean of few steps
+        plots = " | ".join(f"{max(each.marks.plots.values()) / each.samples:.0%}" for each in (was, now))
         yield (f"{seed} | {rows[-1].step:,} | {was.marks.sentences:.1%} | **{now.marks.sentences:.1%}** | {was.marks.stories:.1%} | "
-               f"**{now.marks.stories:.1%}** | {last.kl:.3f} | {last.entropy:.3f} | {now.distinct:.0%} | {was.longest_overlap} | "
+               f"**{now.marks.stories:.1%}** | {plots} | {last.kl:.3f} | {last.entropy:.3f} | {now.distinct:.0%} | {was.longest_overlap} | "
                f"{now.longest_overlap} | {load}")
 
 
