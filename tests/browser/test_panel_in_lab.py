@@ -72,7 +72,7 @@ def test_the_notebook_from_opening_to_deleting(looked, tmp_path):
         control = panel.locator(f".lb-{name} input").first
         control.fill(str(value))
         control.press("Enter")
-    looked.wait_for_function(f"document.body.innerText.includes('of {4 * 64} tokens')")
+    looked.wait_for_function(f"document.body.innerText.includes('of {16 * 64:,} tokens')")
     looked.wait_for_function("/estimated time\\n\\d+ (second|minute)s?/.test(document.body.innerText)")
     picture(looked, panel, "panel-choose", tmp_path)
 
@@ -98,7 +98,7 @@ def test_the_notebook_from_opening_to_deleting(looked, tmp_path):
 
     # resume to the end
     button("Resume").click()
-    looked.wait_for_selector(".lb-growing:has-text('step 770')")
+    looked.wait_for_selector(".lb-growing:has-text('step 750')")
     picture(looked, panel, "panel-train", tmp_path)
     looked.wait_for_selector(f".lb-card:has-text('{run.name}')")
     report = store.load_report(run.name)
