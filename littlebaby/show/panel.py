@@ -70,6 +70,7 @@ class Panel:
         self.preset = box(widgets.Dropdown, "preset", options=list(presets()), value="nursery")
         indented = lambda width: widgets.HTML(layout=widgets.Layout(max_width=width, margin="0 0 4px 92px"))
         self.preset_meaning, self.run_summary = indented("268px"), indented("548px")
+        self.preset_meaning.layout.min_height = "56px"           # three lines: no button moves when the text changes the preset
         self.input = box(widgets.Combobox, "text", value="nursery", continuous_update=False, placeholder="a file, or a name in inputs/")
         self.upload = widgets.FileUpload(accept=".txt,.jsonl", multiple=False, description="upload a file",
                                          layout=widgets.Layout(width="140px", margin="2px 2px 6px 92px"))

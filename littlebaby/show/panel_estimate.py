@@ -13,7 +13,7 @@ from .panel_job import JOBS, start_thread
 from .panel_live import show
 
 PATIENCE = 0.4          # seconds without a change after which the speed of this machine is measured
-HEIGHT = 354            # pixels of the architecture, which stay reserved: a button below must not move while it is being pressed
+HEIGHT = 400            # pixels of the architecture, which stay reserved: a button below must not move while it is being pressed
 
 
 class Estimate:

@@ -45,7 +45,7 @@ def run_label(run: Any) -> str:
     words = [alias(run.name) or run.name[:8] + run.name[36:], f"{cfg.c_attention} + {cfg.c_network}" if cfg else "damaged"]
     if report:
         bits = report.figures and report.figures.bits_per_character
-        words += [report.input.name if report.input else "", f"{bits:.3f} bits per character" if bits else "",
+        words += [report.input.name if report.input else "", f"{bits:.2f} bits" if bits else "",
                   state(vars(report), run.in_use, run.resumable)]
     return " · ".join(filter(None, words))
 

@@ -63,7 +63,7 @@ def test_a_fraction_in_a_whole_number_is_refused_in_a_sentence(looked):
 @pytest.mark.parametrize("width", [700, 1280])
 def test_a_button_does_not_move_while_it_is_pressed(looked, width):
     """The press itself ends the typing, and the answer to what was typed comes before the button is released"""
-    looked.set_viewport_size(dict(width=width, height=1400))
+    looked.set_viewport_size(dict(width=width, height=1600))         # the button is in view
     looked.wait_for_function("/estimated time\\n\\d+ (second|minute)s?/.test(document.body.innerText)")
     text, run = looked.panel.locator(".lb-input input").first, button(looked, "Run")
     wrong = looked.panel.locator(".lb-message", has_text="there is no file 'tail'")
