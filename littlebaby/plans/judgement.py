@@ -61,8 +61,13 @@ def nursery_texts(baby: Baby, kind: str, n: int) -> Samples:
 
 def marks(drawn: Samples, kind: str) -> records.Marks | records.SumMarks | None:
     """How much of the texts of this kind of nursery is correct; None where they have no sentence"""
-    found = nursery.module_of(kind).marks("".join(f"{text}{nursery.END}" for text in whole(drawn)))
+    found = nursery.module_of(kind).marks(page(whole(drawn)))
     return records.MARKS[kind](**found._asdict()) if found else None
+
+
+def page(texts: Sequence[str]) -> str:
+    """The texts, each with the end of a document"""
+    return "".join(f"{text}{nursery.END}" for text in texts)
 
 
 def whole(drawn: Samples) -> list[str]:
@@ -85,5 +90,5 @@ def judgement(drawn: Samples, kind: str, source: str, rewards: np.ndarray | None
         reward_std=float(fine.std()) if len(fine) else None, ended=float(drawn.ended.mean()),
         length=float(np.mean([len(ids) for ids in drawn.ids] - drawn.answer)), distinct=len(set(texts)) / len(texts),
         longest_overlap=len(longest("\0".join(texts), source)) if source else None,
-        copied_share=copied_share("".join(f"{text}{nursery.END}" for text in texts), source) if source else None,
+        copied_share=copied_share(page(texts), source) if source else None,
         marks=marks(drawn, kind) if kind else None, texts=texts[:SHOWN])

@@ -18,9 +18,9 @@ from ..show.sweep_progress import SweepProgress
 from ..training.mpi import launched_ranks
 from .comparison import measured_run, save_comparison
 from .process_control import interruptible, open_workspace
-from .sweep_plan import Plan, checked_plan, combined, read_plan
+from .sweep_plan import Plan, checked_plan, read_plan
 from .sweep_runs import Outcome, Task, in_processes, is_complete, one_by_one, process_pool
-from .training_data import remember_input
+from .training_data import combined, remember_input
 
 
 def sweep(plan: str | Path | Mapping[str, Any] | None = None, *, input: str | Path | list[str] | None = None, preset: str | None = None,

@@ -11,6 +11,7 @@ from ..evaluation import search
 from ..runs import disk, presets
 from ..runs.aliases import renamed
 from ..runs.settings import Config, unknown_setting
+from .training_data import combined
 
 KEYS = ("input", "preset", "settings", "grid", "list", "random", "seeds", "halving")
 EXAMPLE = '{"grid": {"r_learn": [0.01, 0.02]}, "seeds": 3}'
@@ -84,14 +85,6 @@ def checked_plan(given: Mapping[str, Any]) -> Plan:
 
 EXAMPLES = dict(settings='{"n_steps": 300}', grid='{"r_learn": [0.01, 0.02], "n_layers": [2, 3]}',
                 random='{"r_learn": [0.001, 0.1], "n": 10}', halving='{"n_steps": [100, 300, 900], "keep": 0.5}')
-
-
-def combined(settings: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings, overridden by others; n_epochs alone replaces n_steps"""
-    found = dict(settings)
-    if "n_epochs" in more and "n_steps" not in more:
-        found.pop("n_steps", None)
-    return found | dict(more)
 
 
 def known(settings: Any, where: str) -> dict[str, Any]:

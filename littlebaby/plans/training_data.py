@@ -36,10 +36,15 @@ def make_config(preset: str | None = None, config: str | Path | None = None, set
         if not isinstance(data, dict):
             raise BadInput(f"{config} is not a config: it must be a JSON object with settings, such as {{\"n_layers\": 4}}")
         chosen |= {key: value for key, value in data.items() if key not in ("version", "guid", "base", "time")}
-    named = renamed(dict(settings))
-    if "n_epochs" in named and "n_steps" not in named:
-        chosen.pop("n_steps", None)
-    return Config(**{**chosen, **named})
+    return Config(**combined(chosen, renamed(dict(settings))))
+
+
+def combined(settings: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings, overridden by others; n_epochs alone replaces n_steps"""
+    found = dict(settings)
+    if "n_epochs" in more and "n_steps" not in more:
+        found.pop("n_steps", None)
+    return found | dict(more)
 
 
 def finetune_config(cfg: Config, settings: Mapping[str, Any] | tuple = ()) -> Config:

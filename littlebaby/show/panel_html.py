@@ -13,7 +13,8 @@ from ..runs.settings import Config
 from ..training.loop import Step
 from .card import CURVE, facts, shape, state
 from .charts import FLOOR, GRAY, INK, PALE, TRAIN, VALID, line_name, plainly, png, scale
-from .formatting import format_bytes, format_duration, format_number, percent, plural
+from .formatting import format_bytes, format_duration, format_number, plural
+from .progress import marks_in_words
 
 PARTS = dict(embedding="#7a9e9f", attention="#3f7fb5", network="#e0a458", norms="#b8b8b8", head="#8e6c8a")
 QUIET = "color:var(--jp-ui-font-color2,#66727f)"
@@ -211,7 +212,7 @@ def judged(row: Any) -> str:
     if measures.get("reward") is not None:
         return f"reward {measures['reward']:.3f}" + (f" · KL {measures['kl']:.3f}" if measures.get("kl") is not None else "")
     loss, marks = row.train_loss if row.valid_loss is None else row.valid_loss, dict(row.marks or {})
-    correct = f" · {percent(marks['stories'])} of stories correct" if "stories" in marks else ""
+    correct = f" · {marks_in_words(marks)}" if "stories" in marks else ""
     return ("" if loss is None else f"loss {loss:.3f}") + " ★" * row.best + correct
 
 

@@ -221,12 +221,15 @@ def mistake(text: str, parsed: Parsed) -> str:
     'who'
     """
     for at, piece in parsed.expected:
-        written, right = word_at(text, at), word_at(piece, 0)
-        for kind, lists in MISTAKES.items():
-            words = {word for name in lists for word in grammar()[1][name][0]}
-            if written in words and right in words:
-                return kind
+        kind = kind_of_word(word_at(text, at))
+        if kind != "other" and kind == kind_of_word(word_at(piece, 0)):
+            return kind
     return "other"
+
+
+def kind_of_word(word: str) -> str:
+    """The kind of mistake that this word makes in place of another one of the same kind, a key of MISTAKES"""
+    return next((kind for kind, lists in MISTAKES.items() if any(word in grammar()[1][name][0] for name in lists)), "other")
 
 
 # what the text of each of the four plots contains, and of no other one
