@@ -110,6 +110,7 @@ def test_a_run_without_a_model_offers_resume(looked):
     button(looked, "inference").click()
     panel, store = looked.panel, Workspace(looked.panel.locator(".lb-folder input").input_value())
     killed = next(run for run in store.list() if not run.has_model)
+    expect(panel.locator(".lb-guid option", has_text="48-months")).to_be_attached()      # the runs of this plan are listed now
     expect(button(looked, "Resume")).to_be_hidden()
     panel.locator(".lb-guid select").select_option(label=panel.locator(".lb-guid option", has_text=killed.name[:8]).inner_text())
     expect(panel.locator(".lb-reason")).to_have_text("this run has not finished and has no model yet; Resume continues it from step 12")
