@@ -82,6 +82,7 @@ def test_train_inference_info_list_delete(shell, home):
     again = "inference", name, "--prompt", "- Ada", "--max_tokens", "7", "--seed", "3", *here
     code, out, err = shell(*again)
     assert out == "- Ada" + written["text"] + "\n" and "unknown characters: - was dropped" in err
+    assert "cut after 7 tokens; `--max_tokens 14` generates more\nsaved as " in err and len(list(home.glob(f"outputs/*{name}_*"))) == 2
     assert shell(*again, "--stream")[1] == out
 
     code, out, _ = shell("info", name, *here)
@@ -137,7 +138,7 @@ def test_an_interrupted_run_says_how_to_go_on(shell, home):
     ("train --n_layers 1 --n_layers 2", "--n_layers is given twice"),
     ("train --inptu a.txt", "--inptu is not an option; did you mean --input?"),
     ("train --b_tied maybe", "b_tied is 'maybe'; allowed is true or false"),
-    ("inference one two", "'two' is one argument too many"),
+    ("inference one two three", "'three' is one argument too many"),
     ("inference --sed 3", "--sed is not an option; did you mean --seed?"),
     ("info --json=5", "--json is '5'; allowed is true or false"),
     ("list foo", "'foo' is one argument too many"),

@@ -15,8 +15,9 @@ from littlebaby.runs.records import Evaluation, Input, Report
 from littlebaby.runs.settings import Config, allowed
 from littlebaby.show import catalog, charts, estimate_tables, formatting
 from littlebaby.show.card import card, loss_history, memorized, nursery_marks, parameters
-from littlebaby.show.formatting import unknown_characters
+from littlebaby.show.formatting import unknown_in, unknown_parts
 from littlebaby.show.panel_html import LossHistory
+from littlebaby.text.word import Word
 
 GUID = "0b2f8a52-7b0c-4f7e-9d3c-5a1f6f2f7c11"
 
@@ -279,9 +280,14 @@ def test_a_card_says_how_much_was_copied():
     assert memorized(1, None) == "longest passage copied from the training text: 1 character"
 
 
-def test_unknown_characters_are_told_in_one_sentence():
-    assert unknown_characters({"1": "", "2": "", "ë": "e"}) == "unknown characters: 1 2 were dropped; ë was read as e"
-    assert unknown_characters({"Γ": ""}) == "unknown characters: Γ was dropped"
+def test_what_of_a_prompt_is_unknown_is_told_in_one_sentence_each():
+    assert unknown_parts({"1": "", "2": "", "ë": "e"}, []) == "unknown characters: 1 2 were dropped; ë was read as e"
+    assert unknown_parts({"Γ": ""}, ["upon", "time"]) == ("unknown characters: Γ was dropped\n"
+                                                          "not in the vocabulary, so read letter by letter: upon, time")
+    words = Word.train("Ada met Bob. Ada met Bob. Once upon a time there was Ada")
+    assert unknown_in(words, "Ada upon met  Bobby 7, Ada!") == ("unknown characters: ! , 7 y were dropped\n"
+                                                                "not in the vocabulary, so read letter by letter: Ada, upon, Bobb")
+    assert unknown_in(words, " Ada met Bob.") == ""
 
 
 def test_the_course_shows_first_and_last():

@@ -12,6 +12,7 @@ class Answer(NamedTuple):
     data: Any           # lists, dicts, texts and numbers, which --json prints
     text: str           # printed without --json
     code: int = 0
+    note: str = ""      # printed to stderr after the text
 
 
 def print_error(sentence, code, machine):

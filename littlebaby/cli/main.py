@@ -16,7 +16,7 @@ from cyclopts.exceptions import (
 
 from ..errors import BadInput, RunFailed, nearest, quoted
 from . import run_commands, steering_commands, sweep_commands, tool_commands  # noqa: F401  # importing them adds their commands to `app`
-from .answers import Answer, is_first_process, print_error
+from .answers import Answer, is_first_process, print_error, print_line
 from .help import Help, help_of_command
 from .options import WELCOME, app
 
@@ -44,6 +44,8 @@ def main(words=None):
                 print(jsons.dumps(answer.data, default=str))
             elif answer.text:
                 print(answer.text)
+            if answer.note:
+                print_line(answer.note)
             return answer.code
         return 0
     except CycloptsError as error:

@@ -14,7 +14,7 @@ WELCOME = """littlebaby: a whole GPT, forward and backward, written by hand.
 
   littlebaby train                              train on the nursery, in about two minutes
   littlebaby train --input my.txt --n_layers 6  train on your own text
-  littlebaby inference last --prompt "Once"     generate text with the newest run
+  littlebaby inference last "Once"              generate text with the newest run
   littlebaby info last                          show the card of the newest run
   littlebaby list                               list all runs
 

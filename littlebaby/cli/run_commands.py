@@ -71,7 +71,7 @@ def trained(run, common):
 
 
 @app.command
-def inference(guid: str = "last", *, prompt: Text = "", max_tokens: Whole = 200, repetition_penalty: Real = 1.0, temperature: Real = 0.8,
+def inference(guid: str = "last", prompt: Text = "", *, max_tokens: Whole = 200, repetition_penalty: Real = 1.0, temperature: Real = 0.8,
               top_k: Whole = 0, top_p: Real = 1.0, min_p: Real = 0.0, stop: list[Text] | None = None, seed: Whole | None = None,
               samples: Whole = 1, stream: bool = False, draft: str | None = None, steer: list[Text] | None = None,
               common: Everywhere = Common()):
@@ -104,10 +104,9 @@ def inference(guid: str = "last", *, prompt: Text = "", max_tokens: Whole = 200,
                            draft=draft, steer=strengths(steer or ()))
     if pieces:
         pieces("\n")
-    if done.replaced:
-        print_line(text_output.unknown_characters(done.replaced))
     texts = done.samples or [done.text]
-    return Answer(plain(done), "" if pieces else "\n\n---\n\n".join(prompt + text for text in texts))
+    return Answer(plain(done), "" if pieces else "\n\n---\n\n".join(prompt + text for text in texts),
+                  note=text_output.completion_note(done))
 
 
 def strengths(words):
@@ -191,8 +190,8 @@ def run_command(talk, line):
 
 def print_answer(talk, line, silent):
     """Print the answer while it is generated; Ctrl-C ends it, and the part generated so far stays in the conversation"""
-    if unknown := talk.baby.tokenizer.unknown_in(line):
-        print_line(text_output.unknown_characters(unknown))
+    if note := text_output.unknown_in(talk.baby.tokenizer, line):
+        print_line(note)
     pieces = talk.stream(line)
     try:
         for piece in pieces:
@@ -208,7 +207,7 @@ def print_answer(talk, line, silent):
 
 
 @app.command
-def evaluate(guid: str = "last", *, input: str | None = None, task: str | None = None, limit: Whole = 0, overlap: Real | None = None,
+def evaluate(guid: str = "last", input: str | None = None, *, task: str | None = None, limit: Whole = 0, overlap: Real | None = None,
              encoding: str = "utf-8", quiet: bool = False, common: Everywhere = Common()):
     """Evaluate a run's baby: perplexity and bits per byte of a text, accuracy on a task.
 

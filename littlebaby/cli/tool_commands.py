@@ -178,7 +178,7 @@ without gradient: trainable weights whose gradient is always 0; there must be no
 
 
 @app.command
-def microscope(guid: str = "last", *, text: Text | None = None, common: Everywhere = Common()):
+def microscope(guid: str = "last", text: Text | None = None, *, common: Everywhere = Common()):
     """Show what a run's baby computes on a text: losses, attention, predictions by layer, gradients, memory. Writes a page to outputs/.
 
     Args:
@@ -196,7 +196,7 @@ def microscope(guid: str = "last", *, text: Text | None = None, common: Everywhe
 
 
 @app.command
-def cause(guid: str = "last", *, text: Text | None = None, corrupted: Text | None = None, answer: Text | None = None,
+def cause(guid: str = "last", text: Text | None = None, *, corrupted: Text | None = None, answer: Text | None = None,
           wrong: Text | None = None, ablation: str = "mean", quiet: bool = False, common: Everywhere = Common()):
     """Show why a run's baby predicts one continuation rather than another: what every head and network does. Writes a page to outputs/.
 

@@ -17,7 +17,7 @@ from ..inference.baby import Baby
 from ..runs.records import Report
 from ..runs.store import Workspace
 from ..show import causes as pages
-from ..show.formatting import unknown_characters
+from ..show.formatting import unknown_in
 from ..show.progress import counted
 from ..text import overlap, stories
 from ..training.parallel import generation_threads
@@ -84,8 +84,8 @@ def cause(guid: str = "last", text: str | None = None, corrupted: str | None = N
             asked = own_question(baby, workspace, name, report, source)
         else:
             for given in (text, corrupted or ""):
-                if replaced := baby.require_tokenizer().unknown_in(given):
-                    print_to_stderr(unknown_characters(replaced))
+                if note := unknown_in(baby.require_tokenizer(), given):
+                    print_to_stderr(note)
             asked = question(baby, text, corrupted, answer, wrong)
         texts, reference = reference_texts(baby, ablation, asked, source)
         passages, no_passages = None, "the training text is not there any more"

@@ -77,8 +77,8 @@ def inference(guid: str = "last", prompt: str = "", max_tokens: int = 200, *, re
     completion = generate_completion(baby, name, prompt, sampling, max_tokens, seed, stops, samples, stream, draft=small,
                                      replace_value=replace_value)
     completion = completion.model_copy(update=dict(steering=steering))
-    keep_result(lambda: workspace.save_completion(name, completion))
-    return completion
+    file = keep_result(lambda: workspace.save_completion(name, completion))
+    return completion.model_copy(update=dict(file=str(file or "")))
 
 
 def vocabulary_of(tokenizer: Any) -> dict[str, Any]:
@@ -122,8 +122,8 @@ def generate_completion(baby: Baby, name: str, prompt: str, sampling: Sampling, 
             texts_of_rows = (tokenizer.decode(before_eos(row, eos)) for row in rows)
             done, count = ["".join(until_stop([text], stops)) for text in texts_of_rows], rows.shape[1]
     settings = records.Settings(**asdict(sampling), max_tokens=max_tokens, stop=list(stops))
-    return records.Completion(guid=name, prompt=prompt, replaced=replaced, text=done[0], samples=done if samples > 1 else [],
-                              prompt_tokens=len(start), tokens=count, seed=seed, settings=settings)
+    return records.Completion(guid=name, prompt=prompt, replaced=replaced, spelled=texts.spelled_words(tokenizer, prompt), text=done[0],
+                              samples=done if samples > 1 else [], prompt_tokens=len(start), tokens=count, seed=seed, settings=settings)
 
 
 def chat(guid: str = "last", system: str = "", template: str | None = None, max_tokens: int = 200, *, repetition_penalty: float = 1.0,

@@ -22,7 +22,7 @@ from ..show import diary as diaries
 from ..show import features as pages
 from ..show import microscope as scope
 from ..show import walk as walks
-from ..show.formatting import unknown_characters
+from ..show.formatting import unknown_in
 from ..show.progress import counted
 from ..text.tokenizer_helpers import jsonl_rows
 from ..training.parallel import generation_threads, worker_count
@@ -133,8 +133,8 @@ def microscope(guid: str = "last", text: str | None = None, path: str | Path | N
         completion = workspace.load_completion(name) if final else generate_completion(baby, name, "", Sampling(temperature=0.8),
                                                                                        SAMPLE_LENGTH, seed=0)
         text = completion.text.strip()[:SAMPLE_LENGTH]
-    if replaced := baby.require_tokenizer().unknown_in(text):
-        print_to_stderr(unknown_characters(replaced))
+    if note := unknown_in(baby.require_tokenizer(), text):
+        print_to_stderr(note)
     return scope.examine(baby, text, name)
 
 

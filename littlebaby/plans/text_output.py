@@ -6,13 +6,13 @@ from ..errors import BadInput, nearest
 from ..runs import disk
 from ..runs.aliases import ALIASES
 from ..runs.presets import default_preset, preset, presets
-from ..runs.records import VERSION, Direction
+from ..runs.records import VERSION, Completion, Direction
 from ..runs.settings import FOLDERS, Config, allowed, prefixes_in_words, sections
 from ..runs.store import brief, command
 from ..show import card as cards
 from ..show.card import baby_list, run_list
 from ..show.estimate_tables import bench_table, preflight_table
-from ..show.formatting import align_columns, align_pairs, format_bytes, plural, setting_value, unknown_characters
+from ..show.formatting import align_columns, align_pairs, format_bytes, plural, setting_value, unknown_in, unknown_parts
 from .estimates import check
 from .manage import info
 from .process_control import open_workspace
@@ -20,9 +20,9 @@ from .school import defaults as school_defaults
 from .training_data import make_config
 
 __all__ = ["ALIASES", "Config", "FOLDERS", "VERSION", "align_columns", "align_pairs", "allowed", "baby_list", "bench_table", "card",
-           "catalog_tables", "chat_note", "check_every_variant", "default_preset", "direction", "format_bytes", "make_config",
-           "next_steps", "plural", "prefixes_in_words", "preflight_table", "preset", "presets", "renew_tables", "run_list",
-           "school_defaults", "sections", "setting_value", "unknown_characters"]
+           "catalog_tables", "chat_note", "check_every_variant", "completion_note", "default_preset", "direction", "format_bytes",
+           "make_config", "next_steps", "plural", "prefixes_in_words", "preflight_table", "preset", "presets", "renew_tables", "run_list",
+           "school_defaults", "sections", "setting_value", "unknown_in"]
 
 
 def card(guid: str = "last", path: str | Path | None = None) -> str:
@@ -35,6 +35,14 @@ def next_steps(name: str, path: str | Path | None = None) -> str:
     workspace = open_workspace(path)
     commands = [f"`{command(f'{word} {brief(name)}', workspace.root)}`" for word in ("inference", "microscope")]
     return f"{commands[0]} generates more, {commands[1]} shows how; the picture of the training is {workspace.path('chart', name)}"
+
+
+def completion_note(done: Completion) -> str:
+    """What is to be said of a completion: what of the prompt is not in the vocabulary, whether it was cut, and its file"""
+    lines = [note] if (note := unknown_parts(done.replaced, done.spelled)) else []
+    if done.tokens >= done.settings.max_tokens:
+        lines.append(f"cut after {plural(done.tokens, 'token')}; `--max_tokens {2 * done.tokens}` generates more")
+    return "\n".join([*lines, *([f"saved as {done.file}"] if done.file else [])])
 
 
 def direction(found: Direction, path: str | Path | None = None) -> str:

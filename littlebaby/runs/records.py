@@ -286,6 +286,7 @@ class Completion(BaseModel):
     time: AwareDatetime = Field(default_factory=now, description="Time of generation.")
     prompt: str = note("", "The prompt, as given.")
     replaced: dict[str, str] = note({}, "Characters of the prompt that the tokenizer does not know, and their replacements.")
+    spelled: list[str] = note([], "Words of the prompt that the tokenizer does not know, so that it reads their characters.")
     text: str = note(..., "The generated text, without the prompt.")
     samples: list[str] = note([], "All texts, if there are several.")
     prompt_tokens: Count = note(0, "Length of the prompt.", "tokens")
@@ -293,6 +294,7 @@ class Completion(BaseModel):
     seed: int = note(0, "Seed of the random numbers.")
     settings: Settings = note(Settings(), "Sampling settings.")
     steering: list[Steering] = note([], "The directions with which the model was steered.")
+    file: str = Field(default="", exclude=True, description="Where the completion was saved; not part of the file.")
 
 
 class Direction(BaseModel):

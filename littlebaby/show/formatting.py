@@ -2,6 +2,8 @@
 import re
 from collections.abc import Sequence
 
+from ..text import Tokenizer, spelled_words
+
 NUMBER = re.compile(r"-|[\d.,]*\d(e[+-]?\d+)?%?( ?[kMGTPE]?B?)")
 
 
@@ -45,8 +47,25 @@ def setting_value(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+def unknown_in(tokenizer: Tokenizer, text: str) -> str:
+    """`unknown_parts` of a text"""
+    return unknown_parts(tokenizer.unknown_in(text), spelled_words(tokenizer, text))
+
+
+def unknown_parts(replaced: dict[str, str], spelled: Sequence[str]) -> str:
+    """A line each on the characters and the words of a prompt that are not in the vocabulary, "" where there are none
+
+    replaced   {character: its replacement, "" if dropped}
+    spelled    the words that are read as single characters
+    """
+    lines = [unknown_characters(replaced)] if replaced else []
+    if spelled:
+        lines.append(f"not in the vocabulary, so read letter by letter: {', '.join(spelled)}")
+    return "\n".join(lines)
+
+
 def unknown_characters(replaced: dict[str, str]) -> str:
-    """A sentence on the characters of a prompt that are not in the vocabulary; replaced: {character: its replacement, "" if dropped}"""
+    """A sentence on characters that are not in the vocabulary"""
     dropped = [old for old, new in replaced.items() if not new]
     parts = [f"{' '.join(dropped)} {'was' if len(dropped) == 1 else 'were'} dropped"] if dropped else []
     parts += [f"{old} was read as {new}" for old, new in replaced.items() if new]

@@ -13,7 +13,7 @@ from ..runs.records import Settings
 from ..runs.store import Workspace
 from ..text.special_tokens import prompt_ids
 from . import panel_html
-from .formatting import plural, unknown_characters
+from .formatting import plural, unknown_parts
 from .panel_fields import number, parsed
 from .panel_help import Help
 from .panel_job import JOBS
@@ -83,7 +83,7 @@ class Generation:
             kept = any(each.time == done.time for each in workspace.completions(guid))
             outcome.live.say(f"{plural(done.tokens, 'token')}, "
                              f"{'saved in outputs/' if kept else 'not saved: the workspace cannot be written'}; seed {done.seed}")
-            outcome.say(unknown_characters(done.replaced) if done.replaced else "")
+            outcome.say(unknown_parts(done.replaced, done.spelled))
         outcome.text.value = panel_html.completion(prompt, "".join(pieces))
 
 

@@ -53,6 +53,11 @@ def from_json(record: Any) -> Tokenizer:
     return with_special_tokens(tokenizer, SpecialTokens.from_json(record.get("special_tokens") or {}, tokenizer.size))
 
 
+def spelled_words(tokenizer: Tokenizer, text: str) -> list[str]:
+    """The words of a text that a tokenizer of words does not know, so that it encodes their characters; none for other tokenizers"""
+    return tokenizer.spelled_in(text) if isinstance(tokenizer, Word) else []
+
+
 def stream(tokenizer: Tokenizer, ids: Iterable[int]) -> Iterator[str]:
     """The text of ids piece by piece, as they come, always of whole characters; all pieces together are the decoded ids."""
     decoder = codecs.getincrementaldecoder("utf-8")("replace")

@@ -98,6 +98,11 @@ class Word:
         """{unknown character: what replaces it, "" for nothing}, sorted; a word that is no token is not unknown."""
         return replacements(set(text) - self.known, self.known)
 
+    def spelled_in(self, text: str) -> list[str]:
+        """The words of a text that are no tokens, in their order, each once: they are encoded by their characters"""
+        pieces = PIECES.findall(replace_unknown(text, self.known, "replace"))
+        return list(dict.fromkeys(word for piece in pieces if (word := piece.strip()) and not {piece, word} & self.ids.keys()))
+
     def extend(self, text: str) -> tuple["Word", list[str]]:
         """(a tokenizer that also knows the tokens of the text, the new ones): new ids follow the old ones, which do not change.
 

@@ -30,7 +30,7 @@ from littlebaby import arrays
 from littlebaby.arrays import backend
 from littlebaby.runs.store import temporary_workspace
 from littlebaby.show.charts import FLOOR, GRAY, INK, PALE, TRAIN, VALID
-from littlebaby.show.tour import exercise, picture, visible
+from littlebaby.show.tour import TrainingBar, exercise, picture, visible
 from littlebaby.show.variant_pictures import squares
 from littlebaby.text import nursery
 
@@ -47,7 +47,7 @@ print("workspace:", workspace)
 steps, small_steps, samples = 1000, 600, 1000       # της εκπαίδευσης, του μικρού μωρού· πόσες φορές τραβάμε στην τελευταία εικόνα
 
 # %%
-settings = dict(n_ctx=128, batch_size=8, r_eval_overlap=0.0, s_eval=10_000, n_sample=0, progress=False)
+settings = dict(n_ctx=128, batch_size=8, r_eval_overlap=0.0, s_eval=10_000, n_sample=0, progress=TrainingBar())
 with backend.blas_threads(1):                       # τόσο μικροί πίνακες πολλαπλασιάζονται γρηγορότερα με ένα μόνο νήμα
     run = lb.train("nursery", "characters", n_emb=64, n_heads=4, n_layers=2, n_steps=steps, **settings)
     small_run = lb.train("nursery", "characters", n_emb=32, n_heads=2, n_layers=1, n_steps=small_steps, **settings)

@@ -33,7 +33,7 @@ from littlebaby.check.laws import differences
 from littlebaby.inference.steering import adding, mean_output
 from littlebaby.runs.store import temporary_workspace
 from littlebaby.show.charts import FLOOR, GRAY, TRAIN, VALID
-from littlebaby.show.tour import exercise, picture, visible
+from littlebaby.show.tour import TrainingBar, exercise, picture, visible
 from littlebaby.text import nursery, stories
 from littlebaby.training import sparse_autoencoder
 
@@ -52,7 +52,7 @@ most_windows, searched = 250, 256       # παράθυρα κειμένου γι
 
 # %%
 run = lb.train("nursery", "characters", c_tokenizer="bpe", s_vocabulary=600, n_ctx=96, n_emb=64, n_heads=4, n_layers=2, batch_size=16,
-               r_learn=0.01, r_eval_overlap=0.0, n_steps=base_steps, n_completion=60, progress=False, n_sample=0, s_eval=10_000)
+               r_learn=0.01, r_eval_overlap=0.0, n_steps=base_steps, n_completion=60, progress=TrainingBar(), n_sample=0, s_eval=10_000)
 baby = lb.load(run.guid)
 print(" ".join(run.completion.text.split()))
 

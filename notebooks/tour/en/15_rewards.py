@@ -26,7 +26,7 @@ from threadpoolctl import threadpool_limits
 
 from littlebaby.runs.store import temporary_workspace
 from littlebaby.show.charts import FLOOR, GRAY, PALE, TRAIN, VALID
-from littlebaby.show.tour import exercise, picture
+from littlebaby.show.tour import TrainingBar, exercise, picture
 from littlebaby.text import stories
 
 workspace = temporary_workspace()       # this lesson's runs lie here until the kernel ends
@@ -44,7 +44,7 @@ base_steps, hand_steps, school_steps = 1000, 16, 30
 
 # %%
 base = lb.train("nursery", "characters", c_tokenizer="bpe", s_vocabulary=512, n_ctx=128, n_emb=64, n_heads=4, n_layers=2, batch_size=8,
-                r_learn=0.006, n_steps=base_steps, s_eval=10_000, n_sample=0, n_completion=0, progress=False)
+                r_learn=0.006, n_steps=base_steps, s_eval=10_000, n_sample=0, n_completion=0, progress=TrainingBar())
 baby = lb.load(base.guid)
 start = baby.encode(baby.tokenizer.begin)                        # a blank line, which separates the stories
 
@@ -141,7 +141,7 @@ for text in texts[:5]:
 # %%
 def school(reward, **settings):
     return lb.school(base.guid, reward=reward, n_steps=school_steps, r_learn=1.5e-3, batch_size=16, n_accumulate=2, s_eval=1, n_completion=0,
-                     progress=False, **settings)
+                     progress=TrainingBar(), **settings)
 
 def curve(run, measure):
     return np.array([getattr(row.measures, measure) for row in run.report.evaluations])

@@ -28,7 +28,7 @@ from threadpoolctl import threadpool_limits
 
 from littlebaby.runs.store import temporary_workspace
 from littlebaby.show.charts import FLOOR, GRAY, TRAIN, VALID
-from littlebaby.show.tour import exercise, picture
+from littlebaby.show.tour import TrainingBar, exercise, picture
 from littlebaby.text import stories
 
 workspace = temporary_workspace()       # this lesson's runs lie here until the kernel ends
@@ -46,7 +46,7 @@ base_steps, n_texts, pair_steps, best_steps = 1000, 1024, (5, 10, 20, 40, 80), 1
 
 # %%
 base = lb.train("nursery", "characters", c_tokenizer="bpe", s_vocabulary=512, n_ctx=128, n_emb=64, n_heads=4, n_layers=2, batch_size=8,
-                r_learn=0.006, n_steps=base_steps, s_eval=10_000, n_sample=0, n_completion=0, progress=False)
+                r_learn=0.006, n_steps=base_steps, s_eval=10_000, n_sample=0, n_completion=0, progress=TrainingBar())
 baby = lb.load(base.guid)
 start = baby.encode(baby.tokenizer.begin)                        # a blank line, which separates the stories
 
@@ -113,7 +113,7 @@ lines = [json.dumps(dict(prompt="", chosen=chosen, rejected=rejected)) for chose
 (workspace / "inputs/pairs.jsonl").write_text("\n".join(lines), encoding="utf-8")
 
 def school(steps, **settings):
-    return lb.school(base.guid, n_steps=steps, r_learn=2e-4, s_eval=1, n_completion=0, progress=False, **settings)
+    return lb.school(base.guid, n_steps=steps, r_learn=2e-4, s_eval=1, n_completion=0, progress=TrainingBar(), **settings)
 
 runs = [school(steps, pairs="pairs.jsonl", r_dpo=0.1, batch_size=8, n_accumulate=1) for steps in pair_steps]
 rows = [row.measures for row in runs[-1].report.evaluations]
