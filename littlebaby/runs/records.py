@@ -190,7 +190,7 @@ class Figures(BaseModel):
     flops: Number = note(None, "FLOPs of the whole run.", "FLOPs")
     memory: Count | None = note(None, "Estimated memory of a step.", "bytes")
     tokens: Count = note(0, "Training targets.", "tokens")
-    tokens_per_parameter: Number = note(None, "Training targets per parameter; about 20 are compute-optimal.")
+    tokens_per_parameter: Number = note(None, "Training targets per parameter; large models are best for their compute with about 20.")
     train_loss: Number = note(None, "Training loss of the last evaluation.", "nats")
     valid_loss: Number = note(None, "Validation loss of the weights that were kept.", "nats")
     bits_per_character: Number = note(None, "The same in bits per character.", "bits")

@@ -78,8 +78,8 @@ def results(report: dict[str, Any], figures: dict[str, Any]) -> list[tuple[str, 
                       + "; ".join(expert_shares(layer) for layer in load)))
     if not figures["tokens"]:
         return [*lines, ("compute", f"{format_number(figures['flops_per_token'])} FLOPs per token")]
-    lines += [("tokens", f"{figures['tokens']:,} in training, {format_number(figures['tokens_per_parameter'])} per parameter; about "
-                         f"{GOOD_RATIO} per parameter are compute-optimal"),
+    lines += [("tokens", f"{figures['tokens']:,} in training, {format_number(figures['tokens_per_parameter'])} per parameter; large "
+                         f"models are best for their compute with about {GOOD_RATIO}"),
               ("compute", f"{format_number(figures['flops_per_token'])} FLOPs per token, {format_number(figures['flops'])} in total"),
               ("time", f"{format_duration(figures['seconds'])} at {figures['tokens_per_second']:,.0f} tokens/s")]
     if environment:
@@ -114,9 +114,9 @@ def nursery_marks(marks: dict[str, Any]) -> tuple[str, str]:
 
 def first_mistakes(mistakes: dict[str, int]) -> str:
     """In how many stories the first mistake is of each kind, the most frequent kind first; "" where there is none"""
-    what = dict(who="wrong name or animal", what="wrong toy or food", color="wrong colour", other="other")
+    what = dict(who="wrong name or animal", what="wrong toy or food", color="wrong colour", other="something else")
     found = [f"{what[kind]} {n}" for kind, n in sorted(mistakes.items(), key=lambda each: -each[1]) if n]
-    return f"; first mistakes of the others: {', '.join(found)}" if found else ""
+    return f"; first mistakes in the others: {', '.join(found)}" if found else ""
 
 
 def expert_shares(load: Sequence[int]) -> str:
@@ -161,7 +161,7 @@ def run_list(runs: Sequence[Any]) -> str:
     """All runs, one line each. runs: from Workspace.list"""
     if not runs:
         return "no runs yet; `littlebaby train` trains one"
-    rows = [("name", "started", "model", "text", "parameters", "valid loss", "bits per character", "state", "files")]
+    rows = [("name", "started", "model", "text", "parameters", "nats per token", "bits per character", "state", "files")]
     for run in runs:
         cfg, report = run.config, run.report
         loss, bits = report and report.best_valid_loss, report and report.figures and report.figures.bits_per_character

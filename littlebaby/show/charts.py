@@ -15,6 +15,7 @@ TRAIN, VALID, FLOOR = "#3f7fb5", "#c8442b", "#2f7a3d"
 WHY_BELOW = ("training: a running mean over past steps, with dropout if it is on; validation: the weights of that moment, without dropout, "
              "so it can be lower")
 CAPTION, LINE = 125, 0.13     # of the caption: characters of a line, and its height in inches
+CLOSE = 0.3                    # two losses whose logarithms differ by less end too close for two names side by side
 TICKS = [d * 10.0 ** e for e in range(-4, 3) for d in (1, 1.5, 2, 3, 4, 6, 8)]
 
 
@@ -52,7 +53,6 @@ def draw(report: Report, steps: Sequence[tuple] = ()) -> Any:
     else:
         x, train = tokens, column("train_loss")
     losses.plot(x, train, ".-" if len(x) == 1 else "-", color=TRAIN, lw=1.6)
-    line_name(losses, "training", TRAIN, "right")
     losses.plot(tokens, valid, "o-", color=VALID, lw=1.6, ms=3.5)
     if np.isfinite(valid).any():
         best = int(np.nanargmin(valid))
@@ -60,6 +60,9 @@ def draw(report: Report, steps: Sequence[tuple] = ()) -> Any:
         if np.isfinite(valid[-1]):
             losses.annotate(f"validation\nbest {valid[best]:.3f}", (tokens[-1], valid[-1]), xytext=(9, 0), textcoords="offset points",
                             va="center", color=VALID, annotation_clip=False)
+    if len(x) and np.isfinite(train[-1]):
+        losses.annotate("training", (x[-1], train[-1]), xytext=(9, beside(train[-1], valid[-1])), textcoords="offset points",
+                        va="center", color=TRAIN, annotation_clip=False)
     if floor := report.nursery_floor:
         losses.axhline(floor, color=FLOOR, lw=1.2, ls=(0, (6, 3)))
         losses.annotate(f"lowest possible loss, {floor:.3f}", (0.01, floor), xycoords=("axes fraction", "data"), xytext=(0, 4),
@@ -112,9 +115,9 @@ def running(values: Sequence[float] | np.ndarray) -> np.ndarray:
     return out
 
 
-def line_name(axes: Any, text: str, color: str, where: str) -> None:
-    """Write the name of a line in its colour above the axes, so that it covers neither lines nor ticks. where: center or right"""
-    axes.set_title(text, loc=where, fontsize=9, color=color)
+def beside(loss: float, other: float) -> float:
+    """By how many points to move the name of a curve that ends at `loss`, so that it does not cover the two lines at `other`"""
+    return 0 if not abs(np.log(loss / other)) < CLOSE else 24 if loss >= other else -24
 
 
 def scale(axes: Any, values: np.ndarray) -> None:

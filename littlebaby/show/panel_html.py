@@ -12,7 +12,7 @@ from ..model import gpt
 from ..runs.settings import Config
 from ..training.loop import Step
 from .card import CURVE, facts, shape, state
-from .charts import FLOOR, GRAY, INK, PALE, TRAIN, VALID, line_name, plainly, png, scale
+from .charts import FLOOR, GRAY, INK, PALE, TRAIN, VALID, plainly, png, scale
 from .formatting import format_bytes, format_duration, format_number, plural
 from .progress import marks_in_words
 
@@ -47,7 +47,7 @@ def cost_tiles(about: Preflight, busy: str = "") -> str:
              ("memory", format_bytes(about.memory), f"{format_bytes(about.memory_parts['activations'])} of it for activations"),
              ("compute", f"{format_number(about.flops)} FLOPs", f"{format_number(about.flops_per_token)} per token"),
              ("steps", f"{about.steps:,}", f"of {about.tokens_per_step:,} tokens; {times} times the text"),
-             ("tokens per parameter", format_number(about.tokens_per_parameter), f"about {GOOD_RATIO} per parameter are compute-optimal")]
+             ("tokens per parameter", format_number(about.tokens_per_parameter), f"large models are best for their compute with about {GOOD_RATIO}")]
     boxes = "".join(f'<div style="border:1px solid var(--jp-border-color2,{PALE});border-radius:6px;padding:6px 10px;line-height:1.35">'
                     f'<div style="font-size:11px;{QUIET}">{name}</div><div style="font-size:17px;font-weight:600">{value}</div>'
                     f'<div style="font-size:11px;{QUIET}">{note or "&nbsp;"}</div>{data_ratio_bar(about) if "per" in name else ""}</div>'
@@ -309,3 +309,8 @@ def download(path: Path, content: str) -> str:
     return (f'<a class="lb-zip" download="{escape(path.name)}" href="data:application/zip;base64,{content}" style="text-decoration:'
             f'underline">download {breaking(path.name)}</a><div style="font-size:12px;line-height:1.4;{QUIET}">'
             f"{format_bytes(len(content) * 3 // 4)}, also at {breaking(str(path))}</div>")
+
+
+def line_name(axes: Any, text: str, color: str, where: str) -> None:
+    """Write the name of a line in its colour above the axes, so that it covers neither lines nor ticks. where: center or right"""
+    axes.set_title(text, loc=where, fontsize=9, color=color)
