@@ -86,7 +86,10 @@ def study(name, jobs):
     minutes, (floor, story) = (perf_counter() - clock) / 60, floor_of(found)
     cells = sorted(found.cells, key=lambda cell: (bool(cell.failed), cell.mean(BITS) or 0))
     lines = [f"{len(found.guids)} runs, {minutes:.0f} minutes. The floor is {floor:.4f} bits per character."]
-    lines += [f"- {importance_sentence(each)}" for each in found.importance()] if "grid" in plan else [fitted(cells, floor)] if name == "scaling" else []
+    if "grid" in plan:
+        lines += [f"- {importance_sentence(each)}" for each in found.importance()]
+    if name == "scaling":
+        lines.append(fitted(cells, floor))
     return [row(cell, cells[0], floor, story) for cell in cells], "\n\n".join(lines)
 
 

@@ -34,7 +34,8 @@ TALK = [SYSTEM("Be kind."), USER("Hi"), BABY("Hello."), USER("Who?"), BABY("Me."
     ("chatml", "<|im_start|>system\nBe kind.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nHello.<|im_end|>\n"
      "<|im_start|>user\nWho?<|im_end|>\n<|im_start|>assistant\nMe.<|im_end|>", "Hello.<|im_end|>Me.<|im_end|>"),
     ("plain", "System: Be kind.\n\nUser: Hi\n\nAssistant: Hello.\n\nUser: Who?\n\nAssistant: Me.\n\nUser: ",
-     "Hello.\n\nUser: Me.\n\nUser: ")])
+     "Hello.\n\nUser: Me.\n\nUser: "),
+    ("line", "System: Be kind.\nUser: Hi\nAssistant: Hello.\n\nUser: Who?\nAssistant: Me.\n\n", "Hello.\n\nMe.\n\n")])
 def test_templates(name, text, learned):
     form = template(name)
     assert as_text(pieces(TALK, form)) == text

@@ -259,7 +259,8 @@ def test_a_card_judges_what_a_baby_writes():
     marks = dict(words=0.999, sentences=0.471, stories=0.0)
     assert nursery_marks(marks) == ("grammar", "correct by the grammar: 99% of words, 47% of sentences, 0% of stories")
     marks["mistakes"] = dict(who=3, what=0, color=12, other=1)
-    assert nursery_marks(marks)[1].endswith("0% of stories; first mistakes in the others: wrong colour 12, wrong name or animal 3, something else 1")
+    assert nursery_marks(marks)[1].endswith("0% of stories; first mistakes in the others: wrong colour 12, wrong name or animal 3, "
+                                            "something else 1")
     marks = dict(answers=0.929, steps=0.9799, mean_steps=2.06)
     assert nursery_marks(marks) == ("arithmetic", "92% of the answers are right, 97% of the steps, 2.1 steps on average")
 

@@ -127,7 +127,7 @@ def chat(guid: str = "last", *, system: Text = "", template: str | None = None, 
     Args:
         guid: The run: its GUID, the first 4 or more characters of it, or last.
         system: The system message at the beginning of the conversation.
-        template: Chat template: kodalite, chatml or plain [the run's own].
+        template: Chat template: kodalite, chatml, plain or line [the run's own].
         max_tokens: Maximum number of tokens of an answer.
         repetition_penalty: Repetition penalty: lowers the logits of tokens that occurred before; 1 changes nothing. This and the next
             four settings are applied in this order.

@@ -134,7 +134,7 @@ def chat(guid: str = "last", system: str = "", template: str | None = None, max_
     Args:
         guid: The run: its GUID, the first 4 or more characters of it, or "last".
         system: System message at the beginning of the conversation; empty for none.
-        template: Chat template, kodalite, chatml or plain [the run's c_template].
+        template: Chat template, kodalite, chatml, plain or line [the run's c_template].
         max_tokens: Maximum number of tokens of an answer, 1 or more.
         repetition_penalty, temperature, top_k, top_p, min_p: Sampling settings, applied in this order; see `inference`.
         seed: Seed of the random numbers [drawn at random].

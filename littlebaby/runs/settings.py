@@ -152,9 +152,9 @@ class Common(BaseModel):
         "across", "How documents fill windows: a window can contain parts of several documents (across), or of one document only (within), "
                   "and is padded if the rest of the document is shorter than a window.")
     r_split: float = data(0.9, "Fraction of the text that is trained on; the rest is for validation.", 0.01, 1)
-    c_template: Literal["kodalite", "chatml", "plain"] = data(
-        "kodalite", "Chat template: marks such as <|user|> (kodalite), those of ChatML (chatml), or the names of the roles (plain), for "
-                    "small vocabularies.")
+    c_template: Literal["kodalite", "chatml", "plain", "line"] = data(
+        "kodalite", "Chat template: marks such as <|user|> (kodalite), those of ChatML (chatml), or the names of the roles, for small "
+                    "vocabularies, with empty lines between messages (plain) or only after an answer (line).")
     stride: int = data(0, "Tokens from the start of one training window to the next; 0 means n_ctx; 1 uses each token n_ctx times.",
                        0, 2**20, "tokens")
 

@@ -21,7 +21,8 @@ def preflight_table(about: Preflight) -> str:
             ("steps", f"{about.steps:,} of {about.tokens_per_step:,} tokens, {about.tokens:,} in total"),
             ("text", f"{about.train_tokens:,} training tokens, each seen {about.tokens / about.train_tokens:,.1f} times on average"),
             ("data",
-             f"{format_number(about.tokens_per_parameter)} tokens per parameter; large models are best for their compute with about {GOOD_RATIO}")]
+             f"{format_number(about.tokens_per_parameter)} tokens per parameter; large models are best for their compute with about "
+             f"{GOOD_RATIO}")]
     if about.published and about.published != about.total:
         rows.insert(0, ("published", f"{about.published:,} parameters with its own vocabulary of {about.published_vocabulary:,} tokens; "
                                      f"with this text's vocabulary of {about.vocabulary:,} tokens {about.total:,} parameters"))

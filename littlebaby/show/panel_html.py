@@ -47,7 +47,8 @@ def cost_tiles(about: Preflight, busy: str = "") -> str:
              ("memory", format_bytes(about.memory), f"{format_bytes(about.memory_parts['activations'])} of it for activations"),
              ("compute", f"{format_number(about.flops)} FLOPs", f"{format_number(about.flops_per_token)} per token"),
              ("steps", f"{about.steps:,}", f"of {about.tokens_per_step:,} tokens; {times} times the text"),
-             ("tokens per parameter", format_number(about.tokens_per_parameter), f"large models are best for their compute with about {GOOD_RATIO}")]
+             ("tokens per parameter", format_number(about.tokens_per_parameter),
+              f"large models are best for their compute with about {GOOD_RATIO}")]
     boxes = "".join(f'<div style="border:1px solid var(--jp-border-color2,{PALE});border-radius:6px;padding:6px 10px;line-height:1.35">'
                     f'<div style="font-size:11px;{QUIET}">{name}</div><div style="font-size:17px;font-weight:600">{value}</div>'
                     f'<div style="font-size:11px;{QUIET}">{note or "&nbsp;"}</div>{data_ratio_bar(about) if "per" in name else ""}</div>'

@@ -7,6 +7,8 @@ them, so the model learns to answer and to stop, but not to write questions.
     kodalite   <|user|>⏎ Q ⏎<|assistant|>⏎ A ⏎<|end|>        the marks of KodaLite, as ordinary text
     chatml     <|im_start|>user⏎ Q <|im_end|>⏎ <|im_start|>assistant⏎ A <|im_end|>
     plain      User: Q ⏎⏎ Assistant: A ⏎⏎ User:              only names as marks, for small vocabularies
+    line       User: Q ⏎ Assistant: A ⏎⏎                     an answer ends at an empty line, as the documents of the nursery do: a model
+                                                             that learns to answer so does not learn to begin a document with User:
 
 Every mark and every message is tokenized separately, in training and in generation, so no token crosses the border of a mark. Deviation:
 KodaLite ends a conversation with <|end|>, littlebaby ends every answer with it.
@@ -45,7 +47,8 @@ TEMPLATES = dict(
                       ("\n<|end|>", "<|end|>", "\n<|user|>")),
     chatml=Template(("<|im_start|>system\n", "<|im_end|>\n"), ("<|im_start|>user\n", "<|im_end|>\n"),
                     ("<|im_start|>assistant\n", "<|im_end|>"), "\n", ("<|im_end|>", "<|im_start|>")),
-    plain=Template(("System: ", "\n\n"), ("User: ", "\n\n"), ("Assistant: ", "\n\nUser: "), "", ("\n\nUser:", "\n\nAssistant:")))
+    plain=Template(("System: ", "\n\n"), ("User: ", "\n\n"), ("Assistant: ", "\n\nUser: "), "", ("\n\nUser:", "\n\nAssistant:")),
+    line=Template(("System: ", "\n"), ("User: ", "\n"), ("Assistant: ", "\n\n"), "", ("\n\n",)))
 
 
 def template(name: str) -> Template:
