@@ -19,7 +19,7 @@ def sweep(plan: str | None = None, *, jobs: Whole = 0, resume: str | None = None
         raise BadInput("sweep needs a plan, a JSON or YAML file, or --resume last; docs/sweep.md shows plans")
     found = plans.sweep(plan, jobs=jobs, path=common.path, resume=resume, progress=not quiet)
     if not found.finished:
-        print_line(f"interrupted and saved; `littlebaby sweep --resume {found.name[:8]}` continues the sweep")
+        print_line(f"interrupted and saved: {found.about}")
     return Answer(found.data(), "\n".join([str(found), "", *map(str, found.files)]), 0 if found.finished else 130)
 
 

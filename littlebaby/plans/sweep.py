@@ -11,7 +11,7 @@ from ..evaluation.search import survivors
 from ..runs import sources
 from ..runs.records import SweepCell, SweepFile, SweepRun
 from ..runs.settings import Config
-from ..runs.store import Workspace, brief
+from ..runs.store import Workspace, brief, command
 from ..show.comparison import Comparison
 from ..show.formatting import plural
 from ..show.sweep_progress import SweepProgress
@@ -216,5 +216,6 @@ def results(workspace: Workspace, record: SweepFile, over: bool) -> Comparison:
     runs = [run for cell in cells for run in cell.runs]
     ended = sum(bool(run.error or run.measures) for run in runs)
     what = f"{plural(len(cells), 'cell')}, {plural(len(runs), 'run')}"
-    state = "" if over else (f"; {ended} of them have ended, and `littlebaby sweep --resume {record.guid[:8]}` continues the others")
+    resume = command(f"sweep --resume {brief(record.guid)}", workspace.root)
+    state = "" if over else f"; {ended} of them have ended, and `{resume}` continues the others"
     return Comparison(record.guid, f"Sweep {record.guid[:8]}", f"{what}{state}", cells, over)
