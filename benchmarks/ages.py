@@ -88,10 +88,12 @@ def ship(age: int, run: lb.Run) -> None:
     kinds = {weight: tensor.kind for weight, tensor in manifest.tensors.items()}
     home.save_model(name, half, kinds, {weight: True for weight in kinds}, "safetensors")
     home.save_completion(name, run.completion.model_copy(update=dict(guid=name)), final=True)
-    if run.report.base:                                          # of the training and the school together
-        first = Workspace(run.root).load_report(run.report.base).figures
-        held_out |= {each: getattr(first, each) + getattr(run.report.figures, each) for each in ("tokens", "flops", "seconds")}
-        held_out["tokens_per_parameter"] = held_out["tokens"] / run.report.figures.parameters.trainable
+    spent, base = [run.report], run.report.base
+    while base:                                                  # the training, school and chat together
+        spent.append(Workspace(run.root).load_report(base))
+        base = spent[-1].base
+    held_out |= {each: sum(getattr(report.figures, each) for report in spent) for each in ("tokens", "flops", "seconds")}
+    held_out["tokens_per_parameter"] = held_out["tokens"] / run.report.figures.parameters.trainable
     report = run.report.model_copy(update=dict(guid=name, base="", judged=judged, figures=run.report.figures.model_copy(update=held_out)))
     home.save_report(name, report)
     home.save_chart(name, charts.chart(report))

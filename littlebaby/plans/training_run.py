@@ -234,7 +234,7 @@ def start_message(name: str, baby: Baby, report: records.Report, state: State, d
     """The lines that are printed before the first step: name, device, model, text, steps and warnings"""
     cfg, n, trained = baby.config, tree.size(baby.spec), tree.size(baby.spec, train=True)
     counts = f"{n:,} parameters" + (f", {trained:,} of them trained" if trained < n else "")
-    return (f"{name}\n{backend.describe()}\n"
+    return (f"run {name}\n{backend.describe()}\n"
             f"{cfg.c_attention} + {cfg.c_network}, {plural(cfg.n_layers, 'layer')} of width {cfg.n_emb}, {counts}\n"
             f"{data.about or text_in_words(cfg, report, state)}"
             + (f"\n{ranks.n} ranks train together, with {plural(threads(cfg), 'thread')} in the first; if one of them dies, "
