@@ -9,9 +9,10 @@ from safetensors.numpy import load_file
 
 from littlebaby.arrays.tree import Leaf, fused_matrices, init, matrix, named, size, vector, views
 from littlebaby.training.clip import clip
-from littlebaby.training.optimizers import adamw, muon, sgd
+from littlebaby.training.optimizers import adafactor, adamw, lion, muon, sgd
 
-CFG = SimpleNamespace(r_beta1=0.9, r_beta2=0.95, r_adam_eps=1e-8, r_weight_decay=0.1, r_momentum=0.9, b_nesterov=False)
+CFG = SimpleNamespace(r_beta1=0.9, r_beta2=0.95, r_adam_eps=1e-8, r_weight_decay=0.1, r_momentum=0.9, b_nesterov=False,
+                      r_factor_decay=0.8, r_factor_clip=1.0, r_factor_least=1e-3)
 
 
 class Threads:
@@ -65,7 +66,7 @@ def test_sgd_by_its_formula(nesterov):
         np.testing.assert_allclose(flat, p, rtol=1e-15)
 
 
-@pytest.mark.parametrize("optimizer", [adamw, sgd, muon])
+@pytest.mark.parametrize("optimizer", [adafactor, adamw, lion, sgd, muon])
 def test_shared_among_workers_bit_for_bit_and_frozen_leaves_stay(optimizer):
     """Leaves that begin and end inside chunks, one frozen among them, float32 throughout"""
     spec = dict(a=matrix(100, 301), gain=vector(77), cold=matrix(9, 9, train=False), b=matrix(211, 173), c=matrix(5, 7),
@@ -85,7 +86,9 @@ def test_shared_among_workers_bit_for_bit_and_frozen_leaves_stay(optimizer):
         for leaf in shrunk.values():
             leaf *= 1 - 1e-2 * CFG.r_weight_decay
         optimizer.step(whole, grad, memories[2], spec, SimpleNamespace(**{**vars(CFG), "r_weight_decay": 0.0}), 1e-2)
-    assert np.array_equal(alone, shared) and np.array_equal(alone, whole)
+    assert np.array_equal(alone, shared)
+    if optimizer is not adafactor:                               # its step depends on the size of the weights before weight decay
+        assert np.array_equal(alone, whole)
     assert np.array_equal(alone[n:], flat[n:]) and not np.array_equal(alone[:n], flat[:n])
     for name, value in memories[0].items():
         assert np.array_equal(value, memories[1][name])
