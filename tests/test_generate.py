@@ -89,7 +89,8 @@ def test_bad_ids_are_told(ids, sentence):
 @pytest.mark.parametrize("attention", ["mha", "gqa"])
 @pytest.mark.parametrize("position", allowed("c_position"))
 @pytest.mark.parametrize("more", [dict(c_sequence="post"), dict(c_sequence="post", b_norm_last=True),
-                                  dict(c_network="swi", c_norm="rmsnorm", c_bias="none"), dict(c_bias="all", b_tied=True),
+                                  dict(c_network="swi", c_norm="rmsnorm", c_bias="none"),
+                                  dict(c_network="swi", c_gate_activation="relu"), dict(c_bias="all", b_tied=True),
                                   dict(rope_layout="half", c_activation="relu2")],
                          ids=lambda more: "-".join(map(str, more.values())))
 @pytest.mark.parametrize("B", [1, 3])

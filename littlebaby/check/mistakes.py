@@ -70,7 +70,7 @@ PLANTED = [
             "Backward goes through the two matrices and omits the activation between them.", "x up b1"),
     Mistake("counted twice", "networks.mlp", "b1=db1, ", "b1=2 * db1, ", "gradient",
             "The gradient of one bias is doubled.", "b1"),
-    Mistake("one half for both", "networks.swi", "swiglu(z[..., :F], z[..., F:])", "swiglu(z[..., :F], z[..., :F])", "gradient",
+    Mistake("one half for both", "networks.swi", "gated(z[..., :F], z[..., F:]", "gated(z[..., :F], z[..., :F]", "gradient",
             "The same slice is used twice: gate and value are the same half.", "x gate up bgate bup", dict(c_bias="all")),
     Mistake("wrong weight", "norms.layernorm", "g.b += db", "g.b += dw", "gradient", "The shift b gets the gradient of the scale w.", "b"),
     Mistake("neighbours", "norms.rmsnorm", "rmsnorm(x, p.w", "rmsnorm(x + 1e-3 * x[:, ::-1], p.w", "causality",

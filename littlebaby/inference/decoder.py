@@ -173,10 +173,11 @@ def mlp(p: Any, cfg: Any, i: int) -> Callable:
 def swi(p: Any, cfg: Any, i: int) -> Callable:
     """The function (x, place, cache) -> x of swi"""
     wide, down, F = product(p.wide, p.get("bwide")), product(p.down, p.get("bdown")), len(p.down)
+    gated = swiglu if cfg.c_gate_activation == "silu" else lambda a, b: getattr(arrays, cfg.c_gate_activation)(a)[0] * b
 
     def f(x, place, cache):
         y = wide(x)                                              # (2F) or (B, 2F)
-        return down(swiglu(y[..., :F], y[..., F:]))
+        return down(gated(y[..., :F], y[..., F:]))
 
     return f
 

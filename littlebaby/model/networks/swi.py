@@ -1,15 +1,19 @@
 """swi: SwiGLU, a gated perceptron.
 
 One half of the hidden layer is a gate for the other half:
-    y = (silu(x gate + bg) * (x up + bu)) down + bd        silu(a) = a sigmoid(a)
+    y = (f(x gate + bg) * (x up + bu)) down + bd        f = `c_gate_activation`: silu(a) = a sigmoid(a), gelu (GEGLU) or relu (ReGLU)
 
 Cost O(B T D 3F), F = `s_hidden` or `r_hidden` D.  Cache per token 0.
 Shazeer 2020, arXiv:2002.05202.
 """
+from ... import arrays
 from ...arrays import linear, swiglu
 from ...arrays.backend import xp
 from ...arrays.tree import fused_matrices, fused_vectors, matrix, vector
 from ..context import residual_std
+
+OPTIONS = dict(c_gate_activation=("silu", "swi: activation function of the gate: silu is SwiGLU, gelu GEGLU, relu ReGLU.",
+                                  ("gelu", "gelu_exact", "relu", "silu")))
 
 
 def params(cfg):
@@ -25,7 +29,7 @@ def weights(cfg, F):
 def forward(p, x, ctx):
     F = p.down.shape[0]
     z, back_wide = linear(x, p.wide, p.get("bwide"))             # (B, T, D) -> (B, T, 2F)
-    u, back_act = swiglu(z[..., :F], z[..., F:])                 # (B, T, 2F) -> (B, T, F)
+    u, back_act = gated(z[..., :F], z[..., F:], ctx.cfg.c_gate_activation)       # (B, T, 2F) -> (B, T, F)
     y, back_down = linear(u, p.down, p.get("bdown"))             # (B, T, F) -> (B, T, D)
     y, back_drop = ctx.dropout(y)
 
@@ -39,4 +43,13 @@ def forward(p, x, ctx):
     return y, backward
 
 
-CASES = [dict(c_bias="all"), dict(c_bias="none"), dict(c_bias="none", b_bias_network=True), dict(s_hidden=5)]
+def gated(a, b, activation):
+    """f(a) b, and backward: dy -> da, db"""
+    if activation == "silu":
+        return swiglu(a, b)                                      # as below, in one function
+    u, back_act = getattr(arrays, activation)(a)
+    return u * b, lambda dy: (back_act(dy * b), dy * u)
+
+
+CASES = [*(dict(c_gate_activation=activation, c_bias="all") for activation in ("gelu", "gelu_exact", "relu")), dict(c_bias="all"),
+         dict(c_bias="none"), dict(c_bias="none", b_bias_network=True), dict(s_hidden=5)]

@@ -49,7 +49,7 @@ class Architecture(NamedTuple):
 
 NORMAL = dict(c_sequence=("pre",), r_temp=(1.0,))
 ROPE = NORMAL | dict(c_position=("rope",), c_norm=("rmsnorm",))
-GATED = ROPE | dict(c_network=("swi",), c_bias=("none", "all"))
+GATED = ROPE | dict(c_network=("swi",), c_gate_activation=("silu",), c_bias=("none", "all"))
 MLP = NORMAL | dict(c_norm=("layernorm",), c_network=("mlp",), c_activation=tuple(ACTIVATION_NAMES))
 NO_BIAS = dict(c_bias=("none",), b_bias_attention_in=(False,), b_bias_attention_out=(False,), b_bias_network=(False,))
 
@@ -64,11 +64,11 @@ ARCHITECTURES = dict(
     starcoder2=Architecture(STARCODER2, starcoder2, "Starcoder2ForCausalLM", starcoder2_json, MLP | dict(
         c_attention=("mha", "gqa", "swa"), c_position=("rope",)), dict(c_bias="all")),
     mixtral=Architecture(MIXTRAL, mixtral, "MixtralForCausalLM", mixtral_json, ROPE | NO_BIAS | dict(
-        c_attention=("mha", "gqa", "swa"), c_network=("moe",), c_expert=("swi",), c_router=("softmax_topk",), n_shared=(0,),
-        n_dense_layers=(0,), n_expert_groups=(1,), r_route_scale=(1.0,), r_bias_update=(0.0,))),
+        c_attention=("mha", "gqa", "swa"), c_network=("moe",), c_expert=("swi",), c_gate_activation=("silu",), c_router=("softmax_topk",),
+        n_shared=(0,), n_dense_layers=(0,), n_expert_groups=(1,), r_route_scale=(1.0,), r_bias_update=(0.0,))),
     deepseek_v3=Architecture(DEEPSEEK, deepseek, "DeepseekV3ForCausalLM", deepseek_json, ROPE | NO_BIAS | dict(
-        c_attention=("mla",), c_network=("moe",), c_expert=("swi",), c_router=("sigmoid", "sigmoid_raw"), mla_latent=("joint",),
-        mla_norm=("rmsnorm",)), dict(r_bias_update=1e-3)),
+        c_attention=("mla",), c_network=("moe",), c_expert=("swi",), c_gate_activation=("silu",), c_router=("sigmoid", "sigmoid_raw"),
+        mla_latent=("joint",), mla_norm=("rmsnorm",)), dict(r_bias_update=1e-3)),
     kimi_k2=Architecture(DEEPSEEK, deepseek))
 
 
