@@ -40,7 +40,8 @@ BABIES = {
     # rope_base as in the preset nursery at the time of their training
     12: Age("300kB", dict(preset="nursery", rope_base=10_000, n_layers=2, n_emb=96, n_heads=6, n_steps=700, s_eval=70), {}, {}),
     24: Age("1MB", dict(preset="nursery", rope_base=10_000), {}, {}),
-    48: Age("3MB", dict(preset="nursery-grown"), dict(n_steps=150), dict(c_template="line", n_steps=300, r_learn=0.002)),
+    48: Age("3MB", dict(preset="nursery-grown", n_layers=4, n_emb=192, rope_base=100, n_steps=3000, s_eval=300), dict(n_steps=150),
+            dict(c_template="line", n_steps=300, r_learn=0.002)),
 }
 
 

@@ -63,9 +63,9 @@ def settings_of(cell):
 
 def floor_of(found):
     """Bits per character that the best possible model needs, and characters per story, of the nursery that all runs learned"""
-    figures, report = (run := lb.info(found.guids[0])).report.figures, run.report
-    text = nursery.corpus(100_000, seed=0)[0]
-    return figures.bits_per_character * report.nursery_floor / figures.valid_loss, len(text) / text.count("\n\n")
+    report, text = lb.info(found.guids[0])["report"], nursery.corpus(100_000, seed=0)[0]
+    figures = report["figures"]
+    return figures["bits_per_character"] * report["nursery_floor"] / figures["valid_loss"], len(text) / text.count("\n\n")
 
 
 def row(cell, best, floor, story):
@@ -112,10 +112,10 @@ def fitted(cells, floor):
     lines = [f"bits - floor = {A:.3g} / N^{a:.2f} + {B:.3g} / D^{b:.2f} for N parameters and D tokens, within {sqrt(error):.0%} "
              f"(root mean square over {len(runs)} runs)."]
     for baby in SHIPPED:
-        report = lb.info(baby).report
-        n, d = report.figures.parameters.trainable, report.figures.tokens
+        figures = lb.info(baby)["report"]["figures"]
+        n, d = figures["parameters"]["trainable"], figures["tokens"]
         lines.append(f"- {baby}: N = {format_number(n)}, D = {format_number(d)}, {d / n:.0f} tokens per parameter: "
-                     f"{predicted(n, d):.4f} bits above the floor by this law, {report.figures.bits_per_character - floor:.4f} measured")
+                     f"{predicted(n, d):.4f} bits above the floor by this law, {figures["bits_per_character"] - floor:.4f} measured")
     return "\n".join(lines)
 
 
