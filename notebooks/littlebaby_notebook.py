@@ -63,7 +63,7 @@ lb.panel()
 # @title Choose { display-mode: "form" }
 text = "nursery"                        # @param {type:"string"}
 preset = "nursery"                      # @param ["babykilat-card", "babykilat", "characters", "gpt2", "kodalite-1.3b", "little-baby", "nano-kimi-k2", "nanogpt-cpu", "nanogpt", "nanokimi", "nursery-grown", "nursery", "smollm2-135m", "sums", "tiny-babykilat", "tiny-gpt2", "tiny-kodalite", "tiny-nano-kimi-k2", "tiny-nanogpt", "tiny-nanokimi", "tiny-smollm2"]
-attention = ""                          # @param ["", "aft", "decay", "gla", "gqa", "hybrid", "latent", "mha", "mla", "moh", "rfa", "swa", "swh"]
+attention = ""                          # @param ["", "aft", "decay", "diff", "gla", "gqa", "hybrid", "latent", "lin", "mha", "mla", "moh", "rfa", "swa", "swh"]
 network = ""                            # @param ["", "ggl", "gln", "lor", "mlp", "moe", "nft", "swi"]
 n_layers = 0                            # @param {type:"integer"}
 n_steps = 0                             # @param {type:"integer"}

@@ -198,7 +198,7 @@ def test_a_head_adds_what_its_output_times_the_unembedding_says():
 
 # head scores
 
-WITH_WEIGHTS = {"gqa", "hybrid", "mha", "mla", "moh", "swa", "swh"}
+WITH_WEIGHTS = {"diff", "gqa", "hybrid", "mha", "mla", "moh", "swa", "swh"}
 
 
 @pytest.mark.parametrize("name", variants("attentions"))

@@ -25,7 +25,7 @@ from littlebaby.training import data
 TALE = "Ada the owl met Gus the elk at the old inn.\nGus had a red & blue <kite>.\n\n" * 40
 SENTENCE = "Gus met <Ada> & a kite."
 ATTENTIONS = variants("attentions")
-SCORED = {"gqa", "hybrid", "mha", "mla", "moh", "swa", "swh"}
+SCORED = {"diff", "gqa", "hybrid", "mha", "mla", "moh", "swa", "swh"}
 
 
 def baby(attention="mha", **more):

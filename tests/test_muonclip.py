@@ -20,6 +20,7 @@ from littlebaby.training.parallel import Workers, gradient, shard_gradient
 KINDS = [
     ("mha", dict(c_bias="all", c_position="rope", r_temp=0.7)), ("gqa", dict(n_kv_heads=2, c_bias="all")), ("gqa", dict(n_kv_heads=4)),
     ("moh", dict(c_bias="all")), ("swh", {}), ("swa", dict(n_kv_heads=1, c_position="rope")), ("swa", dict(n_kv_heads=4)),
+    ("diff", dict(c_bias="all", c_position="rope")),
     ("mla", dict(mla_rank=7)), ("mla", dict(mla_rope=4, c_position="rope", mla_nope=3, mla_rank=7)),
     ("mla", dict(mla_rope=4, c_position="rope", mla_q_rank=6, mla_latent="split", mla_norm="layernorm", mla_rank=7)),
     ("hybrid", dict(r_recall=0.75, mla_rope=2, c_position="rope", mla_rank=7)), ("hybrid", dict(r_recall=1, mla_rank=7))]

@@ -103,7 +103,17 @@ def latent(x, w, cfg):
     return o @ w["wo"] + w["bo"]
 
 
-FORMULAS = dict(swa=swa, rfa=rfa, decay=decay, aft=aft, gla=gla, latent=latent, nft=nft)
+def lin(x, w, cfg):
+    o, phi = np.zeros((len(x), cfg.head_size)), lambda z: np.where(z > 0, z + 1, np.exp(np.minimum(z, 0)))
+    for (q, k, v), own, _ in parts(x, w, cfg):
+        S, z = np.zeros((cfg.head_width, cfg.head_width)), np.zeros(cfg.head_width)
+        for t in range(len(x)):
+            S, z = S + np.outer(phi(k[t]), v[t]), z + phi(k[t])
+            o[t, own] = phi(q[t]) @ S / (phi(q[t]) @ z + 1e-6)
+    return o @ w["wo"] + w["bo"]
+
+
+FORMULAS = dict(swa=swa, rfa=rfa, decay=decay, aft=aft, gla=gla, latent=latent, lin=lin, nft=nft)
 every = pytest.mark.parametrize("name", FORMULAS)
 
 
@@ -200,7 +210,8 @@ def test_window_attention_is_attention_with_the_rest_masked(T, S, window, n, blo
 
 @pytest.mark.parametrize("T", [1, 4, 11])
 @pytest.mark.parametrize("name, shapes", [
-    ("running_sum", "d"), ("running_mean", "dd"), ("linear_attention", "mmd"), ("log_sigmoid", "d"), ("exp_clip", "d")])
+    ("running_sum", "d"), ("running_mean", "dd"), ("linear_attention", "mmd"), ("log_sigmoid", "d"), ("exp_clip", "d"),
+    ("elu_plus_one", "d")])
 def test_primitives(name, shapes, T, monkeypatch):
     """Every gradient by differences, and a text in two calls as in one"""
     monkeypatch.setattr(scans, "BLOCK", 3)
@@ -222,7 +233,8 @@ def test_primitives(name, shapes, T, monkeypatch):
 NUMBERS = dict(swa=lambda c: 2 * c.n_kv_heads * c.head_width * (c.s_window - 1), decay=lambda c: c.head_size + c.n_heads,
                rfa=lambda c: 2 * c.head_size * (c.s_window + 1) + c.n_heads, aft=lambda c: 2 * c.head_size,
                gla=lambda c: c.head_size * (c.s_kernel - 1),
-               latent=lambda c: c.n_heads * c.n_latents * (c.head_width + 1), nft=lambda c: 2 * c.n_emb)
+               latent=lambda c: c.n_heads * c.n_latents * (c.head_width + 1),
+               lin=lambda c: c.n_heads * (c.head_width ** 2 + c.head_width), nft=lambda c: 2 * c.n_emb)
 
 
 @every
@@ -287,6 +299,15 @@ def test_plain_means_are_one():
         assert np.abs(outputs(name, cfg, w, x) - want).max() < 1e-12
 
 
+def test_equal_features_are_equal_weights():
+    """Law 9: without queries and keys every feature is 1, and lin is the mean of all values so far, but for the 1e-6"""
+    cfg = small("lin", n_heads=1)
+    w, x = drawn("lin", cfg)
+    w["wq"][...] = w["wk"][...] = 0
+    want = np.cumsum(x @ w["wv"], 1) / (np.arange(1, 13) + 1e-6 / 8)[:, None] @ w["wo"] + w["bo"]
+    assert np.abs(outputs("lin", cfg, w, x) - want).max() < 1e-12
+
+
 def test_nft_without_its_gate_is_aft():
     cfg = small("nft", b_network_gate=False, r_temp=1)
     w, x = drawn("nft", cfg)
@@ -345,6 +366,10 @@ LAYERS = [
     ("attentions.latent", "de += back_weight(-db * u)", "pass", "gradient", {}),
     ("attentions.latent", "u = b / weight", "u = b / weight[..., -1:, :]", "causality", {}),
     ("attentions.latent", "latent_queries(p.r, h)", "latent_queries(p.z, h)", "formula", {}),
+    ("attentions.lin", "d:] + 1e-6", "d:] + 1e-3", "formula", {}),
+    ("attentions.lin", "[dv, -(dv * o).sum(-1, keepdims=True)]", "[dv, 0 * dv[..., :1]]", "gradient", {}),
+    ("attentions.lin", "back_q(dq), back_k(dk)", "back_k(dq), back_q(dk)", "gradient", {}),
+    ("attentions.lin", 'ctx.recall("sums")', "None", "decoding", {}),
     ("attentions.rfa", "n = k.shape[2] - W", "n = k.shape[2] - W - 1", "formula decoding", {}),
     ("attentions.rfa", "last=ctx.cfg.s_window", "last=ctx.cfg.s_window - 1", "decoding", {}),
     ("attentions.rfa", "dln_sum[last] = -ds", "pass", "gradient", {}),
@@ -366,6 +391,7 @@ PRIMITIVES = [
     ("aft", "running_mean", "dn * v + dd", "dn * v", "gradient"),
     ("gla", "causal_filter", "y += xs[:, earlier(i)]", "y += xs[:, earlier(0)]", "formula"),
     ("gla", "causal_filter", "return dx[:, padding:], df", "return dx[:, :dx.shape[1] - padding], df", "gradient"),
+    ("lin", "elu_plus_one", "dy * xp.minimum(y, 1)", "dy", "gradient"),
     ("latent", "linear_attention", "vs @ after.swapaxes(-1, -2)", "0 * (vs @ after.swapaxes(-1, -2))", "gradient"),
     ("latent", "linear_attention", "a *= mask", "pass", "causality"),
     ("latent", "linear_attention", "sums += past", "sums = sums + 0 * past", "decoding"),

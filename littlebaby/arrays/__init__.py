@@ -28,6 +28,7 @@ from .ops import (
 from .scans import (
     causal_filter,
     discounted_mean,
+    elu_plus_one,
     exp_clip,
     linear_attention,
     log_sigmoid,
@@ -40,5 +41,5 @@ from .scans import (
 __all__ = ["attention", "cross_entropy", "dropout", "embedding", "full_matrix", "gelu", "gelu_exact", "glu", "layernorm", "linear",
            "log_likelihood", "matmul", "merge_heads", "proportions", "relu", "relu2", "rmsnorm", "rotate", "sigmoid", "silu", "softmax",
            "split_heads", "swiglu", "weight_heads"]
-__all__ += ["causal_filter", "discounted_mean", "exp_clip", "linear_attention", "log_sigmoid", "max_scores", "running_mean",
-            "running_sum", "window_attention"]
+__all__ += ["causal_filter", "discounted_mean", "elu_plus_one", "exp_clip", "linear_attention", "log_sigmoid", "max_scores",
+            "running_mean", "running_sum", "window_attention"]

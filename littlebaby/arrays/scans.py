@@ -38,6 +38,16 @@ def exp_clip(x: Array, limit: float = 20.0) -> tuple[Array, Back]:
     return y, back
 
 
+def elu_plus_one(x: Array) -> tuple[Array, Back]:
+    """y = elu(x) + 1: x + 1 for x > 0, else exp x, always positive; y' = min(y, 1)      Clevert et al. 2015, arXiv:1511.07289"""
+    y = xp.maximum(x, 0) + xp.exp(xp.minimum(x, 0))
+
+    def back(dy):
+        return dy * xp.minimum(y, 1)
+
+    return y, back
+
+
 def log_sigmoid(x: Array) -> tuple[Array, Back]:
     """y = ln sigmoid(x), y' = 1 - sigmoid(x); both are accurate even if the sigmoid rounds to 1"""
     def back(dy):

@@ -8,7 +8,7 @@ A part is a head, the attention, the network or the layer; a layer here is its a
 compared is the logit difference: the logit of one next token minus that of another one, after the last token of the text.
 
 L layers, h heads, T tokens, D n_emb, H the width of all heads together. aft and gla have no heads: there a head is one of n_heads groups
-of equally many channels.
+of equally many channels; in diff, where a pair of heads has one output, it is half the channels of its pair.
 """
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass

@@ -12,8 +12,8 @@
 # *Must every token attend to every earlier one?*
 #
 # The attention of lesson 4 keeps all keys and values, and compares each new query with all keys. For long texts that is expensive, so many
-# other attentions have been invented. The library has a dozen, and the setting `c_attention` chooses among them. So we can compare them:
-# which tokens they use, how much memory they need, and how well they learn. At the end you write one yourself.
+# other attentions have been invented. The library has more than a dozen, and the setting `c_attention` chooses among them. So we can
+# compare them: which tokens they use, how much memory they need, and how well they learn. At the end you write one yourself.
 
 # %%
 try:
@@ -103,7 +103,7 @@ print("numbers in the cache after 1,024 tokens:", ", ".join(f"{name} {lines[name
 #
 # ## How well they learn
 # Does a smaller cache cost quality? The only honest way to find out is to train them all, with the same text, number of steps and seed.
-# This takes a few seconds for each of the twelve.
+# This takes a few seconds for each of them.
 
 # %% tags=["parameters"] small="steps, compared = 30, ['mha', 'swa', 'decay']"
 steps, compared = 120, zoo
