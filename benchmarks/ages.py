@@ -4,7 +4,6 @@ Each is an ordinary run: the commands are printed. Its files get the name of the
 figures of its report, the loss and the bits per character, are those of new stories, which are the same for all five.
 """
 import argparse
-import json
 import tempfile
 from math import log
 from pathlib import Path
@@ -19,35 +18,31 @@ from littlebaby.runs.settings import Config
 from littlebaby.runs.shipped import SHIPPED
 from littlebaby.runs.store import Workspace
 from littlebaby.show import charts
-from littlebaby.text import nursery, stories
+from littlebaby.text import nursery
 
 CLONE = Path(__file__).parents[1]
 NEW, NEW_SEED = 60_000, 1001       # characters and seed of the new stories
-TALKS = 4_000                      # stories that become answers, as far as they are right
-QUESTIONS = "Tell me a story.", "Tell me about {name}.", "Tell me about {name} the {animal}.", "Who was {name}?"
 
 
 class Age(NamedTuple):
     size: str                      # of the nursery
     settings: dict[str, Any]       # of train
     school: dict[str, Any]         # of school; {}: none
-    chat: dict[str, Any]           # of finetune on `talks`; {}: none
 
 
 BABIES = {
-    3: Age("30kB", dict(preset="characters", n_layers=1, n_emb=64, n_heads=4, n_ctx=256, n_steps=150, s_eval=15), {}, {}),
-    6: Age("100kB", dict(preset="characters", n_layers=2, n_emb=96, n_heads=6, n_steps=500, s_eval=50, r_dropout=0.1), {}, {}),
+    3: Age("30kB", dict(preset="characters", n_layers=1, n_emb=64, n_heads=4, n_ctx=256, n_steps=150, s_eval=15), {}),
+    6: Age("100kB", dict(preset="characters", n_layers=2, n_emb=96, n_heads=6, n_steps=500, s_eval=50, r_dropout=0.1), {}),
     # rope_base as in the preset nursery at the time of their training
-    12: Age("300kB", dict(preset="nursery", rope_base=10_000, n_layers=2, n_emb=96, n_heads=6, n_steps=700, s_eval=70), {}, {}),
-    24: Age("1MB", dict(preset="nursery", rope_base=10_000), {}, {}),
-    48: Age("3MB", dict(preset="nursery-grown", n_layers=4, n_emb=192, rope_base=100, n_steps=3000, s_eval=300), dict(n_steps=150),
-            dict(c_template="line", n_steps=300, r_learn=0.002)),
+    12: Age("300kB", dict(preset="nursery", rope_base=10_000, n_layers=2, n_emb=96, n_heads=6, n_steps=700, s_eval=70), {}),
+    24: Age("1MB", dict(preset="nursery", rope_base=10_000), {}),
+    48: Age("3MB", dict(preset="nursery-grown"), dict(n_steps=150)),
 }
 
 
 def train(age: int, root: Path) -> lb.Run:
     """The run of a baby in the workspace `root`, printed as commands"""
-    size, settings, school, chat = BABIES[age]
+    size, settings, school = BABIES[age]
     text = lb.nursery(size, seed=age, path=root)
     said = lambda options: "".join(f" --{name} {value}" for name, value in options.items())
     print(f"littlebaby nursery --size {size} --seed {age}\nlittlebaby train {text.name}{said(settings)} --seed {age}", flush=True)
@@ -55,23 +50,7 @@ def train(age: int, root: Path) -> lb.Run:
     if school:
         print(f"littlebaby school last{said(school)}", flush=True)
         run = lb.school(run.guid, path=root, s_eval=school["n_steps"] // 10, **school)
-    if chat:
-        (root / "talks.jsonl").write_text(talks(lb.load(run.guid, path=root)))
-        print(f"littlebaby finetune last --chat talks.jsonl{said(chat)}", flush=True)
-        run = lb.finetune(run.guid, chat=root / "talks.jsonl", path=root, **chat)
     return run
-
-
-def talks(baby: lb.Baby) -> str:
-    """JSONL of conversations: a question, and as the answer one of the stories of this baby that are right"""
-    lines, (names, animals) = [], ([*stories.grammar()[1][kind][0]] for kind in ("name", "animal"))
-    for i, text in enumerate(nursery_texts(baby, "stories", TALKS).texts):
-        if stories.parse(text.strip() + stories.END).ways:
-            name, animal = (min((word for word in words if word in text), key=text.find) for words in (names, animals))
-            question = QUESTIONS[i % len(QUESTIONS)].format(name=name, animal=animal)
-            messages = dict(role="user", content=question), dict(role="assistant", content=text.strip())
-            lines.append(json.dumps(dict(messages=messages)))
-    return "\n".join(lines)
 
 
 def ship(age: int, run: lb.Run) -> None:
@@ -89,12 +68,10 @@ def ship(age: int, run: lb.Run) -> None:
     kinds = {weight: tensor.kind for weight, tensor in manifest.tensors.items()}
     home.save_model(name, half, kinds, {weight: True for weight in kinds}, "safetensors")
     home.save_completion(name, run.completion.model_copy(update=dict(guid=name)), final=True)
-    spent, base = [run.report], run.report.base
-    while base:                                                  # the training, school and chat together
-        spent.append(Workspace(run.root).load_report(base))
-        base = spent[-1].base
-    held_out |= {each: sum(getattr(report.figures, each) for report in spent) for each in ("tokens", "flops", "seconds")}
-    held_out["tokens_per_parameter"] = held_out["tokens"] / run.report.figures.parameters.trainable
+    if run.report.base:                                          # of the training and the school together
+        first = Workspace(run.root).load_report(run.report.base).figures
+        held_out |= {each: getattr(first, each) + getattr(run.report.figures, each) for each in ("tokens", "flops", "seconds")}
+        held_out["tokens_per_parameter"] = held_out["tokens"] / run.report.figures.parameters.trainable
     report = run.report.model_copy(update=dict(guid=name, base="", judged=judged, figures=run.report.figures.model_copy(update=held_out)))
     home.save_report(name, report)
     home.save_chart(name, charts.chart(report))

@@ -113,9 +113,9 @@ def fitted(cells, floor):
              f"(root mean square over {len(runs)} runs)."]
     for baby in SHIPPED:
         figures = lb.info(baby)["report"]["figures"]
-        n, d = figures["parameters"]["trainable"], figures["tokens"]
+        n, d, measured = figures["parameters"]["trainable"], figures["tokens"], figures["bits_per_character"] - floor
         lines.append(f"- {baby}: N = {format_number(n)}, D = {format_number(d)}, {d / n:.0f} tokens per parameter: "
-                     f"{predicted(n, d):.4f} bits above the floor by this law, {figures["bits_per_character"] - floor:.4f} measured")
+                     f"{predicted(n, d):.4f} bits above the floor by this law, {measured:.4f} measured")
     return "\n".join(lines)
 
 

@@ -16,10 +16,12 @@ from littlebaby.inference.chat import Conversation
 from littlebaby.inference.sampling import Sampling
 from littlebaby.model import gpt
 from littlebaby.model.context import Context
+from littlebaby.plans.training_data import load_input
 from littlebaby.runs.settings import Config, allowed
 from littlebaby.runs.store import Workspace
 from littlebaby.text import char, nursery
 from littlebaby.text.chat import TEMPLATES, as_text, conversations, exchanges, ids_of, pieces, question, template
+from littlebaby.text.word import Word
 from littlebaby.training.chat_data import ChatBatches, conversation_rows, pad_rows, split_conversations
 
 USER, BABY, SYSTEM = (lambda text, role=role: dict(role=role, content=text) for role in ("user", "assistant", "system"))
@@ -239,6 +241,16 @@ def test_resumed_is_never_stopped(home, base, tuned):
     assert half.report.stop_reason == "interrupted"
     whole = lb.train(resume=half.guid, path=home, progress=False)
     assert np.array_equal(lb.load(whole.guid, home).flat, lb.load(tuned.guid, home).flat)
+
+
+def test_first_words_of_messages_become_tokens(tmp_path):
+    """The mark before a message ends with a space, but message and mark are tokenized apart: the first word has no space before it"""
+    (tmp_path / "talks.jsonl").write_text(lines(*[dict(messages=[USER("Tell me."), BABY("Hello.")])] * 3))
+    tokenizer = Word.train("me. Hello. " * 3)
+    _, extended = load_input(Workspace(tmp_path), str(tmp_path / "talks.jsonl"), lb.Config(c_template="line"), tokenizer, chat=True)
+    ids, learned = ids_of(pieces([USER("Tell me."), BABY("Hello.")], TEMPLATES["line"]), extended)
+    assert [extended.decode([i]) for i in ids] == ["User", ":", " ", "Tell", " me", ".", "\n", "Assistant", ":", " ", "Hello", ".", "\n\n"]
+    assert learned.tolist() == [False] * 10 + [True] * 3
 
 
 def test_adapters_learn_to_answer(home):

@@ -80,7 +80,8 @@ def load_input(workspace: Workspace, where: Any, cfg: Config, tokenizer: Any = N
         raise BadInput(f"{file.name}: {error}") from None
     form = talk.template(cfg.c_template)
     text = "\n".join(talk.as_text(talk.pieces(messages, form)) for messages in found)
-    return Conversations(file.name, file.bytes, file.sha256, len(text), text, found), tokenizer.extend(text)[0]
+    apart = "\n".join(piece for messages in found for piece, _ in talk.pieces(messages, form))       # as they are tokenized
+    return Conversations(file.name, file.bytes, file.sha256, len(text), text, found), tokenizer.extend(apart)[0]
 
 
 class Conversations(NamedTuple):
