@@ -47,10 +47,10 @@ STUDIES = dict(
                settings=dict(c_optimizer="adamw"), seeds=2),
     context=dict(list=[dict(n_ctx=T, batch_size=TOKENS // T) for T in (8, 16, 32, 64, 128, 256)], seeds=3),
     shape=dict(list=[dict(n_layers=1, n_emb=92), dict(n_layers=2, n_emb=64), dict(n_layers=4, n_emb=44), dict(n_layers=8, n_emb=32)],
-               settings=dict(n_heads=4), seeds=3),
+               seeds=3),
     scaling=dict(list=[dict(n_emb=D, n_steps=n, s_eval=n) for D in (16, 32, 64, 96) for n in (125, 250, 500, 1000, 2000)], seeds=2),
-    tokens=dict(list=[dict(c_tokenizer="char", n_ctx=512, batch_size=8), dict(c_tokenizer="bpe", s_vocabulary=300, n_ctx=256, batch_size=8),
-                      dict(c_tokenizer="bpe", s_vocabulary=600, n_ctx=164, batch_size=8), dict(c_tokenizer="word")], seeds=3),
+    tokens=dict(list=[dict(c_tokenizer="char", n_ctx=512), dict(c_tokenizer="bpe", s_vocabulary=300, n_ctx=256),
+                      dict(c_tokenizer="bpe", s_vocabulary=600, n_ctx=164), dict(c_tokenizer="word")], seeds=3),
     recall=dict(list=[dict(c_attention="hybrid", r_recall=share) for share in (0, .25, .5, .75, 1)], seeds=3),
     shared=dict(list=[dict(c_attention="gqa", n_kv_heads=n) for n in (8, 4, 2, 1)], settings=dict(n_heads=8), seeds=3),
     filters=dict(list=[dict(c_attention="mha"), *(dict(c_attention="gla", s_kernel=K) for K in (3, 8, 32, 128))], seeds=3),
@@ -94,20 +94,19 @@ def study(name, jobs):
 
 
 def fitted(cells, floor):
-    """bits - floor = A / N^a + B / D^b for N parameters and D tokens: the exponents with the least squared error of the logarithm, and what
-    follows for the five babies"""
+    """bits - floor = A / N^a + B / D^b for N parameters and D tokens, with the least squared relative error, and what follows for the five
+    babies"""
     runs = [(cell.mean("parameters"), cell.settings["n_steps"] * TOKENS, bits - floor) for cell in cells for bits in cell.values(BITS)]
     N, D, excess = np.array(runs).T
 
     def fit(a, b):
-        """A, B and the error for exponents; each equation is divided by its excess, so that all errors are relative ones"""
+        """The error for exponents, infinite where A or B is not positive, and A, B; each equation is divided by its excess"""
         terms = np.stack([N ** -a, D ** -b], 1) / excess[:, None]                # (runs, 2)
         factors = np.linalg.lstsq(terms, np.ones(len(excess)), rcond=None)[0]
-        return factors, float(np.mean((terms @ factors - 1) ** 2))
+        return float(np.mean((terms @ factors - 1) ** 2)) if (factors > 0).all() else inf, *factors
 
-    exponents = [(a, b) for a in np.arange(.05, 2, .05) for b in np.arange(.05, 2, .05)]
-    a, b = min(exponents, key=lambda each: fit(*each)[1] if (fit(*each)[0] > 0).all() else inf)
-    (A, B), error = fit(a, b)
+    tried = np.arange(.05, 2, .05)
+    (error, A, B), a, b = min(((fit(a, b), a, b) for a in tried for b in tried), key=lambda each: each[0][0])
     predicted = lambda n, d: A / n ** a + B / d ** b
     lines = [f"bits - floor = {A:.3g} / N^{a:.2f} + {B:.3g} / D^{b:.2f} for N parameters and D tokens, within {sqrt(error):.0%} "
              f"(root mean square over {len(runs)} runs)."]

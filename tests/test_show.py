@@ -138,6 +138,9 @@ def test_the_picture_shows_the_numbers():
     assert floor.get_ydata()[0] == 0.07 and len(rates.lines[0].get_xdata()) == 50 == len(norms.lines[0].get_xdata())
     said = " ".join(text.get_text() for text in losses.texts)
     assert "best 0.102" in said and "training" in said
+    name = next(text for text in losses.texts if text.get_text() == "training")
+    assert name.xy == (mean.get_xdata()[-1], mean.get_ydata()[-1])               # the name stands where its curve ends
+    assert [charts.beside(*each) for each in ((0.8, 0.79), (0.7, 0.79), (0.3, 0.79), (0.8, np.nan))] == [24, -24, 0, 0]
     assert "lowest possible loss, 0.070" in said and losses.get_yscale() == "log"
 
 

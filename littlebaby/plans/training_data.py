@@ -79,8 +79,9 @@ def load_input(workspace: Workspace, where: Any, cfg: Config, tokenizer: Any = N
     except BadInput as error:
         raise BadInput(f"{file.name}: {error}") from None
     form = talk.template(cfg.c_template)
-    text = "\n".join(talk.as_text(talk.pieces(messages, form)) for messages in found)
-    apart = "\n".join(piece for messages in found for piece, _ in talk.pieces(messages, form))       # as they are tokenized
+    pieces = [talk.pieces(messages, form) for messages in found]
+    text = "\n".join(map(talk.as_text, pieces))
+    apart = "\n".join(piece for each in pieces for piece, _ in each)             # as they are tokenized
     return Conversations(file.name, file.bytes, file.sha256, len(text), text, found), tokenizer.extend(apart)[0]
 
 

@@ -80,9 +80,8 @@ class Generation:
         except Stopped:
             outcome.live.say("stopped; not saved")
         else:
-            kept = any(each.time == done.time for each in workspace.completions(guid))
             outcome.live.say(f"{plural(done.tokens, 'token')}, "
-                             f"{'saved in outputs/' if kept else 'not saved: the workspace cannot be written'}; seed {done.seed}")
+                             f"{'saved in outputs/' if done.file else 'not saved: the workspace cannot be written'}; seed {done.seed}")
             outcome.say(unknown_parts(done.replaced, done.spelled))
         outcome.text.value = panel_html.completion(prompt, "".join(pieces))
 

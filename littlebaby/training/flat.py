@@ -1,6 +1,6 @@
 """The flat vector of all weights as an optimizer updates it: in chunks that fit into the CPU's cache, distributed over the workers."""
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from ..arrays.backend import on_cpu, xp
@@ -34,6 +34,16 @@ def for_each_chunk(runs: Sequence[tuple[int, int]], dtype: Any, update: Callable
         workers.run(work)
     else:
         work(0)
+
+
+def parts(spec: Any) -> Iterator[tuple[Any, tuple[int, int], slice]]:
+    """(leaf, its range in the flat vector, the columns of the part) of every trainable leaf, of a fused one for each part"""
+    at = offsets(spec)
+    for path, leaf in leaves(spec):
+        start = 0
+        for _, width in (leaf.parts or [(path, leaf.shape[-1])]) if leaf.train else ():
+            yield leaf, at[path], slice(start, start + width)
+            start += width
 
 
 def weight_decay(spec: Any, factor: float) -> Callable[[Any, int, int], None]:

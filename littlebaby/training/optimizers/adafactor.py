@@ -20,8 +20,7 @@ from typing import Any
 import numpy as np
 
 from ...arrays.backend import xp
-from ...arrays.tree import leaves, offsets
-from ..flat import DECAYED_KINDS
+from ..flat import DECAYED_KINDS, parts
 
 OPTIONS = dict(
     r_factor_decay=(0.8, "adafactor: the mean square of step t forgets the fraction t^-r_factor_decay.", (0.1, 2)),
@@ -33,29 +32,25 @@ LEAST = np.finfo(np.float32).eps         # of a mean of squares, which divides
 
 def state(spec: Any, dtype: Any) -> dict:
     """{"rows", "columns"}: the means of all matrices, concatenated; {"v"}: those of vectors; "t": number of steps so far"""
-    parts = places(spec)
-    total = lambda key: xp.zeros(sum(last - first for part in parts for first, last in [part[key]]), dtype)
+    found = places(spec)
+    total = lambda key: xp.zeros(max((each[key][1] for each in found), default=0), dtype)
     return dict(rows=total("rows"), columns=total("columns"), v=total("v"), t=0)
 
 
 def places(spec: Any) -> list[dict]:
     """For every trainable matrix, vector and part of a fused matrix: dict(at, the range of its leaf in the flat vector; shape, of the leaf;
     part, its columns; decayed; and its ranges in the arrays of the state)"""
-    found, at, ends = [], offsets(spec), dict(rows=0, columns=0, v=0)
+    found, ends = [], dict(rows=0, columns=0, v=0)
 
     def next_range(key: str, n: int) -> tuple[int, int]:
         ends[key] += n
         return ends[key] - n, ends[key]
 
-    for path, leaf in leaves(spec):
-        if not leaf.train:
-            continue
-        start, flat = 0, len(leaf.shape) == 1
-        for _, width in leaf.parts or [(path, leaf.shape[-1])]:
-            sizes = dict(rows=0, columns=0, v=width) if flat else dict(rows=leaf.shape[0], columns=width, v=0)
-            found.append(dict(at=at[path], shape=leaf.shape, part=slice(start, start + width), decayed=leaf.kind in DECAYED_KINDS,
-                              **{key: next_range(key, n) for key, n in sizes.items()}))
-            start += width
+    for leaf, at, part in parts(spec):
+        width = part.stop - part.start
+        sizes = dict(rows=0, columns=0, v=width) if len(leaf.shape) == 1 else dict(rows=leaf.shape[0], columns=width, v=0)
+        found.append(dict(at=at, shape=leaf.shape, part=part, decayed=leaf.kind in DECAYED_KINDS,
+                          **{key: next_range(key, n) for key, n in sizes.items()}))
     return found
 
 
@@ -63,10 +58,10 @@ def step(flat: Any, grad: Any, state: dict, spec: Any, cfg: Any, lr: float, work
     """Update flat (n,), the trainable weights, and state in place. grad: (n,), is not changed; lr: learning rate of this step"""
     state["t"] += 1
     forgotten, rate = state["t"] ** -cfg.r_factor_decay, min(lr, 1 / sqrt(state["t"]))
-    parts = places(spec)
+    found = places(spec)
 
     def update(i):
-        for part in parts[i::workers.n if workers else 1]:
+        for part in found[i::workers.n if workers else 1]:
             p, g = (a[slice(*part["at"])].reshape(part["shape"])[..., part["part"]] for a in (flat, grad))
             rows, columns, v = (state[key][slice(*part[key])] for key in ("rows", "columns", "v"))
             squares = g * g

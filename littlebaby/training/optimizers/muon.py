@@ -15,6 +15,7 @@ from typing import Any
 
 from ...arrays.backend import xp
 from ...arrays.tree import leaves, offsets
+from ..flat import parts
 from . import adamw, sgd
 
 OPTIONS = dict(adamw.OPTIONS, r_momentum=sgd.OPTIONS["r_momentum"])
@@ -46,18 +47,9 @@ def step(flat: Any, grad: Any, state: dict, spec: Any, cfg: Any, lr: float, work
 def matrices_and_rest(spec: Any) -> tuple[list[tuple], list[tuple[int, int]]]:
     """([(first, last, shape, columns), ...] of the hidden matrices, one for each part of a fused matrix; [(first, last), ...] of all other
     trainable weights)"""
-    hidden, rest, at = [], [], offsets(spec)
-    for path, leaf in leaves(spec):
-        if not leaf.train:
-            continue
-        if leaf.kind != "matrix":
-            rest.append(at[path])
-            continue
-        start = 0
-        for _, width in leaf.parts or [(path, leaf.shape[1])]:
-            hidden.append((*at[path], leaf.shape, slice(start, start + width)))
-            start += width
-    return hidden, rest
+    hidden = [(*flat_range, leaf.shape, columns) for leaf, flat_range, columns in parts(spec) if leaf.kind == "matrix"]
+    at = offsets(spec)
+    return hidden, [at[path] for path, leaf in leaves(spec) if leaf.train and leaf.kind != "matrix"]
 
 
 def orthogonal(G: Any, steps: int = 5) -> Any:
